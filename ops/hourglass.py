@@ -1,0 +1,92 @@
+"""Hourglass convolution (HgC), the operator of H2CN (ACM MM 2022).
+
+A temporal convolution that looks at one pixel in three frames misses a motion that left this pixel. HgC lets
+the two outer frames be gathered over a neighbourhood A first, while the centre frame keeps its pixel: wide,
+narrow, wide in space-time, an hourglass. For every channel k
+
+    y_t = w[k, 0] * A(x_{t-1})  +  w[k, 1] * x_t  +  w[k, 2] * A(x_{t+1})
+
+with A a depthwise 3x3 convolution, the same for past and future. No bias.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Hourglass(nn.Module):
+    """The parameters of an HgC. Both levels of H2CN use it, each with its own way through time.
+
+    Weights are kept 4-D and 2-D (not as 3-D convolutions), so that `model.to(memory_format=torch.channels_last)` works.
+    """
+
+    def __init__(self, channels: int, expand: int = 1) -> None:
+        super().__init__()
+        self.spatial = nn.Parameter(torch.empty(channels, 1, 3, 3))  # A
+        self.temporal = nn.Parameter(torch.empty(channels * expand, 3))  # past, now, future
+        nn.init.xavier_normal_(self.spatial)
+        # A convolution of kernel 3 with one input channel a group: fan in 3, fan out 3 * channels * expand.
+        nn.init.normal_(self.temporal, std=(2.0 / (3 + 3 * channels * expand)) ** 0.5)
+
+    @property
+    def channels(self) -> int:
+        """Input channels, one neighbourhood kernel each."""
+        return self.spatial.shape[0]
+
+    @property
+    def expand(self) -> int:
+        """Output channels for each input channel: channel c yields c*expand ... c*expand + expand-1."""
+        return self.temporal.shape[0] // self.channels
+
+    def extra_repr(self) -> str:
+        return f"channels={self.channels}, expand={self.expand}"
+
+
+class FrameHourglass(Hourglass):
+    """HgC over adjacent frames: neighbourhood dilated by 2, valid in time (F frames -> F - 2).
+
+    All frames are in the channels of one plain 2-D convolution whose kernel is put together from A and w: the
+    same sum as the equation, without the three intermediate stacks of frames.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, F, H, W) -> (B, C*expand, F-2, H, W)."""
+        frames = x.shape[2]
+        kernel = self.kernel_2d(frames)
+        y = F.conv2d(x.flatten(1, 2), kernel, padding=2, dilation=2)
+        return y.unflatten(1, (-1, frames - 2))
+
+    def kernel_3d(self) -> Tensor:
+        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
+        wide = self.spatial[:, 0].repeat_interleave(self.expand, dim=0)  # (C*expand, 3, 3)
+        narrow = torch.zeros_like(wide)
+        narrow[:, 1, 1] = 1
+        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
+
+    def kernel_2d(self, frames: int) -> Tensor:
+        """The same for frames laid in the channels: (C*expand*(F-2), C*F, 3, 3)."""
+        hourglass = self.kernel_3d()
+        channels, expand = self.channels, self.expand
+        kernel = hourglass.new_zeros(channels, expand, frames - 2, channels, frames, 3, 3)
+        for c in range(channels):
+            for t in range(frames - 2):
+                kernel[c, :, t, c, t : t + 3] = hourglass[c * expand : (c + 1) * expand]
+        return kernel.flatten(0, 2).flatten(1, 2)
+
+
+class ClipHourglass(Hourglass):
+    """HgC over the segments of a clip, averaged over space: all that the clip-level gate uses of it.
+
+    Zero beyond the clip's ends (T -> T segments). The mean is linear, so each frame is averaged before the
+    frames are combined: (N*T, C) numbers instead of feature maps.
+    """
+
+    def forward(self, x: Tensor, num_segments: int) -> Tensor:
+        """(N*T, C, H, W) -> (N*T, C)."""
+        wide = F.conv2d(x, self.spatial, padding=1, groups=self.channels).mean((2, 3))  # (N*T, C)
+        narrow = x.mean((2, 3))
+        wide, narrow = (z.unflatten(0, (-1, num_segments)) for z in (wide, narrow))  # (N, T, C)
+        past = F.pad(wide[:, :-1], (0, 0, 1, 0))
+        future = F.pad(wide[:, 1:], (0, 0, 0, 1))
+        w_past, w_now, w_future = self.temporal.unbind(1)
+        return (w_past * past + w_now * narrow + w_future * future).flatten(0, 1)

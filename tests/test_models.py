@@ -1,0 +1,86 @@
+"""Every network: shapes, gradients, devices' number formats, and its names' errors."""
+
+import pytest
+import torch
+
+from errors import InputError
+from ops.models import ARCHS, IMAGENET_MEAN, IMAGENET_STD, NETS, build_model
+
+SMALL = (2, 2, 5, 3, 32, 32)  # N, T, L, C, H, W
+
+
+@pytest.fixture(scope="module", params=NETS)
+def net(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_parameter_gets_a_gradient(net: str, arch: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(net, arch, 7, 2)
+    logits = model(torch.randint(0, 256, SMALL, dtype=torch.uint8))
+    assert logits.shape == (2, 7)
+    logits.square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("height_width", [(32, 64), (96, 32), (64, 64)])
+def test_sizes_that_are_multiples_of_32(net: str, height_width: tuple[int, int]) -> None:
+    model = build_model(net, "resnet18", 4, 3).eval()
+    assert model(torch.zeros(1, 3, model.frames_per_segment, 3, *height_width)).shape == (1, 4)
+
+
+def test_uint8_clips_are_normalised_inside(net: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(net, "resnet18", 4, 2).double().eval()
+    clip = torch.randint(0, 256, SMALL, dtype=torch.uint8)
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    assert torch.allclose(model(clip), model((clip.double() / 255 - mean) / std), atol=1e-7)
+
+
+def test_channels_last_and_memory_order_of_the_clip_do_not_change_the_result(net: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(net, "resnet50", 4, 2).double().eval()
+    clip = torch.randn(SMALL, dtype=torch.float64)
+    frames_last = clip.permute(0, 1, 2, 4, 5, 3).contiguous().permute(0, 1, 2, 5, 3, 4)
+    before = model(clip)
+    model.to(memory_format=torch.channels_last)
+    assert torch.allclose(model(frames_last), before, atol=1e-12)
+
+
+def test_bfloat16_autocast_is_near_float32(net: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(net, "resnet18", 4, 2).eval()
+    clip = torch.randn(SMALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(clip)
+    exact = model(clip)
+    assert torch.allclose(logits.float(), exact, atol=0.05 * exact.abs().max().item())
+
+
+def test_building_is_silent(net: str, capfd) -> None:
+    build_model(net, "resnet18", 4, 2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_h2cn_sees_the_order_of_the_segments() -> None:
+    torch.manual_seed(0)
+    model = build_model("H2CN", "resnet18", 4, 4).eval()
+    clip = torch.randn(1, 4, 5, 3, 32, 32)
+    assert not torch.allclose(model(clip), model(clip.flip(1)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("C3D", "resnet18", 4, 2), ["--net", "C3D", "H2CN"]),
+        (("H2CN", "vgg", 4, 2), ["--arch", "vgg", "resnet50"]),
+        (("H2CN", "resnet18", 4, 0), ["--num_segments", "0"]),
+        (("H2CN", "resnet18", 0, 2), ["classes", "0"]),
+    ],
+)
+def test_bad_arguments(arguments: tuple, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        build_model(*arguments)
+    assert all(word in str(error.value) for word in words)
