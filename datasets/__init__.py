@@ -1,0 +1,13 @@
+"""From files to clips. One subject per file:
+
+catalogue      known data sets, and where their files are
+lists          list files -> records
+sampling       which frames a clip takes (pure functions)
+frames         frame folder -> images
+video          video file -> images
+transforms     images -> uint8 clip, one random draw a clip
+labels         labels of mirrored clips, from class names
+video_dataset  records -> clips, for training, validation and test
+loader         clips -> batches, in worker processes
+moving_digits  the built-in data set; motions: how its things move
+"""

@@ -1,0 +1,160 @@
+"""The data sets that are known by name, and where their files are."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+
+from datasets.moving_digits import ensure_moving_digits
+from errors import InputError
+
+BUILT_IN = "moving_digits"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set whose files were found.
+
+    Attributes:
+        name: as in the catalogue, or the user's own.
+        class_names: K names in label order.
+        root_path: folder of the frame folders.
+        train_list: list file; None where it was not asked for.
+        val_list: list file; None where it was not asked for.
+        image_tmpl: frame number (from 1) -> file name.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    root_path: Path
+    train_list: Path | None
+    val_list: Path | None
+    image_tmpl: str
+
+    @property
+    def num_class(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class _Known:
+    num_class: int | None  # None: as many as classes.txt has
+    image_tmpl: str = "{:05d}.jpg"
+    folder: str = ""  # under the data root; the name, if empty
+    split: str = ""  # train_<split>.txt instead of train.txt
+
+
+CATALOGUE = {
+    "kinetics": _Known(400),
+    "somethingv1": _Known(174),
+    "somethingv2": _Known(174, "{:06d}.jpg"),
+    "diving48": _Known(48),
+    "egtea1": _Known(106, "img_{:05d}.jpg", "egtea", "split1"),
+    "egtea2": _Known(106, "img_{:05d}.jpg", "egtea", "split2"),
+    "egtea3": _Known(106, "img_{:05d}.jpg", "egtea", "split3"),
+    "ucf101": _Known(101, split="split1"),
+    "hmdb51": _Known(51, split="split1"),
+    "jester": _Known(27),
+    BUILT_IN: _Known(None),
+}
+ALIASES = {"something": "somethingv1", "egaze1": "egtea1", "egaze2": "egtea2", "egaze3": "egtea3"}
+
+
+def resolve(
+    name: str,
+    *,
+    data_root: str | None = "data",
+    root_path: str | None = None,
+    train_list: str | None = None,
+    val_list: str | None = None,
+    classes: str | None = None,
+    image_tmpl: str | None = None,
+    need: Collection[str] = ("train", "val"),
+) -> DatasetSpec:
+    """Find the files of a data set. The built-in one is made if it is not there.
+
+    A known name is looked for in `<data_root>/<name>/`: frames/, train.txt, val.txt, classes.txt. Each of the other
+    arguments replaces one of these. Any other name is the user's own data set and needs them.
+
+    Args:
+        name: of the data set.
+        data_root: folder of the prepared data sets; None: data.
+        root_path: folder of the frame folders.
+        train_list: list file.
+        val_list: list file.
+        classes: class names, one a line.
+        image_tmpl: frame file name with one number, such as "{:05d}.jpg".
+        need: which lists are needed: "train", "val".
+
+    Raises:
+        InputError: an unknown name without its files, a file that is not there, or class names that do not fit.
+    """
+    name = ALIASES.get(name, name)
+    lists = {"train": train_list, "val": val_list}
+    given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
+    given |= {f"{split}_list": lists[split] for split in need}
+    known = CATALOGUE.get(name)
+    if known is None:
+        missing = [f"--{flag}" for flag, value in given.items() if value is None]
+        if missing:
+            raise InputError(
+                f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
+                f"or for your own data set add {' '.join(missing)}"
+            )
+        known = _Known(None)
+    root = Path(data_root or "data")
+    if name == BUILT_IN and None in given.values():
+        ensure_moving_digits(root)
+    home = root / (known.folder or name)
+    split = f"_{known.split}" if known.split else ""
+    defaults = {"root_path": home / "frames", "classes": home / "classes.txt"}
+    defaults |= {f"{which}_list": home / f"{which}{split}.txt" for which in need}
+    paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
+    for flag, path in paths.items():
+        _require(path, flag, folder=flag == "root_path", name=name)
+    return DatasetSpec(
+        name=name,
+        class_names=_read_class_names(paths["classes"], known.num_class, name),
+        root_path=paths["root_path"],
+        train_list=paths.get("train_list"),
+        val_list=paths.get("val_list"),
+        image_tmpl=_checked_template(image_tmpl or known.image_tmpl),
+    )
+
+
+def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
+    if not (path.is_dir() if folder else path.is_file()):
+        kind = "folder" if folder else "file"
+        raise InputError(
+            f"{name}: there is no {kind} {path}; prepare the data set there, or give the {kind} with --{flag} "
+            "(or --data_root, the folder of all data sets)"
+        )
+
+
+def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str, ...]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the class names {path}: {error}; give one name a line, UTF-8") from error
+    first_line: dict[str, int] = {}
+    for number, class_name in enumerate(names, start=1):
+        if not class_name:
+            raise InputError(f"{path}:{number}: an empty class name; write one name a line")
+        if class_name in first_line:
+            raise InputError(f"{path}:{number}: {class_name!r} stands in line {first_line[class_name]} too; rename one")
+        first_line[class_name] = number
+    if not names or (num_class is not None and len(names) != num_class):
+        raise InputError(f"{path} has {len(names)} class names; {name} has {num_class or '1 or more'}")
+    return tuple(names)
+
+
+def _checked_template(template: str) -> str:
+    """A template that has exactly one field and takes a number."""
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        if len(fields) == 1 and template.format(1) != template.format(2):
+            return template
+    except (ValueError, IndexError, KeyError):
+        pass
+    raise InputError(f"--image_tmpl {template!r} is no template with one number; write {{:05d}}.jpg for 00001.jpg")

@@ -1,0 +1,158 @@
+"""Batches of clips, read by worker processes that live as long as the loader."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, default_collate
+
+from datasets.video_dataset import Sample, VideoDataset
+from errors import InputError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N samples.
+
+    Attributes:
+        clip: (N, V, T, L, 3, H, W) uint8 RGB, the 3 colours of a pixel together in memory.
+        label: (N,) int64.
+        index: (N,) int64 places in the list.
+        video_ids: N paths of the list.
+        replaced: files of frames that could not be read.
+    """
+
+    clip: Tensor
+    label: Tensor
+    index: Tensor
+    video_ids: list[str]
+    replaced: list[str]
+
+    def pin_memory(self) -> "Batch":
+        """What the DataLoader calls to speed up the way to the GPU."""
+        return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
+
+
+def collate(samples: list[Sample | InputError]) -> Batch | InputError:
+    """Samples -> batch; if one is an error, this error."""
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    good: list[Sample] = samples  # type: ignore[assignment]
+    clips = [sample.clip.permute(0, 1, 2, 4, 5, 3) for sample in good]  # (V, T, L, H, W, 3), as they lie in memory
+    # In a worker `default_collate` stacks straight into shared memory.
+    return Batch(
+        default_collate(clips).permute(0, 1, 2, 3, 6, 4, 5),
+        torch.tensor([sample.label for sample in good]),
+        torch.tensor([sample.index for sample in good]),
+        [sample.video_id for sample in good],
+        [name for sample in good for name in sample.replaced],
+    )
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) of this process's share of the samples.
+
+    Shuffled: the order depends on (seed, epoch), and every process has equally many, the tail of the shuffled order
+    left out. In order: every sample is in exactly one share; shares may differ by one.
+    """
+
+    def __init__(self, num_samples: int, *, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
+        self.num_samples = num_samples
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass, from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        even = self.num_samples // self.world_size
+        return even if self.shuffle else even + (self.rank < self.num_samples % self.world_size)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = torch.arange(self.num_samples)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.num_samples, generator=generator)
+        share = order[self.rank :: self.world_size][: len(self)]
+        return iter([(self.epoch, index) for index in share.tolist()])
+
+
+class _CatchInputError(torch.utils.data.Dataset):
+    """Hands an `InputError` over as a value: a worker would wrap it into its traceback's text."""
+
+    def __init__(self, dataset: VideoDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
+        try:
+            return self.dataset[key]
+        except InputError as error:
+            return error
+
+
+class ClipLoader(DataLoader):
+    """A DataLoader that raises an `InputError` of a worker as it was."""
+
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+
+def make_loader(
+    dataset: VideoDataset,
+    *,
+    batch_size: int,
+    workers: int,
+    shuffle: bool,
+    seed: int = 0,
+    drop_last: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> ClipLoader:
+    """A loader of `Batch`es.
+
+    Args:
+        dataset: clips.
+        batch_size: N.
+        workers: processes; 0: read in this one.
+        shuffle: a new order each epoch (`loader.sampler.set_epoch`).
+        seed: of the order.
+        drop_last: leave an incomplete last batch out, unless it is the only one.
+        rank: number of this process, of `world_size`.
+        world_size: processes that share the samples.
+        pin_memory: for a faster way to the GPU.
+    """
+    sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
+    return ClipLoader(
+        _CatchInputError(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last and len(sampler) >= batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # its own: the global one belongs to the training step
+    )
+
+
+def _start_worker(_number: int) -> None:
+    """One thread a worker; Ctrl-C is the main process's affair."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

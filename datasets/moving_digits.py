@@ -1,0 +1,194 @@
+"""The built-in data set: cards with handwritten digits that move over photographs, in pairs of opposite motions.
+
+Made from images that scikit-learn ships; nothing is downloaded. It has the form of real data: JPEG frame folders, list
+files, class names. Which digit, colour, background, size, speed and start is noise; only the order of the frames tells
+the two classes of a pair apart.
+"""
+
+import json
+import logging
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from sklearn.datasets import load_digits, load_sample_images
+
+from datasets.motions import CLASS_NAMES, Card, draw_motion
+from errors import InputError
+
+NAME = "moving_digits"
+VERSION = 1  # raise it when the clips change: a folder of another version is not used
+SETTINGS_FILE = "made_by.json"
+COLOURS = (
+    (230, 60, 60),
+    (250, 150, 40),
+    (245, 220, 70),
+    (90, 200, 90),
+    (80, 170, 240),
+    (170, 100, 230),
+    (245, 130, 190),
+)
+COVER = (245, 245, 240)
+JITTER = 0.006  # of a card's place in each frame, standard deviation, share of the frame
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder was made with.
+
+    Attributes:
+        train_per_class: clips a class in the train list.
+        val_per_class: clips a class in the val list.
+        num_frames: frames a clip.
+        height: of a frame in pixels.
+        width: of a frame in pixels.
+        seed: of everything that is random.
+        version: of this file's drawing.
+    """
+
+    train_per_class: int = 50
+    val_per_class: int = 12
+    num_frames: int = 24
+    height: int = 96
+    width: int = 128
+    seed: int = 0
+    version: int = VERSION
+
+
+def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
+    """Make `<data_root>/moving_digits` if it is not there whole.
+
+    Raises:
+        InputError: the folder was made with other settings, or cannot be written.
+    """
+    folder = data_root / NAME
+    made_by = folder / SETTINGS_FILE
+    if not made_by.exists():
+        logging.info("Making the built-in data set in %s (once, some seconds)", folder)
+        make_moving_digits(folder, settings)
+    elif json.loads(made_by.read_text()) != asdict(settings):
+        raise InputError(f"{folder} was made with other settings or by another version; delete it to have it made anew")
+    return folder
+
+
+def make_moving_digits(folder: Path, settings: Settings) -> None:
+    """Write frames/, train.txt, val.txt and classes.txt; the folder gets its name when it is whole.
+
+    Every clip depends on (seed, list, label, number) alone, whatever the number of processes.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)  # without its settings file: somebody's half copy
+        jobs = [
+            (split, label, number)
+            for split, count in (("train", settings.train_per_class), ("val", settings.val_per_class))
+            for number in range(count)
+            for label in range(len(CLASS_NAMES))
+        ]
+        (unfinished / "frames").mkdir(parents=True)
+        with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            list(pool.map(partial(_write_clip, unfinished / "frames", settings), jobs, chunksize=16))
+        for split in ("train", "val"):
+            lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]
+            (unfinished / f"{split}.txt").write_text("".join(lines))
+        (unfinished / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
+        (unfinished / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        unfinished.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the built-in data set in {folder}: {error}; choose another --data_root"
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _clip_name(split: str, label: int, number: int) -> str:
+    return f"{split}_{label:02d}_{number:03d}"
+
+
+def _write_clip(frames_folder: Path, settings: Settings, job: tuple[str, int, int]) -> None:
+    split, label, number = job
+    folder = frames_folder / _clip_name(*job)
+    folder.mkdir()
+    rng = np.random.default_rng([settings.seed, split == "val", label, number])
+    for count, frame in enumerate(draw_clip(label, settings, rng), start=1):
+        frame.save(folder / f"{count:05d}.jpg", quality=90)
+
+
+def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[Image.Image]:
+    """The frames of one clip of a class."""
+    motion = draw_motion(label, rng)
+    background = _draw_background(settings, rng)
+    looks = [_draw_look(rng) for _ in range(2)]
+    first, last = rng.uniform(0.0, 0.06), rng.uniform(0.94, 1.0)  # of the motion: some clips begin late or end early
+    if label % 2 == 1:  # played backwards, so that the same part of the motion is shown
+        first, last = 1 - last, 1 - first
+    frames = []
+    for time in np.linspace(first, last, settings.num_frames):
+        frame = background.copy()
+        for card in motion(float(time)):
+            _paste(frame, card, looks, rng)
+        frames.append(frame)
+    return frames
+
+
+@cache
+def _digits() -> np.ndarray:
+    """(1797, 8, 8) handwritten digits, 0 ... 16."""
+    return load_digits().images
+
+
+@cache
+def _photographs() -> list[np.ndarray]:
+    """Two photographs, (H, W, 3) uint8."""
+    return load_sample_images().images
+
+
+def _draw_background(settings: Settings, rng: np.random.Generator) -> Image.Image:
+    """A random part of one of the photographs, darkened and blurred so that the cards stand out."""
+    photo = Image.fromarray(_photographs()[rng.integers(2)])
+    height = int(rng.uniform(0.3, 0.9) * photo.height)
+    width = min(photo.width, height * settings.width // settings.height)
+    left, top = int(rng.integers(photo.width - width + 1)), int(rng.integers(photo.height - height + 1))
+    part = photo.crop((left, top, left + width, top + height)).resize((settings.width, settings.height))
+    part = ImageEnhance.Brightness(part).enhance(rng.uniform(0.35, 0.65))
+    return part.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+
+
+def _draw_look(rng: np.random.Generator) -> Image.Image:
+    """A card (64 x 64 RGBA) with a digit, in two random colours."""
+    digits = _digits()
+    digit = digits[rng.integers(len(digits))]
+    mask = Image.fromarray((digit * (255 / 16)).astype(np.uint8)).resize((46, 46), Image.Resampling.BICUBIC)
+    paper = COLOURS[rng.integers(len(COLOURS))]
+    card = _blank_card(paper)
+    card.paste(Image.new("RGB", mask.size, (25, 25, 35)), (9, 9), mask)
+    return card
+
+
+def _blank_card(colour: tuple[int, int, int]) -> Image.Image:
+    card = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    ImageDraw.Draw(card).rounded_rectangle(
+        (1, 1, 62, 62), radius=8, fill=(*colour, 255), outline=(20, 20, 25, 255), width=2
+    )
+    return card
+
+
+def _paste(frame: Image.Image, card: Card, looks: list[Image.Image], rng: np.random.Generator) -> None:
+    """Put one card on a frame, a little beside its place."""
+    look = _blank_card(COVER) if card.look is None else looks[card.look]
+    side = max(2, round(card.size * frame.height))
+    picture = look.resize((side, side), Image.Resampling.BILINEAR)
+    picture = picture.rotate(card.angle, Image.Resampling.BILINEAR, expand=True)
+    x = (card.x + rng.normal(0, JITTER)) * frame.width - picture.width / 2
+    y = (card.y + rng.normal(0, JITTER)) * frame.height - picture.height / 2
+    frame.paste(picture, (round(x), round(y)), picture)
