@@ -158,11 +158,12 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         torch.save({"format": FORMAT, **content}, temporary)
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"cannot write {path}: {error}; free some space or choose another --root_model. "
             "The checkpoint of the epoch before is untouched."
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def file_hash(path: str | os.PathLike) -> str:

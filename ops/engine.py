@@ -1,0 +1,214 @@
+"""One epoch of training and one pass of evaluation. No options here: each function is given what it uses.
+
+A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) place in the list,
+`video_ids` and `replaced` (names of frames that could not be read).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from errors import InputError
+from ops.metrics import topk_correct
+from ops.optimiser import set_learning_rate, train_mode
+from ops.run_log import track
+from ops.runtime import Runtime, unwrap
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a step is made.
+
+    Attributes:
+        amp: "off", "bf16" or "fp16".
+        accumulate: batches that are summed up to one step of the optimiser.
+        clip_gradient: largest L2 norm of all gradients together; None: no limit.
+        label_smoothing: share of the target that is spread over all classes.
+        partial_bn: keep the statistics of all the ResNet's BatchNorms but the first.
+        print_freq: steps between two progress lines.
+        seed: of the dropout, with the epoch.
+    """
+
+    amp: str = "off"
+    accumulate: int = 1
+    clip_gradient: float | None = None
+    label_smoothing: float = 0.0
+    partial_bn: bool = False
+    print_freq: int = 20
+    seed: int = 0
+
+
+@dataclass
+class Sums:
+    """Sums over videos; divided once, at the end."""
+
+    loss: float = 0.0
+    top1: int = 0
+    top5: int = 0
+    videos: int = 0
+    waiting_s: float = 0.0  # of this process for its loader
+    total_s: float = 0.0
+    replaced: list[str] = field(default_factory=list)
+
+    def add(self, logits: Tensor, label: Tensor, loss: float) -> None:
+        """Logits (N, K), labels (N,), the mean loss of the N videos."""
+        top1, top5 = topk_correct(logits, label, (1, 5))
+        self.loss += loss * len(label)
+        self.top1 += top1
+        self.top5 += top5
+        self.videos += len(label)
+
+    def averages(self) -> dict[str, float]:
+        """Mean loss; accuracies in percent."""
+        videos = max(self.videos, 1)
+        return {
+            "loss": self.loss / videos,
+            "top1": 100 * self.top1 / videos,
+            "top5": 100 * self.top5 / videos,
+        }
+
+    def describe(self) -> str:
+        return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
+
+
+def train_one_epoch(
+    model: nn.Module,
+    loader: Any,
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    runtime: Runtime,
+    settings: TrainSettings,
+    *,
+    epoch: int,
+    lr_at: Callable[[float], float],
+) -> Sums:
+    """Train for one epoch.
+
+    Args:
+        model: as `Runtime.wrap` gave it.
+        loader: batches, see the head of this file; its sampler knows the epoch.
+        optimiser: with groups of `parameter_groups`.
+        scaler: enabled for fp16 only.
+        runtime: the devices.
+        settings: how a step is made.
+        epoch: from 0.
+        lr_at: learning rate as a function of the epoch with its fraction.
+
+    Returns:
+        Sums over this process's share of the videos.
+
+    Raises:
+        InputError: the loss or its gradient is not finite. No step is made from it.
+    """
+    sums, start = Sums(), time.perf_counter()
+    steps = len(loader)
+    train_mode(unwrap(model), partial_bn=settings.partial_bn)
+    # Dropout depends on (seed, epoch) alone, so that a resumed run needs no stored random state.
+    torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
+    progress = f"epoch {epoch + 1} train"
+    batches = track(_timed(loader, sums), steps, progress, settings.print_freq, sums.describe)
+    for step, batch in enumerate(batches):
+        lr = lr_at(epoch + step / steps)
+        set_learning_rate(optimiser, lr)
+        group_start = step - step % settings.accumulate
+        group = min(settings.accumulate, steps - group_start)  # the last group may be smaller
+        clip, label = _to_device(batch, runtime.device)
+        with runtime.autocast(settings.amp):
+            logits = model(clip)
+            loss = F.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
+        where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
+        _require_finite(loss, "loss", where)
+        scaler.scale(loss / group).backward()
+        sums.add(logits.detach(), label, loss.item())
+        sums.replaced += batch.replaced
+        if step + 1 == group_start + group:
+            _step(model, optimiser, scaler, settings.clip_gradient, where)
+    sums.total_s = time.perf_counter() - start
+    return sums
+
+
+def _timed(loader: Iterable, sums: Sums) -> Iterator[Any]:
+    """The loader's batches; the time that they let us wait goes into `sums`."""
+    batches = iter(loader)
+    while True:
+        start = time.perf_counter()
+        batch = next(batches, None)
+        sums.waiting_s += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
+
+
+def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The batch's only view (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
+    return batch.clip[:, 0].to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
+
+
+def _step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    clip_gradient: float | None,
+    where: str,
+) -> None:
+    """Clip the gradients, make the step, and drop the gradients."""
+    scaler.unscale_(optimiser)
+    limit = float("inf") if clip_gradient is None else clip_gradient
+    norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
+    if not scaler.is_enabled():  # fp16's scaler meets such steps on its way, skips them and lowers its scale
+        _require_finite(norm, "gradient", where)
+    scaler.step(optimiser)
+    scaler.update()
+    optimiser.zero_grad(set_to_none=True)
+
+
+def _require_finite(value: Tensor, name: str, where: str) -> None:
+    if not torch.isfinite(value).all():
+        raise InputError(
+            f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
+            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or without --amp fp16"
+        )
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title: str, print_freq: int) -> Sums:
+    """Loss and accuracy over every video of the list exactly once, whatever the number of processes.
+
+    Args:
+        model: as `Runtime.wrap` gave it; set to evaluation.
+        loader: batches with one view; each process has its share of the list.
+        runtime: the devices.
+        amp: "off", "bf16" or "fp16".
+        title: of the progress line.
+        print_freq: batches between two progress lines.
+    """
+    model.eval()
+    own, results = Sums(), {}
+    for batch in track(_timed(loader, own), len(loader), title, print_freq, own.describe):
+        clip, label = _to_device(batch, runtime.device)
+        with runtime.autocast(amp):
+            logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
+        logits = logits.float()
+        own.add(logits, label, F.cross_entropy(logits, label).item())
+        own.replaced += batch.replaced
+        for row, index in enumerate(batch.index.tolist()):
+            results[index] = (logits[row].cpu(), label[row].cpu())
+    merged = {index: result for part in runtime.gather(results) for index, result in part.items()}
+    total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
+    logits, label = (torch.stack(column) for column in zip(*merged.values(), strict=True))
+    total.add(logits, label, F.cross_entropy(logits, label).item())
+    return total
+
+
+def over_processes(own: Sums, runtime: Runtime) -> Sums:
+    """The sums of all processes together."""
+    total = Sums()
+    for part in runtime.gather(own):
+        for name in vars(total):
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+    return total

@@ -1,0 +1,132 @@
+"""Scoring of a list of videos by a trained network: what both test scripts and predict.py share."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import InputError
+from ops.checkpoint import load_weights, read_checkpoint
+from ops.models import VideoNet, build_model
+from ops.run_log import track, write_json
+from ops.runtime import Runtime
+from ops.training import TrainedOn
+
+PROTOCOL = "protocol.json"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: the file.
+        content: all of it.
+        trained_on: what it was made for; None for weights of another origin.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    trained_on: TrainedOn | None
+
+    @classmethod
+    def read(cls, path: str) -> "Weights":
+        content = read_checkpoint(path)
+        return cls(Path(path), content, TrainedOn.of(content))
+
+    def data_options(self, dataset: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The data set's name and where its files are: what is given, and what the training used for the rest.
+
+        Raises:
+            InputError: neither says which data set.
+        """
+        if self.trained_on is None:
+            if dataset is None:
+                raise InputError(f"{self.path} does not say its data set; name it: somethingv1, kinetics, ...")
+            return dataset, dict(given)
+        stored = self.content.get("options", {})
+        same = dataset in (None, self.trained_on.dataset)
+        used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
+        return dataset or self.trained_on.dataset, used
+
+    def build(self, class_names: list[str], **given: Any) -> VideoNet:
+        """The network with these weights, ready for evaluation.
+
+        Args:
+            class_names: of the data set that is tested.
+            given: `net`, `arch`, `num_segments`, `dataset`; None: not given.
+
+        Raises:
+            InputError: what is given contradicts what the weights were made for, or the weights do not fit.
+        """
+        if self.trained_on is not None:
+            made_for = self.trained_on
+            made_for.require(str(self.path), class_names=class_names, **given)
+            given = {"net": made_for.net, "arch": made_for.arch, "num_segments": made_for.num_segments}
+        net, arch = given["net"] or "H2CN", given["arch"] or "resnet50"
+        model = build_model(net, arch, len(class_names), given["num_segments"] or 8)
+        load_weights(model, self.content)
+        return model.eval()
+
+
+@torch.inference_mode()
+def score_clip(
+    model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title: str, print_freq: int
+) -> tuple[Tensor, list[int], list[str]]:
+    """Logits of every view of one clip of every video.
+
+    Args:
+        model: as `Runtime.wrap` gave it.
+        loader: batches with clips (N, V, T, L, 3, H, W); V: the crops.
+        runtime: the devices.
+        amp: "off", "bf16" or "fp16".
+        title: of the progress line.
+        print_freq: batches between two progress lines.
+
+    Returns:
+        (V, M, K) float32 logits in list order, M labels, M video ids.
+    """
+    model.eval()
+    scores: dict[int, Tensor] = {}
+    labels: dict[int, int] = {}
+    video_ids: dict[int, str] = {}
+    for batch in track(loader, len(loader), title, print_freq, lambda: f"{len(scores)} videos"):
+        views = batch.clip.shape[1]
+        clips = batch.clip.to(runtime.device, non_blocking=True).flatten(0, 1)  # (N*V, T, L, 3, H, W)
+        with runtime.autocast(amp):
+            logits = model(clips)
+        logits = logits.float().cpu().unflatten(0, (-1, views))  # (N, V, K)
+        for row, index in enumerate(batch.index.tolist()):
+            scores[index] = logits[row]
+            labels[index] = int(batch.label[row])
+            video_ids[index] = batch.video_ids[row]
+    order = sorted(scores)
+    return torch.stack([scores[i] for i in order], 1), [labels[i] for i in order], [video_ids[i] for i in order]
+
+
+def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> None:
+    """Write protocol.json, or make sure that the one in the folder says the same: views of one folder are averaged.
+
+    Raises:
+        InputError: the folder has views of another network, list or protocol.
+    """
+    path = folder / PROTOCOL
+    if path.exists() and not overwrite:
+        stored = json.loads(path.read_text())
+        ignored = {"weights", "val_list"}  # paths; their hashes are compared
+        for name in protocol.keys() - ignored:
+            if stored.get(name) != protocol[name]:
+                there, here = _short(stored.get(name)), _short(protocol[name])
+                raise InputError(
+                    f"{folder} holds views with {name} {there}, this run has {here}; "
+                    "choose another --output_dir, or --overwrite the views there"
+                )
+    write_json(path, protocol)
+
+
+def _short(value: Any) -> str:
+    return repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."

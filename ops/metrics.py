@@ -1,0 +1,82 @@
+"""Accuracies. Tensors in training, NumPy arrays for merged scores; percent everywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
+from torch import Tensor
+
+
+def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[int]:
+    """How many of N samples have their label among the k best of K classes, for each k (at most K).
+
+    Args:
+        logits: (N, K).
+        labels: (N,).
+        ks: numbers of best classes.
+    """
+    num_class = logits.shape[1]
+    best = logits.topk(min(max(ks), num_class), dim=1).indices  # (N, k)
+    hits = best == labels[:, None]
+    return [int(hits[:, : min(k, num_class)].sum()) for k in ks]
+
+
+def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Share of the M videos whose label is among the k best, in percent.
+
+    Args:
+        scores: (M, K), larger is better.
+        labels: (M,).
+        k: number of best classes, at most K are taken.
+    """
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return 100.0 * float((best == labels[:, None]).any(1).mean())
+
+
+def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of the classes' top-1 accuracies, over the classes that occur, in percent."""
+    correct = scores.argmax(1) == labels
+    return 100.0 * float(np.mean([correct[labels == label].mean() for label in np.unique(labels)]))
+
+
+def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K, K) counts: row = label, column = best class."""
+    return sklearn_confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in the table of results.
+
+    Attributes:
+        label: from 0.
+        name: of the class.
+        videos: with this label.
+        correct: of them.
+        accuracy: top-1 in percent; None without videos.
+        confused_with: the class that its videos are taken for most often, if any is.
+        confused_count: how often.
+    """
+
+    label: int
+    name: str
+    videos: int
+    correct: int
+    accuracy: float | None
+    confused_with: str | None
+    confused_count: int
+
+
+def per_class(matrix: np.ndarray, class_names: Sequence[str]) -> list[ClassRow]:
+    """The table of classes from a (K, K) confusion matrix."""
+    rows = []
+    for label, name in enumerate(class_names):
+        videos, correct = int(matrix[label].sum()), int(matrix[label, label])
+        others = matrix[label].copy()
+        others[label] = 0
+        worst = int(others.argmax())
+        count = int(others[worst])
+        accuracy = 100.0 * correct / videos if videos else None
+        rows.append(ClassRow(label, name, videos, correct, accuracy, class_names[worst] if count else None, count))
+    return rows

@@ -1,0 +1,46 @@
+"""Pictures of results, drawn without a screen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+LARGEST_WITH_NUMBERS = 30  # classes; beyond that the cells are too small to write in
+
+
+def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str) -> None:
+    """Draw a confusion matrix as a PNG, each row in percent of its class.
+
+    Args:
+        matrix: (K, K) counts, row = label, column = predicted class.
+        class_names: K names.
+        path: of the PNG.
+        title: above it.
+    """
+    num_class = len(class_names)
+    percent = 100.0 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    cell = 0.42 if num_class <= LARGEST_WITH_NUMBERS else 0.15  # inches
+    side = max(4.0, cell * num_class)
+    font = 9 if num_class <= LARGEST_WITH_NUMBERS else 6
+    margin = 0.075 * font * min(60, max(map(len, class_names)))
+    figure = Figure(figsize=(side + margin + 1.2, side + margin + 0.8), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    names = [name if len(name) <= 60 else f"{name[:57]}..." for name in class_names]
+    axes.set_xticks(range(num_class), names, rotation=90, fontsize=font)
+    axes.set_yticks(range(num_class), names, fontsize=font)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    axes.set_title(title, fontsize=11 if num_class <= LARGEST_WITH_NUMBERS else 20)
+    axes.set_xticks(np.arange(num_class + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(num_class + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#e4e4e4", linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    if num_class <= LARGEST_WITH_NUMBERS:
+        for row, column in zip(*np.nonzero(matrix), strict=True):
+            value = percent[row, column]
+            colour = "white" if value > 55 else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="% of the class", shrink=0.6)
+    figure.savefig(path, dpi=110)

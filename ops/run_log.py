@@ -1,0 +1,116 @@
+"""What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
+
+import json
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torchvision
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from errors import InputError
+
+LINES = "log.jsonl"
+Item = TypeVar("Item")
+
+
+class RunLog:
+    """Curves for TensorBoard and the same figures as JSON lines, both from `start_epoch` on.
+
+    What an earlier, interrupted try wrote about `start_epoch` and later is dropped; what it wrote before stays.
+    """
+
+    def __init__(self, folder: Path, start_epoch: int) -> None:
+        self.path = folder / LINES
+        kept = [line for line in self._lines() if json.loads(line)["epoch"] < start_epoch]
+        self.path.write_text("".join(f"{line}\n" for line in kept))
+        self.writer = SummaryWriter(str(folder), purge_step=start_epoch)
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+    def write(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Figures of one epoch (0-based), by curve name such as "train/loss"."""
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, epoch)
+        self.writer.flush()
+        with self.path.open("a") as file:
+            file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def make_folder(folder: Path, flag: str) -> Path:
+    """Make a folder for results and make sure that it can be written.
+
+    Raises:
+        InputError: it cannot.
+    """
+    probe = folder / ".can_write"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}") from error
+    return folder
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented JSON."""
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def provenance() -> dict[str, Any]:
+    """What a result depends on besides the options: command, git revision, versions, devices."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": sys.argv,
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_changed_files": (_git("status", "--porcelain") or "").splitlines(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "cuda": torch.version.cuda,
+        "gpus": gpus,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an unpacked archive: no git, no revision
+    return done.stdout.strip()
+
+
+def track(items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str]) -> Iterator[Item]:
+    """Iterate with a progress bar and ETA on a terminal, and with a plain line every `every` items elsewhere.
+
+    Args:
+        items: what to iterate over.
+        total: their number.
+        title: stands in front.
+        every: items between two lines, or between two updates of the bar's figures.
+        describe: the figures at the moment.
+    """
+    if sys.stderr.isatty():
+        with tqdm(items, title, total, leave=False, dynamic_ncols=True) as bar:
+            for count, item in enumerate(bar, start=1):
+                yield item
+                if count % every == 0 or count == total:
+                    bar.set_postfix_str(describe())
+        return
+    for count, item in enumerate(items, start=1):
+        yield item
+        if count % every == 0 or count == total:
+            logging.info("%s %d/%d %s", title, count, total, describe())

@@ -1,0 +1,104 @@
+"""Where a run takes place: one device, several GPUs (DataParallel), or several processes (torchrun)."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from errors import InputError
+
+AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The devices and processes of a run."""
+
+    device: torch.device
+    gpus: tuple[int, ...] = ()
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model on its device or devices: itself, in DataParallel, or in DistributedDataParallel."""
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world_size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            return DistributedDataParallel(model, device_ids=ids)
+        return DataParallel(model, list(self.gpus)) if len(self.gpus) > 1 else model
+
+    def autocast(self, amp: str) -> torch.autocast:
+        """Mixed precision: `amp` is one of `AMP_DTYPES`."""
+        return torch.autocast(self.device.type, AMP_DTYPES[amp], enabled=amp != "off")
+
+    def gather(self, value: Any) -> list[Any]:
+        """`value` of every process, in rank order, on every process."""
+        if self.world_size == 1:
+            return [value]
+        values = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Let the main process through first, then the others: for files that are made on first use."""
+        if self.world_size > 1 and not self.is_main:
+            dist.barrier()
+        yield
+        if self.world_size > 1 and self.is_main:
+            dist.barrier()
+
+
+def unwrap(model: nn.Module) -> Any:
+    """The network inside DataParallel or DistributedDataParallel."""
+    return model.module if isinstance(model, (DataParallel, DistributedDataParallel)) else model
+
+
+def start_runtime(gpus: Sequence[int] | None) -> Runtime:
+    """Choose the devices.
+
+    Args:
+        gpus: CUDA device numbers, [] for the CPU, None for the first GPU if there is one. Under torchrun each process
+            takes the GPU of its LOCAL_RANK.
+
+    Raises:
+        InputError: a GPU that this machine does not have.
+    """
+    available = torch.cuda.device_count()
+    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
+        return _start_process(available)
+    if available == 0:
+        if gpus:
+            logging.info("No GPU here: --gpus %s is not used, this run is on the CPU.", " ".join(map(str, gpus)))
+        else:
+            logging.info("No GPU here: this run is on the CPU.")
+        return Runtime(torch.device("cpu"))
+    chosen = (0,) if gpus is None else tuple(gpus)
+    unknown = [gpu for gpu in chosen if not 0 <= gpu < available]
+    if unknown:
+        raise InputError(f"--gpus {unknown[0]}: this machine has GPUs 0 to {available - 1}")
+    if not chosen:
+        return Runtime(torch.device("cpu"))
+    torch.backends.cudnn.benchmark = True  # all clips of a run are of one size
+    return Runtime(torch.device("cuda", chosen[0]), chosen)
+
+
+def _start_process(available: int) -> Runtime:
+    local_rank = int(os.environ["LOCAL_RANK"])
+    dist.init_process_group("nccl" if available else "gloo")
+    device = torch.device("cuda", local_rank) if available else torch.device("cpu")
+    if available:
+        torch.cuda.set_device(device)
+    return Runtime(device, (), dist.get_rank(), dist.get_world_size())

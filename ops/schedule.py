@@ -1,0 +1,29 @@
+"""The learning rate as a pure function of the epoch."""
+
+import math
+from collections.abc import Sequence
+
+LR_TYPES = ("step", "cos")
+WARMUP_START = 0.1  # share of the learning rate that a warm-up starts from
+
+
+def learning_rate(
+    epoch: float, *, lr: float, lr_type: str, lr_steps: Sequence[float], epochs: int, warmup: float = 0.0
+) -> float:
+    """Learning rate at a moment of the training.
+
+    Args:
+        epoch: epochs done so far, with the fraction of the present one, from 0.
+        lr: the base rate.
+        lr_type: "step": times 0.1 at each of `lr_steps`; "cos": half a cosine from `lr` at the warm-up's end
+            to 0 at `epochs`.
+        lr_steps: epochs at which "step" falls.
+        epochs: length of the training.
+        warmup: epochs during which the rate rises linearly from a tenth of `lr` to `lr`.
+    """
+    if epoch < warmup:
+        return lr * (WARMUP_START + (1 - WARMUP_START) * epoch / warmup)
+    if lr_type == "step":
+        return lr * 0.1 ** sum(epoch >= step for step in lr_steps)
+    progress = (epoch - warmup) / (epochs - warmup)
+    return lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,146 @@
+"""The state of a training run: its folder, and what a checkpoint holds so that a run goes on bit for bit."""
+
+import logging
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from errors import InputError
+from ops.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from ops.models import VideoNet
+
+LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a network was made for. A checkpoint carries it, and whoever loads it is held to it.
+
+    `class_names` matter most: Something-Something V1 and V2 both have 174 classes, and weights of one give a
+    plausible, wrong accuracy on the other.
+    """
+
+    net: str
+    arch: str
+    num_segments: int
+    dataset: str
+    class_names: list[str]
+    input_size: int
+    preprocessing: str
+    train_list_hash: str
+    val_list_hash: str
+
+    @classmethod
+    def of(cls, checkpoint: dict[str, Any]) -> "TrainedOn | None":
+        """From a checkpoint of this project; None for weights of another origin."""
+        stored = checkpoint.get("trained_on")
+        if not isinstance(stored, dict):
+            return None
+        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+
+    def require(self, source: str, **given: Any) -> None:
+        """Check given values against the stored ones.
+
+        Args:
+            source: the file, for the message.
+            given: values by field name; None: not given.
+
+        Raises:
+            InputError: a contradiction.
+        """
+        for name, value in given.items():
+            stored = getattr(self, name)
+            if value is None or value == stored:
+                continue
+            if name == "class_names":
+                stored, value = _first_difference(stored, value)
+            raise InputError(
+                f"{source} was trained with {_LABELS.get(name, name)} {stored}, but this run has {value}; "
+                "leave the option out to take the checkpoint's, or give another checkpoint"
+            )
+
+
+_LABELS = {"class_names": "the class names", "dataset": "the data set", "num_segments": "the number of segments"}
+
+
+def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
+    if len(stored) != len(given):
+        return f"({len(stored)} classes)", f"{len(given)} classes"
+    label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
+    return f"({label}: {stored[label]!r})", f"{label}: {given[label]!r}"
+
+
+def run_name(root: Path, name: str, *, resume_newest: bool) -> str:
+    """The name of a run's folder under `root`: `name`, or `name-2`, `name-3`, ... so that no run overwrites another.
+
+    Args:
+        root: folder of all runs' checkpoints.
+        name: the plain name.
+        resume_newest: take the newest that has a checkpoint; the next free name if there is none.
+    """
+    taken = []
+    candidate, count = name, 1
+    while (root / candidate).exists():
+        taken.append(candidate)
+        count += 1
+        candidate = f"{name}-{count}"
+    with_checkpoint = [run for run in taken if (root / run / LATEST).exists()]
+    return with_checkpoint[-1] if resume_newest and with_checkpoint else candidate
+
+
+@dataclass
+class TrainState:
+    """What changes during a run. `epoch` counts the epochs that are done."""
+
+    model: VideoNet
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    trained_on: TrainedOn
+    epoch: int = 0
+    best_top1: float = -1.0
+
+    def save(self, folder: Path, options: dict[str, Any], *, epoch: int, best: bool) -> None:
+        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all."""
+        content = {
+            "state_dict": self.model.state_dict(),
+            "optimizer": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "epoch": epoch,
+            "best_top1": self.best_top1,
+            "trained_on": asdict(self.trained_on),
+            "options": options,
+        }
+        if best:
+            save_checkpoint(folder / BEST, content)
+        save_checkpoint(folder / LATEST, content)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InputError: it cannot be read, is none of a training run, or was made for something else.
+        """
+        checkpoint = read_checkpoint(path)
+        stored = TrainedOn.of(checkpoint)
+        if stored is None or "optimizer" not in checkpoint:
+            raise InputError(f"{path} holds weights but no training to resume; start from it with --tune_from {path}")
+        now = asdict(self.trained_on)
+        for name in ("preprocessing", "train_list_hash", "val_list_hash"):
+            if now.pop(name) != getattr(stored, name):
+                logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
+        stored.require(str(path), **now)
+        load_weights(self.model, checkpoint)
+        own = [dict(group) for group in self.optimiser.param_groups]
+        try:
+            self.optimiser.load_state_dict(checkpoint["optimizer"])
+        except ValueError as error:
+            raise InputError(
+                f"{path}: its optimiser has other parameter groups ({error}); resume with the same --npb and --fc_lr5"
+            ) from error
+        for group, options in zip(self.optimiser.param_groups, own, strict=True):
+            group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
+        self.scaler.load_state_dict(checkpoint["scaler"])
+        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        logging.info("Resumed %s after epoch %d.", path, self.epoch)

@@ -1,0 +1,119 @@
+#!/usr/bin/env python
+"""Train a video network: options -> data -> model -> optimiser -> resume -> epochs."""
+
+import logging
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from datasets.catalogue import resolve
+from datasets.lists import list_hash
+from datasets.loader import make_loader
+from datasets.transforms import eval_preprocessing
+from datasets.video_dataset import train_dataset, val_dataset
+from errors import run_script
+from ops.checkpoint import load_weights
+from ops.engine import TrainSettings, evaluate
+from ops.fit import FitSettings, fit
+from ops.models import build_model
+from ops.optimiser import freeze_partial_bn, parameter_groups
+from ops.recipes import check_recipe
+from ops.run_log import make_folder, provenance, write_json
+from ops.runtime import start_runtime
+from ops.schedule import learning_rate
+from ops.training import BEST, LATEST, TrainedOn, TrainState, run_name
+from opts import data_options, parse_train, resume_command
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_train(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    runtime = start_runtime(args.gpus)
+
+    # data
+    with runtime.main_first():  # the built-in data set is made on first use
+        spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
+
+    # model
+    torch.manual_seed(args.seed)
+    pretrain = None if args.pretrain == "none" else args.pretrain
+    shape = {"dropout": args.dropout, "consensus_type": args.consensus_type, "pretrain": pretrain}
+    model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **shape)
+    if args.tune_from:
+        logging.info("%s: %s", args.tune_from, load_weights(model, args.tune_from, new_classifier=True))
+    if not args.npb:
+        freeze_partial_bn(model)
+
+    # loaders
+    clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
+    train_set = train_dataset(spec, **clips, input_size=args.input_size, seed=args.seed, flip=not args.no_flip)
+    val_set = val_dataset(spec, **clips, input_size=args.input_size)
+    loader = partial(
+        make_loader, batch_size=args.batch_size, workers=args.workers, seed=args.seed,
+        rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
+    )  # fmt: skip
+    train_loader, val_loader = loader(train_set, shuffle=True, drop_last=True), loader(val_set, shuffle=False)
+
+    # optimiser
+    groups = parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5)
+    optimiser = torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum)
+    scaler = torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16")
+    rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
+    step_settings = TrainSettings(
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, label_smoothing=args.label_smoothing,
+        partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
+    )  # fmt: skip
+
+    # resume
+    trained_on = TrainedOn(
+        net=args.net, arch=args.arch, num_segments=args.num_segments, dataset=spec.name,
+        class_names=list(spec.class_names), input_size=args.input_size,
+        preprocessing=eval_preprocessing(args.input_size).describe(),
+        train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
+    )  # fmt: skip
+    state = TrainState(model, optimiser, scaler, trained_on)
+    name = "_".join(filter(None, [args.net, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
+    name = runtime.gather(run_name(Path(args.root_model), name, resume_newest=args.resume == "auto"))[0]
+    folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
+    if args.resume not in (None, "auto"):
+        state.resume(Path(args.resume))
+    elif (folder / LATEST).exists():  # `run_name` gives such a folder for --resume auto only
+        state.resume(folder / LATEST)
+    if args.evaluate:
+        val = evaluate(
+            runtime.wrap(model), val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq
+        )
+        logging.info("%s on %d videos of %s: %s", args.resume, val.videos, spec.lists["val"], val.describe())
+        return
+
+    # epochs
+    batch = args.batch_size * args.accumulate * runtime.world_size
+    recipe = {"lr": args.lr, "batch": batch, "partial_bn": not args.npb}
+    recipe["random_start"] = pretrain is None and not args.tune_from
+    if runtime.is_main:
+        make_folder(folder, "--root_model")
+        make_folder(log_folder, "--root_log")
+        write_json(folder / "options.json", {"options": vars(args), **provenance()})
+        logging.info("%s: %d train and %d val videos, %d classes", name, len(train_set), len(val_set), spec.num_class)
+        for line in check_recipe(args.net, spec.name, **recipe):
+            logging.info(line)
+        logging.info("Checkpoints: %s   curves: tensorboard --logdir %s", folder, args.root_log)
+    run_settings = FitSettings(
+        epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
+        folder=folder, log_folder=log_folder, options=vars(args),
+    )  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    try:
+        fit(state, train_loader, val_loader, runtime, step_settings, run_settings)
+    except KeyboardInterrupt:
+        kept = f"The checkpoint of epoch {state.epoch} is in {folder}" if state.epoch else "No epoch was finished"
+        logging.info("\nStopped. %s. To go on: %s", kept, resume_command(sys.argv))
+        sys.exit(130)
+    logging.info("Best top-1 %.2f %%: %s", state.best_top1, folder / BEST)
+
+
+if __name__ == "__main__":
+    run_script(main)
