@@ -1,0 +1,172 @@
+#!/usr/bin/env python
+"""Merge score pickles into accuracies, tables and a confusion matrix."""
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import InputError, run_script
+from ops.inference import PROTOCOL
+from ops.merge import merge_models, merge_views, order_like
+from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
+from ops.plots import plot_confusion
+from ops.run_log import make_folder, write_json
+from ops.scores import Scores, pickle_path, read_scores
+from opts import parse_results
+
+
+@dataclass(frozen=True)
+class Model:
+    """The views of one model.
+
+    Attributes:
+        folder: of its pickles.
+        clips: for each clip the views of its crops.
+        protocol: how they were made; empty for files of the official code.
+    """
+
+    folder: Path
+    clips: list[list[Scores]]
+    protocol: dict[str, Any]
+
+    def probabilities(self, num_clips: int, like: Scores) -> np.ndarray:
+        """(M, K) from the first clips, in the order of videos of `like`."""
+        views = [view for clip in self.clips[:num_clips] for view in clip]
+        return merge_views(views)[order_like(like, views[0])]
+
+    def describe(self) -> str:
+        """Its protocol in one line."""
+        views = f"{len(self.clips)} clips x {len(self.clips[0])} crops"
+        if not self.protocol:
+            return f"{self.folder}: {views}; protocol unknown ({PROTOCOL} is not there)"
+        return (
+            f"{self.folder}: {{net}} {{arch}}, {{num_segments}} x {{frames_per_segment}} frames, {views}, "
+            "{sampling}, {preprocessing}, weights {weights}"
+        ).format(**self.protocol)
+
+
+def read_model(folder: Path, num_clips: int, crops: int) -> Model:
+    """All views of a model.
+
+    Raises:
+        InputError: a view is not there, cannot be read, or is of other videos.
+    """
+    paths = [[pickle_path(folder, clip, crop) for crop in range(crops)] for clip in range(num_clips)]
+    missing = [(clip, path) for clip, row in enumerate(paths) for path in row if not path.exists()]
+    if missing:
+        clips = ",".join(str(clip) for clip in sorted({clip for clip, _ in missing}))
+        script = "test_models_center_crop.py" if crops == 1 else "test_models_three_crops.py"
+        raise InputError(
+            f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; make them with "
+            f"{script} --clip_index {clips} --output_dir {folder}, or lower --num_clips or --test_crops"
+        )
+    path = folder / PROTOCOL
+    protocol = json.loads(path.read_text()) if path.exists() else {}
+    return Model(folder, [[read_scores(path) for path in row] for row in paths], protocol)
+
+
+def require_same_data(models: Sequence[Model]) -> None:
+    """Two models can be merged if they were tested on the same list with the same classes.
+
+    Raises:
+        InputError: they were not.
+    """
+    first = models[0]
+    for other in models[1:]:
+        for name in ("dataset", "class_names", "list_hash"):
+            if first.protocol and other.protocol and first.protocol[name] != other.protocol[name]:
+                raise InputError(
+                    f"{first.folder} and {other.folder} differ in {name.replace('_', ' ')}; "
+                    "test both models on the same list before merging them"
+                )
+
+
+def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Top-1, top-5 and mean class accuracy in percent, from (M, K) and (M,)."""
+    return {
+        "top1": topk_accuracy(probabilities, labels, 1),
+        "top5": topk_accuracy(probabilities, labels, 5),
+        "mean_class": mean_class_accuracy(probabilities, labels),
+    }
+
+
+def table(rows: Sequence[tuple[str, dict[str, float]]], heading: str) -> str:
+    """Named rows of figures, aligned."""
+    width = max(len(heading), *(len(name) for name, _ in rows))
+    lines = [f"{heading:<{width}}  {'top-1':>7}  {'top-5':>7}  {'mean class':>10}"]
+    for name, row in rows:
+        lines.append(f"{name:<{width}}  {row['top1']:>7.2f}  {row['top5']:>7.2f}  {row['mean_class']:>10.2f}")
+    return "\n".join(lines)
+
+
+def write_per_class(path: Path, rows: Sequence[ClassRow]) -> None:
+    """The table of classes as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(ClassRow)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_results(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    models = [read_model(Path(folder), args.num_clips, args.test_crops) for folder in args.output_dir]
+    require_same_data(models)
+    first = models[0].clips[0][0]
+    labels = first.labels
+    class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(first.logits.shape[1])]
+
+    # by number of clips: [clips - 1][model], the last row is the result
+    clips = range(1, args.num_clips + 1)
+    by_clips = [[model.probabilities(count, first) for model in models] for count in clips]
+    merged = [merge_models(of_models, args.coeff) for of_models in by_clips]
+    result = figures(merged[-1], labels)
+    clips_table = [(str(count), figures(scores, labels)) for count, scores in zip(clips, merged, strict=True)]
+    model_table = [(str(m.folder), figures(scores, labels)) for m, scores in zip(models, by_clips[-1], strict=True)]
+
+    # files
+    folder = make_folder(Path(args.save_dir or args.output_dir[0]), "--save_dir")
+    matrix = confusion_matrix(merged[-1], labels)
+    write_per_class(folder / "per_class.csv", per_class(matrix, class_names))
+    title = f"top-1 {result['top1']:.2f} %, {len(labels)} videos"
+    plot_confusion(matrix, class_names, folder / "confusion_matrix.png", title)
+    write_json(
+        folder / "results.json",
+        {
+            **result,
+            "videos": len(labels),
+            "num_clips": args.num_clips,
+            "test_crops": args.test_crops,
+            "by_clips": [{"clips": int(name), **row} for name, row in clips_table],
+            "models": [
+                {"output_dir": str(model.folder), "coeff": coeff, **row, "protocol": model.protocol}
+                for model, coeff, (_, row) in zip(models, args.coeff, model_table, strict=True)
+            ],
+        },
+    )
+
+    # report
+    for model in models:
+        print(model.describe())
+    if args.num_clips > 1:
+        print(f"\n{table(clips_table, 'clips')}")
+    if len(models) > 1:
+        weights = " : ".join(f"{coeff:g}" for coeff in args.coeff)
+        print(f"\n{table([*model_table, (f'together ({weights})', result)], 'model')}")
+    names = ", ".join(str(folder / name) for name in ("results.json", "per_class.csv", "confusion_matrix.png"))
+    print(f"\nFiles: {names}")
+    print(
+        f"{len(labels)} videos, {len(class_names)} classes: top-1 {result['top1']:.2f} %, "
+        f"top-5 {result['top5']:.2f} %, mean class accuracy {result['mean_class']:.2f} %"
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""Score a list of videos with one centre crop a frame; one pickle a clip. Merge them with pkl_to_results.py."""
+
+import logging
+import sys
+from pathlib import Path
+
+from datasets.catalogue import resolve
+from datasets.lists import list_hash
+from datasets.loader import make_loader
+from datasets.transforms import eval_preprocessing
+from datasets.video_dataset import clip_dataset
+from errors import run_script
+from ops.checkpoint import file_hash
+from ops.inference import Weights, claim_folder, score_clip
+from ops.run_log import make_folder
+from ops.runtime import start_runtime
+from ops.scores import pickle_path, write_scores
+from opts import data_options, parse_test
+
+
+def main(argv: list[str] | None = None, crops: int = 1) -> None:
+    args = parse_test(crops, argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    runtime = start_runtime(args.gpus)
+
+    # weights, and what they were trained on
+    weights = Weights.read(args.weights)
+    dataset, options = weights.data_options(args.dataset, data_options(args))
+    spec = resolve(dataset, **options, need=("val",))
+    model = weights.build(
+        list(spec.class_names), net=args.net, arch=args.arch, num_segments=args.test_segments, dataset=spec.name
+    )
+
+    # views
+    made_for = weights.trained_on
+    preprocessing = eval_preprocessing(made_for.input_size if made_for else 224, crops, args.full_res)
+    random_clips = {"random": True, "centre": False}.get(
+        args.sampling, spec.name == "kinetics" or args.clip_index != [0]
+    )
+    protocol = {
+        "dataset": spec.name, "net": model.net, "arch": model.arch, "num_segments": model.num_segments,
+        "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
+        "class_names": list(spec.class_names), "test_crops": crops, "full_res": args.full_res,
+        "preprocessing": preprocessing.describe(), "crop_size": preprocessing.crop_size,
+        "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
+        "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
+        "val_list": str(spec.lists["val"]), "list_hash": list_hash(spec.lists["val"]),
+    }  # fmt: skip
+    folder = make_folder(Path(args.output_dir), "--output_dir")
+    claim_folder(folder, protocol, overwrite=args.overwrite)
+    if made_for and made_for.val_list_hash != protocol["list_hash"]:
+        logging.info("Note: %s is not the list that the training evaluated on.", spec.lists["val"])
+    logging.info("%s %s, %d x %d frames, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
+                 preprocessing.describe(), protocol["sampling"])  # fmt: skip
+
+    # scores
+    wrapped = runtime.wrap(model)
+    for clip in args.clip_index:
+        paths = [pickle_path(folder, clip, crop) for crop in range(crops)]
+        if all(path.exists() for path in paths) and not args.overwrite:
+            logging.info("clip %d: there already (--overwrite scores it again)", clip)
+            continue
+        videos = clip_dataset(
+            spec, num_segments=model.num_segments, frames_per_segment=model.frames_per_segment,
+            preprocessing=preprocessing, clip=clip, random_clips=random_clips, seed=args.seed,
+        )  # fmt: skip
+        loader = make_loader(
+            videos, batch_size=args.batch_size, workers=args.workers, shuffle=False, seed=args.seed,
+            pin_memory=runtime.device.type == "cuda",
+        )  # fmt: skip
+        logits, labels, video_ids = score_clip(
+            wrapped, loader, runtime, amp=args.amp, title=f"clip {clip}", print_freq=args.print_freq
+        )
+        for path, view in zip(paths, logits.numpy(), strict=True):
+            write_scores(path, view, labels, video_ids)
+        logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, paths)))
+    num_clips = max(args.clip_index) + 1
+    logging.info(
+        "Merge: python pkl_to_results.py --num_clips %d --test_crops %d --output_dir %s", num_clips, crops, folder
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

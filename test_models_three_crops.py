@@ -1,0 +1,10 @@
+#!/usr/bin/env python
+"""Score a list of videos with three full-height crops a frame (left, right, centre); three pickles a clip."""
+
+from functools import partial
+
+from errors import run_script
+from test_models_center_crop import main
+
+if __name__ == "__main__":
+    run_script(partial(main, crops=3))
