@@ -19,16 +19,14 @@ class DatasetSpec:
         name: as in the catalogue, or the user's own.
         class_names: K names in label order.
         root_path: folder of the frame folders.
-        train_list: list file; None where it was not asked for.
-        val_list: list file; None where it was not asked for.
+        lists: "train" and "val" -> list file, those that were asked for.
         image_tmpl: frame number (from 1) -> file name.
     """
 
     name: str
     class_names: tuple[str, ...]
     root_path: Path
-    train_list: Path | None
-    val_list: Path | None
+    lists: dict[str, Path]
     image_tmpl: str
 
     @property
@@ -117,8 +115,7 @@ def resolve(
         name=name,
         class_names=_read_class_names(paths["classes"], known.num_class, name),
         root_path=paths["root_path"],
-        train_list=paths.get("train_list"),
-        val_list=paths.get("val_list"),
+        lists={which: paths[f"{which}_list"] for which in need},
         image_tmpl=_checked_template(image_tmpl or known.image_tmpl),
     )
 

@@ -161,10 +161,7 @@ def _centre_plan(
 def _dataset(
     spec: DatasetSpec, which: str, plan: Plan, frames_per_segment: int, *, replace_unreadable: bool
 ) -> VideoDataset:
-    list_file = spec.train_list if which == "train" else spec.val_list
-    if list_file is None:
-        raise InputError(f"{spec.name} was resolved without its {which} list; give --{which}_list")
-    records = read_list(list_file, spec.num_class)
+    records = read_list(spec.lists[which], spec.num_class)
     return VideoDataset(
         spec, records, plan, frames_per_segment=frames_per_segment, replace_unreadable=replace_unreadable
     )
