@@ -266,6 +266,11 @@ def resume_command(argv: list[str]) -> str:
     return shlex.join(["python", *arguments, "--resume", "auto"])
 
 
+def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of predict.py."""
+    return predict_parser().parse_args(argv)
+
+
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
     parser = _parser("Name what happens in one video: a video file, or a folder of frames.")

@@ -48,7 +48,7 @@ def read_frames(
     replaced = []
     for index in indices:
         try:
-            images[index] = _decode(frame_path(folder, image_tmpl, index))
+            images[index] = decode_image(frame_path(folder, image_tmpl, index))
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
             if not replace_unreadable or not folder.is_dir():
                 raise InputError(_explain(folder, image_tmpl, index, num_frames, error)) from error
@@ -57,7 +57,7 @@ def read_frames(
     return Frames(images, replaced)
 
 
-def _decode(path: Path) -> Image.Image:
+def decode_image(path: Path) -> Image.Image:
     """RGB image of a file; a truncated one is an error, not a half-grey picture."""
     with Image.open(path) as image:
         image.load()
@@ -67,7 +67,7 @@ def _decode(path: Path) -> Image.Image:
 def _nearest_readable(folder: Path, image_tmpl: str, index: int, num_frames: int) -> Image.Image:
     for other in sorted(range(num_frames), key=lambda i: (abs(i - index), i)):
         try:
-            return _decode(frame_path(folder, image_tmpl, other))
+            return decode_image(frame_path(folder, image_tmpl, other))
         except (OSError, SyntaxError, ValueError):
             continue
     raise InputError(

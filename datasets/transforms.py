@@ -6,7 +6,7 @@ to 256, centre 256); three crops are 256 x 256 at the left, right and centre of 
 Resampling is Pillow's bilinear filter, as in the official code. A resize to the present size is left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,28 +152,27 @@ _GRID = (
 )  # fmt: skip
 
 
-def make_clip(images: dict[int, Image.Image], indices: np.ndarray, transform: FrameTransform) -> Tensor:
-    """Transform each image once and lay the clip out.
+def lay_out(frames: Mapping[int, np.ndarray] | Sequence[np.ndarray], indices: np.ndarray) -> Tensor:
+    """Lay transformed frames out as a clip.
 
     Args:
-        images: frame number -> image.
+        frames: frame number -> (V, H, W, 3) uint8.
         indices: (T, L) frame numbers of the clip.
-        transform: image -> (V, H, W, 3) uint8.
 
     Returns:
         (V, T, L, 3, H, W) uint8; in memory the 3 colours of a pixel lie together (channels-last).
 
     Raises:
-        InputError: frames that come out in several sizes.
+        InputError: frames of several sizes.
     """
-    frames = {index: transform(image) for index, image in images.items()}
-    shapes = {frame.shape for frame in frames.values()}
-    if len(shapes) > 1:
-        raise InputError(f"frames of several sizes in one video: {sorted(shapes)}; extract it again")
-    views, height, width, _ = next(iter(shapes))
+    views, height, width, _ = frames[int(indices[0, 0])].shape
     clip = np.empty((views, *indices.shape, height, width, 3), np.uint8)
-    for place in np.ndindex(indices.shape):
-        clip[(slice(None),) + place] = frames[int(indices[place])]
+    for segment, place in np.ndindex(indices.shape):
+        frame = frames[int(indices[segment, place])]
+        if frame.shape != (views, height, width, 3):
+            sizes = f"{height} x {width} and {frame.shape[1]} x {frame.shape[2]}"
+            raise InputError(f"frames of one video come out in several sizes, {sizes}; extract it again")
+        clip[:, segment, place] = frame
     return torch.from_numpy(clip).permute(0, 1, 2, 5, 3, 4)
 
 

@@ -14,7 +14,7 @@ from datasets.frames import read_frames
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
 from datasets.sampling import center_starts, clip_rng, sample_rng, segment_indices, train_starts
-from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, make_clip
+from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, lay_out
 from errors import InputError
 
 
@@ -84,7 +84,8 @@ class VideoDataset(Dataset[Sample]):
             replace_unreadable=self.replace_unreadable,
         )  # fmt: skip
         try:
-            clip = make_clip(images, indices, draw.transform)
+            frames = {number: draw.transform(image) for number, image in images.items()}  # each once
+            clip = lay_out(frames, indices)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
         return Sample(clip, draw.label, index, record.path, replaced)

@@ -1,0 +1,73 @@
+"""Finding a data set's files."""
+
+from pathlib import Path
+
+import pytest
+from video_files import CLASSES, write_dataset
+
+from datasets.catalogue import ALIASES, CATALOGUE, resolve
+from errors import InputError
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, str]:
+    root = write_dataset(tmp_path / "own", train=1, val=1, num_frames=2)
+    names = {"root_path": "frames", "train_list": "train.txt", "val_list": "val.txt", "classes": "classes.txt"}
+    return {flag: str(root / name) for flag, name in names.items()}
+
+
+def test_own_data_set(own: dict[str, str]) -> None:
+    spec = resolve("mine", **own, image_tmpl="img_{:06d}.png")
+    assert spec.class_names == CLASSES
+    assert spec.lists["train"] == Path(own["train_list"])
+    assert spec.image_tmpl == "img_{:06d}.png"
+
+
+def test_known_data_sets_are_looked_for_under_the_data_root(tmp_path: Path) -> None:
+    names = tuple(f"class {i}" for i in range(106))
+    home = write_dataset(tmp_path / "egtea", train=1, val=1, num_frames=2, classes=names)
+    (home / "train.txt").rename(home / "train_split2.txt")
+    (home / "val.txt").rename(home / "val_split2.txt")
+    spec = resolve("egaze2", data_root=str(tmp_path))
+    assert (spec.name, spec.num_class, spec.image_tmpl) == ("egtea2", 106, "img_{:05d}.jpg")
+    assert spec.lists["val"] == home / "val_split2.txt"
+
+
+def test_an_unknown_name_lists_the_known_ones_and_the_flags_for_own_data() -> None:
+    with pytest.raises(InputError) as error:
+        resolve("somethin")
+    assert all(word in str(error.value) for word in ["'somethin'", *CATALOGUE, *ALIASES, "--root_path", "--classes"])
+
+
+@pytest.mark.parametrize("flag", ["root_path", "train_list", "val_list", "classes"])
+def test_a_file_that_is_not_there_is_named_with_its_flag(own: dict[str, str], flag: str) -> None:
+    own[flag] += "_gone"
+    with pytest.raises(InputError) as error:
+        resolve("mine", **own)
+    assert own[flag] in str(error.value)
+    assert f"--{flag}" in str(error.value)
+
+
+def test_only_the_lists_that_are_needed_are_looked_for(own: dict[str, str]) -> None:
+    own["train_list"] += "_gone"
+    assert list(resolve("mine", **own, need=("val",)).lists) == ["val"]
+
+
+def test_class_names_must_fit_the_data_set(own: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"3 class names; somethingv1 has 174"):
+        resolve("something", **own)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("a\nb\na\n", ":3.*'a'.*line 1"), ("a\n\nb\n", ":2.*empty"), ("", "0 class")]
+)
+def test_bad_class_names(own: dict[str, str], text: str, words: str) -> None:
+    Path(own["classes"]).write_text(text)
+    with pytest.raises(InputError, match=words):
+        resolve("mine", **own)
+
+
+@pytest.mark.parametrize("template", ["00001.jpg", "{}_{}.jpg", "{:05d", "{name}.jpg", "{:05x}{{.jpg}"])
+def test_bad_templates(own: dict[str, str], template: str) -> None:
+    with pytest.raises(InputError, match="--image_tmpl"):
+        resolve("mine", **own, image_tmpl=template)

@@ -1,0 +1,62 @@
+"""List files: what is read, and the error of each bad line."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.lists import VideoRecord, list_hash, read_list
+from errors import InputError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "train.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_may_hold_blanks_and_any_letters(tmp_path: Path) -> None:
+    path = write(tmp_path, "a/b 12 0\nmy own  vidéo 3 40 2\n\n")
+    assert read_list(path, 3) == [VideoRecord("a/b", 12, 0), VideoRecord("my own  vidéo 3", 40, 2)]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("b 1", ["2 of the 3 fields", "path num_frames label", "extract"]),
+        ("b", ["1 of the 3 fields"]),
+        ("b ten 1", ["whole numbers"]),
+        ("b 10 1.5", ["whole numbers"]),
+        ("b -4 1", ["-4 frames", "1 or more"]),
+        ("b 0 1", ["0 frames"]),
+        ("b 10 -1", ["label -1", "0 ... 2"]),
+        ("b 10 3", ["label 3", "1-based"]),
+        ("b 10 9", ["label 9", "class names"]),
+        ("a 10 1", ["'a'", "line 1"]),
+    ],
+)
+def test_a_bad_line_is_named_with_its_place(tmp_path: Path, line: str, words: list[str]) -> None:
+    path = write(tmp_path, f"a 10 0\n{line}\n")
+    with pytest.raises(InputError) as error:
+        read_list(path, 3)
+    assert str(error.value).startswith(f"{path}:2: ")
+    assert all(word in str(error.value) for word in words)
+
+
+def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_list(write(tmp_path, "x 1\n" * 9), 3)
+    assert str(error.value).count("3 fields") == 5
+    assert "and 4 more" in str(error.value)
+
+
+def test_missing_and_empty_lists(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        read_list(tmp_path / "gone.txt", 3)
+    with pytest.raises(InputError, match="no clips"):
+        read_list(write(tmp_path, "\n\n"), 3)
+
+
+def test_the_hash_follows_the_content(tmp_path: Path) -> None:
+    first = list_hash(write(tmp_path, "a 1 0\n"))
+    assert first == list_hash(write(tmp_path, "a 1 0\n"))
+    assert first != list_hash(write(tmp_path, "a 1 1\n"))

@@ -1,0 +1,25 @@
+"""The learning rate against tables written by hand."""
+
+import pytest
+
+from ops.schedule import learning_rate
+
+STEP = {"lr": 0.01, "lr_type": "step", "lr_steps": [30, 45, 55], "epochs": 60}
+COS = {"lr": 0.02, "lr_type": "cos", "lr_steps": [], "epochs": 10}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, 1e-2), (29.999, 1e-2), (30, 1e-3), (44.5, 1e-3), (45, 1e-4), (55, 1e-5), (59.9, 1e-5)]
+)
+def test_step(epoch: float, expected: float) -> None:
+    assert learning_rate(epoch, **STEP) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(0, 0.02), (5, 0.01), (10, 0.0), (2.5, 0.01 * (1 + 0.5**0.5))])
+def test_cosine(epoch: float, expected: float) -> None:
+    assert learning_rate(epoch, **COS) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(0, 0.002), (1, 0.011), (2, 0.02), (6, 0.01), (10, 0.0)])
+def test_warmup_then_cosine_over_the_rest(epoch: float, expected: float) -> None:
+    assert learning_rate(epoch, **COS, warmup=2) == pytest.approx(expected, abs=1e-12)

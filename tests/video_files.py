@@ -1,0 +1,37 @@
+"""Small data sets on disk for tests."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CLASSES = ("Pushing something from left to right", "Pushing something from right to left", "Turning something")
+
+
+def write_frames(folder: Path, num_frames: int, size: tuple[int, int] = (40, 30), seed: int = 0) -> None:
+    """JPEG frames 00001.jpg ... of random colours; `size` is (W, H)."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for number in range(1, num_frames + 1):
+        pixels = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).resize(size).save(folder / f"{number:05d}.jpg")
+
+
+def write_dataset(
+    root: Path, *, train: int = 6, val: int = 5, num_frames: int = 12, classes: tuple[str, ...] = CLASSES
+) -> Path:
+    """A data set as prepared: frames/, train.txt, val.txt, classes.txt."""
+    for split, count in (("train", train), ("val", val)):
+        lines = []
+        for i in range(count):
+            write_frames(root / "frames" / f"{split} {i}", num_frames + i, seed=i)
+            lines.append(f"{split} {i} {num_frames + i} {i % len(classes)}\n")
+        (root / f"{split}.txt").write_text("".join(lines))
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return root
+
+
+def own_data_flags(root: Path) -> list[str]:
+    """Command-line flags of such a data set."""
+    names = {"root_path": "frames", "train_list": "train.txt", "val_list": "val.txt", "classes": "classes.txt"}
+    return [part for flag, name in names.items() for part in (f"--{flag}", str(root / name))]
