@@ -1,6 +1,7 @@
 """Every option of every script: parsers in groups, and the checks that need no file."""
 
 import argparse
+import os
 import shlex
 from collections.abc import Callable
 
@@ -14,9 +15,9 @@ from ops.schedule import LR_TYPES
 BUILT_IN_DEFAULTS = {
     "arch": "resnet18",
     "num_segments": 8,
-    "input_size": 64,
-    "batch_size": 16,
-    "epochs": 12,
+    "input_size": 32,
+    "batch_size": 8,
+    "epochs": 20,
     "lr": 0.02,
     "lr_type": "cos",
     "warmup": 1.0,
@@ -75,7 +76,7 @@ def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
-    group.add_argument("-j", "--workers", type=number(int, 0), default=4, help="processes that read frames")
+    group.add_argument("-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames")
 
 
 def _add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ class Card:
         y: centre, share of the frame's height.
         size: height, share of the frame's height.
         angle: turned counterclockwise, in degrees.
+        length: width of the unturned card, in its heights.
     """
 
     look: int | None
@@ -29,6 +30,7 @@ class Card:
     y: float
     size: float
     angle: float = 0.0
+    length: float = 1.0
 
 
 Motion = Callable[[float], list[Card]]  # time 0 ... 1 -> cards, the last one on top
@@ -59,10 +61,10 @@ def closer(rng: Rng) -> Motion:
 
 
 def clockwise(rng: Rng) -> Motion:
-    """One card that turns by a quarter to a half of a full turn."""
-    x, y, size = rng.uniform(0.42, 0.58), rng.uniform(0.42, 0.58), rng.uniform(0.42, 0.6)
-    turn, middle = rng.uniform(100, 170), rng.uniform(-180, 180)
-    return lambda p: [Card(0, x, y, size, middle + turn * (0.5 - p))]
+    """One long card that turns by a quarter to a half of a full turn."""
+    x, y, size = rng.uniform(0.42, 0.58), rng.uniform(0.42, 0.58), rng.uniform(0.24, 0.32)
+    turn, middle, length = rng.uniform(100, 170), rng.uniform(-180, 180), rng.uniform(2.0, 2.6)
+    return lambda p: [Card(0, x, y, size, middle + turn * (0.5 - p), length)]
 
 
 def apart(rng: Rng) -> Motion:

@@ -186,8 +186,8 @@ def _blank_card(colour: tuple[int, int, int]) -> Image.Image:
 def _paste(frame: Image.Image, card: Card, looks: list[Image.Image], rng: np.random.Generator) -> None:
     """Put one card on a frame, a little beside its place."""
     look = _blank_card(COVER) if card.look is None else looks[card.look]
-    side = max(2, round(card.size * frame.height))
-    picture = look.resize((side, side), Image.Resampling.BILINEAR)
+    height = max(2, round(card.size * frame.height))
+    picture = look.resize((round(height * card.length), height), Image.Resampling.BILINEAR)
     picture = picture.rotate(card.angle, Image.Resampling.BILINEAR, expand=True)
     x = (card.x + rng.normal(0, JITTER)) * frame.width - picture.width / 2
     y = (card.y + rng.normal(0, JITTER)) * frame.height - picture.height / 2

@@ -20,10 +20,10 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
     """
     num_class = len(class_names)
     percent = 100.0 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    cell = 0.42 if num_class <= LARGEST_WITH_NUMBERS else 0.15  # inches
+    cell = 0.45 if num_class <= LARGEST_WITH_NUMBERS else 0.15  # inches
     side = max(4.0, cell * num_class)
     font = 9 if num_class <= LARGEST_WITH_NUMBERS else 6
-    margin = 0.075 * font * min(60, max(map(len, class_names)))
+    margin = 0.0085 * font * min(60, max(map(len, class_names)))  # inches for the longest name
     figure = Figure(figsize=(side + margin + 1.2, side + margin + 0.8), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
@@ -43,4 +43,4 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
             colour = "white" if value > 55 else "black"
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="% of the class", shrink=0.6)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")

@@ -1,0 +1,42 @@
+"""Accuracies computed by hand."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ops.metrics import confusion_matrix, mean_class_accuracy, per_class, topk_accuracy, topk_correct
+from ops.plots import plot_confusion
+
+SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
+LABELS = np.array([0, 2, 1, 2])
+
+
+def test_topk() -> None:
+    assert topk_accuracy(SCORES, LABELS, 1) == 50.0
+    assert topk_accuracy(SCORES, LABELS, 2) == 100.0
+    assert topk_accuracy(SCORES, LABELS, 5) == 100.0  # more than there are classes
+    assert topk_correct(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5)) == [2, 4, 4]
+
+
+def test_mean_class_accuracy_weighs_classes_and_not_videos() -> None:
+    assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
+    assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
+
+
+def test_confusion_matrix_and_table() -> None:
+    matrix = confusion_matrix(SCORES, LABELS)
+    assert matrix.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    rows = per_class(matrix, ["a", "b", "c"])
+    assert (rows[2].videos, rows[2].correct, rows[2].accuracy) == (2, 1, 50.0)
+    assert (rows[2].confused_with, rows[2].confused_count) == ("b", 1)
+    assert rows[0].confused_with is None
+    assert per_class(confusion_matrix(SCORES[:1], LABELS[:1]), "abc")[1].accuracy is None
+
+
+@pytest.mark.parametrize("num_class", [2, 12, 174])
+def test_confusion_plots_grow_with_the_classes(tmp_path, num_class: int) -> None:
+    path = tmp_path / "plot.png"
+    plot_confusion(np.eye(num_class, dtype=int), [f"class number {i}" for i in range(num_class)], path, "title")
+    width, height = Image.open(path).size
+    assert 8 * num_class < min(width, height) < 4500

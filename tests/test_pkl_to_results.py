@@ -1,0 +1,125 @@
+"""Merging as a user does it: both spellings, tables, files, and each bad folder."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from errors import InputError
+from ops.scores import pickle_path, write_scores
+from pkl_to_results import main
+
+LABELS, IDS = [0, 1, 2, 2], ["a", "b", "c", "d"]
+PROTOCOL = {
+    "dataset": "mine", "net": "H2CN", "arch": "resnet18", "num_segments": 8, "frames_per_segment": 5,
+    "class_names": ["left", "right", "up"], "sampling": "centre of each segment", "preprocessing": "centre crop",
+    "weights": "x.pth.tar", "list_hash": "1",
+}  # fmt: skip
+
+
+def write_views(folder: Path, clips: int = 1, crops: int = 1, seed: int = 0, protocol: dict | None = None) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for clip in range(clips):
+        for crop in range(crops):
+            write_scores(pickle_path(folder, clip, crop), rng.normal(size=(4, 3)), LABELS, IDS)
+    if protocol is not None:
+        (folder / "protocol.json").write_text(json.dumps(protocol))
+    return folder
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_one_model(tmp_path: Path, capsys) -> None:
+    folder = write_views(tmp_path / "a", protocol=PROTOCOL)
+    write_scores(pickle_path(folder, 0, 0), np.eye(3)[[0, 1, 2, 0]] * 3, LABELS, IDS)
+    main(["--output_dir", str(folder)])
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == (
+        "4 videos, 3 classes: top-1 75.00 %, top-5 100.00 %, mean class accuracy 83.33 %"
+    )
+    assert "H2CN resnet18, 8 x 5 frames, 1 clips x 1 crops, centre of each segment" in printed
+    assert results(folder)["top1"] == 75.0
+    assert results(folder)["videos"] == 4
+    with (folder / "per_class.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[2] == {
+        "label": "2", "name": "up", "videos": "2", "correct": "1", "accuracy": "50.0",
+        "confused_with": "left", "confused_count": "1",
+    }  # fmt: skip
+    assert (folder / "confusion_matrix.png").stat().st_size > 1000
+
+
+def test_accuracy_against_the_number_of_clips(tmp_path: Path, capsys) -> None:
+    folder = write_views(tmp_path / "a", clips=3, crops=3)
+    main(["--output_dir", str(folder), "--num_clips", "3", "--test_crops", "3"])
+    assert "protocol unknown" in capsys.readouterr().out
+    by_clips = results(folder)["by_clips"]
+    assert [row["clips"] for row in by_clips] == [1, 2, 3]
+    assert by_clips[-1]["top1"] == results(folder)["top1"]
+    main(["--output_dir", str(folder), "--num_clips", "1", "--test_crops", "3"])
+    assert results(folder)["top1"] == by_clips[0]["top1"]
+
+
+def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
+    a, b = write_views(tmp_path / "a", seed=1), write_views(tmp_path / "b", seed=2)
+    main(["--output_dir", str(a), str(b), "--save_dir", str(tmp_path / "ours")])
+    main(
+        [
+            "--multi_segments",
+            "True",
+            "--output_dir",
+            str(a),
+            "--output_dir1",
+            str(b),
+            "--save_dir",
+            str(tmp_path / "theirs"),
+        ]
+    )
+    assert "together (1 : 1)" in capsys.readouterr().out
+    assert results(tmp_path / "ours") == results(tmp_path / "theirs")
+    main(["--output_dir", str(a), str(b), "--coeff", "1", "0", "--save_dir", str(tmp_path / "first")])
+    assert results(tmp_path / "first")["top1"] == results(tmp_path / "first")["models"][0]["top1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--multi_segments", "True"], "belong together"),
+        (["--output_dir1", "x"], "belong together"),
+        (["--coeff", "1", "2"], "2 weights for 1 folders"),
+        (["--coeff", "0"], "all weights are 0"),
+        (["--num_clips", "3"], r"2 of 3 views are missing.*1_crop0\.pkl.*center_crop\.py --clip_index 1,2"),
+        (["--test_crops", "3"], r"2 of 3 views are missing.*three_crops\.py --clip_index 0"),
+    ],
+)
+def test_bad_flags(tmp_path: Path, flags: list[str], words: str) -> None:
+    folder = write_views(tmp_path / "a")
+    with pytest.raises(InputError, match=words):
+        main(["--output_dir", str(folder), *flags])
+
+
+def test_multi_segments_takes_true_and_false_only(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--output_dir", "a", "--multi_segments", "yes"])
+    assert "write True or False" in capsys.readouterr().err
+    main(["--output_dir", str(write_views(tmp_path / "a")), "--multi_segments", "False"])
+
+
+@pytest.mark.parametrize("name", ["dataset", "class_names", "list_hash"])
+def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str) -> None:
+    a = write_views(tmp_path / "a", protocol=PROTOCOL)
+    b = write_views(tmp_path / "b", protocol={**PROTOCOL, name: "another"})
+    with pytest.raises(InputError, match="differ in " + name.replace("_", " ")):
+        main(["--output_dir", str(a), str(b)])
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--save_dir"):
+        main(["--output_dir", str(folder), "--save_dir", str(tmp_path / "file" / "x")])
