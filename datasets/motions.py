@@ -62,8 +62,8 @@ def closer(rng: Rng) -> Motion:
 
 def clockwise(rng: Rng) -> Motion:
     """One long card that turns by a quarter to a half of a full turn."""
-    x, y, size = rng.uniform(0.42, 0.58), rng.uniform(0.42, 0.58), rng.uniform(0.24, 0.32)
-    turn, middle, length = rng.uniform(100, 170), rng.uniform(-180, 180), rng.uniform(2.0, 2.6)
+    x, y, size = rng.uniform(0.42, 0.58), rng.uniform(0.42, 0.58), rng.uniform(0.28, 0.36)
+    turn, middle, length = rng.uniform(110, 170), rng.uniform(-180, 180), rng.uniform(2.1, 2.5)
     return lambda p: [Card(0, x, y, size, middle + turn * (0.5 - p), length)]
 
 
