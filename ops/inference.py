@@ -111,20 +111,27 @@ def score_clip(
 def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> None:
     """Write protocol.json, or make sure that the one in the folder says the same: views of one folder are averaged.
 
+    Args:
+        folder: for score pickles.
+        protocol: how the views are made.
+        overwrite: delete views that were made in another way.
+
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
     path = folder / PROTOCOL
-    if path.exists() and not overwrite:
-        stored = json.loads(path.read_text())
-        ignored = {"weights", "val_list"}  # paths; their hashes are compared
-        for name in protocol.keys() - ignored:
-            if stored.get(name) != protocol[name]:
-                there, here = _short(stored.get(name)), _short(protocol[name])
-                raise InputError(
-                    f"{folder} holds views with {name} {there}, this run has {here}; "
-                    "choose another --output_dir, or --overwrite the views there"
-                )
+    stored = json.loads(path.read_text()) if path.exists() else protocol
+    for name, value in protocol.items():
+        if name in ("weights", "val_list") or stored.get(name) == value:  # of these two the hashes are compared
+            continue
+        there, here = _short(stored.get(name)), _short(value)
+        if not overwrite:
+            raise InputError(
+                f"{folder} holds views with {name} {there}, this run has {here}; "
+                "choose another --output_dir, or --overwrite to delete the views there"
+            )
+        for view in folder.glob("*_crop*.pkl"):
+            view.unlink()
     write_json(path, protocol)
 
 
