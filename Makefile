@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := runs/demo
+DEMO_RUN := H2CN_moving_digits_resnet18_8f_demo
 
 .PHONY: demo test lint install install-dev clean
 
 demo: $(VENV)/.installed  ## train H2CN on the built-in data set, test it, merge the scores
 	rm -rf $(DEMO)
 	$(BIN)/python train.py --root_log $(DEMO) --root_model $(DEMO) --suffix demo
-	$(BIN)/python test_models_center_crop.py --weights $(DEMO)/H2CN_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar \
-		--output_dir $(DEMO)/scores
+	$(BIN)/python test_models_center_crop.py --weights $(DEMO)/$(DEMO_RUN)/ckpt.best.pth.tar --output_dir $(DEMO)/scores
+	@echo "Curves: $(BIN)/tensorboard --logdir $(DEMO)"
 	$(BIN)/python pkl_to_results.py --output_dir $(DEMO)/scores
-	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)"
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -27,13 +27,19 @@ BUILT_IN_DEFAULTS = {
 }
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=32, width=110)
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Prints defaults, but not those that say nothing: no value, and a switch that is off."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=110)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def _parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=_formatter, allow_abbrev=False
+        description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
     )
 
 
@@ -76,7 +82,9 @@ def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
-    group.add_argument("-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames")
+    group.add_argument(
+        "-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames"
+    )
 
 
 def _add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +113,7 @@ def train_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("augmentation")
     group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
     group.add_argument(
-        "--no_flip", action="store_true", help="no horizontal flip (with it, mirrored classes swap labels)"
+        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
     )
     _add_run_options(parser)
     _add_device_options(parser)

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
     # views
     made_for = weights.trained_on
-    preprocessing = eval_preprocessing(made_for.input_size if made_for else 224, crops, args.full_res)
+    preprocessing = eval_preprocessing(made_for.input_size if made_for else 224, args.test_crops, args.full_res)
     random_clips = {"random": True, "centre": False}.get(
         args.sampling, spec.name == "kinetics" or args.clip_index != [0]
     )
