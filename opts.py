@@ -3,13 +3,14 @@
 import argparse
 import os
 import shlex
-from collections.abc import Callable
 
 from datasets.catalogue import BUILT_IN
 from errors import InputError
-from ops.models import ARCHS, CONSENSUS_TYPES, NETS
+from ops.models import CONSENSUS_TYPES, NETS
+from ops.network import ARCHS
 from ops.runtime import AMP_DTYPES
 from ops.schedule import LR_TYPES
+from opts_types import clip_numbers, make_parser, number, true_or_false
 
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -27,51 +28,6 @@ BUILT_IN_DEFAULTS = {
 }
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints defaults, but not those that say nothing: no value, and a switch that is off."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=110)
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
-
-
-def _parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
-    )
-
-
-def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool = False) -> Callable[[str], float]:
-    """An argparse type: a number of `kind` in [low, high], or in (low, high] with `open_low`."""
-
-    def convert(text: str) -> float:
-        value = kind(text)
-        if not low <= value <= high or (open_low and value == low):
-            limits = f"above {low:g}" if open_low else f"{low:g} or more"
-            limits += "" if high == float("inf") else f", at most {high:g}"
-            raise argparse.ArgumentTypeError(f"{text} is out of range: {limits}")
-        return value
-
-    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse names it in "invalid ... value"
-    return convert
-
-
-def clip_numbers(text: str) -> list[int]:
-    """An argparse type: "3", "0-9" or "0,3,5" -> sorted clip numbers."""
-    try:
-        clips = set()
-        for part in text.split(","):
-            first, dash, last = part.partition("-")
-            clips |= set(range(int(first), int(last if dash else first) + 1))
-        if not clips:
-            raise ValueError
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5") from None
-    return sorted(clips)
-
-
 def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
@@ -87,6 +43,18 @@ def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -
     )
 
 
+def _add_print_freq(group: argparse._ArgumentGroup) -> None:
+    names = ("-p", "--print-freq", "--print_freq")
+    group.add_argument(
+        *names, dest="print_freq", type=number(int, 1), default=20, help="batches between progress lines"
+    )
+
+
+def _add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> None:
+    names = ("-b", "--batch-size", "--batch_size")
+    group.add_argument(*names, dest="batch_size", type=number(int, 1), default=default, help=text)
+
+
 def _add_device_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("devices")
     group.add_argument(
@@ -98,7 +66,7 @@ def _add_device_options(parser: argparse.ArgumentParser) -> None:
 def train_parser() -> argparse.ArgumentParser:
     """Options of train.py."""
     built_in = ", ".join(f"{name} {value}" for name, value in BUILT_IN_DEFAULTS.items())
-    parser = _parser(
+    parser = make_parser(
         "Train a video network. Without options: H2CN on the built-in data set.",
         f"On the built-in data set ({BUILT_IN}) these defaults differ: {built_in}. "
         "Several processes: torchrun --nproc_per_node 4 train.py ...",
@@ -136,10 +104,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
 def _add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimiser (SGD, momentum 0.9)")
     group.add_argument("--epochs", type=number(int, 1), default=60, help="length of the training")
-    group.add_argument(
-        "-b", "--batch-size", "--batch_size", dest="batch_size", type=number(int, 1), default=8,
-        help="clips a batch, over all GPUs (under torchrun: of each process)",
-    )  # fmt: skip
+    _add_batch_size(group, 8, "clips a batch, over all GPUs (under torchrun: of each process)")
     group.add_argument("--accumulate", type=number(int, 1), default=1, help="batches a step: step = batch-size x this")
     positive = number(float, 0, open_low=True)
     group.add_argument("--lr", "--learning-rate", type=positive, default=0.01, help="learning rate of weights")
@@ -174,15 +139,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="epochs between evaluations",
     )
-    group.add_argument(
-        "-p",
-        "--print-freq",
-        "--print_freq",
-        dest="print_freq",
-        type=number(int, 1),
-        default=20,
-        help="steps between lines",
-    )
+    _add_print_freq(group)
     group.add_argument("--seed", type=number(int, 0), default=0, help="of weights, sampling, crops and dropout")
 
 
@@ -217,7 +174,7 @@ def _require_multiple_of_32(size: int) -> None:
 def view_parser(crops: int) -> argparse.ArgumentParser:
     """Options of the two test scripts; `crops` is 1 or 3."""
     what = "centre crop" if crops == 1 else "three crops"
-    parser = _parser(
+    parser = make_parser(
         f"Score the val list with {what}, one pickle a view. Networks and data set are read from the checkpoint; "
         "flags that repeat it are checked against it."
     )
@@ -243,18 +200,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
-    group.add_argument(
-        "-b", "--batch_size", "--batch-size", dest="batch_size", type=number(int, 1), default=16, help="videos a batch"
-    )
-    group.add_argument(
-        "-p",
-        "--print-freq",
-        "--print_freq",
-        dest="print_freq",
-        type=number(int, 1),
-        default=20,
-        help="batches between lines",
-    )
+    _add_batch_size(group, 16, "videos a batch")
+    _add_print_freq(group)
     _add_data_options(parser, ("val",))
     _add_device_options(parser)
     return parser
@@ -282,7 +229,7 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
-    parser = _parser("Name what happens in one video: a video file, or a folder of frames.")
+    parser = make_parser("Name what happens in one video: a video file, or a folder of frames.")
     parser.add_argument("source", help="video file that FFmpeg reads, or a folder with one JPEG a frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
@@ -290,17 +237,9 @@ def predict_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def true_or_false(text: str) -> bool:
-    """An argparse type for the official `--multi_segments True`; argparse's own bool takes any text for true."""
-    words = {"true": True, "false": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"{text!r}: write True or False")
-    return words[text.lower()]
-
-
 def results_parser() -> argparse.ArgumentParser:
     """Options of pkl_to_results.py."""
-    parser = _parser(
+    parser = make_parser(
         "Merge score pickles: softmax of each view, mean over clips and crops, weighted mean over models.",
         "An (8+16)-frame ensemble: --output_dir DIR8 DIR16, or as in the official code "
         "--multi_segments True --output_dir DIR8 --output_dir1 DIR16.",

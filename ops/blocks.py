@@ -1,6 +1,8 @@
 """ResNet's two residual blocks with a place for a shift and a gate. Parameters bear torchvision's names."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -8,29 +10,20 @@ MakeShift = Callable[[], nn.Module]  # -> a module (N*T, C, H, W) -> the same sh
 MakeGate = Callable[[int], nn.Module]  # channels -> a module (N*T, C, H, W) -> the same shape
 
 
-class Bottleneck(nn.Module):
-    """shift -> 1x1 -> gate -> 3x3 (stride) -> 1x1, plus the un-shifted input. H2CN, figure of the block."""
+class ResidualBlock(nn.Module, ABC):
+    """shift -> first convolution -> gate -> the other convolutions, plus the un-shifted input.
 
-    expansion = 4
+    A subclass makes `conv1`, `bn1` and what follows, and runs the latter in `after_gate`.
+    """
 
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        make_shift: MakeShift = nn.Identity,
-        make_gate: MakeGate = nn.Identity,
-    ) -> None:
+    expansion: int
+    conv1: nn.Conv2d
+    bn1: nn.BatchNorm2d
+
+    def __init__(self, planes: int, downsample: nn.Module | None, make_shift: MakeShift, make_gate: MakeGate) -> None:
         super().__init__()
         self.shift = make_shift()
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
         self.gate = make_gate(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(planes * self.expansion)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
@@ -38,13 +31,33 @@ class Bottleneck(nn.Module):
         """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
         residual = x if self.downsample is None else self.downsample(x)
         x = self.gate(self.relu(self.bn1(self.conv1(self.shift(x)))))
-        x = self.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
-        return self.relu(x.add_(residual))
+        return self.relu(self.after_gate(x).add_(residual))
+
+    @abstractmethod
+    def after_gate(self, x: Tensor) -> Tensor:
+        """From the gated features to the block's last BatchNorm."""
 
 
-class BasicBlock(nn.Module):
-    """shift -> 3x3 (stride) -> gate -> 3x3, plus the un-shifted input.
+class Bottleneck(ResidualBlock):
+    """shift -> 1x1 -> gate -> 3x3 (stride) -> 1x1. H2CN, figure of the block."""
+
+    expansion = 4
+
+    def __init__(self, inplanes: int, planes: int, stride: int, *parts: Any) -> None:
+        super().__init__(planes, *parts)
+        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(planes * self.expansion)
+
+    def after_gate(self, x: Tensor) -> Tensor:
+        return self.bn3(self.conv3(self.relu(self.bn2(self.conv2(x)))))
+
+
+class BasicBlock(ResidualBlock):
+    """shift -> 3x3 (stride) -> gate -> 3x3.
 
     NOTE: the paper has bottlenecks only; this placement (shift before the first convolution, gate before the
     last 3x3) is ours, the nearest to theirs.
@@ -52,31 +65,15 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        make_shift: MakeShift = nn.Identity,
-        make_gate: MakeGate = nn.Identity,
-    ) -> None:
-        super().__init__()
-        self.shift = make_shift()
+    def __init__(self, inplanes: int, planes: int, stride: int, *parts: Any) -> None:
+        super().__init__(planes, *parts)
         self.conv1 = nn.Conv2d(inplanes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.gate = make_gate(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
-        residual = x if self.downsample is None else self.downsample(x)
-        x = self.gate(self.relu(self.bn1(self.conv1(self.shift(x)))))
-        x = self.bn2(self.conv2(x))
-        return self.relu(x.add_(residual))
+    def after_gate(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(x))
 
 
 def make_stage(
@@ -95,6 +92,6 @@ def make_stage(
         downsample = nn.Sequential(
             nn.Conv2d(inplanes, outplanes, 1, stride=stride, bias=False), nn.BatchNorm2d(outplanes)
         )
-    stage = [block(inplanes, planes, stride, downsample, make_shift, make_gate)]
-    stage += [block(outplanes, planes, make_shift=make_shift, make_gate=make_gate) for _ in range(blocks - 1)]
-    return nn.Sequential(*stage)
+    first = block(inplanes, planes, stride, downsample, make_shift, make_gate)
+    others = [block(outplanes, planes, 1, None, make_shift, make_gate) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *others)

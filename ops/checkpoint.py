@@ -13,7 +13,7 @@ from torch import Tensor
 
 from errors import InputError
 from ops.layouts import State, from_official_h2cn, layout_of, strip_data_parallel
-from ops.models import VideoNet
+from ops.network import VideoNet
 
 FORMAT = 1  # of the checkpoint's fields
 LAYOUTS = {"ours": "this project", "h2cn": "the official H2CN", "torchvision": "torchvision's ResNet"}

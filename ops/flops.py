@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ops.hourglass import ClipHourglass, FrameHourglass
-from ops.models import VideoNet
+from ops.network import VideoNet
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ops.models import VideoNet
+from ops.network import VideoNet
 
 
 def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5: bool = False) -> list[dict]:

@@ -9,7 +9,7 @@ import torch
 
 from errors import InputError
 from ops.checkpoint import load_weights, read_checkpoint, save_checkpoint
-from ops.models import VideoNet
+from ops.network import VideoNet
 
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 

@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from errors import run_script
 from ops.flops import count_macs, count_parameters
-from ops.models import ARCHS, NETS, build_model
+from ops.models import NETS, build_model
+from ops.network import ARCHS
 
 SIZES = (224, 256)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from errors import InputError
-from ops.models import ARCHS, IMAGENET_MEAN, IMAGENET_STD, NETS, build_model
+from ops.models import NETS, build_model
+from ops.network import ARCHS, IMAGENET_MEAN, IMAGENET_STD
 
 SMALL = (2, 2, 5, 3, 32, 32)  # N, T, L, C, H, W
 

@@ -1,0 +1,58 @@
+"""How options are read and shown: numbers in a range, clip numbers, words; help without empty defaults."""
+
+import argparse
+from collections.abc import Callable
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Prints defaults, but not those that say nothing: no value, and a switch that is off."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=110)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default is None or action.default is False
+        return action.help if silent else super()._get_help_string(action)
+
+
+def make_parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+
+
+def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool = False) -> Callable[[str], float]:
+    """An argparse type: a number of `kind` in [low, high], or in (low, high] with `open_low`."""
+
+    def convert(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high or (open_low and value == low):
+            limits = f"above {low:g}" if open_low else f"{low:g} or more"
+            limits += "" if high == float("inf") else f", at most {high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {limits}")
+        return value
+
+    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse names it in "invalid ... value"
+    return convert
+
+
+def clip_numbers(text: str) -> list[int]:
+    """An argparse type: "3", "0-9" or "0,3,5" -> sorted clip numbers."""
+    try:
+        clips = set()
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            clips |= set(range(int(first), int(last if dash else first) + 1))
+        if not clips:
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5") from None
+    return sorted(clips)
+
+
+def true_or_false(text: str) -> bool:
+    """An argparse type for the official `--multi_segments True`; argparse's own bool takes any text for true."""
+    words = {"true": True, "false": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r}: write True or False")
+    return words[text.lower()]
