@@ -29,11 +29,13 @@ class RunLog:
     def __init__(self, folder: Path, start_epoch: int) -> None:
         self.path = folder / LINES
         kept = [line for line in self._lines() if json.loads(line)["epoch"] < start_epoch]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        self.path.write_text("".join(kept))
         self.writer = SummaryWriter(str(folder), purge_step=start_epoch)
 
     def _lines(self) -> list[str]:
-        return self.path.read_text().splitlines() if self.path.exists() else []
+        """Whole lines of an earlier try; a kill may have cut the last one."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        return [line for line in lines if line.endswith("\n")]
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Figures of one epoch (0-based), by curve name such as "train/loss"."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -35,3 +36,15 @@ def own_data_flags(root: Path) -> list[str]:
     """Command-line flags of such a data set."""
     names = {"root_path": "frames", "train_list": "train.txt", "val_list": "val.txt", "classes": "classes.txt"}
     return [part for flag, name in names.items() for part in (f"--{flag}", str(root / name))]
+
+
+def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> None:
+    """A video file whose frames get redder by 20 levels each; `size` is (W, H)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = size
+        for i in range(frames):
+            image = Image.new("RGB", size, (20 * i, 40, 90))
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode(None))

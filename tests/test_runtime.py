@@ -1,0 +1,52 @@
+"""Devices without a GPU, progress lines, and what the log keeps."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ops.run_log import RunLog, provenance, track
+from ops.runtime import Runtime, start_runtime
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 0, reason="for machines without a GPU")
+@pytest.mark.parametrize("gpus", [None, [0], [0, 1]])
+def test_without_a_gpu_one_line_says_cpu(gpus, caplog) -> None:
+    with caplog.at_level("INFO"):
+        runtime = start_runtime(gpus)
+    assert runtime.device.type == "cpu"
+    assert len(caplog.records) == 1
+    assert "on the CPU" in caplog.text
+
+
+def test_one_process_gathers_itself() -> None:
+    runtime = Runtime(torch.device("cpu"))
+    assert runtime.is_main
+    assert runtime.gather({"a": 1}) == [{"a": 1}]
+    with runtime.main_first():
+        pass
+
+
+def test_plain_progress_lines_where_there_is_no_terminal(caplog) -> None:
+    with caplog.at_level("INFO"):
+        assert list(track(range(5), 5, "epoch 1", 2, lambda: "loss 0.5")) == [0, 1, 2, 3, 4]
+    assert [record.getMessage() for record in caplog.records] == [f"epoch 1 {n}/5 loss 0.5" for n in (2, 4, 5)]
+
+
+def test_a_resumed_log_keeps_what_was_before_and_drops_what_is_repeated(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0)
+    for epoch in range(3):
+        log.write(epoch, {"train/loss": float(epoch)})
+    log.close()
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "tr')  # killed while it wrote
+    log = RunLog(tmp_path, 2)
+    log.write(2, {"train/loss": 9.0})
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["train/loss"]) for line in lines] == [(0, 0.0), (1, 1.0), (2, 9.0)]
+
+
+def test_provenance_is_plain_json() -> None:
+    assert set(json.loads(json.dumps(provenance()))) >= {"command", "git_revision", "torch", "gpus"}
