@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # scores
     with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = runtime.wrap(model)(clip.to(runtime.device))
+        logits = runtime.place(model)(clip.to(runtime.device))
     best = logits.float().softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
     for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                  preprocessing.describe(), protocol["sampling"])  # fmt: skip
 
     # scores
-    wrapped = runtime.wrap(model)
+    wrapped = runtime.wrap(runtime.place(model))
     for clip in args.clip_index:
         paths = [pickle_path(folder, clip, crop) for crop in range(crops)]
         if all(path.exists() for path in paths) and not args.overwrite:

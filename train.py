@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         logging.info("%s: %s", args.tune_from, load_weights(model, args.tune_from, new_classifier=True))
     if not args.npb:
         freeze_partial_bn(model)
+    model = runtime.place(model)
 
     # loaders
     clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
@@ -76,12 +77,14 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     state = TrainState(model, optimiser, scaler, trained_on)
     name = "_".join(filter(None, [args.net, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
-    name = runtime.gather(run_name(Path(args.root_model), name, resume_newest=args.resume == "auto"))[0]
+    name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
     folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
     if args.resume not in (None, "auto"):
         state.resume(Path(args.resume))
     elif (folder / LATEST).exists():  # `run_name` gives such a folder for --resume auto only
         state.resume(folder / LATEST)
+    if not (folder / BEST).exists():
+        state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
     if args.evaluate:
         val = evaluate(
             runtime.wrap(model), val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq

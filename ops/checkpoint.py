@@ -139,12 +139,15 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; give the path of a file such as runs/NAME/ckpt.best.pth.tar")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is no checkpoint of tensors and plain values, or is damaged: {reason}") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a checkpoint: {error}; is the copy complete?") from error
+    if isinstance(content, dict) and content.get("format", FORMAT) > FORMAT:
+        raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
+    return content
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

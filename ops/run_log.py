@@ -105,7 +105,7 @@ def track(items: Iterable[Item], total: int, title: str, every: int, describe: C
         every: items between two lines, or between two updates of the bar's figures.
         describe: the figures at the moment.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO):
         with tqdm(items, title, total, leave=False, dynamic_ncols=True) as bar:
             for count, item in enumerate(bar, start=1):
                 yield item

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from errors import InputError
 
+Model = TypeVar("Model", bound=nn.Module)
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -31,9 +32,12 @@ class Runtime:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
+    def place(self, model: Model) -> Model:
+        """The model on its device, channels-last. To be done before an optimiser loads its state: that follows."""
+        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model on its device or devices: itself, in DataParallel, or in DistributedDataParallel."""
-        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        """The placed model for all devices: itself, in DataParallel, or in DistributedDataParallel."""
         if self.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             return DistributedDataParallel(model, device_ids=ids)
@@ -98,6 +102,8 @@ def start_runtime(gpus: Sequence[int] | None) -> Runtime:
 def _start_process(available: int) -> Runtime:
     local_rank = int(os.environ["LOCAL_RANK"])
     dist.init_process_group("nccl" if available else "gloo")
+    if dist.get_rank() > 0:
+        logging.getLogger().setLevel(logging.WARNING)  # one process speaks
     device = torch.device("cuda", local_rank) if available else torch.device("cpu")
     if available:
         torch.cuda.set_device(device)

@@ -72,14 +72,18 @@ def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
     return f"({label}: {stored[label]!r})", f"{label}: {given[label]!r}"
 
 
-def run_name(root: Path, name: str, *, resume_newest: bool) -> str:
+def run_name(root: Path, name: str, resume: str | None) -> str:
     """The name of a run's folder under `root`: `name`, or `name-2`, `name-3`, ... so that no run overwrites another.
 
     Args:
         root: folder of all runs' checkpoints.
         name: the plain name.
-        resume_newest: take the newest that has a checkpoint; the next free name if there is none.
+        resume: None, "auto", or a checkpoint. A run goes on in the folder of its latest checkpoint: the given one, or
+            for "auto" the newest of this name that has one. The best checkpoint may be older than the latest, so a
+            run that starts from it gets a folder of its own.
     """
+    if resume and Path(resume).name == LATEST and Path(resume).parent.parent == root:
+        return Path(resume).parent.name
     taken = []
     candidate, count = name, 1
     while (root / candidate).exists():
@@ -87,7 +91,7 @@ def run_name(root: Path, name: str, *, resume_newest: bool) -> str:
         count += 1
         candidate = f"{name}-{count}"
     with_checkpoint = [run for run in taken if (root / run / LATEST).exists()]
-    return with_checkpoint[-1] if resume_newest and with_checkpoint else candidate
+    return with_checkpoint[-1] if resume == "auto" and with_checkpoint else candidate
 
 
 @dataclass

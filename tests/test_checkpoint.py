@@ -113,6 +113,12 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "cut.pth.tar")
 
 
+def test_a_checkpoint_of_a_newer_version(tmp_path: Path) -> None:
+    torch.save({"format": 99}, tmp_path / "new.pth.tar")
+    with pytest.raises(InputError, match="newer version"):
+        read_checkpoint(tmp_path / "new.pth.tar")
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Path("x"), "hook": os.system}, tmp_path / "evil.pth.tar")
     with pytest.raises(InputError, match="tensors and plain values"):

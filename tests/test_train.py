@@ -128,6 +128,18 @@ def test_a_second_run_does_not_touch_the_first(run) -> None:
     assert (first / "ckpt.pth.tar").read_bytes() == before
 
 
+def test_resuming_a_named_checkpoint(run) -> None:
+    """The latest goes on in its folder; the best, which may be older, in a new one."""
+    folder = run("--epochs", "1", "--root_model", "runs")
+    run("--epochs", "2", "--resume", f"runs/{NAME}/ckpt.pth.tar")
+    assert read_checkpoint(folder / "ckpt.pth.tar")["epoch"] == 2
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 2
+    latest = (folder / "ckpt.pth.tar").read_bytes()
+    other = run("--epochs", "3", "--resume", f"runs/{NAME}/ckpt.best.pth.tar", name=f"{NAME}-2")
+    assert (folder / "ckpt.pth.tar").read_bytes() == latest
+    assert (other / "ckpt.best.pth.tar").exists()
+
+
 def test_evaluate_only(run, capsys) -> None:
     folder = run("--epochs", "1")
     expected = json.loads((folder / "log.jsonl").read_text())["val/loss"]
