@@ -6,8 +6,8 @@ import shlex
 
 from datasets.catalogue import BUILT_IN
 from errors import InputError
+from ops.blocks import ARCHS
 from ops.models import CONSENSUS_TYPES, NETS
-from ops.network import ARCHS
 from ops.runtime import AMP_DTYPES
 from ops.schedule import LR_TYPES
 from opts_types import clip_numbers, make_parser, number, true_or_false
@@ -90,7 +90,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument("--net", default="H2CN", choices=NETS, help="network")
+    group.add_argument("--net", default="H2CN", choices=list(NETS), help="network")
     group.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
     group.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
@@ -180,7 +180,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, or the official H2CN layout")
-    parser.add_argument("--net", choices=NETS, help="if the weights don't say it: H2CN")
+    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it: H2CN")
     parser.add_argument("--archs", "--arch", dest="arch", choices=list(ARCHS), help="if the weights don't say it")
     parser.add_argument("--test_segments", type=number(int, 1), help="segments a clip, if the weights don't say it")
     group = parser.add_argument_group("views")

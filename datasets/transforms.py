@@ -3,7 +3,7 @@
 Sizes scale with the input size, written here for 224: training resizes to 240 x 320 (H x W), takes TSN's multi-scale
 crop and resizes it to 224 x 224; the centre test resizes to 240 x 320 and takes the centre 224 (`full_res`: short side
 to 256, centre 256); three crops are 256 x 256 at the left, right and centre of frames whose short side is 256.
-Resampling is Pillow's bilinear filter, as in the official code. A resize to the present size is left out, so frames that
+Resampling is Pillow's bilinear filter, as in the official code. A resize to the present size is left out: frames that
 were extracted at 320 x 240 are cropped first and resampled once. Other frames are not: resize and crop in one call of
 Pillow (its `box`) rounds differently, by one level in some pixels.
 """

@@ -2,12 +2,30 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-MakeShift = Callable[[], nn.Module]  # -> a module (N*T, C, H, W) -> the same shape
-MakeGate = Callable[[int], nn.Module]  # channels -> a module (N*T, C, H, W) -> the same shape
+
+class Parts(NamedTuple):
+    """What a network puts into a residual block. Both keep the shape (N*T, C, H, W).
+
+    Attributes:
+        shift: before the first convolution, on the residual branch.
+        gate: between the first convolution and the next.
+    """
+
+    shift: nn.Module
+    gate: nn.Module
+
+
+# (stage from 1, number of the block in it from 0, channels behind its first convolution) -> parts
+MakeParts = Callable[[int, int, int], Parts]
+
+
+def no_parts(_stage: int, _block: int, _channels: int) -> Parts:
+    """A plain ResNet block."""
+    return Parts(nn.Identity(), nn.Identity())
 
 
 class ResidualBlock(nn.Module, ABC):
@@ -20,10 +38,9 @@ class ResidualBlock(nn.Module, ABC):
     conv1: nn.Conv2d
     bn1: nn.BatchNorm2d
 
-    def __init__(self, planes: int, downsample: nn.Module | None, make_shift: MakeShift, make_gate: MakeGate) -> None:
+    def __init__(self, downsample: nn.Module | None, parts: Parts) -> None:
         super().__init__()
-        self.shift = make_shift()
-        self.gate = make_gate(planes)
+        self.shift, self.gate = parts
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
@@ -43,8 +60,8 @@ class Bottleneck(ResidualBlock):
 
     expansion = 4
 
-    def __init__(self, inplanes: int, planes: int, stride: int, *parts: Any) -> None:
-        super().__init__(planes, *parts)
+    def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
+        super().__init__(downsample, parts)
         self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
@@ -65,8 +82,8 @@ class BasicBlock(ResidualBlock):
 
     expansion = 1
 
-    def __init__(self, inplanes: int, planes: int, stride: int, *parts: Any) -> None:
-        super().__init__(planes, *parts)
+    def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
+        super().__init__(downsample, parts)
         self.conv1 = nn.Conv2d(inplanes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
@@ -76,22 +93,26 @@ class BasicBlock(ResidualBlock):
         return self.bn2(self.conv2(x))
 
 
-def make_stage(
-    block: type[Bottleneck] | type[BasicBlock],
-    inplanes: int,
-    planes: int,
-    blocks: int,
-    stride: int,
-    make_shift: MakeShift,
-    make_gate: MakeGate,
-) -> nn.Sequential:
-    """One stage: `blocks` blocks, the first with the stride and, where shapes change, a 1x1 downsample."""
+ARCHS: dict[str, tuple[type[Bottleneck] | type[BasicBlock], tuple[int, int, int, int]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+}
+
+
+def make_stage(arch: str, stage: int, make_parts: MakeParts) -> nn.Sequential:
+    """One stage (1 to 4) of a ResNet; its first block has the stride and, where shapes change, a 1x1 downsample."""
+    block, depths = ARCHS[arch]
+    planes, stride = 64 * 2 ** (stage - 1), 1 if stage == 1 else 2
+    inplanes = 64 if stage == 1 else planes // 2 * block.expansion
     outplanes = planes * block.expansion
     downsample = None
     if stride != 1 or inplanes != outplanes:
         downsample = nn.Sequential(
             nn.Conv2d(inplanes, outplanes, 1, stride=stride, bias=False), nn.BatchNorm2d(outplanes)
         )
-    first = block(inplanes, planes, stride, downsample, make_shift, make_gate)
-    others = [block(outplanes, planes, 1, None, make_shift, make_gate) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *others)
+    blocks = [block(inplanes, planes, stride, downsample, make_parts(stage, 0, planes))]
+    for number in range(1, depths[stage - 1]):
+        blocks.append(block(outplanes, planes, 1, None, make_parts(stage, number, planes)))
+    return nn.Sequential(*blocks)

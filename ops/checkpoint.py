@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from errors import InputError
-from ops.layouts import State, from_official_h2cn, layout_of, strip_data_parallel
+from ops.layouts import State, from_official, layout_of, strip_data_parallel
 from ops.network import VideoNet
 
 FORMAT = 1  # of the checkpoint's fields
-LAYOUTS = {"ours": "this project", "h2cn": "the official H2CN", "torchvision": "torchvision's ResNet"}
+LAYOUTS = {"ours": "this project", "torchvision": "torchvision's ResNet"}
+LAYOUTS |= {net: f"the official {net}" for net in ("H2CN", "TDN", "TSM", "TSN")}
 
 
 @dataclass
@@ -42,7 +43,8 @@ def load_weights(
     Args:
         model: the network; its parameters keep their dtype and device.
         source: a file, or a state dict, with or without DataParallel's `module.` and the outer
-            {"state_dict": ...}. Known layouts: ours, the official H2CN, torchvision's ResNet.
+            {"state_dict": ...}. Known layouts: ours, the official ones of
+            H2CN, TDN, TSM and TSN, torchvision's ResNet.
         new_classifier: keep the model's own classifier where the source's has another number of classes.
 
     Returns:
@@ -55,28 +57,30 @@ def load_weights(
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
     state = strip_data_parallel(_state_dict(content, where))
     report = LoadReport(layout_of(state))
-    if report.layout == "h2cn":
-        state, report.unused = from_official_h2cn(state)
-    elif report.layout == "torchvision":
-        report.unused = [key for key in ("fc.weight", "fc.bias") if state.pop(key, None) is not None]
     own = model.state_dict()
-    if (
-        new_classifier
-        and report.layout != "torchvision"
-        and state.get("fc.bias", own["fc.bias"]).shape != own["fc.bias"].shape
-    ):
-        report.unused += [key for key in ("fc.weight", "fc.bias") if state.pop(key, None) is not None]
-        report.new += ["fc.weight", "fc.bias"]
     if report.layout == "torchvision":
-        report.new += [key for key in own if key.startswith(("motion.", "fc.")) or ".gate." in key]
+        report.new += [key for key in own if key.startswith("motion.") or ".gate." in key]
+        _drop_classifier(state, report)
+    elif report.layout != "ours":
+        if model.net not in ("", report.layout):  # a TSN and a TSM have parameters of the same shapes
+            official = LAYOUTS[report.layout]
+            raise InputError(f"{where} is of {official}, this network is {model.net}; build --net {report.layout}")
+        state, report.unused = from_official(state, report.layout)
+    if new_classifier and "fc.bias" in state and state["fc.bias"].shape != own["fc.bias"].shape:
+        _drop_classifier(state, report)
     _check_names(own, state, report, where)
     model.load_state_dict(state, strict=False)  # every difference was accounted for just now
     report.matched = [key for key in own if key in state]
     if report.layout == "torchvision" and model.motion is not None:
-        model.motion.inflate_from(state["conv1.weight"])
-        report.new.remove("motion.conv.weight")
-        report.inflated.append("motion.conv.weight")
+        report.inflated = [f"motion.{name}" for name in model.motion.inflate_from(state)]
+        report.new = [name for name in report.new if name not in report.inflated]
     return report
+
+
+def _drop_classifier(state: State, report: LoadReport) -> None:
+    names = ["fc.weight", "fc.bias"]
+    report.unused += [name for name in names if state.pop(name, None) is not None]
+    report.new += names
 
 
 def _check_names(own: State, state: State, report: LoadReport, where: str) -> None:

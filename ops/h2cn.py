@@ -5,15 +5,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ops.hourglass import ClipHourglass, FrameHourglass
+from ops.network import Motion
 
 
-class FrameMotion(nn.Module):
+class FrameMotion(Motion):
     """FMCB: five adjacent frames at half resolution -> a motion map that is added to the stem's features.
 
     2x2 mean -> HgC 5 -> 3 frames -> HgC 3 -> 1 frame with 3 -> 9 channels -> 7x7 convolution -> max-pool.
     """
 
     frames = 5
+    shares = (0.5, 0.5)
 
     def __init__(self, out_channels: int = 64) -> None:
         super().__init__()
@@ -28,22 +30,14 @@ class FrameMotion(nn.Module):
             self.hourglass1.temporal.copy_(torch.tensor([0.0, 1.0, -1.0]).expand(3, 3))
         nn.init.normal_(self.hourglass2.temporal, std=(2 / 27) ** 0.5)  # Kaiming, fan out = 9 channels * 3 taps
 
-    def inflate_from(self, stem_weight: Tensor) -> None:
-        """Start the 7x7 convolution from an ImageNet stem (64, 3, 7, 7): its mean over RGB for each of the 9 channels.
-
-        Not rescaled by the number of channels, as in the official code.
-        """
-        with torch.no_grad():
-            self.conv.weight.copy_(stem_weight.mean(1, keepdim=True).expand_as(self.conv.weight))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """(B, 5, 3, H, W) -> (B, 64, H/8, W/8), B = N*T."""
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
         x = F.avg_pool2d(frames.flatten(0, 1), 2).unflatten(0, (-1, self.frames))  # (B, 5, 3, H/2, W/2)
         x = self.hourglass1(x.transpose(1, 2).contiguous())  # (B, 3, 3, H/2, W/2), axes (batch, channel, frame)
         # One mean and variance a channel over all three frames: they lie under one another in the height.
         x = F.relu(self.bn1(x.flatten(2, 3))).unflatten(2, (3, -1))
         x = F.relu(self.bn2(self.hourglass2(x).squeeze(2)))  # (B, 9, H/2, W/2)
-        return self.maxpool(F.relu(self.bn(self.conv(x))))
+        return [self.maxpool(F.relu(self.bn(self.conv(x))))]
 
 
 class ClipMotion(nn.Module):

@@ -5,37 +5,66 @@ import re
 from torch import Tensor
 
 State = dict[str, Tensor]
+Rules = tuple[tuple[str, str], ...]  # regular expressions and what takes their place, in order
 
-# Official H2CN name (of a module) -> ours. `layerN_bak` is plain `layerN`, `mtdin` is the block's gate.
-_H2CN_MODULES = (
-    (r"^base_model\.fhgc1\.0\.", "motion.hourglass1."),
-    (r"^base_model\.fhgc1\.1\.", "motion.bn1."),
-    (r"^base_model\.fhgc2\.0\.", "motion.hourglass2."),
-    (r"^base_model\.fhgc2\.1\.", "motion.bn2."),
-    (r"^base_model\.conv_fhgc\.0\.", "motion.conv."),
-    (r"^base_model\.conv_fhgc\.1\.", "motion.bn."),
-    (r"^base_model\.(layer\d)_bak\.", r"\1."),
-    (r"^base_model\.", ""),
-    (r"^new_fc\.", "fc."),
-)
-_CLIP_MOTION = (
-    (r"(^|\.)mtdin\.", r"\1gate."),
-    (r"gate\.conv1\.", "gate.reduce."),
-    (r"gate\.bn1\.", "gate.reduce_bn."),
-    (r"gate\.conv2\.weight$", "gate.hourglass.spatial"),
-    (r"gate\.convt\.weight$", "gate.hourglass.temporal"),
-    (r"gate\.conv3\.", "gate.expand."),
-    (r"gate\.bn3\.", "gate.expand_bn."),
-)
-_FRAME_HOURGLASS = ((r"spaAgg\.weight$", "spatial"), (r"convt\.weight$", "temporal"))
-_UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem, registered and never run
+# Each official layout is named after its network.
+_COMMON: Rules = ((r"^base_model\.(layer\d)_bak\.", r"\1."), (r"^base_model\.", ""), (r"^new_fc\.", "fc."))
+_RULES: dict[str, Rules] = {
+    "H2CN": (
+        (r"^base_model\.fhgc1\.0\.", "motion.hourglass1."),
+        (r"^base_model\.fhgc1\.1\.", "motion.bn1."),
+        (r"^base_model\.fhgc2\.0\.", "motion.hourglass2."),
+        (r"^base_model\.fhgc2\.1\.", "motion.bn2."),
+        (r"^base_model\.conv_fhgc\.0\.", "motion.conv."),
+        (r"^base_model\.conv_fhgc\.1\.", "motion.bn."),
+        *_COMMON,
+        (r"(^|\.)mtdin\.", r"\1gate."),
+        (r"gate\.conv1\.", "gate.reduce."),
+        (r"gate\.bn1\.", "gate.reduce_bn."),
+        (r"gate\.conv2\.weight$", "gate.hourglass.spatial"),
+        (r"gate\.convt\.weight$", "gate.hourglass.temporal"),
+        (r"gate\.conv3\.", "gate.expand."),
+        (r"gate\.bn3\.", "gate.expand_bn."),
+        (r"spaAgg\.weight$", "spatial"),
+        (r"convt\.weight$", "temporal"),
+    ),
+    "TDN": (
+        (r"^base_model\.conv1_5\.0\.", "motion.conv."),
+        (r"^base_model\.conv1_5\.1\.", "motion.bn."),
+        (r"^base_model\.resnext_layer1\.", "motion.stage1."),
+        *_COMMON,
+        (r"\.mse\.conv3_smallscale2\.", ".gate.0.half_scale."),
+        (r"\.mse\.bn3_smallscale2\.", ".gate.0.half_scale_bn."),
+        (r"\.mse\.conv3_smallscale4\.", ".gate.0.full_scale."),
+        (r"\.mse\.bn3_smallscale4\.", ".gate.0.full_scale_bn."),
+        (r"\.mse\.conv1\.", ".gate.0.reduce."),
+        (r"\.mse\.bn1\.", ".gate.0.reduce_bn."),
+        (r"\.mse\.conv2\.", ".gate.0.spatial."),
+        (r"\.mse\.conv3\.", ".gate.0.expand."),
+        (r"\.mse\.bn3\.", ".gate.0.expand_bn."),
+        (r"\.shift\.conv\.weight$", ".gate.1.temporal"),
+    ),
+    "TSM": (*_COMMON, (r"\.net\.weight$", ".weight")),
+    "TSN": _COMMON,
+}
+_UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
+_BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
+IMAGENET_CLASSES = 1000
 
 
 def layout_of(state: State) -> str:
-    """The code base a state dict comes from: "h2cn" (official), "torchvision" (a ResNet), or "ours"."""
+    """Where a state dict comes from: the network of an official layout, "torchvision" (a ResNet), or "ours"."""
     if any(key.startswith("base_model.fhgc1.") for key in state):
-        return "h2cn"
-    if "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state):
+        return "H2CN"
+    if any(key.startswith("base_model.conv1_5.") for key in state):
+        return "TDN"
+    if any(key.endswith(".conv1.net.weight") for key in state):
+        return "TSM"
+    if any(key.startswith("base_model.") for key in state):
+        return "TSN"
+    # Our TSN and TSM bear torchvision's names; ImageNet's classes, or none, tell torchvision's files from ours.
+    plain = "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
+    if plain and ("fc.weight" not in state or state["fc.weight"].shape[0] == IMAGENET_CLASSES):
         return "torchvision"
     return "ours"
 
@@ -45,8 +74,8 @@ def strip_data_parallel(state: State) -> State:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def from_official_h2cn(state: State) -> tuple[State, list[str]]:
-    """The official H2CN layout in our names.
+def from_official(state: State, layout: str) -> tuple[State, list[str]]:
+    """The official layout of a network in our names.
 
     Returns:
         Our state dict, and the official names that no layer uses (`base_model.conv1_temp.*`).
@@ -54,29 +83,39 @@ def from_official_h2cn(state: State) -> tuple[State, list[str]]:
     unused = [key for key in state if _UNUSED.match(key)]
     ours: State = {}
     for key, value in state.items():
-        if key in unused:
-            continue
-        name = rename(key)
-        ours[name] = value.reshape(-1, 3) if name.endswith(".temporal") else value  # (C, 1, 3, 1, 1) -> (C, 3)
+        if key not in unused:
+            name = rename(key, layout)
+            # Temporal kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
+            ours[name] = value.reshape(-1, 3) if name.endswith(".temporal") else value
     return fold_biases(ours), unused
 
 
-def rename(key: str) -> str:
-    """One official H2CN name -> ours."""
-    for pattern, name in (*_H2CN_MODULES, *_CLIP_MOTION, *_FRAME_HOURGLASS):
+def rename(key: str, layout: str) -> str:
+    """One official name -> ours."""
+    for pattern, name in _RULES[layout]:
         key = re.sub(pattern, name, key)
     return key
+
+
+def norm_of(bias: str) -> str | None:
+    """The BatchNorm behind the convolution of a bias, for a convolution that feeds one; None for other names."""
+    if not _BIAS.search(bias):
+        return None
+    name = bias.removesuffix(".bias")
+    if name.endswith("downsample.0"):
+        return f"{name.removesuffix('0')}1"
+    return f"{name[:-5]}bn{name[-1]}"
 
 
 def fold_biases(state: State) -> State:
     """Move the bias of a convolution that feeds a BatchNorm into this BatchNorm's running mean, which is exact.
 
     BN(x + b) with running mean m is BN(x) with running mean m - b; in training the batch's own mean takes the
-    bias out. The official H2CN has such biases in `conv1` and in the downsample convolutions.
+    bias out. The official H2CN has such biases in `conv1` and the downsample convolutions, TDN in all of the ResNet.
     """
     state = dict(state)
-    for key in [key for key in state if re.search(r"(^|\.)(conv1|downsample\.0)\.bias$", key)]:
-        bias = state.pop(key)
-        norm = key.replace("conv1.bias", "bn1").replace("downsample.0.bias", "downsample.1")
-        state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - bias
+    for key in list(state):
+        norm = norm_of(key)
+        if norm is not None:
+            state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - state.pop(key)
     return state

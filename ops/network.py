@@ -1,18 +1,47 @@
 """The video network: one ResNet that is given its temporal parts."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
-from ops.blocks import BasicBlock, Bottleneck, MakeGate, MakeShift, make_stage
-from ops.h2cn import FrameMotion
+from ops.blocks import ARCHS, MakeParts, make_stage, no_parts
 
-ARCHS: dict[str, tuple[type[Bottleneck] | type[BasicBlock], tuple[int, int, int, int]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet34": (BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-    "resnet101": (Bottleneck, (3, 4, 23, 3)),
-}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Motion(nn.Module, ABC):
+    """What a network makes of the frames around the key frame.
+
+    Attributes:
+        frames: L, frames that it takes from a segment.
+        shares: weights of the ResNet's features and of the maps when they are added.
+        conv: its 7x7 convolution.
+    """
+
+    frames: int
+    shares: tuple[float, float]
+
+    conv: nn.Conv2d
+
+    def inflate_from(self, resnet: dict[str, Tensor]) -> list[str]:
+        """Start from an ImageNet ResNet: the 7x7 convolution from the mean of its stem (64, 3, 7, 7) over RGB.
+
+        Not rescaled by the number of channels, as in the official codes.
+
+        Args:
+            resnet: its state dict.
+
+        Returns:
+            The names of what was started so.
+        """
+        with torch.no_grad():
+            self.conv.weight.copy_(resnet["conv1.weight"].mean(1, keepdim=True).expand_as(self.conv.weight))
+        return ["conv.weight"]
+
+    @abstractmethod
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """(B, L, 3, H, W) -> maps that join the stem's and, if there is a second one, stage 1's output."""
 
 
 class VideoNet(nn.Module):
@@ -31,30 +60,23 @@ class VideoNet(nn.Module):
         num_class: int,
         num_segments: int,
         *,
-        frames_per_segment: int = 1,
         dropout: float = 0.5,
-        motion: FrameMotion | None = None,
-        make_shift: MakeShift = nn.Identity,
-        make_gate: MakeGate = nn.Identity,
+        motion: Motion | None = None,
+        make_parts: MakeParts = no_parts,
     ) -> None:
         super().__init__()
-        block, depths = ARCHS[arch]
         self.arch, self.net = arch, ""
         self.num_class, self.num_segments = num_class, num_segments
-        self.frames_per_segment = frames_per_segment
+        self.frames_per_segment = 1 if motion is None else motion.frames
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        stages, inplanes = [], 64
-        for planes, depth, stride in zip((64, 128, 256, 512), depths, (1, 2, 2, 2), strict=True):
-            stages.append(make_stage(block, inplanes, planes, depth, stride, make_shift, make_gate))
-            inplanes = planes * block.expansion
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.layer1, self.layer2, self.layer3, self.layer4 = (make_stage(arch, i, make_parts) for i in (1, 2, 3, 4))
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(inplanes, num_class)
+        self.fc = nn.Linear(512 * ARCHS[arch][0].expansion, num_class)
+        self.motion = motion
         _initialise(self)
-        self.motion = motion  # after `_initialise`: it brings its own start
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
@@ -69,11 +91,18 @@ class VideoNet(nn.Module):
             (N, K) logits.
         """
         frames = self.normalise(clip.flatten(0, 1))  # (N*T, L, 3, H, W)
+        maps = [] if self.motion is None else self.motion(frames)
         x = self.stem(frames[:, self.frames_per_segment // 2])  # (N*T, 64, H/4, W/4) of the key frame
-        if self.motion is not None:
-            x = 0.5 * x + 0.5 * upsample(self.motion(frames), x)
-        x = self.stages(x)  # (N*T, C, H/32, W/32)
+        x = self.layer1(self.join(x, maps[:1]))
+        x = self.layer4(self.layer3(self.layer2(self.join(x, maps[1:]))))  # (N*T, C, H/32, W/32)
         return self.head(x)
+
+    def join(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """(N*T, C, H, W) features, plus a motion map (N*T, C, h, w) brought to their size, if there is one."""
+        if self.motion is None or not maps:
+            return x
+        own, of_motion = self.motion.shares
+        return own * x + of_motion * nn.functional.interpolate(maps[0], size=x.shape[-2:], mode="nearest")
 
     def normalise(self, frames: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 -> the same as float with ImageNet's mean and standard deviation; floats pass."""
@@ -86,23 +115,14 @@ class VideoNet(nn.Module):
         x = key_frames.contiguous(memory_format=torch.channels_last)
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
-    def stages(self, x: Tensor) -> Tensor:
-        """(N*T, 64, H/4, W/4) -> (N*T, C, H/32, W/32)."""
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
     def head(self, x: Tensor) -> Tensor:
         """(N*T, C, H/32, W/32) -> (N, K): scores of the segments, averaged before any softmax."""
         scores = self.fc(self.dropout(x.mean((2, 3))))  # (N*T, K)
         return scores.unflatten(0, (-1, self.num_segments)).mean(1)
 
 
-def upsample(motion: Tensor, like: Tensor) -> Tensor:
-    """Nearest-neighbour resize of (N*T, C, h, w) to the height and width of `like`."""
-    return nn.functional.interpolate(motion, size=like.shape[-2:], mode="nearest")
-
-
 def _initialise(model: nn.Module) -> None:
-    """ResNet's rule for convolutions, N(0, 0.001) for the classifier. Motion modules bring their own start."""
+    """ResNet's rule for convolutions, N(0, 0.001) for the classifier. Hourglasses bring their own start."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels

@@ -8,9 +8,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from errors import run_script
+from ops.blocks import ARCHS
 from ops.flops import count_macs, count_parameters
 from ops.models import NETS, build_model
-from ops.network import ARCHS
 
 SIZES = (224, 256)
 

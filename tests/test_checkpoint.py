@@ -39,7 +39,7 @@ def test_ours_loads_with_and_without_wrappings(model, tmp_path: Path, prefix: st
 def test_official_layout_reports_its_unused_stem() -> None:
     official = build_model("H2CN", "resnet50", 174, 8)
     report = load_weights(official, {f"module.{k}": v for k, v in official_state().items()})
-    assert report.layout == "h2cn"
+    assert report.layout == "H2CN"
     assert sorted(report.unused) == ["base_model.conv1_temp.bias", "base_model.conv1_temp.weight"]
     assert report.new == []
 
@@ -53,6 +53,24 @@ def test_torchvision_resnet_starts_the_backbone_and_inflates_the_motion_stem(mod
     assert torch.equal(model.fc.weight, classifier)
     assert report.inflated == ["motion.conv.weight"]
     assert len(report.matched) + len(report.inflated) + len(report.new) == len(model.state_dict())
+
+
+def test_torchvision_resnet_starts_tdns_own_stage_1_too() -> None:
+    resnet = torchvision.models.resnet18().state_dict()
+    tdn = build_model("TDN", "resnet18", 5, 2)
+    report = load_weights(tdn, resnet)
+    assert torch.equal(tdn.motion.stage1[1].conv2.weight, resnet["layer1.1.conv2.weight"])
+    assert "motion.stage1.1.conv2.weight" in report.inflated
+    assert len(report.matched) + len(report.inflated) + len(report.new) == len(tdn.state_dict())
+
+
+@pytest.mark.parametrize("net", ["TSN", "TSM"])
+def test_our_own_files_that_look_like_torchvisions_keep_their_classifier(net: str) -> None:
+    one, other = build_model(net, "resnet18", 5, 2), build_model(net, "resnet18", 5, 2)
+    assert load_weights(other, one.state_dict()).layout == "ours"
+    assert torch.equal(other.fc.weight, one.fc.weight)
+    with pytest.raises(InputError, match="class counts differ"):
+        load_weights(build_model(net, "resnet18", 6, 2), one.state_dict())
 
 
 def test_imagenet_that_cannot_be_downloaded_says_where_to_put_the_file(model, monkeypatch) -> None:
