@@ -15,7 +15,7 @@ from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
 from errors import run_script
-from ops.checkpoint import load_weights
+from ops.checkpoint import load_pretrained, load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
 from ops.models import build_model
@@ -39,9 +39,10 @@ def main(argv: list[str] | None = None) -> None:
 
     # model
     torch.manual_seed(args.seed)
-    pretrain = None if args.pretrain == "none" else args.pretrain
-    shape = {"dropout": args.dropout, "consensus_type": args.consensus_type, "pretrain": pretrain}
-    model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **shape)
+    head = {"dropout": args.dropout, "consensus_type": args.consensus_type}
+    model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **head)
+    if args.pretrain != "none":
+        logging.info("--pretrain %s: %s", args.pretrain, load_pretrained(model, args.pretrain))
     if args.tune_from:
         logging.info("%s: %s", args.tune_from, load_weights(model, args.tune_from, new_classifier=True))
     if not args.npb:
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     # epochs
     batch = args.batch_size * args.accumulate * runtime.world_size
     recipe = {"lr": args.lr, "batch": batch, "partial_bn": not args.npb}
-    recipe["random_start"] = pretrain is None and not args.tune_from
+    recipe["random_start"] = args.pretrain == "none" and not args.tune_from
     if runtime.is_main:
         make_folder(folder, "--root_model")
         make_folder(log_folder, "--root_log")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ops.hourglass import ClipHourglass, FrameHourglass
 from ops.network import VideoNet
+from ops.tdn import LearnableShift
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -30,7 +31,7 @@ def count_macs(model: VideoNet, size: int) -> int:
         total += _macs(module, inputs[0], output)
 
     model = model.to("meta").eval()
-    kinds = (nn.Conv2d, nn.Linear, FrameHourglass, ClipHourglass)
+    kinds = (nn.Conv2d, nn.Linear, FrameHourglass, ClipHourglass, LearnableShift)
     hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, kinds)]
     clip = torch.empty(1, model.num_segments, model.frames_per_segment, 3, size, size, device="meta")
     with torch.inference_mode():
@@ -45,5 +46,7 @@ def _macs(module: nn.Module, x: Tensor, y: Tensor) -> int:
         return y.numel() * module.weight[0].numel()
     if isinstance(module, nn.Linear):
         return y.numel() * module.in_features
+    if isinstance(module, LearnableShift):
+        return 3 * y.numel()
     temporal = x.numel() if isinstance(module, ClipHourglass) else y.numel()
     return 9 * x.numel() + 3 * temporal

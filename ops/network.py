@@ -89,7 +89,13 @@ class VideoNet(nn.Module):
 
         Returns:
             (N, K) logits.
+
+        Raises:
+            ValueError: a clip of another shape, which would mix segments of different clips.
         """
+        if clip.ndim != 6 or clip.shape[1:4] != (self.num_segments, self.frames_per_segment, 3):
+            wanted = f"(N, {self.num_segments}, {self.frames_per_segment}, 3, H, W)"
+            raise ValueError(f"the clip has shape {tuple(clip.shape)}; {self.net} takes {wanted}")
         frames = self.normalise(clip.flatten(0, 1))  # (N*T, L, 3, H, W)
         maps = [] if self.motion is None else self.motion(frames)
         x = self.stem(frames[:, self.frames_per_segment // 2])  # (N*T, 64, H/4, W/4) of the key frame

@@ -15,6 +15,7 @@ import test_models_center_crop as center_crop
 import train
 from errors import InputError
 from ops.checkpoint import read_checkpoint, save_checkpoint
+from ops.models import NETS
 from ops.scores import read_scores
 
 TINY = ["--num_segments", "2", "--input_size", "32", "-j", "0", "--epochs", "1"]
@@ -128,6 +129,34 @@ def test_overwrite_scores_a_view_again(checkpoint: str) -> None:
     assert path.stat().st_mtime_ns == before
     center_crop.main([*flags, "--overwrite"])
     assert path.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_every_net_trains_and_is_tested_and_merged(home: Path, net: str, capsys) -> None:
+    train.main(["mine", *own_data_flags(home / "own"), "--net", net, "--arch", "resnet18", *TINY, "--suffix", "nets"])
+    folder = f"scores/{net}"
+    center_crop.main(["--weights", f"runs/{net}_mine_resnet18_2f_nets/ckpt.pth.tar", "--output_dir", folder, "-j", "0"])
+    pkl_to_results.main(["--output_dir", folder])
+    assert f"{folder}: {net} resnet18, 2 x" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
+    with pytest.raises(InputError, match="net H2CN, but this run has TSN"):
+        center_crop.main(["--weights", checkpoint, "--net", "TSN", "--output_dir", "scores/bad", "-j", "0"])
+    with pytest.raises(InputError, match="missing|unexpected"):
+        train.main(
+            [
+                "mine",
+                *own_data_flags(Path("own")),
+                "--arch",
+                "resnet18",
+                *TINY,
+                "--net",
+                "TSN",
+                "--tune_from",
+                checkpoint,
+            ]
+        )
 
 
 def test_official_weights(home: Path, monkeypatch) -> None:

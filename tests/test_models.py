@@ -76,6 +76,12 @@ def test_who_sees_the_order_of_the_segments(net: str) -> None:
     assert torch.allclose(model(clip), model(clip.flip(1)), atol=1e-12) == (net == "TSN")
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 5, 3, 32, 32), (1, 2, 1, 3, 32, 32), (2, 5, 3, 32, 32)])
+def test_a_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"takes \(N, 2, 5, 3, H, W\)"):
+        build_model("H2CN", "resnet18", 4, 2)(torch.zeros(shape))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

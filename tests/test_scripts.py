@@ -25,6 +25,8 @@ def test_counts_are_the_published_ones() -> None:
     assert count_parameters(model) == 24_061_064
     assert count_macs(model, 224) / 1e9 == pytest.approx(33.61, abs=0.005)
     assert count_macs(build_model("H2CN", "resnet50", 174, 16), 224) / 1e9 == pytest.approx(67.22, abs=0.005)
+    assert count_macs(build_model("TDN", "resnet50", 174, 8), 224) / 1e9 == pytest.approx(35.64, abs=0.005)
+    assert count_macs(build_model("TSM", "resnet50", 174, 8), 224) / 1e9 == pytest.approx(32.70, abs=0.005)
 
 
 def run_script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
