@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,10 +165,12 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         torch.save({"format": FORMAT, **content}, temporary)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
+        free = shutil.disk_usage(path.parent).free >> 20
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full"
         raise InputError(
-            f"cannot write {path}: {error}; free some space or choose another --root_model. "
-            "The checkpoint of the epoch before is untouched."
+            f"cannot write {path}: {reason} ({free} MiB are free); free some space or choose another --root_model. "
+            "Earlier checkpoints are untouched."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
