@@ -5,6 +5,7 @@ import os
 import shlex
 
 from datasets.catalogue import BUILT_IN
+from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import CONSENSUS_TYPES, NETS
@@ -196,7 +197,9 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
         "--sampling", choices=["auto", "centre", "random"], default="auto",
         help="auto: random starts for Kinetics or clips above 0, else the centre of each segment",
     )  # fmt: skip
-    group.add_argument("--seed", type=number(int, 0), default=0, help="of random starts")
+    text = "shuffled, reversed: does the network use time at all?"
+    group.add_argument("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
+    group.add_argument("--seed", type=number(int, 0), default=0, help="of random starts and of a shuffle")
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")

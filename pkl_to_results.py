@@ -46,8 +46,10 @@ class Model:
         views = f"{len(self.clips)} clips x {len(self.clips[0])} crops"
         if not self.protocol:
             return f"{self.folder}: {views}; protocol unknown ({PROTOCOL} is not there)"
+        order = self.protocol.get("frame_order", "normal")
+        order = "" if order == "normal" else f" {order}"
         return (
-            f"{self.folder}: {{net}} {{arch}}, {{num_segments}} x {{frames_per_segment}} frames, {views}, "
+            f"{self.folder}: {{net}} {{arch}}, {{num_segments}} x {{frames_per_segment}} frames{order}, {views}, "
             "{sampling}, {preprocessing}, weights {weights}"
         ).format(**self.protocol)
 

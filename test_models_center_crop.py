@@ -9,7 +9,7 @@ from datasets.catalogue import resolve
 from datasets.lists import list_hash
 from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import clip_dataset
+from datasets.video_dataset import ClipPlan, clip_dataset
 from errors import run_script
 from ops.checkpoint import file_hash
 from ops.inference import Weights, claim_folder, score_clip
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
         "class_names": list(spec.class_names), "test_crops": crops, "full_res": args.full_res,
         "preprocessing": preprocessing.describe(), "crop_size": preprocessing.crop_size,
+        "frame_order": args.frame_order,
         "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "val_list": str(spec.lists["val"]), "list_hash": list_hash(spec.lists["val"]),
@@ -61,10 +62,11 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         if all(path.exists() for path in paths) and not args.overwrite:
             logging.info("clip %d: there already (--overwrite scores it again)", clip)
             continue
-        videos = clip_dataset(
-            spec, num_segments=model.num_segments, frames_per_segment=model.frames_per_segment,
-            preprocessing=preprocessing, clip=clip, random_clips=random_clips, seed=args.seed,
+        plan = ClipPlan(
+            model.num_segments, model.frames_per_segment, preprocessing,
+            clip=clip if random_clips else None, seed=args.seed, frame_order=args.frame_order,
         )  # fmt: skip
+        videos = clip_dataset(spec, plan)
         loader = make_loader(
             videos, batch_size=args.batch_size, workers=args.workers, shuffle=False, seed=args.seed,
             pin_memory=runtime.device.type == "cuda",

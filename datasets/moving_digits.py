@@ -8,11 +8,11 @@ the two classes of a pair apart.
 import json
 import logging
 import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -23,7 +23,8 @@ from errors import InputError
 
 NAME = "moving_digits"
 VERSION = 1  # raise it when the clips change: a folder of another version is not used
-SETTINGS_FILE = "made_by.json"
+SETTINGS_FILE = "made_by.json"  # only in a whole folder
+PARTS = {"frames", "train.txt", "val.txt", "classes.txt"}  # beside the settings file
 COLOURS = (
     (230, 60, 60),
     (250, 150, 40),
@@ -49,6 +50,9 @@ class Settings:
         width: of a frame in pixels.
         seed: of everything that is random.
         version: of this file's drawing.
+
+    Raises:
+        InputError: a number is too small.
     """
 
     train_per_class: int = 50
@@ -59,56 +63,105 @@ class Settings:
     seed: int = 0
     version: int = VERSION
 
+    def __post_init__(self) -> None:
+        least = {"train_per_class": 1, "val_per_class": 1, "num_frames": 2, "height": 16, "width": 16, "seed": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(f"{NAME}: {name} is {getattr(self, name)}; give {smallest} or more")
+
 
 def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
     """Make `<data_root>/moving_digits` if it is not there whole.
 
     Raises:
-        InputError: the folder was made with other settings, or cannot be written.
+        InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
     folder = data_root / NAME
-    made_by = folder / SETTINGS_FILE
-    if not made_by.exists():
+    if (folder / SETTINGS_FILE).exists():
+        _check_settings(folder, settings)
+    else:
         logging.info("Making the built-in data set in %s (once, some seconds)", folder)
         make_moving_digits(folder, settings)
-    elif json.loads(made_by.read_text()) != asdict(settings):
-        raise InputError(f"{folder} was made with other settings or by another version; delete it to have it made anew")
     return folder
 
 
 def make_moving_digits(folder: Path, settings: Settings) -> None:
     """Write frames/, train.txt, val.txt and classes.txt; the folder gets its name when it is whole.
 
-    Every clip depends on (seed, list, label, number) alone, whatever the number of processes.
+    Every clip depends on (seed, list, label, number) alone, whatever the number of processes. Several runs may make
+    the same folder at the same time: the first one to end gives it its name, the others use it.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     try:
-        if folder.exists():
-            shutil.rmtree(folder)  # without its settings file: somebody's half copy
-        jobs = [
-            (split, label, number)
-            for split, count in (("train", settings.train_per_class), ("val", settings.val_per_class))
-            for number in range(count)
-            for label in range(len(CLASS_NAMES))
-        ]
-        (unfinished / "frames").mkdir(parents=True)
-        with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            list(pool.map(partial(_write_clip, unfinished / "frames", settings), jobs, chunksize=16))
-        for split in ("train", "val"):
-            lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]
-            (unfinished / f"{split}.txt").write_text("".join(lines))
-        (unfinished / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
-        (unfinished / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        unfinished.rename(folder)
+        _refuse_foreign(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            unfinished = Path(scratch) / "unfinished"  # inside: a temporary folder is closed to other users
+            _write(unfinished, settings)
+            _put_in_place(unfinished, folder, trash=Path(scratch) / "trash")
     except OSError as error:
         raise InputError(
             f"cannot make the built-in data set in {folder}: {error}; choose another --data_root"
         ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    _check_settings(folder, settings)
+
+
+def _check_settings(folder: Path, settings: Settings) -> None:
+    try:
+        made_with = json.loads((folder / SETTINGS_FILE).read_text())
+    except (OSError, ValueError) as error:  # ValueError: no JSON, no UTF-8
+        raise InputError(
+            f"cannot read {folder / SETTINGS_FILE}: {error}; delete {folder} to have it made anew"
+        ) from error
+    if made_with != asdict(settings):
+        raise InputError(
+            f"{folder} was made with other settings or by another version: {made_with}, now {asdict(settings)}; "
+            "delete it to have it made anew"
+        )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds more than parts of this data set is somebody's: it must not be replaced."""
+    foreign = sorted({path.name for path in folder.iterdir()} - PARTS - {SETTINGS_FILE}) if folder.exists() else []
+    if foreign:
+        raise InputError(
+            f"{folder} holds {foreign[0]!r}, which is no part of the built-in data set; "
+            "move the folder away, or choose another --data_root"
+        )
+
+
+def _put_in_place(unfinished: Path, folder: Path, *, trash: Path) -> None:
+    """Give the folder its name, in place of one that is not whole; leave a whole one alone."""
+    if (folder / SETTINGS_FILE).exists():
+        return
+    if folder.exists():
+        logging.warning("%s is not whole: it is replaced", folder)
+        folder.rename(trash)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # another process may have been quicker by a moment
+        if not (folder / SETTINGS_FILE).exists():
+            raise
+
+
+def _write(folder: Path, settings: Settings) -> None:
+    """Write everything into a new folder, the settings file last."""
+    jobs = [
+        (split, label, number)
+        for split, count in (("train", settings.train_per_class), ("val", settings.val_per_class))
+        for number in range(count)
+        for label in range(len(CLASS_NAMES))
+    ]
+    (folder / "frames").mkdir(parents=True)
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
+    for split in ("train", "val"):
+        lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]
+        (folder / f"{split}.txt").write_text("".join(lines))
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
+    (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2) + "\n")
 
 
 def _clip_name(split: str, label: int, number: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from errors import InputError
 
 Rng = np.random.Generator
+FRAME_ORDERS = ("normal", "reversed", "shuffled")
 
 
 def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rng: Rng) -> np.ndarray:
@@ -53,6 +54,26 @@ def center_starts(num_frames: int, num_segments: int, frames_per_segment: int) -
 def segment_indices(starts: np.ndarray, frames_per_segment: int, num_frames: int) -> np.ndarray:
     """The frames of the segments: (T,) starts -> (T, L), past the end the last frame again."""
     return np.minimum(starts[:, None] + np.arange(frames_per_segment), num_frames - 1)
+
+
+def reorder(indices: np.ndarray, order: str, rng: Rng) -> np.ndarray:
+    """The same frames in another order, to see whether a network uses time at all.
+
+    Args:
+        indices: (T, L).
+        order: "normal"; "reversed": the clip played backwards; "shuffled": the segments, and the frames of each
+            segment among themselves, in random order. Adjacent frames stay together, so that the differences that a
+            network sees in a segment remain small.
+        rng: source of the shuffle.
+
+    Returns:
+        (T, L).
+    """
+    if order == "reversed":
+        return indices[::-1, ::-1]
+    if order == "shuffled":
+        return rng.permuted(rng.permutation(indices), axis=1)
+    return indices
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> Rng:

@@ -1,9 +1,7 @@
 """Videos of a list as clips. One class; training, validation and tests differ in what is passed in."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +11,7 @@ from datasets.catalogue import DatasetSpec
 from datasets.frames import read_frames
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
-from datasets.sampling import center_starts, clip_rng, sample_rng, segment_indices, train_starts
+from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, lay_out
 from errors import InputError
 
@@ -38,32 +36,94 @@ class Sample:
 
 
 class Draw(NamedTuple):
-    """What is decided for one clip before a frame is read: segment starts (T,), transform, label."""
+    """What is decided for one clip before a frame is read: frame numbers (T, L), transform, label."""
 
-    starts: np.ndarray
+    indices: np.ndarray
     transform: FrameTransform
     label: int
 
 
-Plan = Callable[[VideoRecord, int, int], Draw]  # (record, epoch, index) -> Draw
+class Plan(Protocol):
+    """Decides on a clip. Its classes are plain values, so that workers can be started in any way."""
+
+    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
+        """The draw for place `index` of the list in an epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Random starts, crop and flip, which depend on (seed, epoch, index) alone.
+
+    Attributes:
+        num_segments: T.
+        frames_per_segment: L.
+        input_size: side of the crops in pixels.
+        seed: of all draws.
+        mirrored: label -> label of the mirrored clip; None: no flips.
+    """
+
+    num_segments: int
+    frames_per_segment: int
+    input_size: int
+    seed: int
+    mirrored: tuple[int, ...] | None
+
+    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
+        rng = sample_rng(self.seed, epoch, index)
+        starts = train_starts(record.num_frames, self.num_segments, self.frames_per_segment, rng)
+        transform = TrainTransform.draw(self.input_size, rng, flip=self.mirrored is not None)
+        label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
+        return Draw(segment_indices(starts, self.frames_per_segment, record.num_frames), transform, label)
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """The same clip of a video every time.
+
+    Attributes:
+        num_segments: T.
+        frames_per_segment: L.
+        preprocessing: resize and crops; V views.
+        clip: number of the clip, whose starts are drawn as in training from (seed, video id, clip); None: the starts
+            lie in the centres.
+        seed: of random starts and of a shuffle.
+        frame_order: one of `FRAME_ORDERS`.
+    """
+
+    num_segments: int
+    frames_per_segment: int
+    preprocessing: Preprocessing
+    clip: int | None = None
+    seed: int = 0
+    frame_order: str = "normal"
+
+    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
+        rng = clip_rng(self.seed, record.path, self.clip or 0)
+        shape = (record.num_frames, self.num_segments, self.frames_per_segment)
+        starts = center_starts(*shape) if self.clip is None else train_starts(*shape, rng)
+        indices = segment_indices(starts, self.frames_per_segment, record.num_frames)
+        return Draw(reorder(indices, self.frame_order, rng), self.preprocessing, record.label)
 
 
 class VideoDataset(Dataset[Sample]):
     """Clips of the videos of a list, read from frame folders."""
 
-    def __init__(
-        self,
-        spec: DatasetSpec,
-        records: Sequence[VideoRecord],
-        plan: Plan,
-        *,
-        frames_per_segment: int,
-        replace_unreadable: bool,
-    ) -> None:
+    def __init__(self, spec: DatasetSpec, which: str, plan: Plan, *, replace_unreadable: bool) -> None:
+        """A list of a data set.
+
+        Args:
+            spec: the data set.
+            which: "train" or "val", its list.
+            plan: decides on each clip.
+            replace_unreadable: take the nearest readable frame for an unreadable one and report it; or stop.
+
+        Raises:
+            InputError: the list cannot be read.
+        """
         self.spec = spec
-        self.records = records
+        self.records = read_list(spec.lists[which], spec.num_class)
         self.plan = plan
-        self.frames_per_segment = frames_per_segment
         self.replace_unreadable = replace_unreadable
 
     def __len__(self) -> int:
@@ -77,15 +137,14 @@ class VideoDataset(Dataset[Sample]):
         epoch, index = (0, key) if isinstance(key, int) else key
         record = self.records[index]
         draw = self.plan(record, epoch, index)
-        indices = segment_indices(draw.starts, self.frames_per_segment, record.num_frames)  # (T, L)
         folder = self.spec.root_path / record.path
         images, replaced = read_frames(
-            folder, self.spec.image_tmpl, np.unique(indices).tolist(), record.num_frames,
+            folder, self.spec.image_tmpl, np.unique(draw.indices).tolist(), record.num_frames,
             replace_unreadable=self.replace_unreadable,
         )  # fmt: skip
         try:
             frames = {number: draw.transform(image) for number, image in images.items()}  # each once
-            clip = lay_out(frames, indices)
+            clip = lay_out(frames, draw.indices)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
         return Sample(clip, draw.label, index, record.path, replaced)
@@ -94,19 +153,10 @@ class VideoDataset(Dataset[Sample]):
 def train_dataset(
     spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, seed: int, flip: bool
 ) -> VideoDataset:
-    """The train list with random starts, crops and flips that depend on (seed, epoch, index) alone.
-
-    An unreadable frame is replaced by the nearest readable one of the same video, and reported.
-    """
-    mirrored = mirrored_labels(spec.class_names)
-
-    def plan(record: VideoRecord, epoch: int, index: int) -> Draw:
-        rng = sample_rng(seed, epoch, index)
-        starts = train_starts(record.num_frames, num_segments, frames_per_segment, rng)
-        transform = TrainTransform.draw(input_size, rng, flip=flip)
-        return Draw(starts, transform, mirrored[record.label] if transform.flip else record.label)
-
-    return _dataset(spec, "train", plan, frames_per_segment, replace_unreadable=True)
+    """The train list. An unreadable frame is replaced by the nearest readable one of its video, and reported."""
+    mirrored = mirrored_labels(spec.class_names) if flip else None
+    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
+    return VideoDataset(spec, "train", plan, replace_unreadable=True)
 
 
 def val_dataset(spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int) -> VideoDataset:
@@ -114,55 +164,10 @@ def val_dataset(spec: DatasetSpec, *, num_segments: int, frames_per_segment: int
 
     As in training, an unreadable frame is replaced and reported; the test scripts stop at it.
     """
-    plan = partial(_centre_plan, num_segments, frames_per_segment, eval_preprocessing(input_size))
-    return _dataset(spec, "val", plan, frames_per_segment, replace_unreadable=True)
+    plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size))
+    return VideoDataset(spec, "val", plan, replace_unreadable=True)
 
 
-def clip_dataset(
-    spec: DatasetSpec,
-    *,
-    num_segments: int,
-    frames_per_segment: int,
-    preprocessing: Preprocessing,
-    clip: int,
-    random_clips: bool,
-    seed: int,
-) -> VideoDataset:
-    """The val list for a test of clip number `clip`; an unreadable frame stops it.
-
-    Args:
-        spec: the data set.
-        num_segments: T.
-        frames_per_segment: L.
-        preprocessing: resize and crops; V views.
-        clip: number of the clip.
-        random_clips: draw the starts as in training, from (seed, video id, clip); otherwise the centre starts.
-        seed: of the random starts.
-    """
-
-    def random_plan(record: VideoRecord, epoch: int, index: int) -> Draw:
-        rng = clip_rng(seed, record.path, clip)
-        return Draw(train_starts(record.num_frames, num_segments, frames_per_segment, rng), preprocessing, record.label)
-
-    plan = random_plan if random_clips else partial(_centre_plan, num_segments, frames_per_segment, preprocessing)
-    return _dataset(spec, "val", plan, frames_per_segment, replace_unreadable=False)
-
-
-def _centre_plan(
-    num_segments: int,
-    frames_per_segment: int,
-    preprocessing: Preprocessing,
-    record: VideoRecord,
-    epoch: int,
-    index: int,
-) -> Draw:
-    return Draw(center_starts(record.num_frames, num_segments, frames_per_segment), preprocessing, record.label)
-
-
-def _dataset(
-    spec: DatasetSpec, which: str, plan: Plan, frames_per_segment: int, *, replace_unreadable: bool
-) -> VideoDataset:
-    records = read_list(spec.lists[which], spec.num_class)
-    return VideoDataset(
-        spec, records, plan, frames_per_segment=frames_per_segment, replace_unreadable=replace_unreadable
-    )
+def clip_dataset(spec: DatasetSpec, plan: ClipPlan) -> VideoDataset:
+    """The val list for a test; an unreadable frame stops it."""
+    return VideoDataset(spec, "val", plan, replace_unreadable=False)

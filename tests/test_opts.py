@@ -14,6 +14,7 @@ ALL_FLAGS = {
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
+        "--frame_order",
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--root_path",
         "--val_list", "--classes", "--image_tmpl", "--workers", "--gpus", "--amp",
     },

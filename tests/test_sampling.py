@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.sampling import center_starts, clip_rng, sample_rng, segment_indices, train_starts
+from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from errors import InputError
 
 LENGTHS = st.integers(1, 400)
@@ -73,6 +73,15 @@ def test_random_clips_are_repeatable_and_differ() -> None:
     assert draw[0] == draw[1] != draw[2]
     assert draw[0] != train_starts(300, 8, 5, clip_rng(0, "other", 0)).tolist()
     assert draw[0] != train_starts(300, 8, 5, clip_rng(1, "video", 0)).tolist()
+
+
+def test_a_shuffle_moves_whole_segments_and_the_frames_in_them() -> None:
+    indices = np.arange(40).reshape(8, 5)
+    shuffled = reorder(indices, "shuffled", sample_rng(0, 0, 0))
+    assert sorted(map(sorted, shuffled.tolist())) == indices.tolist()
+    assert (shuffled // 5)[:, 0].tolist() != list(range(8))
+    assert any(row.tolist() != sorted(row) for row in shuffled)
+    assert reorder(indices, "reversed", sample_rng(0, 0, 0)).flatten().tolist() == list(range(39, -1, -1))
 
 
 @pytest.mark.parametrize(("segments", "frames"), [(0, 5), (8, 0)])

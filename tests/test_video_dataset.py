@@ -1,5 +1,6 @@
 """Samples and batches: the same whatever the workers, mirrored labels, errors that arrive whole."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from video_files import write_dataset
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.loader import Batch, EpochSampler, make_loader
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import clip_dataset, train_dataset, val_dataset
+from datasets.video_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
 from errors import InputError
 
 SHAPE = {"num_segments": 2, "frames_per_segment": 5}
@@ -79,14 +80,13 @@ def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
 
 def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
     val = val_dataset(spec, **SHAPE, input_size=32)
-    test = clip_dataset(spec, **SHAPE, preprocessing=eval_preprocessing(32), clip=0, random_clips=False, seed=0)
+    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
     assert torch.equal(val[1].clip, test[1].clip)
 
 
 def test_three_crops_and_random_clips(spec: DatasetSpec) -> None:
     def clip(number: int, seed: int = 0):
-        options = {"preprocessing": eval_preprocessing(32, 3, True), "random_clips": True}
-        return clip_dataset(spec, **SHAPE, **options, clip=number, seed=seed)[4].clip
+        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32, 3, True), clip=number, seed=seed))[4].clip
 
     assert clip(0).shape == (3, 2, 5, 3, 37, 37)
     assert torch.equal(clip(1), clip(1))
@@ -101,7 +101,7 @@ def test_an_unreadable_frame_is_replaced_in_training_and_stops_a_test(spec: Data
     assert sample.replaced
     assert all("train 0" in name for name in sample.replaced)
     assert val_dataset(spec, **SHAPE, input_size=32)[0].replaced
-    test = clip_dataset(spec, **SHAPE, preprocessing=eval_preprocessing(32), clip=0, random_clips=False, seed=0)
+    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
     with pytest.raises(InputError, match=r"val 0.*0000\d\.jpg cannot be read"):
         test[0]
 
@@ -114,6 +114,25 @@ def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int)
     with pytest.raises(InputError) as error:
         epoch_of(spec, workers, 0)
     assert str(error.value).startswith("there is no folder")
+
+
+def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
+    """Workers are forked, or started and sent a pickle: which one is the system's and Python's choice."""
+    train = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
+    for dataset in (train, clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), clip=1))):
+        assert torch.equal(pickle.loads(pickle.dumps(dataset))[0].clip, dataset[0].clip)
+
+
+def test_frame_orders(spec: DatasetSpec) -> None:
+    def clip(order: str, index: int = 4) -> torch.Tensor:
+        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
+
+    normal, shuffled = clip("normal"), clip("shuffled")
+    assert torch.equal(clip("reversed"), normal.flip(1, 2))
+    assert torch.equal(clip("shuffled"), shuffled)
+    assert not torch.equal(shuffled, normal)
+    frames = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
+    assert frames[0] == frames[1]
 
 
 def test_a_one_frame_video(spec: DatasetSpec) -> None:
