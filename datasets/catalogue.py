@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from datasets.moving_digits import ensure_moving_digits
 from errors import InputError
 
 BUILT_IN = "moving_digits"
@@ -103,6 +102,8 @@ def resolve(
         known = _Known(None)
     root = Path(data_root or "data")
     if name == BUILT_IN and None in given.values():
+        from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
+
         ensure_moving_digits(root)
     home = root / (known.folder or name)
     split = f"_{known.split}" if known.split else ""

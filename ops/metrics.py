@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from torch import Tensor
 
 
@@ -42,7 +41,9 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(K, K) counts: row = label, column = best class."""
-    return sklearn_confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
+    from sklearn.metrics import confusion_matrix  # here: it takes a second, and training does not need it
+
+    return confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torchvision
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
@@ -79,7 +79,7 @@ def provenance() -> dict[str, Any]:
         "git_changed_files": (_git("status", "--porcelain") or "").splitlines(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # asked without importing it, which takes a second
         "cuda": torch.version.cuda,
         "gpus": gpus,
         "threads": torch.get_num_threads(),
