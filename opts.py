@@ -161,8 +161,8 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--resume continues a run and --tune_from starts one; give one of them")
     if args.tune_from and args.pretrain != "none":
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
-    if args.warmup >= args.epochs:
-        raise InputError(f"--warmup {args.warmup:g} is not shorter than --epochs {args.epochs}")
+    if args.warmup > args.epochs:
+        raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     return args
 
 
@@ -180,8 +180,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
         "flags that repeat it are checked against it."
     )
     parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, or the official H2CN layout")
-    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it: H2CN")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, or an official layout of the network")
+    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it; then H2CN if not given")
     parser.add_argument("--archs", "--arch", dest="arch", choices=list(ARCHS), help="if the weights don't say it")
     parser.add_argument("--test_segments", type=number(int, 1), help="segments a clip, if the weights don't say it")
     group = parser.add_argument_group("views")
@@ -206,6 +206,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     _add_batch_size(group, 16, "videos a batch")
     _add_print_freq(group)
     _add_data_options(parser, ("val",))
+    parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
     _add_device_options(parser)
     return parser
 

@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from datasets.catalogue import resolve
+from datasets.catalogue import canonical_name, resolve
 from datasets.lists import list_hash
 from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
     # weights, and what they were trained on
     weights = Weights.read(args.weights)
-    dataset, options = weights.data_options(args.dataset, data_options(args))
+    given = canonical_name(args.dataset) if args.dataset else None
+    dataset, options = weights.data_options(given, data_options(args))
     spec = resolve(dataset, **options, need=("val",))
     model = weights.build(
         list(spec.class_names), net=args.net, arch=args.arch, num_segments=args.test_segments, dataset=spec.name

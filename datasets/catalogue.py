@@ -58,6 +58,11 @@ CATALOGUE = {
 ALIASES = {"something": "somethingv1", "egaze1": "egtea1", "egaze2": "egtea2", "egaze3": "egtea3"}
 
 
+def canonical_name(name: str) -> str:
+    """The catalogue's name of a data set: "something" -> "somethingv1"; other names stay."""
+    return ALIASES.get(name, name)
+
+
 def resolve(
     name: str,
     *,
@@ -87,7 +92,7 @@ def resolve(
     Raises:
         InputError: an unknown name without its files, a file that is not there, or class names that do not fit.
     """
-    name = ALIASES.get(name, name)
+    name = canonical_name(name)
     lists = {"train": train_list, "val": val_list}
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}

@@ -25,5 +25,5 @@ def learning_rate(
         return lr * (WARMUP_START + (1 - WARMUP_START) * epoch / warmup)
     if lr_type == "step":
         return lr * 0.1 ** sum(epoch >= step for step in lr_steps)
-    progress = (epoch - warmup) / (epochs - warmup)
+    progress = (epoch - warmup) / (epochs - warmup) if epochs > warmup else 1.0
     return lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -103,6 +103,16 @@ def test_the_checkpoint_needs_no_repeated_flags(checkpoint: str) -> None:
     assert protocol["sampling"] == "centre of each segment"
 
 
+def test_the_training_said_where_the_data_are(home: Path, tmp_path: Path, monkeypatch) -> None:
+    """A data root given in training is known in the test, by the data set's other name too."""
+    flags = ["--data_root", str(home / "data"), "--root_log", str(tmp_path), "--root_model", str(tmp_path)]
+    train.main(["something", "--arch", "resnet18", *TINY, *flags])
+    monkeypatch.chdir(tmp_path)
+    weights = ["--weights", "H2CN_somethingv1_resnet18_2f/ckpt.pth.tar", "-j", "0"]
+    center_crop.main([*weights, "--output_dir", "plain"])
+    center_crop.main(["something", *weights, "--output_dir", "named"])
+
+
 def test_the_scores_are_those_of_the_training_evaluation(checkpoint: str) -> None:
     center_crop.main(["--weights", checkpoint, "--output_dir", "scores/same", "-j", "0"])
     scores = read_scores(Path("scores/same/0_crop0.pkl"))

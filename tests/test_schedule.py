@@ -20,6 +20,11 @@ def test_cosine(epoch: float, expected: float) -> None:
     assert learning_rate(epoch, **COS) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_training_that_is_all_warmup() -> None:
+    assert learning_rate(9.5, **COS, warmup=10) == pytest.approx(0.02 * 0.955)
+    assert learning_rate(10, **COS, warmup=10) == 0.0
+
+
 @pytest.mark.parametrize(("epoch", "expected"), [(0, 0.002), (1, 0.011), (2, 0.02), (6, 0.01), (10, 0.0)])
 def test_warmup_then_cosine_over_the_rest(epoch: float, expected: float) -> None:
     assert learning_rate(epoch, **COS, warmup=2) == pytest.approx(expected, abs=1e-12)

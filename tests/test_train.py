@@ -224,7 +224,7 @@ BAD_FLAGS = [
     (["--pretrain", "gone.pth"], InputError, r"no checkpoint at gone\.pth"),
     (["-e"], InputError, "--resume CKPT"),
     (["--resume", "a", "--tune_from", "b"], InputError, "one of them"),
-    (["--warmup", "9", "--epochs", "3"], InputError, "--warmup 9 is not shorter"),
+    (["--warmup", "9", "--epochs", "3"], InputError, "--warmup 9 is longer than --epochs 3"),
     (["--lr", "0"], SystemExit, "--lr.*above 0"),
     (["--root_model", "/proc/no"], InputError, "cannot write.*--root_model"),
     (["--root_log", "/proc/no"], InputError, "cannot write.*--root_log"),
