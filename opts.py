@@ -8,14 +8,16 @@ from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
-from ops.models import CONSENSUS_TYPES, NETS
+from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
+from ops.optimiser import OPTIMISERS
 from ops.runtime import AMP_DTYPES
 from ops.schedule import LR_TYPES
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 from opts_types import clip_numbers, make_parser, number, true_or_false
 
+DEFAULT_ARCH, BUILT_IN_ARCH = "resnet50", "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
-    "arch": "resnet18",
     "num_segments": 8,
     "input_size": 32,
     "batch_size": 8,
@@ -66,7 +68,8 @@ def _add_device_options(parser: argparse.ArgumentParser) -> None:
 
 def train_parser() -> argparse.ArgumentParser:
     """Options of train.py."""
-    built_in = ", ".join(f"{name} {value}" for name, value in BUILT_IN_DEFAULTS.items())
+    defaults = {"arch": BUILT_IN_ARCH, **BUILT_IN_DEFAULTS}
+    built_in = ", ".join(f"{name} {value}" for name, value in defaults.items())
     parser = make_parser(
         "Train a video network. Without options: H2CN on the built-in data set.",
         f"On the built-in data set ({BUILT_IN}) these defaults differ: {built_in}. "
@@ -91,19 +94,28 @@ def train_parser() -> argparse.ArgumentParser:
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument("--net", default="H2CN", choices=list(NETS), help="network")
-    group.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
+    group.add_argument(
+        "--net", default="H2CN", choices=list(NETS), help="network; the lower-case ones are torchvision's"
+    )
+    text = f"backbone of H2CN, TDN, TSM and TSN; {DEFAULT_ARCH}, if not given"
+    group.add_argument("--arch", choices=list(ARCHS), help=text)
     group.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
+    parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
+    group.add_argument("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave out of H2CN: {parts}")
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
     group.add_argument("--dropout", type=number(float, 0, 1), default=0.5, help="dropout before the classifier")
-    group.add_argument("--pretrain", default="none", metavar="{none,imagenet,FILE}", help="start of the ResNet")
+    group.add_argument(
+        "--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}",
+        help="start: ImageNet weights of the ResNet, Kinetics-400 weights of torchvision's video network, or a file",
+    )  # fmt: skip
     group.add_argument(
         "--tune_from", metavar="CKPT", help="start from these weights; another class count: new classifier"
     )
 
 
 def _add_optimiser_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("optimiser (SGD, momentum 0.9)")
+    group = parser.add_argument_group("optimiser")
+    group.add_argument("--optimizer", default="sgd", choices=list(OPTIMISERS), help="adamw: what transformers need")
     group.add_argument("--epochs", type=number(int, 1), default=60, help="length of the training")
     _add_batch_size(group, 8, "clips a batch, over all GPUs (under torchrun: of each process)")
     group.add_argument("--accumulate", type=number(int, 1), default=1, help="batches a step: step = batch-size x this")
@@ -112,7 +124,7 @@ def _add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr_type", default="step", choices=LR_TYPES, help="x0.1 at --lr_steps, or half a cosine to 0")
     group.add_argument("--lr_steps", type=float, nargs="+", default=[30, 45, 55], help="epochs of the steps")
     group.add_argument("--warmup", type=number(float, 0), default=0.0, help="epochs of linear rise from lr / 10")
-    group.add_argument("--momentum", type=number(float, 0, 1), default=0.9, help="of SGD")
+    group.add_argument("--momentum", type=number(float, 0, 1), default=0.9, help="of SGD; AdamW: its first beta")
     group.add_argument(
         "--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="decay of weights"
     )
@@ -154,7 +166,10 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if parser.parse_known_args(argv)[0].dataset == BUILT_IN:
         parser.set_defaults(**BUILT_IN_DEFAULTS)
     args = parser.parse_args(argv)
-    _require_multiple_of_32(args.input_size)
+    args.arch = _chosen_arch(args.net, args.arch, BUILT_IN_ARCH if args.dataset == BUILT_IN else DEFAULT_ARCH)
+    _require_multiple_of_stride(args.input_size, args.net)
+    if args.ablate and args.net != "H2CN":
+        raise InputError(f"--ablate leaves out parts of H2CN; {args.net} has none of them")
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:
@@ -166,10 +181,20 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _require_multiple_of_32(size: int) -> None:
-    if size % 32:
-        near = max(32, 32 * round(size / 32))
-        raise InputError(f"--input_size {size} is not a multiple of 32, the network's stride; the nearest is {near}")
+def _chosen_arch(net: str | None, given: str | None, default: str | None) -> str | None:
+    """The backbone; torchvision's video networks come in one form each."""
+    if net not in TORCHVISION_NETS:
+        return given or default
+    if given is not None:
+        raise InputError(f"--arch {given}: {net} has its own backbone; leave --arch out")
+    return TORCHVISION
+
+
+def _require_multiple_of_stride(size: int, net: str) -> None:
+    stride = TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
+    if size % stride:
+        near = max(stride, stride * round(size / stride))
+        raise InputError(f"--input_size {size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}")
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:
@@ -278,5 +303,11 @@ def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of the test script for 1 or 3 crops."""
-    return view_parser(crops).parse_args(argv)
+    """Options of the test script for 1 or 3 crops.
+
+    Raises:
+        InputError: options that contradict one another.
+    """
+    args = view_parser(crops).parse_args(argv)
+    args.arch = _chosen_arch(args.net, args.arch, None)
+    return args

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints defaults, but not those that say nothing: no value, and a switch that is off."""
+    """Prints defaults, but not those that say nothing: no value, nothing chosen, and a switch that is off."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.default is None or action.default is False
+        silent = action.default is None or action.default is False or action.default == []
         return action.help if silent else super()._get_help_string(action)
 
 

@@ -48,9 +48,10 @@ class Model:
             return f"{self.folder}: {views}; protocol unknown ({PROTOCOL} is not there)"
         order = self.protocol.get("frame_order", "normal")
         order = "" if order == "normal" else f" {order}"
+        without = " without " + ", ".join(self.protocol["ablate"]) if self.protocol.get("ablate") else ""
         return (
-            f"{self.folder}: {{net}} {{arch}}, {{num_segments}} x {{frames_per_segment}} frames{order}, {views}, "
-            "{sampling}, {preprocessing}, weights {weights}"
+            f"{self.folder}: {{net}} {{arch}}{without}, {{num_segments}} x {{frames_per_segment}} frames{order}, "
+            f"{views}, {{sampling}}, {{preprocessing}}, weights {{weights}}"
         ).format(**self.protocol)
 
 

@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
     # views
     made_for = weights.trained_on
-    preprocessing = eval_preprocessing(made_for.input_size if made_for else 224, args.test_crops, args.full_res)
+    preprocessing = eval_preprocessing(
+        made_for.input_size if made_for else model.input_size, args.test_crops, args.full_res
+    )
     random_clips = {"random": True, "centre": False}.get(
         args.sampling, spec.name == "kinetics" or args.clip_index != [0]
     )
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
         "class_names": list(spec.class_names), "test_crops": crops, "full_res": args.full_res,
         "preprocessing": preprocessing.describe(), "crop_size": preprocessing.crop_size,
-        "frame_order": args.frame_order,
+        "frame_order": args.frame_order, "ablate": list(model.ablate),
         "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "val_list": str(spec.lists["val"]), "list_hash": list_hash(spec.lists["val"]),

@@ -15,11 +15,12 @@ from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
 from errors import run_script
-from ops.checkpoint import load_pretrained, load_weights
+from ops.checkpoint import load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
 from ops.models import build_model
-from ops.optimiser import freeze_partial_bn, parameter_groups
+from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups
+from ops.pretrained import load_pretrained
 from ops.recipes import check_recipe
 from ops.run_log import make_folder, provenance, write_json
 from ops.runtime import start_runtime
@@ -39,8 +40,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # model
     torch.manual_seed(args.seed)
-    head = {"dropout": args.dropout, "consensus_type": args.consensus_type}
-    model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **head)
+    options = {"dropout": args.dropout, "consensus_type": args.consensus_type, "ablate": args.ablate}
+    model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **options)
     if args.pretrain != "none":
         logging.info("--pretrain %s: %s", args.pretrain, load_pretrained(model, args.pretrain))
     if args.tune_from:
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # optimiser
     groups = parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5)
-    optimiser = torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum)
+    optimiser = make_optimiser(args.optimizer, groups, args.lr, args.momentum)
     scaler = torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16")
     rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
     step_settings = TrainSettings(
@@ -71,13 +72,14 @@ def main(argv: list[str] | None = None) -> None:
 
     # resume
     trained_on = TrainedOn(
-        net=args.net, arch=args.arch, num_segments=args.num_segments, dataset=spec.name,
+        net=model.net, arch=model.arch, ablate=list(model.ablate), num_segments=model.num_segments, dataset=spec.name,
         class_names=list(spec.class_names), input_size=args.input_size,
         preprocessing=eval_preprocessing(args.input_size).describe(),
         train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
     )  # fmt: skip
     state = TrainState(model, optimiser, scaler, trained_on)
-    name = "_".join(filter(None, [args.net, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
+    variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
+    name = "_".join(filter(None, [variant, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
     name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
     folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
     if args.resume not in (None, "auto"):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ops.hourglass import ClipHourglass, FrameHourglass
-from ops.network import Motion
+from ops.resnet import Motion
 
 
 class FrameMotion(Motion):
@@ -17,11 +17,12 @@ class FrameMotion(Motion):
     frames = 5
     shares = (0.5, 0.5)
 
-    def __init__(self, out_channels: int = 64) -> None:
+    def __init__(self, out_channels: int = 64, *, aggregate: bool = True) -> None:
+        """FMCB; `aggregate` False: its hourglasses are rigid temporal convolutions (an ablation)."""
         super().__init__()
-        self.hourglass1 = FrameHourglass(3)
+        self.hourglass1 = FrameHourglass(3, aggregate=aggregate)
         self.bn1 = nn.BatchNorm2d(3)
-        self.hourglass2 = FrameHourglass(3, expand=3)
+        self.hourglass2 = FrameHourglass(3, expand=3, aggregate=aggregate)
         self.bn2 = nn.BatchNorm2d(9)
         self.conv = nn.Conv2d(9, out_channels, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
@@ -46,14 +47,16 @@ class ClipMotion(nn.Module):
     1x1 to C/16 channels, BN -> HgC -> mean over space -> 1x1 back to C, BN -> sigmoid -> times the input.
     """
 
-    def __init__(self, channels: int, num_segments: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, num_segments: int, reduction: int = 16, *, aggregate: bool = True) -> None:
+        """CMCB for features of C channels; `aggregate` as in `FrameMotion`."""
         super().__init__()
         self.num_segments = num_segments
         reduced = channels // reduction
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.reduce_bn = nn.BatchNorm2d(reduced)
-        self.hourglass = ClipHourglass(reduced)
-        nn.init.normal_(self.hourglass.spatial, std=(2 / (9 * reduced)) ** 0.5)  # as every convolution of the ResNet
+        self.hourglass = ClipHourglass(reduced, aggregate=aggregate)
+        if self.hourglass.spatial is not None:  # as every convolution of the ResNet
+            nn.init.normal_(self.hourglass.spatial, std=(2 / (9 * reduced)) ** 0.5)
         self.expand = nn.Conv2d(reduced, channels, 1, bias=False)
         self.expand_bn = nn.BatchNorm2d(channels)
 

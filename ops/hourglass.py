@@ -20,18 +20,22 @@ class Hourglass(nn.Module):
     Weights are kept 4-D and 2-D (not as 3-D convolutions), so that `model.to(memory_format=torch.channels_last)` works.
     """
 
-    def __init__(self, channels: int, expand: int = 1) -> None:
+    def __init__(self, channels: int, expand: int = 1, *, aggregate: bool = True) -> None:
+        """An HgC.
+
+        Args:
+            channels: C.
+            expand: output channels for each input channel.
+            aggregate: False for the ablation without A: a rigid temporal convolution, one pixel in three frames.
+        """
         super().__init__()
-        self.spatial = nn.Parameter(torch.empty(channels, 1, 3, 3))  # A
+        self.channels = channels
+        self.spatial = nn.Parameter(torch.empty(channels, 1, 3, 3)) if aggregate else None  # A
         self.temporal = nn.Parameter(torch.empty(channels * expand, 3))  # past, now, future
-        nn.init.xavier_normal_(self.spatial)
+        if self.spatial is not None:
+            nn.init.xavier_normal_(self.spatial)
         # A convolution of kernel 3 with one input channel a group: fan in 3, fan out 3 * channels * expand.
         nn.init.normal_(self.temporal, std=(2.0 / (3 + 3 * channels * expand)) ** 0.5)
-
-    @property
-    def channels(self) -> int:
-        """Input channels, one neighbourhood kernel each."""
-        return self.spatial.shape[0]
 
     @property
     def expand(self) -> int:
@@ -39,7 +43,7 @@ class Hourglass(nn.Module):
         return self.temporal.shape[0] // self.channels
 
     def extra_repr(self) -> str:
-        return f"channels={self.channels}, expand={self.expand}"
+        return f"channels={self.channels}, expand={self.expand}, aggregate={self.spatial is not None}"
 
 
 class FrameHourglass(Hourglass):
@@ -58,9 +62,9 @@ class FrameHourglass(Hourglass):
 
     def kernel_3d(self) -> Tensor:
         """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
-        wide = self.spatial[:, 0].repeat_interleave(self.expand, dim=0)  # (C*expand, 3, 3)
-        narrow = torch.zeros_like(wide)
+        narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
         narrow[:, 1, 1] = 1
+        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
         return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
 
     def kernel_2d(self, frames: int) -> Tensor:
@@ -83,8 +87,9 @@ class ClipHourglass(Hourglass):
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C)."""
-        wide = F.conv2d(x, self.spatial, padding=1, groups=self.channels).mean((2, 3))  # (N*T, C)
-        narrow = x.mean((2, 3))
+        wide = narrow = x.mean((2, 3))  # (N*T, C)
+        if self.spatial is not None:
+            wide = F.conv2d(x, self.spatial, padding=1, groups=self.channels).mean((2, 3))
         wide, narrow = (z.unflatten(0, (-1, num_segments)) for z in (wide, narrow))  # (N, T, C)
         past = F.pad(wide[:, :-1], (0, 0, 1, 0))
         future = F.pad(wide[:, 1:], (0, 0, 0, 1))

@@ -1,6 +1,7 @@
 """Scoring of a list of videos by a trained network: what both test scripts and predict.py share."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,17 @@ class Weights:
         if self.trained_on is not None:
             made_for = self.trained_on
             made_for.require(str(self.path), class_names=class_names, **given)
-            given = {"net": made_for.net, "arch": made_for.arch, "num_segments": made_for.num_segments}
+            given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
         net, arch = given["net"] or "H2CN", given["arch"] or "resnet50"
-        model = build_model(net, arch, len(class_names), given["num_segments"] or 8)
-        load_weights(model, self.content)
+        segments, ablate = given["num_segments"] or 8, given.get("ablate", ())
+        model = build_model(net, arch, len(class_names), segments, ablate=ablate)
+        report = load_weights(model, self.content)
+        if report.new:
+            raise InputError(
+                f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "
+                f"train.py --net {net} --pretrain {self.path}"
+            )
+        logging.info("%s: %s", self.path, report)
         return model.eval()
 
 

@@ -1,6 +1,7 @@
 """State dicts of other code bases -> ours. Pure functions from names and tensors to names and tensors."""
 
 import re
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -47,13 +48,32 @@ _RULES: dict[str, Rules] = {
     "TSM": (*_COMMON, (r"\.net\.weight$", ".weight")),
     "TSN": _COMMON,
 }
+# A parameter that tells each of torchvision's video networks from all else.
+_TORCHVISION_VIDEO = ("stem.3.weight", "conv_proj.weight", "patch_embed.proj.weight", "features.0.0.0.weight")
 _UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
 _BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
 IMAGENET_CLASSES = 1000
 
 
+class Converted(NamedTuple):
+    """A state dict in our names.
+
+    Attributes:
+        state: it.
+        unused: names of the source that no layer uses, and that are known for it.
+        reshaped: our names of values that lie in another shape.
+    """
+
+    state: State
+    unused: list[str]
+    reshaped: list[str]
+
+
 def layout_of(state: State) -> str:
-    """Where a state dict comes from: the network of an official layout, "torchvision" (a ResNet), or "ours"."""
+    """Where a state dict comes from: the network of an official layout, one of torchvision's two, or "ours".
+
+    "torchvision" is its ResNet, "torchvision video" one of its video networks.
+    """
     if any(key.startswith("base_model.fhgc1.") for key in state):
         return "H2CN"
     if any(key.startswith("base_model.conv1_5.") for key in state):
@@ -62,11 +82,17 @@ def layout_of(state: State) -> str:
         return "TSM"
     if any(key.startswith("base_model.") for key in state):
         return "TSN"
+    if any(key in state for key in _TORCHVISION_VIDEO):
+        return "torchvision video"
     # Our TSN and TSM bear torchvision's names; ImageNet's classes, or none, tell torchvision's files from ours.
-    plain = "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
-    if plain and ("fc.weight" not in state or state["fc.weight"].shape[0] == IMAGENET_CLASSES):
+    if is_plain_resnet(state) and ("fc.weight" not in state or state["fc.weight"].shape[0] == IMAGENET_CLASSES):
         return "torchvision"
     return "ours"
+
+
+def is_plain_resnet(state: State) -> bool:
+    """Whether this is a ResNet in torchvision's names, without any temporal module."""
+    return "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
 
 
 def strip_data_parallel(state: State) -> State:
@@ -74,20 +100,20 @@ def strip_data_parallel(state: State) -> State:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def from_official(state: State, layout: str) -> tuple[State, list[str]]:
-    """The official layout of a network in our names.
-
-    Returns:
-        Our state dict, and the official names that no layer uses (`base_model.conv1_temp.*`).
-    """
+def from_official(state: State, layout: str) -> Converted:
+    """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses."""
     unused = [key for key in state if _UNUSED.match(key)]
     ours: State = {}
+    reshaped = []
     for key, value in state.items():
-        if key not in unused:
-            name = rename(key, layout)
-            # Temporal kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
-            ours[name] = value.reshape(-1, 3) if name.endswith(".temporal") else value
-    return fold_biases(ours), unused
+        if key in unused:
+            continue
+        name = rename(key, layout)
+        if name.endswith(".temporal"):  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
+            value = value.reshape(-1, 3)
+            reshaped.append(name)
+        ours[name] = value
+    return Converted(fold_biases(ours), unused, reshaped)
 
 
 def rename(key: str, layout: str) -> str:

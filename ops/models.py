@@ -1,17 +1,19 @@
-"""Networks by name: what each puts into the ResNet."""
+"""Networks by name: what each puts into the ResNet, and those that torchvision builds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from torch import nn
 
 from errors import InputError
 from ops.blocks import ARCHS, MakeParts, Parts, make_stage, no_parts
-from ops.checkpoint import load_pretrained
 from ops.h2cn import ClipMotion, FrameMotion
-from ops.network import Motion, VideoNet
+from ops.network import Identity, VideoNet
+from ops.pretrained import load_pretrained
+from ops.resnet import Motion, ResNetVideo
 from ops.shift import TemporalShift
 from ops.tdn import LearnableShift, LongTermDifference, ShortTermDifference
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, TorchvisionNet
 
 
 class Design(NamedTuple):
@@ -21,13 +23,25 @@ class Design(NamedTuple):
     make_parts: MakeParts
 
 
-def h2cn(arch: str, num_segments: int) -> Design:
+# Parts of H2CN that an ablation can leave out.
+ABLATIONS = {
+    "fmcb": "no frame-level motion: the key frame alone",
+    "cmcb": "no clip-level gates",
+    "aggregation": "hourglasses without their neighbourhood A: rigid temporal convolutions",
+    "shift": "no temporal shift",
+}
+
+
+def h2cn(arch: str, num_segments: int, ablate: Collection[str] = ()) -> Design:
     """Hourglass convolutions: FMCB between frames, in every block a shift and CMCB between segments."""
+    aggregate = "aggregation" not in ablate
 
     def make_parts(stage: int, block: int, channels: int) -> Parts:
-        return Parts(TemporalShift(num_segments), ClipMotion(channels, num_segments))
+        shift = nn.Identity() if "shift" in ablate else TemporalShift(num_segments)
+        gate = nn.Identity() if "cmcb" in ablate else ClipMotion(channels, num_segments, aggregate=aggregate)
+        return Parts(shift, gate)
 
-    return Design(FrameMotion(), make_parts)
+    return Design(None if "fmcb" in ablate else FrameMotion(aggregate=aggregate), make_parts)
 
 
 def tdn(arch: str, num_segments: int) -> Design:
@@ -57,43 +71,55 @@ def tsn(arch: str, num_segments: int) -> Design:
     return Design(None, no_parts)
 
 
-NETS: dict[str, Callable[[str, int], Design]] = {"H2CN": h2cn, "TDN": tdn, "TSM": tsm, "TSN": tsn}
+DESIGNS: dict[str, Callable[..., Design]] = {"H2CN": h2cn, "TDN": tdn, "TSM": tsm, "TSN": tsn}
+NETS = (*DESIGNS, *TORCHVISION_NETS)
 CONSENSUS_TYPES = ("avg",)
 
 
 def build_model(
     net: str,
-    arch: str,
+    arch: str | None,
     num_class: int,
     num_segments: int,
     *,
     dropout: float = 0.5,
     consensus_type: str = "avg",
     pretrain: str | None = None,
+    ablate: Collection[str] = (),
 ) -> VideoNet:
     """A network by name, silent.
 
     Args:
         net: one of `NETS`.
-        arch: one of `ARCHS`.
+        arch: one of `ARCHS`. torchvision's video networks come in one form each; for them it is not read.
         num_class: K.
         num_segments: T.
         dropout: share of the features before the classifier that training sets to zero.
         consensus_type: how the segments' scores become the clip's: "avg".
-        pretrain: None for a random start, "imagenet" for torchvision's weights of `arch`, or a file with them.
+        pretrain: None for a random start, else what `load_pretrained` takes.
+        ablate: parts of H2CN to leave out, from `ABLATIONS`.
 
     Raises:
-        InputError: an unknown name, or a number below 1.
+        InputError: an unknown name, a number below 1, or numbers that the network cannot be built for.
     """
-    _require_one_of("--net", net, tuple(NETS))
-    _require_one_of("--arch", arch, tuple(ARCHS))
+    _require_one_of("--net", net, NETS)
     _require_one_of("--consensus_type", consensus_type, CONSENSUS_TYPES)
     for flag, value in (("number of classes", num_class), ("--num_segments", num_segments)):
         if value < 1:
             raise InputError(f"{flag} is {value}; it must be 1 or more")
-    motion, make_parts = NETS[net](arch, num_segments)
-    model = VideoNet(arch, num_class, num_segments, dropout=dropout, motion=motion, make_parts=make_parts)
-    model.net = net
+    if ablate and net != "H2CN":
+        raise InputError(f"--ablate leaves out parts of H2CN; {net} has none of them")
+    for part in ablate:
+        _require_one_of("--ablate", part, tuple(ABLATIONS))
+    model: VideoNet
+    if net in TORCHVISION_NETS:
+        identity = Identity(net, TORCHVISION, num_class, num_segments)
+        model = TorchvisionNet(identity, dropout)
+    else:
+        _require_one_of("--arch", str(arch), tuple(ARCHS))
+        identity = Identity(net, str(arch), num_class, num_segments, tuple(sorted(set(ablate))))
+        options = {"ablate": identity.ablate} if net == "H2CN" else {}
+        model = ResNetVideo(identity, dropout, *DESIGNS[net](arch, num_segments, **options))
     if pretrain is not None:
         load_pretrained(model, pretrain)
     return model

@@ -1,16 +1,23 @@
-"""SGD with the parameter groups of the TSN family, and its partial BatchNorm."""
+"""Optimisers with the parameter groups of the TSN family, and its partial BatchNorm."""
+
+import re
 
 import torch
 from torch import nn
 
 from ops.network import VideoNet
 
+OPTIMISERS = ("sgd", "adamw")
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_POSITION = re.compile(r"(class_token|rel_pos_[hwt]|relative_position_bias_table)$")
+
 
 def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5: bool = False) -> list[dict]:
-    """Groups: weights; biases at twice the rate, no decay; BatchNorm, no decay; with `fc_lr5` the classifier.
+    """Groups: weights; biases (twice the rate in the TSN family) and norms, no decay; with `fc_lr5` the classifier.
 
     Each group carries `lr_mult`; `set_learning_rate` multiplies with it. The official code logs these factors and
-    applies them; TDN's logs them only. Frozen parameters are left out.
+    applies them; TDN's logs them only. Positions and class tokens of transformers do not decay. Frozen parameters
+    are left out.
 
     Args:
         model: the network; parameters without `requires_grad` are skipped.
@@ -18,7 +25,7 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
         weight_decay: of the weights.
         fc_lr5: the classifier learns five times as fast (its bias ten times).
     """
-    norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    norms = {id(p) for m in model.modules() if isinstance(m, NORMS) for p in m.parameters()}
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -27,8 +34,10 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
         if id(parameter) in norms:
             kind = "norm"
         elif name.endswith("bias"):
-            kind, lr_mult = "bias", 2.0
-        if fc_lr5 and name.startswith("fc."):
+            kind, lr_mult = "bias", model.bias_lr
+        elif _POSITION.search(name):
+            kind = "position"
+        if fc_lr5 and name in model.classifier:
             kind, lr_mult = f"classifier {kind}", 5.0 * lr_mult
         decay = weight_decay if kind.endswith("weight") else 0.0
         group = groups.setdefault(
@@ -38,6 +47,13 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
     return list(groups.values())
 
 
+def make_optimiser(name: str, groups: list[dict], lr: float, momentum: float) -> torch.optim.Optimizer:
+    """An optimiser over `parameter_groups`: "sgd" with momentum, or "adamw" with betas (momentum, 0.999)."""
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
     """Set every group to the base rate `lr` times its own factor."""
     for group in optimiser.param_groups:
@@ -45,12 +61,12 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 
 def freeze_partial_bn(model: VideoNet) -> None:
-    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): all of the ResNet's but the first keep what they learnt.
+    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): the backbone's, but for the first, keep what they learnt.
 
     Their parameters stop learning here; `train_mode` keeps their statistics. The BatchNorms of the motion modules
     are left alone: they have learnt nothing yet.
     """
-    for norm in _partial_norms(model):
+    for norm in model.backbone_norms()[1:]:
         norm.requires_grad_(False)
 
 
@@ -58,16 +74,5 @@ def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
     """`model.train()`, with the statistics of the frozen BatchNorms fixed."""
     model.train()
     if partial_bn:
-        for norm in _partial_norms(model):
+        for norm in model.backbone_norms()[1:]:
             norm.eval()
-
-
-def _partial_norms(model: VideoNet) -> list[nn.Module]:
-    return [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-        and name != "bn1"
-        and ".gate." not in name
-        and not name.startswith("motion.")
-    ]

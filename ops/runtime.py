@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from errors import InputError
+from ops.network import VideoNet
 
-Model = TypeVar("Model", bound=nn.Module)
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -32,9 +32,9 @@ class Runtime:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def place(self, model: Model) -> Model:
-        """The model on its device, channels-last. To be done before an optimiser loads its state: that follows."""
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def place(self, model: VideoNet) -> VideoNet:
+        """The model on its device, in its memory format. Before an optimiser loads its state, which follows it."""
+        return model.to(self.device, memory_format=model.memory_format)  # type: ignore[call-overload]
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The placed model for all devices: itself, in DataParallel, or in DistributedDataParallel."""

@@ -1,10 +1,12 @@
 """The temporal modules of TDN (arXiv 2012.10071): differences of adjacent frames, and of segments."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ops.network import Motion
+from ops.resnet import Motion
 
 
 class ShortTermDifference(Motion):
@@ -25,7 +27,7 @@ class ShortTermDifference(Motion):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stage1 = stage1
 
-    def inflate_from(self, resnet: dict[str, Tensor]) -> list[str]:
+    def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """As every motion branch; and its stage 1 from the ResNet's."""
         names = super().inflate_from(resnet)
         stage1 = {key.removeprefix("layer1."): value for key, value in resnet.items() if key.startswith("layer1.")}

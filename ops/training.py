@@ -1,14 +1,14 @@
 """The state of a training run: its folder, and what a checkpoint holds so that a run goes on bit for bit."""
 
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from errors import InputError
-from ops.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from ops.checkpoint import link_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from ops.network import VideoNet
 
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
@@ -31,6 +31,7 @@ class TrainedOn:
     preprocessing: str
     train_list_hash: str
     val_list_hash: str
+    ablate: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any]) -> "TrainedOn | None":
@@ -38,7 +39,7 @@ class TrainedOn:
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
 
     def require(self, source: str, **given: Any) -> None:
         """Check given values against the stored ones.
@@ -54,6 +55,8 @@ class TrainedOn:
             stored = getattr(self, name)
             if value is None or value == stored:
                 continue
+            if isinstance(stored, list) and name != "class_names":
+                stored, value = " ".join(stored) or "none", " ".join(value) or "none"
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
             raise InputError(
@@ -62,7 +65,12 @@ class TrainedOn:
             )
 
 
-_LABELS = {"class_names": "the class names", "dataset": "the data set", "num_segments": "the number of segments"}
+_LABELS = {
+    "class_names": "the class names",
+    "dataset": "the data set",
+    "num_segments": "the number of segments",
+    "ablate": "--ablate",
+}
 
 
 def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
@@ -116,9 +124,11 @@ class TrainState:
             "trained_on": asdict(self.trained_on),
             "options": options,
         }
-        if best:
+        if best:  # first, so that a run that is killed in between repeats the epoch
             save_checkpoint(folder / BEST, content)
-        save_checkpoint(folder / LATEST, content)
+            link_checkpoint(folder / BEST, folder / LATEST)
+        else:
+            save_checkpoint(folder / LATEST, content)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -137,6 +147,9 @@ class TrainState:
         stored.require(str(path), **now)
         load_weights(self.model, checkpoint)
         own = [dict(group) for group in self.optimiser.param_groups]
+        theirs = checkpoint["optimizer"]["param_groups"]
+        if theirs[0].keys() != own[0].keys():
+            raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
         try:
             self.optimiser.load_state_dict(checkpoint["optimizer"])
         except ValueError as error:

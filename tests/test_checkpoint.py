@@ -5,13 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from golden_data import official_state
 
 from errors import InputError
-from ops.checkpoint import load_pretrained, load_weights, read_checkpoint, save_checkpoint
+from ops.checkpoint import link_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from ops.models import build_model
+from ops.pretrained import load_pretrained
 
 
 @pytest.fixture
@@ -78,8 +80,88 @@ def test_imagenet_that_cannot_be_downloaded_says_where_to_put_the_file(model, mo
         raise OSError("no route")
 
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", offline)
-    with pytest.raises(InputError, match=r"--pretrain imagenet.*no route.*checkpoints.*--pretrain none"):
+    with pytest.raises(InputError, match=r"--pretrain imagenet.*no route.*checkpoints/resnet18-.*\.pth.*none"):
         load_pretrained(model, "imagenet")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch) -> Path:
+    """An empty folder as torch's cache of downloads."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    return tmp_path / "hub" / "checkpoints"
+
+
+def cached_file(hub: Path, weights: torchvision.models.WeightsEnum) -> Path:
+    return hub / weights.url.rpartition("/")[2]
+
+
+def test_imagenet_weights_in_the_cache_are_taken_offline(model, hub: Path) -> None:
+    resnet = torchvision.models.resnet18().state_dict()
+    torch.save(resnet, cached_file(hub, torchvision.models.ResNet18_Weights.IMAGENET1K_V1))
+    report = load_pretrained(model, "imagenet")
+    assert torch.equal(model.layer4[1].conv2.weight, resnet["layer4.1.conv2.weight"])
+    assert str(report).endswith(f"{len(report.new)} new, 2 unused")
+
+
+def test_a_cut_file_in_the_cache_is_named(model, hub: Path) -> None:
+    path = cached_file(hub, torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
+    torch.save({"a": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match=f"cannot be had.*put a whole copy of it at {path}"):
+        load_pretrained(model, "imagenet")
+
+
+def test_kinetics_weights_are_torchvisions_video_networks(model, hub: Path) -> None:
+    with pytest.raises(InputError, match="no such weights of H2CN resnet18; it has imagenet, IMAGENET1K_V1"):
+        load_pretrained(model, "kinetics")
+    s3d = torchvision.models.video.s3d().state_dict()
+    torch.save(s3d, cached_file(hub, torchvision.models.video.S3D_Weights.KINETICS400_V1))
+    net = build_model("s3d", None, 5, 8)
+    report = load_pretrained(net, "kinetics")
+    assert torch.equal(net.network.features[0][0][0].weight, s3d["features.0.0.0.weight"])
+    assert report.new == list(net.classifier)
+    assert str(report).endswith("a new classifier, for 5 classes instead of 400")
+    with pytest.raises(InputError, match="no such weights of s3d"):
+        load_pretrained(net, "imagenet")
+
+
+def test_a_start_from_an_image_network_of_other_classes(model) -> None:
+    places = torchvision.models.resnet18(num_classes=365).state_dict()
+    assert load_weights(model, places, new_classifier=True).inflated == ["motion.conv.weight"]
+    with pytest.raises(InputError, match="missing: layer1.0.gate"):  # a test must not take it for a whole network
+        load_weights(model, places)
+
+
+def test_safetensors(model, tmp_path: Path) -> None:
+    safetensors.torch.save_file(dict(model.state_dict()), tmp_path / "w.safetensors")
+    other = build_model("H2CN", "resnet18", 5, 2)
+    load_weights(other, tmp_path / "w.safetensors")
+    assert same(other.state_dict(), model.state_dict())
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"w\.safetensors cannot be read as safetensors"):
+        load_weights(other, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("made_for", "words"),
+    [
+        ({"net": "TSN"}, "was trained with --net TSN, this network is built with TSM"),
+        ({"net": "TSM", "ablate": ["shift"]}, "was trained with --ablate shift, this network is built with nothing"),
+    ],
+)
+def test_a_checkpoint_of_another_net_is_refused_although_it_would_fit(made_for: dict, words: str) -> None:
+    content = {"state_dict": build_model("TSN", "resnet18", 5, 2).state_dict(), "trained_on": made_for}
+    with pytest.raises(InputError, match=words):
+        load_weights(build_model("TSM", "resnet18", 5, 2), content)
+
+
+@pytest.mark.parametrize("net", ["H2CN", "TDN", "TSM", "TSN"])
+def test_official_weights_of_8_segments_fit_a_network_of_16(net: str) -> None:
+    report = load_weights(build_model(net, "resnet50", 174, 16), official_state(net.lower()))
+    assert report.layout == net
+    assert report.new == []
+    assert bool(report.reshaped) == (net in ("H2CN", "TDN"))  # their temporal kernels
 
 
 def test_tune_from_replaces_a_classifier_of_another_size(model) -> None:
@@ -89,6 +171,7 @@ def test_tune_from_replaces_a_classifier_of_another_size(model) -> None:
     assert torch.equal(other.conv1.weight, model.conv1.weight)
     assert torch.equal(other.fc.weight, classifier)
     assert report.new == report.unused == ["fc.weight", "fc.bias"]
+    assert str(report).endswith("a new classifier, for 9 classes instead of 5")
 
 
 @pytest.mark.parametrize(
@@ -156,3 +239,18 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch
         save_checkpoint(path, {"epoch": 2})
     assert read_checkpoint(path)["epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth.tar"]
+
+
+def test_a_second_name_for_a_checkpoint_is_a_file_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    save_checkpoint(tmp_path / "best", {"epoch": 1})
+    link_checkpoint(tmp_path / "best", tmp_path / "latest")
+    save_checkpoint(tmp_path / "latest", {"epoch": 2})
+    assert [read_checkpoint(tmp_path / name)["epoch"] for name in ("best", "latest")] == [1, 2]
+
+    def no_links(*_names) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    link_checkpoint(tmp_path / "best", tmp_path / "latest")
+    assert read_checkpoint(tmp_path / "latest")["epoch"] == 1
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,11 +1,13 @@
 """The documented commands: train, test with every script, merge, predict; on tiny prepared data sets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from golden_data import official_state
 from video_files import CLASSES, own_data_flags, write_dataset, write_video
 
@@ -13,9 +15,13 @@ import pkl_to_results
 import predict
 import test_models_center_crop as center_crop
 import train
+from datasets.catalogue import resolve
+from datasets.moving_digits import Settings, make_moving_digits
+from datasets.transforms import eval_preprocessing
+from datasets.video_dataset import ClipPlan, clip_dataset
 from errors import InputError
-from ops.checkpoint import read_checkpoint, save_checkpoint
-from ops.models import NETS
+from ops.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from ops.models import ABLATIONS, DESIGNS, NETS, build_model
 from ops.scores import read_scores
 
 TINY = ["--num_segments", "2", "--input_size", "32", "-j", "0", "--epochs", "1"]
@@ -141,19 +147,63 @@ def test_overwrite_scores_a_view_again(checkpoint: str) -> None:
     assert path.stat().st_mtime_ns != before
 
 
+@pytest.fixture(scope="module")
+def digits(home: Path) -> list[str]:
+    """Flags of a small copy of the built-in data set."""
+    settings = Settings(train_per_class=1, val_per_class=1, num_frames=16, height=34, width=46)
+    make_moving_digits(home / "digits", settings)
+    return ["moving_digits", *own_data_flags(home / "digits")]
+
+
 @pytest.mark.parametrize("net", NETS)
-def test_every_net_trains_and_is_tested_and_merged(home: Path, net: str, capsys) -> None:
-    train.main(["mine", *own_data_flags(home / "own"), "--net", net, "--arch", "resnet18", *TINY, "--suffix", "nets"])
-    folder = f"scores/{net}"
-    center_crop.main(["--weights", f"runs/{net}_mine_resnet18_2f_nets/ckpt.pth.tar", "--output_dir", folder, "-j", "0"])
-    pkl_to_results.main(["--output_dir", folder])
-    assert f"{folder}: {net} resnet18, 2 x" in capsys.readouterr().out
+def test_every_net_trains_and_is_tested_and_merged(digits: list[str], net: str, capsys) -> None:
+    segments = "8" if net == "s3d" else "2"
+    flags = ["--net", net, "--num_segments", segments, "--input_size", "32", "--epochs", "1", "-j", "0"]
+    train.main([*digits, *flags, "--suffix", "nets"])
+    (run,) = Path("runs").glob(f"{net}_moving_digits_*_{segments}f_nets")
+    center_crop.main(["--weights", str(run / "ckpt.pth.tar"), "--output_dir", f"scores/{net}", "-j", "0"])
+    shutil.rmtree(run)  # up to a gigabyte
+    pkl_to_results.main(["--output_dir", f"scores/{net}"])
+    arch = "resnet18" if net in DESIGNS else "torchvision"
+    printed = capsys.readouterr().out
+    assert f"scores/{net}: {net} {arch}, {segments} x" in printed
+    assert "12 videos, 12 classes" in printed
+
+
+@pytest.mark.parametrize("part", ABLATIONS)
+def test_an_ablation_is_trained_and_the_test_knows_it(home: Path, part: str, capsys) -> None:
+    flags = ["--arch", "resnet18", *TINY, "--ablate", part]
+    train.main(["mine", *own_data_flags(home / "own"), *flags])
+    weights = f"runs/H2CN-{part}_mine_resnet18_2f/ckpt.pth.tar"
+    center_crop.main(["--weights", weights, "--output_dir", f"scores/{part}", "-j", "0"])
+    assert json.loads(Path(f"scores/{part}/protocol.json").read_text())["ablate"] == [part]
+    capsys.readouterr()
+    pkl_to_results.main(["--output_dir", f"scores/{part}"])
+    assert f"H2CN resnet18 without {part}" in capsys.readouterr().out
+
+
+def test_an_image_network_is_no_network_to_test(home: Path) -> None:
+    """ImageNet weights start a training. In a test their missing classifier would be random."""
+    torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pth")
+    flags = ["--net", "TSN", "--archs", "resnet18", "--output_dir", "scores/imagenet", "-j", "0"]
+    with pytest.raises(InputError, match=r"2 new.*would be random.*train\.py --net TSN --pretrain resnet18\.pth"):
+        center_crop.main(["something", "--weights", "resnet18.pth", *flags])
+
+
+def test_published_weights_of_a_torchvision_network(home: Path) -> None:
+    """As downloaded: the test script is told data set and network, and takes the sizes they were made for."""
+    torch.save(torchvision.models.video.r2plus1d_18().state_dict(), "r2plus1d_18.pth")
+    flags = ["--net", "r2plus1d_18", "--test_segments", "4", "--output_dir", "scores/r2plus1d", "-j", "0"]
+    center_crop.main(["kinetics", "--weights", "r2plus1d_18.pth", *flags])
+    assert json.loads(Path("scores/r2plus1d/protocol.json").read_text())["crop_size"] == 112
+    with pytest.raises(InputError, match="--arch resnet50: r2plus1d_18 has its own backbone"):
+        center_crop.main(["kinetics", "--weights", "r2plus1d_18.pth", *flags, "--archs", "resnet50"])
 
 
 def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
     with pytest.raises(InputError, match="net H2CN, but this run has TSN"):
         center_crop.main(["--weights", checkpoint, "--net", "TSN", "--output_dir", "scores/bad", "-j", "0"])
-    with pytest.raises(InputError, match="missing|unexpected"):
+    with pytest.raises(InputError, match="was trained with --net H2CN, this network is built with TSN"):
         train.main(
             [
                 "mine",
@@ -169,23 +219,22 @@ def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
         )
 
 
-def test_official_weights(home: Path, monkeypatch) -> None:
-    torch.save({"state_dict": {f"module.{k}": v.float() for k, v in official_state().items()}}, "official.pth.tar")
-    flags = [
-        "something",
-        "--weights",
-        "official.pth.tar",
-        "--output_dir",
-        "scores/official",
-        "-j",
-        "0",
-        "--batch_size",
-        "1",
-    ]
+@pytest.mark.parametrize("net", DESIGNS)
+def test_official_weights(home: Path, net: str) -> None:
+    """A file in the official layout: its scores in the test script are those of the network of the golden data."""
+    state = official_state(net.lower())
+    torch.save({"state_dict": {f"module.{key}": value.float() for key, value in state.items()}}, "official.pth.tar")
+    flags = ["--weights", "official.pth.tar", "--output_dir", f"scores/official {net}", "-j", "0", "--batch_size", "1"]
     with pytest.raises(InputError, match=r"does not say its data set; name it"):
-        center_crop.main(flags[1:])
-    center_crop.main(flags)
-    assert read_scores(Path("scores/official/0_crop0.pkl")).logits.shape == (3, 174)
+        center_crop.main(flags)
+    center_crop.main(["something", "--net", net, *flags])
+    model = build_model(net, "resnet50", 174, 8).eval()
+    load_weights(model, state)
+    spec = resolve("something", need=("val",))
+    plan = ClipPlan(8, model.frames_per_segment, eval_preprocessing(224))
+    with torch.inference_mode():
+        logits = model(clip_dataset(spec, plan)[0].clip)
+    assert np.allclose(read_scores(Path(f"scores/official {net}/0_crop0.pkl")).logits[:1], logits, atol=1e-4)
 
 
 CONTRADICTIONS = [

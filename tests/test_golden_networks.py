@@ -8,7 +8,7 @@ from torch import nn
 from errors import InputError
 from ops.checkpoint import load_weights
 from ops.layouts import norm_of, rename
-from ops.models import NETS, build_model
+from ops.models import DESIGNS, build_model
 from ops.network import VideoNet
 
 # Official stage -> our module whose output it is (before its ReLU where the official one is behind it).
@@ -22,7 +22,7 @@ def network(net: str) -> VideoNet:
     return model
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", DESIGNS)
 def test_evaluation(net: str) -> None:
     model, golden = network(net), load(f"{net.lower()}_r50_s8_112_eval")
     outputs = {}

@@ -5,7 +5,7 @@ import torch
 
 from errors import InputError
 from ops.blocks import ARCHS
-from ops.models import NETS, build_model
+from ops.models import DESIGNS, build_model
 from ops.network import IMAGENET_MEAN, IMAGENET_STD, VideoNet
 
 
@@ -14,7 +14,7 @@ def small(model: VideoNet) -> tuple[int, ...]:
     return (2, 2, model.frames_per_segment, 3, 32, 32)
 
 
-@pytest.fixture(scope="module", params=NETS)
+@pytest.fixture(scope="module", params=DESIGNS)
 def net(request) -> str:
     return request.param
 

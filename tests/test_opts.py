@@ -6,7 +6,8 @@ from opts import BUILT_IN_DEFAULTS, parse_train, predict_parser, results_parser,
 
 ALL_FLAGS = {
     "train": {
-        "--net", "--arch", "--num_segments", "--consensus_type", "--dropout", "--pretrain", "--tune_from", "--epochs",
+        "--net", "--arch", "--num_segments", "--ablate", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
+        "--optimizer", "--epochs",
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
