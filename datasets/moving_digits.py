@@ -8,6 +8,7 @@ the two classes of a pair apart.
 import json
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -180,8 +181,8 @@ def _write_clip(frames_folder: Path, settings: Settings, job: tuple[str, int, in
 def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[Image.Image]:
     """The frames of one clip of a class."""
     motion = draw_motion(label, rng)
-    background = _draw_background(settings, rng)
-    looks = [_draw_look(rng) for _ in range(2)]
+    background = draw_background(settings, rng)
+    looks = [draw_look(rng) for _ in range(2)]
     first, last = rng.uniform(0.0, 0.06), rng.uniform(0.94, 1.0)  # of the motion: some clips begin late or end early
     if label % 2 == 1:  # played backwards, so that the same part of the motion is shown
         first, last = 1 - last, 1 - first
@@ -189,7 +190,7 @@ def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[
     for time in np.linspace(first, last, settings.num_frames):
         frame = background.copy()
         for card in motion(float(time)):
-            _paste(frame, card, looks, rng)
+            paste(frame, card, looks, jitter=rng.normal(0, JITTER, 2))
         frames.append(frame)
     return frames
 
@@ -206,7 +207,7 @@ def _photographs() -> list[np.ndarray]:
     return load_sample_images().images
 
 
-def _draw_background(settings: Settings, rng: np.random.Generator) -> Image.Image:
+def draw_background(settings: Settings, rng: np.random.Generator) -> Image.Image:
     """A random part of one of the photographs, darkened and blurred so that the cards stand out."""
     photo = Image.fromarray(_photographs()[rng.integers(2)])
     height = int(rng.uniform(0.3, 0.9) * photo.height)
@@ -217,7 +218,7 @@ def _draw_background(settings: Settings, rng: np.random.Generator) -> Image.Imag
     return part.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
 
 
-def _draw_look(rng: np.random.Generator) -> Image.Image:
+def draw_look(rng: np.random.Generator) -> Image.Image:
     """A card (64 x 64 RGBA) with a digit, in two random colours."""
     digits = _digits()
     digit = digits[rng.integers(len(digits))]
@@ -236,12 +237,14 @@ def _blank_card(colour: tuple[int, int, int]) -> Image.Image:
     return card
 
 
-def _paste(frame: Image.Image, card: Card, looks: list[Image.Image], rng: np.random.Generator) -> None:
-    """Put one card on a frame, a little beside its place."""
+def paste(
+    frame: Image.Image, card: Card, looks: Sequence[Image.Image], jitter: Sequence[float] | np.ndarray = (0.0, 0.0)
+) -> None:
+    """Put one card on a frame, `jitter` (x, y, shares of the frame) beside its place."""
     look = _blank_card(COVER) if card.look is None else looks[card.look]
     height = max(2, round(card.size * frame.height))
     picture = look.resize((round(height * card.length), height), Image.Resampling.BILINEAR)
     picture = picture.rotate(card.angle, Image.Resampling.BILINEAR, expand=True)
-    x = (card.x + rng.normal(0, JITTER)) * frame.width - picture.width / 2
-    y = (card.y + rng.normal(0, JITTER)) * frame.height - picture.height / 2
+    x = (card.x + jitter[0]) * frame.width - picture.width / 2
+    y = (card.y + jitter[1]) * frame.height - picture.height / 2
     frame.paste(picture, (round(x), round(y)), picture)

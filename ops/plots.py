@@ -1,6 +1,6 @@
 """Pictures of results, drawn without a screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +44,41 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="% of the class", shrink=0.6)
     figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def plot_spread(
+    lines: Mapping[str, Mapping[float, Sequence[float]]], path: Path, *, title: str, x: str, y: str, chance: float
+) -> None:
+    """Draw curves of repeated measurements as a PNG: the mean as a line, each measurement as a dot.
+
+    Args:
+        lines: name -> place on the x axis (logarithmic, base 2) -> measurements there.
+        path: of the PNG.
+        title: above it.
+        x: what the x axis is, with its unit.
+        y: what the y axis is, with its unit.
+        chance: y of a dotted line.
+    """
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(chance, color="grey", linestyle=":", linewidth=1)
+    places = sorted({place for points in lines.values() for place in points})
+    for number, (name, points) in enumerate(lines.items()):
+        aside = 1 + 0.018 * (number - (len(lines) - 1) / 2)  # so that dots of several lines lie beside one another
+        colour = f"C{number}"
+        means = [float(np.mean(values)) for values in points.values()]
+        axes.plot([p * aside for p in points], means, color=colour, marker=_MARKERS[number % len(_MARKERS)], label=name)
+        for place, values in points.items():
+            axes.plot([place * aside] * len(values), values, ".", color=colour, alpha=0.45, markersize=5)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, fontsize=11)
+    axes.grid(color="#e8e8e8", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside right upper", frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+_MARKERS = "os^Dv<>P"

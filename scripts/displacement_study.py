@@ -1,0 +1,227 @@
+#!/usr/bin/env python
+"""How far can a network follow? Train networks on clips of a controlled displacement; draw accuracy against it."""
+
+import argparse
+import csv
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
+
+import torch
+
+from datasets.drifting import DIRECTIONS, Drift, DriftingClips
+from datasets.loader import make_loader
+from errors import InputError, run_script
+from ops.blocks import ARCHS
+from ops.engine import TrainSettings, evaluate, train_one_epoch
+from ops.models import ABLATIONS, build_model
+from ops.optimiser import make_optimiser, parameter_groups
+from ops.plots import plot_spread
+from ops.run_log import make_folder, provenance, track, write_json
+from ops.runtime import Runtime
+from ops.schedule import learning_rate
+from opts_types import make_parser, number
+
+VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {net: (net, ()) for net in ("TSN", "TSM", "TDN", "H2CN")}
+VARIANTS |= {f"H2CN-{part}": ("H2CN", (part,)) for part in ABLATIONS}
+VAL_SEED = 1_000_003  # of the clips that are tested on, the same for all
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every network gets.
+
+    Attributes:
+        arch: backbone.
+        num_segments: T.
+        epochs: of the cosine schedule, each with new clips.
+        clips: an epoch.
+        batch_size: clips a step.
+        lr: learning rate of SGD.
+        val_clips: clips that are tested on.
+    """
+
+    arch: str
+    num_segments: int
+    epochs: int
+    clips: int
+    batch_size: int
+    lr: float
+    val_clips: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a network, a displacement in pixels a frame, a seed."""
+
+    variant: str
+    displacement: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: accuracies in percent, the last epoch's loss, seconds of one core."""
+
+    variant: str
+    displacement: int
+    seed: int
+    top1: float
+    top1_reversed: float
+    train_loss: float
+    seconds: float
+
+    @property
+    def job(self) -> Job:
+        return Job(self.variant, self.displacement, self.seed)
+
+
+def train_and_test(job: Job, budget: Budget) -> Row:
+    """One training from random weights, and its accuracy on clips that it has not seen."""
+    torch.set_num_threads(1)
+    logging.getLogger().setLevel(logging.WARNING)
+    start, runtime = time.perf_counter(), Runtime(torch.device("cpu"))
+    torch.manual_seed(job.seed)
+    net, ablate = VARIANTS[job.variant]
+    model = build_model(net, budget.arch, len(DIRECTIONS), budget.num_segments, dropout=0.0, ablate=ablate)
+    model = runtime.place(model)
+    drift = Drift(job.displacement, budget.num_segments, model.frames_per_segment)
+    loader = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=job.seed)
+    train_loader = loader(DriftingClips(drift, budget.clips, job.seed), shuffle=True, drop_last=True)
+    optimiser = make_optimiser("sgd", parameter_groups(model, budget.lr, 5e-4), budget.lr, 0.9)
+    no_scaler, settings = torch.amp.GradScaler("cpu", enabled=False), TrainSettings(clip_gradient=20, seed=job.seed)
+    lr_at = partial(learning_rate, lr=budget.lr, lr_type="cos", lr_steps=(), epochs=budget.epochs, warmup=0.5)
+    for epoch in range(budget.epochs):
+        train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        sums = train_one_epoch(
+            model, train_loader, optimiser, no_scaler, runtime, settings, epoch=epoch, lr_at=lr_at
+        )  # fmt: skip
+    top1 = []
+    for order in ("normal", "reversed"):
+        videos = loader(DriftingClips(replace(drift, frame_order=order), budget.val_clips, VAL_SEED), shuffle=False)
+        result = evaluate(model, videos, runtime, amp="off", title=order, print_freq=1)
+        top1.append(result.averages()["top1"])
+    return Row(**asdict(job), top1=top1[0], top1_reversed=top1[1], train_loss=sums.averages()["loss"],
+               seconds=time.perf_counter() - start)  # fmt: skip
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The table so far; empty if there is none.
+
+    Raises:
+        InputError: it is none of this script's.
+    """
+    if not path.exists():
+        return []
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(Row)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [Row(**{name: kinds[name](text) for name, text in line.items()}) for line in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no table of this script ({error!r}); choose another --output_dir") from error
+
+
+def append_row(path: Path, row: Row) -> None:
+    """One more line, with a heading if it is the first: what a stopped study has done stays done."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        if new:
+            writer.writeheader()
+        writer.writerow(
+            {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
+        )
+
+
+def draw(rows: Sequence[Row], path: Path, title: str) -> None:
+    """Accuracy against displacement: mean over the seeds, and every seed as a dot."""
+    lines = {}
+    for variant in VARIANTS:
+        points: dict[float, list[float]] = {}
+        for row in rows:
+            if row.variant == variant:
+                points.setdefault(row.displacement, []).append(row.top1)
+        if points:
+            lines[variant] = dict(sorted(points.items()))
+    plot_spread(lines, path, title=title, x="displacement, pixels a frame", y="top-1, %", chance=100 / len(DIRECTIONS))
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Mean and standard deviation over the seeds, a row a network."""
+    displacements = sorted({row.displacement for row in rows})
+    print(f"{'top-1, %':<18}" + "".join(f"{f'{d} px':>14}" for d in displacements))
+    for variant in VARIANTS:
+        cells = []
+        for displacement in displacements:
+            top1 = torch.tensor([r.top1 for r in rows if (r.variant, r.displacement) == (variant, displacement)])
+            spread = top1.std(correction=0).item() if len(top1) else 0.0
+            cells.append(f"{f'{top1.mean():.1f} ± {spread:.1f}' if len(top1) else '-':>14}")
+        if any(cell.strip() != "-" for cell in cells):
+            print(f"{variant:<18}" + "".join(cells))
+
+
+def study_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        __doc__, "A stopped study goes on where it was: rows that are in the table are not made again."
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("runs/displacement"), help="for the table and the figure"
+    )
+    parser.add_argument(
+        "--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="networks; H2CN-X is H2CN without X"
+    )
+    sizes = [1, 2, 4, 8, 16, 24]
+    parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help="pixels a frame, of 64")
+    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of weights and clips")
+    parser.add_argument("--arch", choices=list(ARCHS), default="resnet18", help="backbone")
+    parser.add_argument("--num_segments", type=number(int, 1), default=4, help="segments a clip, T")
+    parser.add_argument("--epochs", type=number(int, 1), default=5, help="of a cosine schedule")
+    parser.add_argument("--clips", type=number(int, 1), default=320, help="new clips an epoch")
+    parser.add_argument("--val_clips", type=number(int, 1), default=300, help="clips that are tested on")
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips a step")
+    parser.add_argument("--lr", type=number(float, 0, open_low=True), default=0.02, help="learning rate")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=2, help="trainings at a time, one core each")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = study_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})
+    for displacement in args.displacement:
+        Drift(displacement, args.num_segments, 5)  # refuses what cannot be told before anything is trained
+    folder = make_folder(args.output_dir, "--output_dir")
+    table, settings = folder / "displacement.csv", folder / "settings.json"
+    rows = read_rows(table)
+    if rows and json.loads(settings.read_text())["budget"] != asdict(budget):
+        raise InputError(f"{table} was made with another budget ({settings}); choose another --output_dir")
+    write_json(settings, {"budget": asdict(budget), **provenance()})
+    done = {row.job for row in rows}
+    jobs = [Job(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
+    jobs = [job for job in jobs if job not in done]
+    logging.info("%d trainings, %d are in %s already", len(jobs), len(done), table)
+    with ProcessPoolExecutor(args.workers) as pool:
+        results = [pool.submit(train_and_test, job, budget) for job in jobs]
+        for result in track(as_completed(results), len(results), "trainings", 1, lambda: str(rows[-1])):
+            rows.append(result.result())
+            append_row(table, rows[-1])
+    figure = folder / "displacement.png"
+    draw(rows, figure, f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, "
+         f"{len({row.seed for row in rows})} seeds")  # fmt: skip
+    print_table(rows)
+    print(
+        f"Mean and standard deviation over the seeds; chance is {100 / len(DIRECTIONS):.0f} %. Files: {table}, {figure}"
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)
