@@ -4,16 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := runs/demo
-DEMO_RUN := H2CN_moving_digits_resnet18_8f_demo
+DEMO_TRAIN := --epochs 14 --root_log $(DEMO) --root_model $(DEMO) --suffix demo
+DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar
 
 .PHONY: demo test lint install install-dev clean
 
-demo: $(VENV)/.installed  ## train H2CN on the built-in data set, test it, merge the scores
+demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test both, and H2CN on shuffled frames
 	rm -rf $(DEMO)
-	$(BIN)/python train.py --root_log $(DEMO) --root_model $(DEMO) --suffix demo
-	$(BIN)/python test_models_center_crop.py --weights $(DEMO)/$(DEMO_RUN)/ckpt.best.pth.tar --output_dir $(DEMO)/scores
+	$(BIN)/python train.py --net H2CN $(DEMO_TRAIN)
+	$(BIN)/python train.py --net TSN $(DEMO_TRAIN)
+	$(BIN)/python test_models_center_crop.py --weights $(call DEMO_BEST,H2CN) --output_dir $(DEMO)/h2cn
+	$(BIN)/python test_models_center_crop.py --weights $(call DEMO_BEST,H2CN) --output_dir $(DEMO)/shuffled \
+	    --frame_order shuffled
+	$(BIN)/python test_models_center_crop.py --weights $(call DEMO_BEST,TSN) --output_dir $(DEMO)/tsn
+	$(BIN)/python pkl_to_results.py --output_dir $(DEMO)/tsn
+	$(BIN)/python pkl_to_results.py --output_dir $(DEMO)/shuffled
+	$(BIN)/python pkl_to_results.py --output_dir $(DEMO)/h2cn
 	@echo "Curves: $(BIN)/tensorboard --logdir $(DEMO)"
-	$(BIN)/python pkl_to_results.py --output_dir $(DEMO)/scores
+	@$(BIN)/python scripts/results_table.py $(DEMO)/tsn $(DEMO)/h2cn $(DEMO)/shuffled
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest

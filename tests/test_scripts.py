@@ -39,9 +39,18 @@ def test_model_info_prints_a_table(tmp_path: Path) -> None:
     done = run_script("model_info.py", "--net", "H2CN", "--arch", "resnet50", "--num_segments", "8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     heading, row, note = done.stdout.splitlines()
-    assert row.split() == ["H2CN", "resnet50", "8", "24.06", "M", "33.61", "43.89"]
+    assert row.split() == ["H2CN", "resnet50", "8", "24.06", "M", "8.84", "33.61", "43.89"]
     assert "multiply-adds" in note
     assert "GMACs at 224" in heading
+
+
+def test_a_network_of_torchvision_has_one_row(tmp_path: Path) -> None:
+    done = run_script(
+        "model_info.py", "--net", "r2plus1d_18", "--num_segments", "16", "--num_class", "400", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    _, row, _ = done.stdout.splitlines()
+    assert row.split()[:6] == ["r2plus1d_18", "torchvision", "16", "31.51", "M", "40.52"]  # as torchvision publishes it
 
 
 def test_frames_are_decoded_in_order(tmp_path: Path) -> None:

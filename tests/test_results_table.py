@@ -1,0 +1,37 @@
+"""The table that the demo ends with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from errors import InputError
+from scripts import results_table
+
+
+def write_results(folder: Path, top1: float, **protocol: object) -> str:
+    folder.mkdir()
+    models = [{"protocol": {"net": "H2CN", "arch": "resnet18", **protocol} if protocol else {}}]
+    results = {"top1": top1, "mean_class": top1 / 2, "videos": 9, "models": models}
+    (folder / "results.json").write_text(json.dumps(results))
+    return str(folder)
+
+
+def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
+    folders = [
+        write_results(tmp_path / "a", 50.0, net="TSN", frame_order="normal"),
+        write_results(tmp_path / "b", 25.0, frame_order="shuffled", ablate=["shift"]),
+        write_results(tmp_path / "old", 10.0),
+    ]
+    results_table.main(folders)
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split("  ")[0] for row in rows] == ["TSN resnet18", "H2CN-shift resnet18, frames shuffled", folders[2]]
+    assert rows[0].split()[2:] == ["9", "50.00", "%", "25.00", "%"]
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[]", '{"top1": 1}'])
+def test_a_folder_without_results(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"cannot read .*results\.json .*pkl_to_results\.py --output_dir"):
+        results_table.main([str(tmp_path)])
