@@ -9,5 +9,5 @@ transforms     images -> uint8 clip, one random draw a clip
 labels         labels of mirrored clips, from class names
 video_dataset  records -> clips, for training, validation and test
 loader         clips -> batches, in worker processes
-moving_digits  the built-in data set; motions: how its things move
+moving_digits  the built-in data set; motions: how its things move; drifting: with a controlled displacement
 """

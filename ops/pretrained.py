@@ -32,7 +32,7 @@ def load_pretrained(model: VideoNet, source: str) -> LoadReport:
             words = [word for word, stands_for in PRETRAINED.items() if stands_for in known.__members__]
             raise InputError(
                 f"--pretrain {source}: torchvision has no such weights of {model.net} {model.arch}; "
-                f"it has {', '.join([*words, *known.__members__])}; or give a file, or none"
+                f"it has {', '.join([*words, *(weights.name for weights in known)])}; or give a file, or none"
             )
         return load_weights(model, source, new_classifier=True)
     weights = known[name]
