@@ -168,8 +168,6 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.arch = _chosen_arch(args.net, args.arch, BUILT_IN_ARCH if args.dataset == BUILT_IN else DEFAULT_ARCH)
     _require_multiple_of_stride(args.input_size, args.net)
-    if args.ablate and args.net != "H2CN":
-        raise InputError(f"--ablate leaves out parts of H2CN; {args.net} has none of them")
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:

@@ -259,3 +259,16 @@ def test_resuming_from_a_checkpoint_of_something_else(run, tmp_path: Path) -> No
 def test_an_unknown_data_set(run) -> None:
     with pytest.raises(InputError, match=r"'somethingv3' is not known; choose one of kinetics, somethingv1"):
         train.main(["somethingv3"])
+
+
+def test_adamw_goes_on_bit_for_bit_and_sgd_does_not_take_its_state(run, monkeypatch) -> None:
+    flags = ["--optimizer", "adamw", "--lr", "0.001", "--wd", "0.05", "--epochs", "2"]
+    whole = read_checkpoint(run(*flags, "--suffix", "whole", name=f"{NAME}_whole") / "ckpt.pth.tar")
+    stop_at(monkeypatch, 1.0)
+    with pytest.raises(SystemExit):
+        run(*flags)
+    stopped = read_checkpoint(run(*flags, "--resume", "auto") / "ckpt.pth.tar")
+    assert stopped["epoch"] == 2
+    assert all(torch.equal(stopped["state_dict"][name], value) for name, value in whole["state_dict"].items())
+    with pytest.raises(InputError, match="another optimiser; resume with the same --optimizer"):
+        run("--epochs", "3", "--resume", "auto")
