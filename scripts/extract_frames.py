@@ -185,8 +185,8 @@ def write_results(
     )
 
 
-def main() -> None:
-    args = extract_parser().parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = extract_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     image_format(check_template(args.image_tmpl))
     how = Extraction(
