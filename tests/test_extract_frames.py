@@ -186,10 +186,8 @@ def test_videos_that_fail_are_named_with_the_reason(here: Path) -> None:
     assert "and 2 more" in str(error.value)
     reasons = dict(line.split("\t") for line in (here / "train.txt.failed.txt").read_text().splitlines())
     assert list(reasons) == names
-    for name, words in zip(
-        names, ("opened", "opened", "no video stream", "frames could be|cannot be", "No such"), strict=True
-    ):
-        assert any(word in reasons[name] for word in words.split("|")), reasons[name]
+    words = ["cannot be opened", "cannot be opened", "no video stream", "cannot be decoded", "No such file"]
+    assert all(part in reasons[name] for name, part in zip(names, words, strict=True)), reasons
     assert [record.path for record in read_list(here / "train.txt")] == ["a b", "c/dé 'q'"]
     assert files(here / "frames") == WHOLE  # nothing half-written
     (here / "videos.txt").write_text("a b.mp4 1\n")
@@ -288,7 +286,7 @@ def test_ctrl_c(here: Path, monkeypatch) -> None:
     [
         ([0, 0.1, 0.2, 0.3], 10, [0, 1, 2, 3]),
         ([0, 0.1, 0.2, 0.3], 5, [0, 2]),
-        ([0, 0.1, 0.2, 0.3], 20, [0, 1, 1, 2, 2, 3, 3, 3]),
+        ([0, 0.1, 0.2, 0.3], 30, [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]),
         ([0, 0.033, 0.067, 0.1, 0.133, 0.167], 30, [0, 1, 2, 3, 4, 5]),  # times rounded to milliseconds
         ([0, 0.1, 0.9, 1.0], 4, [0, 1, 2, 2, 3]),  # a variable rate: a still picture between
         ([0], 25, [0]),
