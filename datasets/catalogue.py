@@ -127,7 +127,7 @@ def resolve(
         class_names=_read_class_names(paths["classes"], known.num_class, name),
         root_path=paths["root_path"],
         lists={which: paths[f"{which}_list"] for which in need},
-        image_tmpl=check_template(image_tmpl or known.image_tmpl),
+        image_tmpl=checked_template(image_tmpl or known.image_tmpl),
     )
 
 
@@ -157,7 +157,7 @@ def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str
     return tuple(names)
 
 
-def check_template(template: str) -> str:
+def checked_template(template: str) -> str:
     """A template that has exactly one field and takes a number."""
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]

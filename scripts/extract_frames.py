@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from datasets.catalogue import check_template
+from datasets.catalogue import checked_template
 from datasets.extraction import Extraction, image_format
 from datasets.lists import VideoRecord, read_list
 from errors import InputError, run_script
@@ -188,7 +188,7 @@ def write_results(
 def main(argv: list[str] | None = None) -> None:
     args = extract_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    image_format(check_template(args.image_tmpl))
+    image_format(checked_template(args.image_tmpl))
     how = Extraction(
         image_tmpl=args.image_tmpl, short_side=args.short_side, size=args.size and tuple(args.size), fps=args.fps,
         quality=args.quality, pack=args.pack,

@@ -1,5 +1,6 @@
 """Reading frames from folders and archives: each once, nothing replaced in silence."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_a_folder_that_cannot_be_listed(folder: Path, monkeypatch) -> None:
     def refuse(_path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
     with pytest.raises(InputError, match="video cannot be read .*Permission denied"):
         FrameFolder(folder, TEMPLATE)
 
