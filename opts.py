@@ -31,18 +31,31 @@ BUILT_IN_DEFAULTS = {
 }
 
 
-def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
+def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
+    """Add the options that `data_options` reads; `lists`: "train", "val"."""
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
-    group.add_argument("--root_path", help="folder with the frame folders, instead of DATA_ROOT/<data set>/frames")
+    group.add_argument(
+        "--root_path", help="frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
+    )
     for name in lists:
         group.add_argument(
-            f"--{name}_list", help=f"{name} list, lines `path num_frames label`, instead of the prepared"
+            f"--{name}_list",
+            help=f"{name} list, lines `path num_frames label` or `path label`, not the prepared",
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
     group.add_argument(
         "-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames"
+    )
+
+
+def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how training changes clips."""
+    group = parser.add_argument_group("augmentation")
+    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
+    group.add_argument(
+        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
     )
 
 
@@ -81,12 +94,8 @@ def train_parser() -> argparse.ArgumentParser:
     )
     _add_network_options(parser)
     _add_optimiser_options(parser)
-    _add_data_options(parser, ("train", "val"))
-    group = parser.add_argument_group("augmentation")
-    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
-    group.add_argument(
-        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
-    )
+    add_data_options(parser, ("train", "val"))
+    add_augmentation_options(parser)
     _add_run_options(parser)
     _add_device_options(parser)
     return parser
@@ -162,12 +171,8 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     Raises:
         InputError: options that contradict one another.
     """
-    parser = train_parser()
-    if parser.parse_known_args(argv)[0].dataset == BUILT_IN:
-        parser.set_defaults(**BUILT_IN_DEFAULTS)
-    args = parser.parse_args(argv)
+    args = parse_with_built_in_defaults(train_parser(), argv)
     args.arch = _chosen_arch(args.net, args.arch, BUILT_IN_ARCH if args.dataset == BUILT_IN else DEFAULT_ARCH)
-    _require_multiple_of_stride(args.input_size, args.net)
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:
@@ -179,6 +184,25 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Options of a script that trains or shows a training: the built-in data set has defaults of its own.
+
+    Raises:
+        InputError: an input size that is no multiple of the network's stride.
+    """
+    known = parser.parse_known_args(argv)[0]
+    if known.dataset == BUILT_IN:
+        parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
+    args = parser.parse_args(argv)
+    stride = TORCHVISION_NETS[args.net].stride if args.net in TORCHVISION_NETS else 32
+    if args.input_size % stride:
+        near = max(stride, stride * round(args.input_size / stride))
+        raise InputError(
+            f"--input_size {args.input_size} is not a multiple of {stride}, {args.net}'s stride; the nearest is {near}"
+        )
+    return args
+
+
 def _chosen_arch(net: str | None, given: str | None, default: str | None) -> str | None:
     """The backbone; torchvision's video networks come in one form each."""
     if net not in TORCHVISION_NETS:
@@ -186,13 +210,6 @@ def _chosen_arch(net: str | None, given: str | None, default: str | None) -> str
     if given is not None:
         raise InputError(f"--arch {given}: {net} has its own backbone; leave --arch out")
     return TORCHVISION
-
-
-def _require_multiple_of_stride(size: int, net: str) -> None:
-    stride = TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
-    if size % stride:
-        near = max(stride, stride * round(size / stride))
-        raise InputError(f"--input_size {size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}")
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:
@@ -228,7 +245,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
     _add_batch_size(group, 16, "videos a batch")
     _add_print_freq(group)
-    _add_data_options(parser, ("val",))
+    add_data_options(parser, ("val",))
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
     _add_device_options(parser)
     return parser
@@ -256,8 +273,8 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
-    parser = make_parser("Name what happens in one video: a video file, or a folder of frames.")
-    parser.add_argument("source", help="video file that FFmpeg reads, or a folder with one JPEG a frame")
+    parser = make_parser("Name what happens in one video: a video file, or a folder or archive of frames.")
+    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG a frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
     _add_device_options(parser)

@@ -1,5 +1,6 @@
 """The data sets that are known by name, and where their files are."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ class DatasetSpec:
     Attributes:
         name: as in the catalogue, or the user's own.
         class_names: K names in label order.
-        root_path: folder of the frame folders.
+        root_path: folder of the frame folders, archives or video files.
         lists: "train" and "val" -> list file, those that were asked for.
         image_tmpl: frame number (from 1) -> file name.
     """
@@ -76,13 +77,13 @@ def resolve(
 ) -> DatasetSpec:
     """Find the files of a data set. The built-in one is made if it is not there.
 
-    A known name is looked for in `<data_root>/<name>/`: frames/, train.txt, val.txt, classes.txt. Each of the other
-    arguments replaces one of these. Any other name is the user's own data set and needs them.
+    A known name is looked for in `<data_root>/<name>/`: frames/ (videos/, if there is no frames/), train.txt, val.txt,
+    classes.txt. Each of the other arguments replaces one of these. Any other name is the user's own and needs them.
 
     Args:
         name: of the data set.
         data_root: folder of the prepared data sets; None: data.
-        root_path: folder of the frame folders.
+        root_path: folder of the frame folders, archives or video files.
         train_list: list file.
         val_list: list file.
         classes: class names, one a line.
@@ -112,7 +113,11 @@ def resolve(
         ensure_moving_digits(root)
     home = root / (known.folder or name)
     split = f"_{known.split}" if known.split else ""
-    defaults = {"root_path": home / "frames", "classes": home / "classes.txt"}
+    frames, videos = home / "frames", home / "videos"
+    if root_path is None and videos.is_dir() and not frames.is_dir():
+        logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
+        frames = videos
+    defaults = {"root_path": frames, "classes": home / "classes.txt"}
     defaults |= {f"{which}_list": home / f"{which}{split}.txt" for which in need}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():
@@ -122,7 +127,7 @@ def resolve(
         class_names=_read_class_names(paths["classes"], known.num_class, name),
         root_path=paths["root_path"],
         lists={which: paths[f"{which}_list"] for which in need},
-        image_tmpl=_checked_template(image_tmpl or known.image_tmpl),
+        image_tmpl=checked_template(image_tmpl or known.image_tmpl),
     )
 
 
@@ -152,7 +157,7 @@ def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str
     return tuple(names)
 
 
-def _checked_template(template: str) -> str:
+def checked_template(template: str) -> str:
     """A template that has exactly one field and takes a number."""
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]

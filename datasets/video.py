@@ -1,12 +1,23 @@
-"""Video files through PyAV."""
+"""Video files through PyAV: opened, decoded from start to end, and what their packets tell without decoding."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from PIL import Image
 
 from errors import InputError
+
+# One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
+ONE_PACKET_A_FRAME = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 
 def decode_video(path: Path) -> Iterator[Image.Image]:
@@ -15,14 +26,89 @@ def decode_video(path: Path) -> Iterator[Image.Image]:
     Raises:
         InputError: the file cannot be opened, has no video, or breaks off.
     """
+    with open_video(path) as (container, stream):
+        try:
+            yield from map(ToImage(), container.decode(stream))
+        except FFmpegError as error:
+            raise InputError(f"{path} cannot be decoded ({error.strerror}); is it a whole video file?") from error
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A video file and its first video stream, to be decoded in one thread: videos are read in parallel already."""
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path} has no video stream; give a video file")
-            container.streams.video[0].thread_type = "AUTO"
-            for frame in container.decode(video=0):
-                image = frame.to_image()
-                # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
-                yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
-    except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{path} cannot be decoded ({error}); is it a whole video file?") from error
+        container = av.open(str(path.absolute()))  # absolute: FFmpeg takes "a:b.mp4" for a URL
+    except (FFmpegError, OSError) as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); is it a whole video file?") from error
+    with container:
+        cover = Disposition.attached_pic  # the picture in a sound file
+        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+        if not streams:
+            raise InputError(f"{path} has no video stream; give a video file")
+        if streams[0].codec_context is None:
+            raise InputError(f"{path} has a video codec that cannot be decoded here; convert the file")
+        streams[0].codec_context.thread_count = 1
+        yield container, streams[0]
+
+
+class ToImage:
+    """Decoded frame -> upright RGB image."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()  # one for all frames: it is set up once, and that takes a while
+
+    def __call__(self, frame: VideoFrame) -> Image.Image:
+        image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_image()
+        # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
+        return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+class PacketIndex(NamedTuple):
+    """What the packets of a video tell of its frames.
+
+    Attributes:
+        times: of the frames, in ticks, rising.
+        keys: numbers of the key frames, rising; the first is 0.
+        num_frames: as many as `times`; if the file breaks off, as many as its header promises.
+        tick: in seconds.
+    """
+
+    times: list[int]
+    keys: list[int]
+    num_frames: int
+    tick: float
+
+
+def index_packets(path: Path) -> PacketIndex | None:
+    """Look at all packets of a video.
+
+    Returns:
+        None where they don't tell the frames: times are missing or not distinct, a codec whose packets are no frames,
+        or a start in the middle, of which nobody knows how much the decoder can show.
+
+    Raises:
+        InputError: the file cannot be opened, or has no video.
+    """
+    packets: list[tuple[int | None, bool, bool]] = []  # time, key frame, shown
+    whole = True
+    with open_video(path) as (container, stream):
+        if stream.codec_context.codec.canonical_name not in ONE_PACKET_A_FRAME:
+            return None
+        try:
+            for packet in container.demux(stream):
+                if packet.size:  # an empty one marks the end
+                    # Discarded: decoded but not shown, what was left before the start of a cut.
+                    packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+                    whole &= not packet.is_corrupt
+        except FFmpegError:
+            whole = False
+        promised, tick = stream.frames, float(stream.time_base or 0)
+    times = [time for time, _, _ in packets if time is not None]
+    if not packets or len(set(times)) < len(packets) or not packets[0][1] or times[0] != min(times):
+        return None
+    numbers = {t: i for i, t in enumerate(sorted(t for t, _, shown in packets if t is not None and shown))}
+    if not numbers:
+        return None
+    keys = {numbers[time] for time, key, shown in packets if time is not None and key and shown}
+    num_frames = len(numbers) if whole else max(len(numbers), promised)
+    return PacketIndex(list(numbers), sorted({0} | keys), num_frames, tick)

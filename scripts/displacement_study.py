@@ -26,10 +26,11 @@ from ops.engine import TrainSettings, evaluate, train_one_epoch
 from ops.models import ABLATIONS, build_model
 from ops.optimiser import make_optimiser, parameter_groups
 from ops.plots import plot_spread
-from ops.run_log import make_folder, provenance, track, write_json
+from ops.run_log import make_folder, provenance, write_json
 from ops.runtime import Runtime
 from ops.schedule import learning_rate
 from opts_types import make_parser, number
+from progress import track
 
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {net: (net, ()) for net in ("TSN", "TSM", "TDN", "H2CN")}
 VARIANTS |= {f"H2CN-{part}": ("H2CN", (part,)) for part in ABLATIONS}

@@ -60,9 +60,9 @@ def test_the_study_writes_a_table_and_a_figure_and_goes_on_where_it_stopped(tmp_
     assert printed.count("±") == 2 + 4
     with (tmp_path / "displacement.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["variant"], row["displacement"], row["seed"]) for row in rows[:4]] == [
-        ("TSN", d, s) for s in "01" for d in "28"
-    ]
+    assert {(row["variant"], row["displacement"], row["seed"]) for row in rows[:4]} == {
+        ("TSN", displacement, seed) for seed in "01" for displacement in "28"
+    }
     assert {row["variant"] for row in rows[4:]} == {"H2CN-shift"}
     assert (tmp_path / "displacement.png").stat().st_size > 10_000
     with pytest.raises(InputError, match="was made with another budget"):
