@@ -1,0 +1,124 @@
+"""A prepared data set on disk: written whole or not at all, over an earlier one or none."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from datasets.catalogue import TEMPLATE_FILE
+from datasets.lists import format_line
+from datasets.preparation import Preparation
+from errors import InputError
+
+KINDS = ("frames", "videos")
+
+
+def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
+    """("frames" or "videos", their folder): as given, else where they lie in the data set's folder. Frames win.
+
+    Raises:
+        InputError: there are neither, or a folder is none.
+    """
+    for kind, folder in (("frames", frames), ("videos", videos)):
+        if folder is not None:
+            if not folder.is_dir():
+                raise InputError(f"--{kind} {folder} is no folder")
+            return kind, folder
+    for kind in KINDS:
+        if (home / kind).is_dir():
+            return kind, home / kind
+    raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
+
+
+def write_prepared(home: Path, kind: str, preparation: Preparation, usual_tmpl: str) -> None:
+    """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
+
+    All files are written beside their places first; if that fails, what was there before is untouched.
+
+    Args:
+        home: folder of the data set.
+        kind: "frames" or "videos": name of the link.
+        preparation: what to write.
+        usual_tmpl: frames that are named otherwise get a file that says so.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other media, which would be taken for these.
+    """
+    link = home / kind
+    _refuse_other_media(home, kind, preparation.media)
+    files = {f"{key}.txt": "".join(map(format_line, records)) for key, records in preparation.records.items()}
+    files["classes.txt"] = "".join(f"{name}\n" for name in preparation.class_names)
+    files["report.json"] = json.dumps(preparation.as_json(), indent=2, ensure_ascii=False) + "\n"
+    unusual = preparation.image_tmpl not in (None, usual_tmpl)
+    if unusual:
+        files[TEMPLATE_FILE] = f"{preparation.image_tmpl}\n"
+    with _scratch(home) as scratch:
+        for name, text in files.items():
+            (scratch / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        if not link.exists() or not link.samefile(preparation.media):
+            (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
+            os.replace(scratch / kind, link)
+        if not unusual:
+            (home / TEMPLATE_FILE).unlink(missing_ok=True)
+        for name in files:
+            os.replace(scratch / name, home / name)
+
+
+def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
+    link = home / kind
+    if link.exists() and not link.is_symlink() and not link.samefile(media):
+        raise InputError(f"{link} is there and is not {media}; move it away, or leave --{kind} out to use it")
+    if kind == "videos" and (home / "frames").is_dir():
+        raise InputError(
+            f"{home / 'frames'} is there and would be read instead of the videos; remove it (if it is a link, only the "
+            "link), or leave --videos out to use it"
+        )
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """A temporary folder in the data set's folder, so that files are renamed on one file system."""
+    was_there = home.exists()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".unfinished.", dir=home) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        cure = "free some space" if error.errno == errno.ENOSPC else "choose another --data_root"
+        raise InputError(
+            f"cannot write the data set into {home}: {error.strerror}; {cure}. Nothing was changed"
+        ) from error
+    finally:
+        if not was_there:
+            with suppress(OSError):  # not empty: it was written
+                home.rmdir()
+
+
+def describe(preparation: Preparation, home: Path) -> list[str]:
+    """Lines of the report."""
+    frames = f"frames {preparation.image_tmpl}" if preparation.image_tmpl else "videos"
+    lines = [
+        f"{preparation.data_set}: {len(preparation.class_names)} classes, {frames} in {preparation.media}",
+        f"{'list':<14}" + "".join(f"{title:>11}" for title in ("annotated", "found", "dropped", "listed", "published")),
+    ]
+    for key, report in preparation.reports.items():
+        found = report.annotated - len(report.missing)
+        published = f"{report.published.clips:,}" if report.published else "-"
+        counts = (f"{count:,}" for count in (report.annotated, found, len(report.dropped), report.listed))
+        note = f"  ({report.published.note})" if report.published and report.published.note else ""
+        lines.append(f"{key:<14}" + "".join(f"{text:>11}" for text in (*counts, published)) + note)
+    for key, report in preparation.reports.items():
+        if report.missing:
+            lines.append(f"{key}: {len(report.missing):,} missing: {_shown(report.missing, 3)}")
+        if report.dropped:
+            lines.append(f"{key}: {len(report.dropped):,} dropped: {_shown(list(report.dropped.values()), 1)}")
+    lines += preparation.remarks
+    lines.append(f"Written: {home}; every name in {home / 'report.json'}")
+    return lines
+
+
+def _shown(names: list[str], number: int) -> str:
+    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
