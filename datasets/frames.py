@@ -1,7 +1,13 @@
-"""Frame folders: one JPEG a frame, numbered from 1."""
+"""Frames as image files: a folder, or an uncompressed zip archive, of one JPEG a frame, numbered from 1."""
 
-from collections.abc import Sequence
+import io
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from string import Formatter
 from typing import NamedTuple
 
 from PIL import Image
@@ -9,6 +15,8 @@ from PIL import Image
 from errors import InputError
 
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
+# What Pillow raises for damaged files, and zipfile for damaged members (NotImplementedError: a compression method).
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class Frames(NamedTuple):
@@ -23,68 +31,148 @@ class Frames(NamedTuple):
     replaced: list[str]
 
 
-def frame_path(folder: Path, image_tmpl: str, index: int) -> Path:
-    """File of the frame with 0-based number `index`."""
-    return folder / image_tmpl.format(index + FIRST_NUMBER)
+class NumberedImages(ABC):
+    """A video that is one image file a frame; its readers differ in where these files are.
 
-
-def read_frames(
-    folder: Path, image_tmpl: str, indices: Sequence[int], num_frames: int, *, replace_unreadable: bool
-) -> Frames:
-    """Decode frames of one video, each once.
-
-    Args:
-        folder: of the video's frames.
-        image_tmpl: frame number (from 1) -> file name.
-        indices: distinct 0-based frame numbers.
-        num_frames: frames that the video has by its list.
-        replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say so
-            in `Frames.replaced`; otherwise stop.
-
-    Raises:
-        InputError: the folder is not there, a frame cannot be read and must not be replaced, or none can be.
+    Attributes:
+        path: folder or archive.
+        num_frames: frames that the video has by its list; without this, the highest number that a file has.
     """
-    images: dict[int, Image.Image] = {}
-    replaced = []
-    for index in indices:
+
+    def __init__(self, path: Path, image_tmpl: str, num_frames: int | None = None) -> None:
+        """Open a video.
+
+        Args:
+            path: folder or archive.
+            image_tmpl: frame number (from 1) -> file name.
+            num_frames: by the list; None: counted.
+
+        Raises:
+            InputError: the frames must be counted, and there are none.
+        """
+        self.path = path
+        self.image_tmpl = image_tmpl
+        self.num_frames = num_frames if num_frames is not None else self._count()
+
+    @abstractmethod
+    def names(self) -> Iterable[str]:
+        """Names of the files; raises what the file system or zipfile raises."""
+
+    @abstractmethod
+    def _opened(self) -> AbstractContextManager[Callable[[str], Image.Image]]:
+        """A function file name -> image. Nothing stays open after it, so that a reader may go to any process."""
+
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
+        """Decode frames, each once.
+
+        Args:
+            indices: distinct 0-based frame numbers.
+            replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say
+                so in `Frames.replaced`; otherwise stop.
+
+        Raises:
+            InputError: a frame cannot be read and must not be replaced, or none can be.
+        """
+        images: dict[int, Image.Image] = {}
+        replaced = []
+        with self._opened() as load:
+            for index in indices:
+                try:
+                    images[index] = load(self._name(index))
+                except UNREADABLE as error:
+                    if not replace_unreadable:
+                        raise InputError(self._explain(index, error)) from error
+                    images[index] = self._nearest_readable(load, index)
+                    replaced.append(str(self.path / self._name(index)))
+        return Frames(images, replaced)
+
+    def _name(self, index: int) -> str:
+        """File name of the frame with 0-based number `index`."""
+        return self.image_tmpl.format(index + FIRST_NUMBER)
+
+    def _count(self) -> int:
         try:
-            images[index] = decode_image(frame_path(folder, image_tmpl, index))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-            if not replace_unreadable or not folder.is_dir():
-                raise InputError(_explain(folder, image_tmpl, index, num_frames, error)) from error
-            images[index] = _nearest_readable(folder, image_tmpl, index, num_frames)
-            replaced.append(str(frame_path(folder, image_tmpl, index)))
-    return Frames(images, replaced)
+            numbers = [number for name in self.names() if (number := frame_number(name, self.image_tmpl)) is not None]
+        except UNREADABLE as error:
+            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+        if not numbers or max(numbers) < FIRST_NUMBER:
+            raise InputError(f"{self.path} has no frames named {self.image_tmpl}; check --image_tmpl")
+        return max(numbers) + 1 - FIRST_NUMBER
+
+    def _nearest_readable(self, load: Callable[[str], Image.Image], index: int) -> Image.Image:
+        for other in sorted(range(self.num_frames), key=lambda i: (abs(i - index), i)):
+            try:
+                return load(self._name(other))
+            except UNREADABLE:
+                continue
+        raise InputError(
+            f"{self.path}: none of its {self.num_frames} frames {self.image_tmpl} can be read; {self._cure()}"
+        )
+
+    def _explain(self, index: int, error: Exception) -> str:
+        """One sentence for a frame that cannot be read."""
+        name = self._name(index)
+        if isinstance(error, FileNotFoundError):
+            there = set(self.names())
+            found = sum(self._name(i) in there for i in range(self.num_frames))
+            return (
+                f"{self.path} has {found} of the {self.num_frames} frames that the list says ({name} is not there); "
+                "extract the video again, correct the list, or check --image_tmpl"
+            )
+        return f"{self.path / name} cannot be read ({error}); {self._cure()}"
+
+    def _cure(self) -> str:
+        return "extract the video again or drop it from the list"
 
 
-def decode_image(path: Path) -> Image.Image:
+class FrameFolder(NumberedImages):
+    """A folder of frames."""
+
+    def names(self) -> Iterable[str]:
+        return [path.name for path in self.path.iterdir()]
+
+    @contextmanager
+    def _opened(self) -> Iterator[Callable[[str], Image.Image]]:
+        yield lambda name: decode_image(self.path / name)
+
+
+class FrameArchive(NumberedImages):
+    """A zip archive of frames, from `scripts/extract_frames.py --pack`: one file a video instead of hundreds."""
+
+    def names(self) -> Iterable[str]:
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.namelist()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Callable[[str], Image.Image]]:
+        try:
+            archive = zipfile.ZipFile(self.path)
+        except UNREADABLE as error:
+            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+        with archive:
+
+            def load(name: str) -> Image.Image:
+                try:
+                    member = archive.getinfo(name)
+                except KeyError:
+                    raise FileNotFoundError(f"{name} is not there") from None
+                return decode_image(io.BytesIO(archive.read(member)))
+
+            yield load
+
+
+def decode_image(file: Path | io.BytesIO) -> Image.Image:
     """RGB image of a file; a truncated one is an error, not a half-grey picture."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         image.load()
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _nearest_readable(folder: Path, image_tmpl: str, index: int, num_frames: int) -> Image.Image:
-    for other in sorted(range(num_frames), key=lambda i: (abs(i - index), i)):
-        try:
-            return decode_image(frame_path(folder, image_tmpl, other))
-        except (OSError, SyntaxError, ValueError):
-            continue
-    raise InputError(
-        f"{folder}: none of its {num_frames} frames {image_tmpl} can be read; "
-        "extract the video again or drop it from the list"
-    )
-
-
-def _explain(folder: Path, image_tmpl: str, index: int, num_frames: int, error: Exception) -> str:
-    """One sentence for a frame that cannot be read."""
-    path = frame_path(folder, image_tmpl, index)
-    if not folder.is_dir():
-        return f"there is no folder {folder}; check --root_path and the paths in the list"
-    if not path.exists():
-        found = sum(frame_path(folder, image_tmpl, i).exists() for i in range(num_frames))
-        return (
-            f"{folder} has {found} of the {num_frames} frames that the list says ({path.name} is not there); "
-            "extract the video again, correct the list, or check --image_tmpl"
-        )
-    return f"{path} cannot be read ({error}); extract the video again or drop it from the list"
+def frame_number(name: str, image_tmpl: str) -> int | None:
+    """The number in a frame's file name; None if it is not made by the template."""
+    parts = list(Formatter().parse(image_tmpl))
+    prefix, suffix = parts[0][0], "".join(literal for literal, *_ in parts[1:])
+    digits = name[len(prefix) : len(name) - len(suffix)]
+    if not digits.isdecimal() or image_tmpl.format(int(digits)) != name:
+        return None
+    return int(digits)

@@ -1,10 +1,13 @@
-"""List files: one clip a line, `path num_frames label`."""
+"""List files: one clip a line, `path num_frames label` or `path label`."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from errors import InputError
+
+LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
 
 
 @dataclass(frozen=True)
@@ -12,23 +15,24 @@ class VideoRecord:
     """One clip of a list file.
 
     Attributes:
-        path: folder of its frames, under the data set's root; also the clip's id.
-        num_frames: number of its frames.
+        path: its frame folder, archive or video file, under the data set's root; also the clip's id.
+        num_frames: number of its frames; None: the list does not say it.
         label: class, from 0.
     """
 
     path: str
-    num_frames: int
+    num_frames: int | None
     label: int
 
 
-def read_list(list_file: Path, num_class: int) -> list[VideoRecord]:
+def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord]:
     """Read a list file.
 
     Args:
-        list_file: lines `path num_frames label`. Paths may hold blanks: the numbers are taken from the right.
-            Empty lines are skipped.
-        num_class: K; labels are 0 ... K-1.
+        list_file: lines `path num_frames label`, or `path label` where the last but one word is no whole number.
+            Paths may hold blanks: the numbers are taken from the right. (So a path whose last word is a whole number
+            needs its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
+        num_class: K; labels are 0 ... K-1. None: any number of classes.
 
     Raises:
         InputError: the file cannot be read, has no lines, or has bad ones (the first five are shown).
@@ -56,33 +60,29 @@ def read_list(list_file: Path, num_class: int) -> list[VideoRecord]:
         more = f"\nand {len(faults) - 5} more bad lines" if len(faults) > 5 else ""
         raise InputError("\n".join(faults[:5]) + more)
     if not records:
-        raise InputError(f"the list {list_file} has no clips; its lines are `path num_frames label`")
+        raise InputError(f"the list {list_file} has no clips; its lines are {LINE_FORMS}")
     return records
 
 
-def _parse(line: str, num_class: int) -> VideoRecord:
+def _parse(line: str, num_class: int | None) -> VideoRecord:
     fields = line.rsplit(maxsplit=2)
-    if len(fields) < 3:
-        raise ValueError(
-            f"{line.strip()!r} has {len(fields)} of the 3 fields `path num_frames label`. "
-            "(`path label` lists video files: extract their frames first, scripts/extract_frames.py)"
-        )
-    path, frames, label = fields[0].strip(), _whole_number(fields[1]), _whole_number(fields[2])
-    if frames is None or label is None:
-        raise ValueError(f"{line.strip()!r} does not end in two whole numbers; a line is `path num_frames label`")
-    if frames < 1:
+    frames = _whole_number(fields[1]) if len(fields) == 3 else None
+    if frames is None:  # the path may have blanks
+        fields = line.rsplit(maxsplit=1)
+    path, label = fields[0].strip(), _whole_number(fields[-1])
+    if len(fields) < 2 or label is None:
+        raise ValueError(f"{line.strip()!r} does not end in a whole number, the label; a line is {LINE_FORMS}")
+    if frames is not None and frames < 1:
         raise ValueError(f"{path!r} has {frames} frames; it must have 1 or more, so drop the line or extract it again")
-    if not 0 <= label < num_class:
+    if label < 0 or (num_class is not None and label >= num_class):
         hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
-        raise ValueError(f"label {label} is outside 0 ... {num_class - 1} ({num_class} classes); {hint}")
+        allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({num_class} classes)"
+        raise ValueError(f"label {label} is {allowed}; {hint}")
     return VideoRecord(path, frames, label)
 
 
 def _whole_number(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
 
 
 def list_hash(list_file: Path) -> str:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.catalogue import DatasetSpec
-from datasets.frames import read_frames
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
+from datasets.readers import open_record
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, lay_out
 from errors import InputError
@@ -46,8 +46,8 @@ class Draw(NamedTuple):
 class Plan(Protocol):
     """Decides on a clip. Its classes are plain values, so that workers can be started in any way."""
 
-    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
-        """The draw for place `index` of the list in an epoch."""
+    def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
+        """The draw for place `index` of the list, a video of `num_frames` frames, in an epoch."""
         ...
 
 
@@ -69,12 +69,12 @@ class TrainPlan:
     seed: int
     mirrored: tuple[int, ...] | None
 
-    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
+    def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
         rng = sample_rng(self.seed, epoch, index)
-        starts = train_starts(record.num_frames, self.num_segments, self.frames_per_segment, rng)
+        starts = train_starts(num_frames, self.num_segments, self.frames_per_segment, rng)
         transform = TrainTransform.draw(self.input_size, rng, flip=self.mirrored is not None)
         label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
-        return Draw(segment_indices(starts, self.frames_per_segment, record.num_frames), transform, label)
+        return Draw(segment_indices(starts, self.frames_per_segment, num_frames), transform, label)
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,16 @@ class ClipPlan:
     seed: int = 0
     frame_order: str = "normal"
 
-    def __call__(self, record: VideoRecord, epoch: int, index: int) -> Draw:
+    def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
         rng = clip_rng(self.seed, record.path, self.clip or 0)
-        shape = (record.num_frames, self.num_segments, self.frames_per_segment)
+        shape = (num_frames, self.num_segments, self.frames_per_segment)
         starts = center_starts(*shape) if self.clip is None else train_starts(*shape, rng)
-        indices = segment_indices(starts, self.frames_per_segment, record.num_frames)
+        indices = segment_indices(starts, self.frames_per_segment, num_frames)
         return Draw(reorder(indices, self.frame_order, rng), self.preprocessing, record.label)
 
 
 class VideoDataset(Dataset[Sample]):
-    """Clips of the videos of a list, read from frame folders."""
+    """Clips of the videos of a list."""
 
     def __init__(self, spec: DatasetSpec, which: str, plan: Plan, *, replace_unreadable: bool) -> None:
         """A list of a data set.
@@ -136,17 +136,14 @@ class VideoDataset(Dataset[Sample]):
         """
         epoch, index = (0, key) if isinstance(key, int) else key
         record = self.records[index]
-        draw = self.plan(record, epoch, index)
-        folder = self.spec.root_path / record.path
-        images, replaced = read_frames(
-            folder, self.spec.image_tmpl, np.unique(draw.indices).tolist(), record.num_frames,
-            replace_unreadable=self.replace_unreadable,
-        )  # fmt: skip
+        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl)
+        draw = self.plan(record, reader.num_frames, epoch, index)
+        images, replaced = reader.read(np.unique(draw.indices).tolist(), replace_unreadable=self.replace_unreadable)
         try:
             frames = {number: draw.transform(image) for number, image in images.items()}  # each once
             clip = lay_out(frames, draw.indices)
         except InputError as error:
-            raise InputError(f"{folder}: {error}") from error
+            raise InputError(f"{self.spec.root_path / record.path}: {error}") from error
         return Sample(clip, draw.label, index, record.path, replaced)
 
 

@@ -20,12 +20,35 @@ def test_paths_may_hold_blanks_and_any_letters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "record"),
+    [
+        ("b.mp4 1", VideoRecord("b.mp4", None, 1)),
+        ("my ten 1", VideoRecord("my ten", None, 1)),
+        ("take 2.mp4 1", VideoRecord("take 2.mp4", None, 1)),
+        ("take 2 1", VideoRecord("take", 2, 1)),  # a path whose last word is a number needs its number of frames
+        ("take 2 40 1", VideoRecord("take 2", 40, 1)),
+        ("clip 1_0 1", VideoRecord("clip 1_0", None, 1)),
+        ("3 1", VideoRecord("3", None, 1)),
+    ],
+)
+def test_a_line_may_leave_out_the_number_of_frames(tmp_path: Path, line: str, record: VideoRecord) -> None:
+    assert read_list(write(tmp_path, f"a 10 0\n{line}\n"), 3) == [VideoRecord("a", 10, 0), record]
+
+
+def test_without_a_class_count_every_label_from_0_is_fine(tmp_path: Path) -> None:
+    assert read_list(write(tmp_path, "a 999\n"))[0].label == 999
+    with pytest.raises(InputError, match="label -1 is below 0"):
+        read_list(write(tmp_path, "a -1\n"))
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("b 1", ["2 of the 3 fields", "path num_frames label", "extract"]),
-        ("b", ["1 of the 3 fields"]),
-        ("b ten 1", ["whole numbers"]),
-        ("b 10 1.5", ["whole numbers"]),
+        ("b", ["'b'", "the label", "`path num_frames label`", "`path label`"]),
+        ("7", ["'7'", "the label"]),
+        ("b.mp4 1.5", ["whole number, the label"]),
+        ("b 10 1.5", ["whole number, the label"]),
+        ("b 10 1_0", ["whole number, the label"]),
         ("b -4 1", ["-4 frames", "1 or more"]),
         ("b 0 1", ["0 frames"]),
         ("b 10 -1", ["label -1", "0 ... 2"]),
@@ -45,8 +68,8 @@ def test_a_bad_line_is_named_with_its_place(tmp_path: Path, line: str, words: li
 def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_list(write(tmp_path, "x 1\n" * 9), 3)
-    assert str(error.value).count("3 fields") == 5
-    assert "and 4 more" in str(error.value)
+    assert str(error.value).count("stands in line 1 too") == 5
+    assert "and 3 more" in str(error.value)
 
 
 def test_missing_and_empty_lists(tmp_path: Path) -> None:

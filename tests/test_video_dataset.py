@@ -113,7 +113,7 @@ def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int)
     (spec.root_path / "train 1").rmdir()
     with pytest.raises(InputError) as error:
         epoch_of(spec, workers, 0)
-    assert str(error.value).startswith("there is no folder")
+    assert str(error.value).startswith("there is no frame folder")
 
 
 def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:

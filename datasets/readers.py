@@ -1,0 +1,72 @@
+"""One reader for each form in which a video's frames may lie; which one, is seen from what is there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from datasets.frames import FrameArchive, FrameFolder, Frames
+from datasets.lists import VideoRecord
+from datasets.video import VideoFile
+from errors import InputError
+
+ARCHIVE_SUFFIX = ".zip"
+
+
+class Reader(Protocol):
+    """The frames of one video. Holds no open file, so that it may go to any process."""
+
+    num_frames: int  # by the list if it says so, else counted
+
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
+        """Decode frames, each once.
+
+        Args:
+            indices: distinct 0-based frame numbers.
+            replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say
+                so in `Frames.replaced`; otherwise stop.
+
+        Raises:
+            InputError: a frame cannot be read and must not be replaced, or none can be.
+        """
+        ...
+
+
+def open_record(root_path: Path, record: VideoRecord, image_tmpl: str) -> Reader:
+    """The reader of a clip: `<root>/<path>` is a folder of frames, `<root>/<path>.zip` an archive of frames, or
+    `<root>/<path>` an archive (.zip) or a video file. Looked for in this order.
+
+    Args:
+        root_path: of the data set.
+        record: of a list.
+        image_tmpl: frame number (from 1) -> file name, in folders and archives.
+
+    Raises:
+        InputError: there is nothing, or the list says no number of frames and they cannot be counted.
+    """
+    path = root_path / record.path
+    archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
+    try:
+        if path.is_dir():
+            return FrameFolder(path, image_tmpl, record.num_frames)
+        if archive.is_file():
+            return FrameArchive(archive, image_tmpl, record.num_frames)
+        if path.is_file():
+            return VideoFile(path, record.num_frames)
+    except OSError as error:  # a folder that may not be searched, a name that is too long
+        raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
+    raise InputError(
+        f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
+        "check --root_path and the paths in the list" + _look_around(path, record)
+    )
+
+
+def _look_around(path: Path, record: VideoRecord) -> str:
+    """What lies there under a similar name, for a message."""
+    whole = path.with_name(f"{path.name} {record.num_frames}")
+    if whole.exists() or whole.with_name(whole.name + ARCHIVE_SUFFIX).exists():
+        return f" (if {record.path} {record.num_frames} is meant: write its number of frames into the list, too)"
+    try:
+        similar = sorted(other.name for other in path.parent.iterdir() if other.stem == path.stem)
+    except OSError:
+        return ""
+    return f" (there is {similar[0]})" if similar else ""
