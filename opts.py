@@ -29,10 +29,11 @@ BUILT_IN_DEFAULTS = {
 }
 
 
-def _add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
+def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
+    """Add the options that `data_options` reads; `lists`: "train", "val"."""
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
-    group.add_argument("--root_path", help="folder with the frame folders, instead of DATA_ROOT/<data set>/frames")
+    group.add_argument("--root_path", help="folder of the frames or videos, instead of DATA_ROOT/<data set>/frames")
     for name in lists:
         group.add_argument(
             f"--{name}_list", help=f"{name} list, lines `path num_frames label`, instead of the prepared"
@@ -78,7 +79,9 @@ def train_parser() -> argparse.ArgumentParser:
     )
     _add_network_options(parser)
     _add_optimiser_options(parser)
-    _add_data_options(parser, ("train", "val"))
+    add_data_options(parser, ("train", "val"))
+    text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
+    parser.add_argument("--check_data", action="store_true", help=text)
     group = parser.add_argument_group("augmentation")
     group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
     group.add_argument(
@@ -205,7 +208,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
     _add_batch_size(group, 16, "videos a batch")
     _add_print_freq(group)
-    _add_data_options(parser, ("val",))
+    add_data_options(parser, ("val",))
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
     _add_device_options(parser)
     return parser

@@ -8,6 +8,7 @@ from string import Formatter
 from errors import InputError
 
 BUILT_IN = "moving_digits"
+TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder whose frames are not named as usual
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,19 @@ def canonical_name(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def folder_and_lists(name: str) -> tuple[str, dict[str, str]]:
+    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1"."""
+    known = CATALOGUE.get(name, _Known(None))
+    split = f"_{known.split}" if known.split else ""
+    return known.folder or name, {which: which + split for which in ("train", "val")}
+
+
+def usual_template(folder: str) -> str:
+    """The frame names of the data set that has this folder under the data root."""
+    fitting = (known for name, known in CATALOGUE.items() if folder_and_lists(name)[0] == folder)
+    return next(fitting, _Known(None)).image_tmpl
+
+
 def resolve(
     name: str,
     *,
@@ -76,13 +90,14 @@ def resolve(
 ) -> DatasetSpec:
     """Find the files of a data set. The built-in one is made if it is not there.
 
-    A known name is looked for in `<data_root>/<name>/`: frames/, train.txt, val.txt, classes.txt. Each of the other
-    arguments replaces one of these. Any other name is the user's own data set and needs them.
+    A known name is looked for in `<data_root>/<name>/`: frames/ or videos/, train.txt, val.txt, classes.txt, and so is
+    any other name that has such a folder. Each of the other arguments replaces one of these; a name without a folder
+    needs them all.
 
     Args:
         name: of the data set.
         data_root: folder of the prepared data sets; None: data.
-        root_path: folder of the frame folders.
+        root_path: folder of the frame folders or videos.
         train_list: list file.
         val_list: list file.
         classes: class names, one a line.
@@ -96,24 +111,27 @@ def resolve(
     lists = {"train": train_list, "val": val_list}
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}
+    root = Path(data_root or "data")
     known = CATALOGUE.get(name)
+    if known is None and (root / name / "classes.txt").is_file():
+        known = _Known(None)
     if known is None:
         missing = [f"--{flag}" for flag, value in given.items() if value is None]
         if missing:
             raise InputError(
                 f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
-                f"or for your own data set add {' '.join(missing)}"
+                f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
             )
         known = _Known(None)
-    root = Path(data_root or "data")
     if name == BUILT_IN and None in given.values():
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
         ensure_moving_digits(root)
-    home = root / (known.folder or name)
-    split = f"_{known.split}" if known.split else ""
-    defaults = {"root_path": home / "frames", "classes": home / "classes.txt"}
-    defaults |= {f"{which}_list": home / f"{which}{split}.txt" for which in need}
+    folder, list_names = folder_and_lists(name)
+    home = root / folder
+    media = "videos" if (home / "videos").is_dir() and not (home / "frames").is_dir() else "frames"
+    defaults = {"root_path": home / media, "classes": home / "classes.txt"}
+    defaults |= {f"{which}_list": home / f"{list_names[which]}.txt" for which in need}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():
         _require(path, flag, folder=flag == "root_path", name=name)
@@ -122,8 +140,14 @@ def resolve(
         class_names=_read_class_names(paths["classes"], known.num_class, name),
         root_path=paths["root_path"],
         lists={which: paths[f"{which}_list"] for which in need},
-        image_tmpl=_checked_template(image_tmpl or known.image_tmpl),
+        image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
+
+
+def _prepared_template(home: Path, root_path: str | None) -> str | None:
+    """The frame name that the preparation wrote down, for the frames that were prepared."""
+    path = home / TEMPLATE_FILE
+    return path.read_text(encoding="utf-8").strip() if root_path is None and path.is_file() else None
 
 
 def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
@@ -152,7 +176,7 @@ def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str
     return tuple(names)
 
 
-def _checked_template(template: str) -> str:
+def checked_template(template: str) -> str:
     """A template that has exactly one field and takes a number."""
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]

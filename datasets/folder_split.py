@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.annotations.files import Annotations, Clip
-from datasets.media import list_path, media_name, scan_folder
+from datasets.media import clip_name, list_path, scan_folder
 from errors import InputError, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
@@ -57,9 +57,7 @@ def _folders(root: Path) -> list[str]:
     return [entry.name for entry in scan_folder(root) if entry.is_dir()]
 
 
-def _read_clips(
-    root: Path, below: str, class_names: Sequence[str], present: Sequence[str] | None = None
-) -> list[Clip]:
+def _read_clips(root: Path, below: str, class_names: Sequence[str], present: Sequence[str] | None = None) -> list[Clip]:
     """Clips of the classes that are `present` (all, if not given) in `<root>/<below>`."""
     clips, faults = [], []
     for label, class_name in enumerate(class_names):
@@ -69,9 +67,8 @@ def _read_clips(
         paths = {}
         for kind in ("videos", "frames"):  # frames last: they take the place of a video of the same name
             for entry in scan_folder(root / home):
-                name = media_name(entry.name, kind)
-                is_clip = entry.is_dir() or entry.name.endswith(".zip") if kind == "frames" else not entry.is_dir()
-                if name is not None and is_clip:
+                name = clip_name(entry, kind)
+                if name is not None:
                     paths[name] = list_path(f"{home}/{entry.name}", kind)
         if not paths:
             faults.append(f"{root / home} has no video and no frame folder; remove the folder, or put clips into it")
@@ -103,7 +100,9 @@ def split_clips(
     for clip in sorted(clips):
         match = group_pattern.search(clip.name) if group_pattern else None
         if group_pattern and match is None:
-            faults.append(f"--group_pattern {group_pattern.pattern!r} finds nothing in {clip.name!r}; it must in every clip")
+            faults.append(
+                f"--group_pattern {group_pattern.pattern!r} finds nothing in {clip.name!r}; it must in every clip"
+            )
         groups[(match.groups() or match.group()) if match else clip.name].append(clip)
     refuse(faults, "such clips")
     in_val = _choose_groups(list(groups.values()), val_share, seed)

@@ -6,30 +6,34 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from datasets.annotations.files import Clip
+from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError
 
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # of any case
-)
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+)  # of any case
 DEEPEST = 4  # levels of folders that are searched
 
 
-def media_name(entry_name: str, kind: str) -> str | None:
-    """The clip's name that a file or folder of this name can hold; None if it cannot.
+def clip_name(entry: os.DirEntry, kind: str) -> str | None:
+    """The name of the clip that a file or folder can hold; None if it cannot hold one. A broken link can.
 
     Args:
-        entry_name: name of the file or folder.
+        entry: of a folder.
         kind: "frames": a folder, or an archive `<name>.zip`; "videos": a video file.
     """
-    stem, suffix = os.path.splitext(entry_name)
+    stem, suffix = os.path.splitext(entry.name)
+    is_folder = entry.is_dir()
     if kind == "videos":
-        return stem if suffix.lower() in VIDEO_SUFFIXES else None
-    return stem if suffix == ".zip" else entry_name
+        return stem if suffix.lower() in VIDEO_SUFFIXES and not is_folder else None
+    if suffix == ARCHIVE_SUFFIX and not is_folder:
+        return stem
+    return entry.name if is_folder or (entry.is_symlink() and not os.path.exists(entry.path)) else None
 
 
 def list_path(path: str, kind: str) -> str:
     """A path as lists write it: an archive stands in place of the folder `<path>`."""
-    return path.removesuffix(".zip") if kind == "frames" else path
+    return path.removesuffix(ARCHIVE_SUFFIX) if kind == "frames" else path
 
 
 def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool = False) -> dict[str, list[str]]:
@@ -44,8 +48,8 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
         fold_case: take a name that differs in the case of letters.
 
     Returns:
-        Name of a clip -> paths below `root`, as lists write them, the likeliest one first. Clips that were not found are
-        left out.
+        Name of a clip -> paths below `root`, as lists write them, the likeliest one first. Clips that were not found
+        are left out.
 
     Raises:
         InputError: a folder cannot be read.
@@ -78,18 +82,15 @@ def _loose(folder: str) -> str:
     return "".join(letter for letter in folder.casefold() if letter.isalnum())
 
 
-def _walk(
-    root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int
-) -> Iterator[tuple[str, str]]:
+def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:
     """(name, path below the root) of the wanted entries."""
     hits, folders = [], []
     for entry in scan_folder(root / below):
         path = f"{below}/{entry.name}" if below else entry.name
-        name = media_name(entry.name, kind)
-        is_folder = entry.is_dir()
-        if name is not None and is_wanted(name) and (kind == "videos") != is_folder:
+        name = clip_name(entry, kind)
+        if name is not None and is_wanted(name):
             hits.append((name, path))
-        elif is_folder:
+        elif entry.is_dir():
             folders.append(path)
     yield from hits
     # Folders beside wanted ones are frames of clips in no list (a test set); there may be ten thousands of them.

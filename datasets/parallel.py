@@ -17,14 +17,10 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int) -> list[Result]:
     """`work` on every item, results in order. For decoding."""
-    if workers <= 1:
-        return [work(item) for item in items]
-    return _map(ProcessPoolExecutor(workers), work, items, title, 4)
+    return _map(ProcessPoolExecutor(max(1, workers)), work, items, title, 4)
 
 
-def _map(
-    pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], title: str, chunk: int
-) -> list[Result]:
+def _map(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], title: str, chunk: int) -> list[Result]:
     with pool:
         results = pool.map(work, items, chunksize=chunk)
         return list(tqdm(results, title, len(items), leave=False, disable=None, dynamic_ncols=True))

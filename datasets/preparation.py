@@ -1,37 +1,18 @@
 """From annotated clips and the media that was found to list records, with an account of every clip."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from datasets.annotations.files import Annotations, Clip
-from datasets.frame_names import FrameNames, suggest_template
-from datasets.frames import UNREADABLE, NumberedImages
-from datasets.lists import VideoRecord, is_writable
+from datasets.inspection import FrameNames, Inspection, find_template, inspect_video
+from datasets.lists import UNWRITABLE, VideoRecord, is_writable
 from datasets.media import scan_folder
 from datasets.parallel import in_threads
 from datasets.published import Published, published_size
-from datasets.readers import open_record
-from errors import InputError
-
-SAMPLE = 50  # videos that are looked at to find out how frames are named
-
-
-class Usable(NamedTuple):
-    """What a look at one video or frame folder gave.
-
-    Attributes:
-        num_frames: of a frame folder or archive; None of a video file, which is not decoded here.
-        zero_based: its frames count from 0, and number 0 is left out.
-        fault: why it cannot be used; empty, if it can.
-    """
-
-    num_frames: int | None = None
-    zero_based: bool = False
-    fault: str = ""
+from errors import InputError, refuse
 
 
 @dataclass
@@ -104,11 +85,14 @@ def prepare(
         image_tmpl: the frame names; others are refused.
 
     Raises:
-        InputError: a list would have no clip.
+        InputError: a list would have no clip, or a class has a name that classes.txt cannot hold.
     """
+    refuse([f"the class {n!r}: {UNWRITABLE}" for n in annotations.class_names if not is_writable(VideoRecord(n, 1, 0))])
     paths = sorted({places[0] for places in located.values()})
     names = FrameNames(image_tmpl or find_template(media, paths, usual_tmpl))
-    looks = dict(zip(paths, in_threads(partial(look_at, media, names=names), paths, "looking at videos"), strict=True))
+    looks = dict(
+        zip(paths, in_threads(partial(inspect_video, media, names=names), paths, "looking at videos"), strict=True)
+    )
     records, reports = {}, {}
     for key, clips in annotations.lists.items():
         reports[key] = ListReport(len(clips), published=published_size(data_set, key))
@@ -124,44 +108,8 @@ def prepare(
     )  # fmt: skip
 
 
-def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
-    """The usual template if some of the videos have it, else the one that most have, by a look at a few."""
-    usual, others = FrameNames(usual_tmpl), Counter[str]()
-    for path in paths[:: max(1, len(paths) // SAMPLE)]:
-        try:
-            reader = open_record(media, VideoRecord(path, 1, 0), usual_tmpl)
-            names = list(reader.names()) if isinstance(reader, NumberedImages) else []
-        except UNREADABLE:
-            continue  # reported when all are looked at
-        if any(usual.number(name) is not None for name in names):
-            return usual_tmpl
-        others[suggest_template(names) or usual_tmpl] += 1
-    return others.most_common(1)[0][0] if others else usual_tmpl
-
-
-def look_at(media: Path, path: str, names: FrameNames) -> Usable:
-    """Look at one video: count the frames of a folder or archive; a video file must not be empty.
-
-    Args:
-        media: folder of the videos or frame folders.
-        path: below it, as lists write it.
-        names: counts frames.
-    """
-    place = media / path
-    if place.is_symlink() and not place.exists():
-        return Usable(fault=f"{place} is a broken link to {place.readlink()}")
-    try:
-        reader = open_record(media, VideoRecord(path, 1, 0), names.image_tmpl)  # with a number, so it need not count
-        if not isinstance(reader, NumberedImages):
-            return Usable() if place.stat().st_size else Usable(fault=f"{place} is an empty file; download it again")
-        frames = names.count(list(reader.names()))
-    except UNREADABLE as error:
-        return Usable(fault=str(error))
-    return Usable(frames.count, frames.zero_based, f"{place}: {frames.fault}" if frames.fault else "")
-
-
 def _records(
-    clips: Sequence[Clip], located: Mapping[str, Sequence[str]], looks: Mapping[str, Usable], report: ListReport
+    clips: Sequence[Clip], located: Mapping[str, Sequence[str]], looks: Mapping[str, Inspection], report: ListReport
 ) -> list[VideoRecord]:
     """Records of the clips that can be used; the report says what became of the others."""
     records = []
@@ -170,19 +118,18 @@ def _records(
             report.missing.append(clip.name)
             continue
         path = located[clip.name][0]
-        record = VideoRecord(path, looks[path].num_frames, clip.label)
         if looks[path].fault:
             report.dropped[clip.name] = looks[path].fault
-        elif not is_writable(record):
-            report.dropped[clip.name] = f"{path!r}: a list cannot hold this name (blank at an end, line break); rename it"
         else:
-            records.append(record)
+            records.append(VideoRecord(path, looks[path].num_frames, clip.label))
     report.listed = len(records)
     return records
 
 
 def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path, report: ListReport) -> str:
     """Why a list would be empty."""
+    if not clips:
+        return f"{data_set}: the annotations have no clip for {key}.txt; are they whole?"
     if report.dropped:
         reason = next(iter(report.dropped.values()))
         return f"{data_set}: none of the {len(report.dropped)} videos found for {key}.txt can be used: {reason}"
@@ -195,23 +142,22 @@ def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path
 
 
 def _remarks(
-    reports: Mapping[str, ListReport], looks: Mapping[str, Usable], located: Mapping[str, Sequence[str]]
+    reports: Mapping[str, ListReport], looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str]]
 ) -> list[str]:
     remarks = []
     zero_based = [path for path, look in looks.items() if look.zero_based and not look.fault]
     if zero_based:
         remarks.append(
-            f"{len(zero_based):,} videos have a frame number 0, which is left out, as frames count from 1: {zero_based[0]} ..."
+            f"{len(zero_based):,} videos have a frame 0, which is left out, as frames count from 1: {zero_based[0]} ..."
         )
     several = [places for places in located.values() if len(places) > 1]
     if several:
-        remarks.append(f"{len(several):,} clips are there more than once; the first is taken: {' or '.join(several[0])} ...")
+        remarks.append(
+            f"{len(several):,} clips are there more than once; the first is taken: {' or '.join(several[0])} ..."
+        )
     for key, report in reports.items():
         if report.published and report.published.clips != report.annotated:
-            note = f" ({report.published.note})" if report.published.note else ""
-            remarks.append(
-                f"{key}: the annotations name {report.annotated:,} clips, published are {report.published.clips:,}{note}"
-            )
+            remarks.append(f"{key}: the annotations name {report.annotated:,} clips, published are {report.published}")
         if report.absent_classes:
             names = ", ".join(report.absent_classes[:3]) + (", ..." if len(report.absent_classes) > 3 else "")
             remarks.append(f"{key}: {len(report.absent_classes)} classes have no clip: {names}")

@@ -1,16 +1,12 @@
 """A prepared data set on disk: written whole or not at all, over an earlier one or none."""
 
-import errno
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from datasets.catalogue import TEMPLATE_FILE
 from datasets.lists import format_line
 from datasets.preparation import Preparation
+from datasets.whole_files import all_or_nothing
 from errors import InputError
 
 KINDS = ("frames", "videos")
@@ -33,38 +29,29 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
     raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
 
 
-def write_prepared(home: Path, kind: str, preparation: Preparation, usual_tmpl: str) -> None:
+def write_prepared(home: Path, preparation: Preparation) -> None:
     """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
-
-    All files are written beside their places first; if that fails, what was there before is untouched.
 
     Args:
         home: folder of the data set.
-        kind: "frames" or "videos": name of the link.
         preparation: what to write.
-        usual_tmpl: frames that are named otherwise get a file that says so.
 
     Raises:
         InputError: the folder cannot be written, or holds other media, which would be taken for these.
     """
+    kind = "frames" if preparation.image_tmpl else "videos"
     link = home / kind
     _refuse_other_media(home, kind, preparation.media)
     files = {f"{key}.txt": "".join(map(format_line, records)) for key, records in preparation.records.items()}
     files["classes.txt"] = "".join(f"{name}\n" for name in preparation.class_names)
-    files["report.json"] = json.dumps(preparation.as_json(), indent=2, ensure_ascii=False) + "\n"
-    unusual = preparation.image_tmpl not in (None, usual_tmpl)
-    if unusual:
+    files["report.json"] = json.dumps(preparation.as_json(), indent=2) + "\n"
+    if preparation.image_tmpl:
         files[TEMPLATE_FILE] = f"{preparation.image_tmpl}\n"
-    with _scratch(home) as scratch:
+    with all_or_nothing(home, "--data_root") as scratch:
         for name, text in files.items():
-            (scratch / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            (scratch / name).write_text(text, encoding="utf-8")
         if not link.exists() or not link.samefile(preparation.media):
             (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
-            os.replace(scratch / kind, link)
-        if not unusual:
-            (home / TEMPLATE_FILE).unlink(missing_ok=True)
-        for name in files:
-            os.replace(scratch / name, home / name)
 
 
 def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
@@ -76,25 +63,6 @@ def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
             f"{home / 'frames'} is there and would be read instead of the videos; remove it (if it is a link, only the "
             "link), or leave --videos out to use it"
         )
-
-
-@contextmanager
-def _scratch(home: Path) -> Iterator[Path]:
-    """A temporary folder in the data set's folder, so that files are renamed on one file system."""
-    was_there = home.exists()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".unfinished.", dir=home) as scratch:
-            yield Path(scratch)
-    except OSError as error:
-        cure = "free some space" if error.errno == errno.ENOSPC else "choose another --data_root"
-        raise InputError(
-            f"cannot write the data set into {home}: {error.strerror}; {cure}. Nothing was changed"
-        ) from error
-    finally:
-        if not was_there:
-            with suppress(OSError):  # not empty: it was written
-                home.rmdir()
 
 
 def describe(preparation: Preparation, home: Path) -> list[str]:

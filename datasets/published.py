@@ -14,6 +14,9 @@ class Published(NamedTuple):
     clips: int
     note: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.clips:,}" + (f" ({self.note})" if self.note else "")
+
 
 _UNCONFIRMED = "not confirmed"
 # Folder of the data set -> list -> size. Sources: the official lists (UCF101, HMDB51, EGTEA), TSM's and mmaction2's
@@ -40,6 +43,6 @@ PUBLISHED: dict[str, dict[str, Published]] = {
 }
 
 
-def published_size(data_set: str, list_name: str) -> Published | None:
+def published_size(folder: str, list_name: str) -> Published | None:
     """The published size of a list, by the data set's folder and the list's name, such as "train_split1"."""
-    return PUBLISHED.get(data_set, {}).get(list_name)
+    return PUBLISHED.get(folder, {}).get(list_name)

@@ -41,12 +41,8 @@ OFFICIAL = {
     "somethingv2": Official(
         parse_somethingv2, "something-something-v2-{train,validation,labels}.json, newer: {train,...}.json", "<id>.webm"
     ),
-    "diving48": Official(
-        parse_diving48, "Diving48_V2_{train,test}.json Diving48_vocab.json", "<vid_name>.mp4"
-    ),
-    "egtea": Official(
-        parse_egtea, "action_idx.txt {train,test}_split{1,2,3}.txt", "<session>/<clip>.mp4"
-    ),
+    "diving48": Official(parse_diving48, "Diving48_V2_{train,test}.json Diving48_vocab.json", "<vid_name>.mp4"),
+    "egtea": Official(parse_egtea, "action_idx.txt {train,test}_split{1,2,3}.txt", "<session>/<clip>.mp4"),
     "ucf101": Official(
         parse_ucf101, "classInd.txt {train,test}list0{1,2,3}.txt", "<class>/v_<class>_g<..>_c<..>.avi", fold_case=True
     ),

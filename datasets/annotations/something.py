@@ -72,7 +72,9 @@ def _named_clips(csv_file: Path) -> list[tuple[str, str, str]]:
         if semicolon and clip and class_name:
             clips.append((place, clip.strip(), class_name.strip()))
             continue
-        reason = "commas: the file was saved anew or is another one" if "," in line else "no class: is it the test file?"
+        reason = (
+            "commas: the file was saved anew or is another one" if "," in line else "no class: is it the test file?"
+        )
         faults.append(f"{place}: {line!r} is not `id;class` ({reason}); take the official file")
     refuse(faults)
     return clips

@@ -20,7 +20,7 @@ def parse_ucf101(files: AnnotationFiles) -> Annotations:
         InputError: a file is missing, or is not what its name says.
     """
     index_file = files.find(r"classInd\.txt", "classInd.txt")
-    class_names = []
+    class_names: list[str] = []
     for place, line in numbered_lines(index_file):
         number, _, name = line.partition(" ")
         if number != str(len(class_names) + 1) or not name:

@@ -1,0 +1,39 @@
+"""Several files that are written together: all of them, or none."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from errors import InputError
+
+
+@contextmanager
+def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
+    """A temporary folder whose files (or links) go to `folder` at the end, in place of those that are there.
+
+    If writing fails, nothing in `folder` has changed.
+
+    Args:
+        folder: made if it is not there.
+        flag: the option that names it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    was_there = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".unfinished.", dir=folder) as scratch:  # inside: on the same file system
+            yield Path(scratch)
+            for path in sorted(Path(scratch).iterdir()):
+                os.replace(path, folder / path.name)
+    except OSError as error:
+        cure = "free some space" if error.errno == errno.ENOSPC else f"choose another {flag}"
+        raise InputError(f"cannot write into {folder}: {error.strerror}; {cure}. Nothing was changed") from error
+    finally:
+        if not was_there:
+            with suppress(OSError):  # not empty: all went well
+                folder.rmdir()
