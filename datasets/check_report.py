@@ -39,7 +39,7 @@ def write_clean(folder: Path, checks: dict[str, ListCheck], flag: str) -> list[P
     paths = {which: folder / f"{which}.txt" for which in checks}
     texts = {w: "".join(format_line(row.record) for row in check.rows if row.record) for w, check in checks.items()}
     for which, check in checks.items():
-        if paths[which].exists() and paths[which].samefile(check.list_file):
+        if any(path.exists() and path.samefile(check.list_file) for path in paths.values()):
             raise InputError(f"{flag} {folder} would replace the list {check.list_file}; choose another folder")
         if not texts[which]:
             raise InputError(f"{check.list_file} has no good row: there is no clean list to write")

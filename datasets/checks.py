@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -154,15 +154,23 @@ def _remarks(looks: Sequence[Inspection]) -> list[str]:
 
 
 def _compare(row: Row, look: Inspection) -> Row:
-    record = row.record
-    if record is None or look.fault:
+    """A row after a look at its files."""
+    if look.fault:
         return row.bad(look.fault)
-    if look.num_frames is None or record.num_frames in (None, look.num_frames):
+    return row if look.num_frames is None else _counted(row, look.num_frames, zero_based=look.zero_based)
+
+
+def _counted(row: Row, num_frames: int, *, zero_based: bool = False) -> Row:
+    """A row whose video has `num_frames` frames; bad if the list says another number."""
+    record = row.record
+    if record is None or record.num_frames in (None, num_frames):
         return row
-    zero = " (and a frame 0, which is not used)" if look.zero_based else ""
-    mended = VideoRecord(record.path, look.num_frames, record.label)
-    fault = f"{record.path!r} has {look.num_frames} frames{zero}, the list says {record.num_frames}"
-    return row.bad(f"{fault}; write {look.num_frames}, or extract the video again", mended)
+    zero = " (and a frame 0, which is not used)" if zero_based else ""
+    return row.bad(
+        f"{record.path!r} has {num_frames} frames{zero}, the list says {record.num_frames}; write {num_frames}, "
+        "or extract the video again",
+        replace(record, num_frames=num_frames),
+    )
 
 
 def decode_row(spec: DatasetSpec, row: Row) -> Row:
@@ -174,12 +182,7 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
         reader, path = find_record(spec.root_path, record)
         if reader is VideoFile:
             count = sum(1 for _ in decode_video(path))
-            if count == 0:
-                return row.bad(f"{path} has no frames; download the video again or drop it from the list")
-            if record.num_frames not in (None, count):
-                mended = VideoRecord(record.path, count, record.label)
-                return row.bad(f"{record.path!r} has {count} frames, the list says {record.num_frames}", mended)
-            return row
+            return _counted(row, count) if count else row.bad(f"{path} has no frames; download the video again")
         images = open_record(spec.root_path, record, spec.image_tmpl)
         for start in range(0, images.num_frames, IN_MEMORY):
             images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
