@@ -3,8 +3,11 @@
 catalogue      known data sets, and where their files are
 lists          list files -> records
 sampling       which frames a clip takes (pure functions)
-frames         frame folder -> images
-video          video file -> images
+readers        what a record is, and its reader
+frames         frame folder or archive -> images
+video          video file: opened, decoded, its packets
+video_file     video file -> images of given numbers
+extraction     video file -> frame folder or archive
 transforms     images -> uint8 clip, one random draw a clip
 labels         labels of mirrored clips, from class names
 video_dataset  records -> clips, for training, validation and test

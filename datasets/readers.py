@@ -6,7 +6,7 @@ from typing import Protocol
 
 from datasets.frames import FrameArchive, FrameFolder, Frames
 from datasets.lists import VideoRecord
-from datasets.video import VideoFile
+from datasets.video_file import VideoFile
 from errors import InputError
 
 ARCHIVE_SUFFIX = ".zip"
