@@ -14,7 +14,8 @@ from datasets.lists import VideoRecord, parse_line, read_lines
 from datasets.parallel import in_processes, in_threads
 from datasets.published import published_size
 from datasets.readers import find_record, open_record
-from datasets.video import VideoFile, decode_video
+from datasets.video import decode_video
+from datasets.video_file import VideoFile
 from errors import InputError, refuse
 
 IN_MEMORY = 32  # frames of a folder that are decoded at a time

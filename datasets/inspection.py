@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets.frames import UNREADABLE, frame_number
 from datasets.lists import UNWRITABLE, VideoRecord, is_writable
 from datasets.readers import find_record
-from datasets.video import VideoFile
+from datasets.video_file import VideoFile
 from errors import InputError
 
 SAMPLE = 50  # videos that are looked at to find out how frames are named
