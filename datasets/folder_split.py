@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.annotations.files import Annotations, Clip
-from datasets.media import clip_name, list_path, scan_folder
+from datasets.lists import VideoRecord
+from datasets.media import clip_name, is_dir, list_path, scan_folder
 from errors import InputError, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
@@ -54,7 +55,7 @@ def read_split_folders(root: Path) -> Annotations:
 
 
 def _folders(root: Path) -> list[str]:
-    return [entry.name for entry in scan_folder(root) if entry.is_dir()]
+    return [entry.name for entry in scan_folder(root) if is_dir(entry)]
 
 
 def _read_clips(root: Path, below: str, class_names: Sequence[str], present: Sequence[str] | None = None) -> list[Clip]:
@@ -77,49 +78,47 @@ def _read_clips(root: Path, below: str, class_names: Sequence[str], present: Seq
     return clips
 
 
-def split_clips(
-    clips: Sequence[Clip], *, val_share: float, seed: int, group_pattern: re.Pattern | None = None
-) -> dict[str, list[Clip]]:
+def split_records(
+    records: Sequence[VideoRecord], *, val_share: float, seed: int, group_pattern: re.Pattern | None = None
+) -> dict[str, list[VideoRecord]]:
     """Split clips into a train and a val list: the share of each class as well as the groups allow.
 
     Depends on the clips and the seed alone. A class with two groups or more has clips in both lists where the groups
     allow it; one with a single group is in one list.
 
     Args:
-        clips: of all classes.
+        records: clips of all classes.
         val_share: share of the val list, in (0, 1).
         seed: of the order in which groups are tried.
-        group_pattern: what it finds in a clip's name (its bracketed parts, if it has any) names the group, such as
+        group_pattern: what it finds in a clip's path (its bracketed parts, if it has any) names the group, such as
             the person or the source video; a group is never divided. None: each clip is its own group.
 
     Raises:
-        InputError: names in which the pattern finds nothing, or a list without a clip.
+        InputError: paths in which the pattern finds nothing, or a list without a clip.
     """
-    groups: dict[object, list[Clip]] = defaultdict(list)
+    groups: dict[object, list[VideoRecord]] = defaultdict(list)
     faults = []
-    for clip in sorted(clips):
-        match = group_pattern.search(clip.name) if group_pattern else None
+    for record in sorted(records, key=lambda record: record.path):
+        match = group_pattern.search(record.path) if group_pattern else None
         if group_pattern and match is None:
-            faults.append(
-                f"--group_pattern {group_pattern.pattern!r} finds nothing in {clip.name!r}; it must in every clip"
-            )
-        groups[(match.groups() or match.group()) if match else clip.name].append(clip)
-    refuse(faults, "such clips")
+            faults.append(f"--group_pattern {group_pattern.pattern!r} finds nothing in {record.path!r}")
+        groups[(match.groups() or match.group()) if match else record.path].append(record)
+    refuse(faults, "such clips; it must find something in every clip")
     in_val = _choose_groups(list(groups.values()), val_share, seed)
-    lists: dict[str, list[Clip]] = {"train": [], "val": []}
+    lists: dict[str, list[VideoRecord]] = {"train": [], "val": []}
     for members, val in zip(groups.values(), in_val, strict=True):
         lists["val" if val else "train"] += members
     if not lists["train"] or not lists["val"]:
         raise InputError(
-            f"{len(clips)} clips in {len(groups)} groups cannot be split into two lists; "
-            "a pattern that tells more groups apart, or more clips, are needed"
+            f"{len(records)} clips in {len(groups)} groups cannot be split into two lists; "
+            "more clips, or a pattern that tells more groups apart, are needed"
         )
-    return {key: sorted(members) for key, members in lists.items()}
+    return {key: sorted(members, key=lambda record: record.path) for key, members in lists.items()}
 
 
-def _choose_groups(groups: Sequence[Sequence[Clip]], val_share: float, seed: int) -> list[bool]:
+def _choose_groups(groups: Sequence[Sequence[VideoRecord]], val_share: float, seed: int) -> list[bool]:
     """For each group whether it goes to the val list: in random order, as long as the classes' shares get nearer."""
-    per_group = [Counter(clip.label for clip in members) for members in groups]
+    per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     target = {label: val_share * count for label, count in total.items()}
     taken: Counter[int] = Counter()

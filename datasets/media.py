@@ -23,12 +23,21 @@ def clip_name(entry: os.DirEntry, kind: str) -> str | None:
         kind: "frames": a folder, or an archive `<name>.zip`; "videos": a video file.
     """
     stem, suffix = os.path.splitext(entry.name)
-    is_folder = entry.is_dir()
+    is_folder, is_video = is_dir(entry), suffix.lower() in VIDEO_SUFFIXES
     if kind == "videos":
-        return stem if suffix.lower() in VIDEO_SUFFIXES and not is_folder else None
+        return stem if is_video and not is_folder else None
     if suffix == ARCHIVE_SUFFIX and not is_folder:
         return stem
-    return entry.name if is_folder or (entry.is_symlink() and not os.path.exists(entry.path)) else None
+    is_broken = entry.is_symlink() and not is_video and not os.path.exists(entry.path)
+    return entry.name if is_folder or is_broken else None
+
+
+def is_dir(entry: os.DirEntry) -> bool:
+    """Whether it is a folder, or a link to one; no if it cannot be found out, as of a link to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def list_path(path: str, kind: str) -> str:
@@ -90,7 +99,7 @@ def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], d
         name = clip_name(entry, kind)
         if name is not None and is_wanted(name):
             hits.append((name, path))
-        elif entry.is_dir():
+        elif is_dir(entry):
             folders.append(path)
     yield from hits
     # Folders beside wanted ones are frames of clips in no list (a test set); there may be ten thousands of them.

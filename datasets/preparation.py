@@ -1,7 +1,7 @@
 """From annotated clips and the media that was found to list records, with an account of every clip."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ class ListReport:
     absent_classes: list[str] = field(default_factory=list)
     published: Published | None = None
 
+    def remarks(self) -> list[str]:
+        """What a user should know of the list."""
+        remarks = []
+        if self.published and self.published.clips != self.annotated:
+            remarks.append(f"the annotations name {self.annotated:,} clips, published are {self.published}")
+        if self.absent_classes:
+            names = ", ".join(self.absent_classes[:3]) + (", ..." if len(self.absent_classes) > 3 else "")
+            remarks.append(f"{len(self.absent_classes)} classes have no clip: {names}")
+        return remarks
+
 
 @dataclass
 class Preparation:
@@ -47,7 +57,7 @@ class Preparation:
         image_tmpl: of the frames; None: there are video files only.
         records: name of the list -> its records.
         reports: name of the list -> what became of its clips.
-        remarks: what else a user should know.
+        remarks: what else a user should know of it.
     """
 
     data_set: str
@@ -61,8 +71,22 @@ class Preparation:
     def as_json(self) -> dict[str, Any]:
         """The report, with the name of every clip that is missing or dropped."""
         content = asdict(self)
-        del content["records"]
-        return content | {"media": str(self.media)}
+        del content["records"], content["class_names"]  # they are in the lists and in classes.txt
+        return content | {"media": str(self.media.absolute())}
+
+    def divided(self, lists: dict[str, list[VideoRecord]]) -> "Preparation":
+        """The same with its records divided into these lists."""
+        reports = {key: self._report(records) for key, records in lists.items()}
+        return replace(self, records=lists, reports=self.reports | reports)
+
+    def _report(self, records: Sequence[VideoRecord]) -> ListReport:
+        return ListReport(len(records), listed=len(records), absent_classes=absent_classes(self.class_names, records))
+
+
+def absent_classes(class_names: Sequence[str], records: Sequence[VideoRecord]) -> list[str]:
+    """Names of the classes without a record."""
+    present = {record.label for record in records}
+    return [name for label, name in enumerate(class_names) if label not in present]
 
 
 def prepare(
@@ -97,14 +121,13 @@ def prepare(
     for key, clips in annotations.lists.items():
         reports[key] = ListReport(len(clips), published=published_size(data_set, key))
         records[key] = _records(clips, located, looks, reports[key])
-        present = {record.label for record in records[key]}
-        reports[key].absent_classes = [c for label, c in enumerate(annotations.class_names) if label not in present]
+        reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
         if not records[key]:
             raise InputError(_explain_nothing(data_set, key, clips, media, reports[key]))
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
     return Preparation(
         data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
-        [*annotations.remarks, *_remarks(reports, looks, located)],
+        [*annotations.remarks, *_remarks(looks, located)],
     )  # fmt: skip
 
 
@@ -141,9 +164,8 @@ def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path
     )
 
 
-def _remarks(
-    reports: Mapping[str, ListReport], looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str]]
-) -> list[str]:
+def _remarks(looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a user should know of the media."""
     remarks = []
     zero_based = [path for path, look in looks.items() if look.zero_based and not look.fault]
     if zero_based:
@@ -152,13 +174,6 @@ def _remarks(
         )
     several = [places for places in located.values() if len(places) > 1]
     if several:
-        remarks.append(
-            f"{len(several):,} clips are there more than once; the first is taken: {' or '.join(several[0])} ..."
-        )
-    for key, report in reports.items():
-        if report.published and report.published.clips != report.annotated:
-            remarks.append(f"{key}: the annotations name {report.annotated:,} clips, published are {report.published}")
-        if report.absent_classes:
-            names = ", ".join(report.absent_classes[:3]) + (", ..." if len(report.absent_classes) > 3 else "")
-            remarks.append(f"{key}: {len(report.absent_classes)} classes have no clip: {names}")
+        shown = " or ".join(several[0])
+        remarks.append(f"{len(several):,} clips are there more than once; the first is taken: {shown} ...")
     return remarks

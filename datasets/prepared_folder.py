@@ -83,6 +83,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             lines.append(f"{key}: {len(report.missing):,} missing: {_shown(report.missing, 3)}")
         if report.dropped:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {_shown(list(report.dropped.values()), 1)}")
+        lines += [f"{key}: {remark}" for remark in report.remarks()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
     return lines

@@ -12,20 +12,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.annotations import OFFICIAL
 from datasets.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
 from datasets.catalogue import CATALOGUE, checked_template, usual_template
-from datasets.folder_split import read_class_folders, read_split_folders, split_clips
+from datasets.folder_split import read_class_folders, read_split_folders, split_records
 from datasets.media import find_clips
 from datasets.preparation import prepare
 from datasets.prepared_folder import choose_media, describe, write_prepared
 from errors import InputError, run_script
-from opts_types import HelpFormatter, number
+from opts_types import HelpFormatter, make_parser, number
 
 
 def prepare_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="docs/prepare.md has the exact commands.")
+    parser = make_parser(str(__doc__), "docs/prepare.md has the exact commands.")
     commands = parser.add_subparsers(dest="data_set", required=True, metavar="DATA_SET")
     for name, official in OFFICIAL.items():
         text = f"{name}: from {official.files} and the videos or frames {official.media}"
-        command = commands.add_parser(name, help=official.files, description=text, formatter_class=HelpFormatter)
+        command = _add_command(commands, name, official.files, text)
         command.add_argument(
             "--annotations", type=Path, nargs="+", required=True, metavar="PATH",
             help="the official files, or the folder where they lie",
@@ -40,9 +40,17 @@ def prepare_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, short: str, description: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=short, description=description, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+
+
 def _add_folder_command(commands: argparse._SubParsersAction) -> None:
     text = "any data set with one folder a class: ROOT/<class>/<video, frame folder or archive>"
-    command = commands.add_parser("folder", help=text, description=text, formatter_class=HelpFormatter)
+    command = _add_command(commands, "folder", text, text)
     command.add_argument("name", help="what the data set shall be called: train.py NAME")
     command.add_argument("root", type=Path, metavar="ROOT", help="folder of the class folders")
     command.add_argument(
@@ -81,20 +89,14 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
     """As `read_official`, of somebody's own class folders."""
     if args.name in CATALOGUE or not re.fullmatch(r"\w[\w.-]*", args.name):
         raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
-    if args.split == "folders":
-        annotations = read_split_folders(args.root)
-    else:
-        pattern = compiled(args.group_pattern) if args.group_pattern else None
-        annotations = read_class_folders(args.root)
-        annotations = annotations.with_lists(
-            split_clips(annotations.lists["all"], val_share=args.val_share, seed=args.seed, group_pattern=pattern)
-        )
+    annotations = read_split_folders(args.root) if args.split == "folders" else read_class_folders(args.root)
     return annotations, args.root, {clip.name: [clip.name] for group in annotations.lists.values() for clip in group}
 
 
-def compiled(pattern: str) -> re.Pattern:
+def compiled(pattern: str | None) -> re.Pattern | None:
+    """The regular expression of --group_pattern, if it is given."""
     try:
-        return re.compile(pattern)
+        return None if pattern is None else re.compile(pattern)
     except re.error as error:
         raise InputError(f"--group_pattern {pattern!r} is no regular expression: {error}") from error
 
@@ -104,9 +106,15 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
+    group_pattern = compiled(args.group_pattern) if own else None
+    if group_pattern and args.split == "folders":
+        raise InputError("--group_pattern belongs to a random split; leave it or --split folders out")
     annotations, media, located = read_folder(args) if own else read_official(args)
     image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
     preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
+    if own and args.split == "random":
+        split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
+        preparation = preparation.divided(split_records(preparation.records["all"], **split))
     home = args.data_root / name
     write_prepared(home, preparation)
     for line in describe(preparation, home):

@@ -1,5 +1,6 @@
 """scripts/prepare_data.py folder: anybody's own class folders, and their split."""
 
+import json
 import re
 import zipfile
 from collections import Counter
@@ -8,15 +9,14 @@ from pathlib import Path
 import pytest
 from video_files import write_frames, write_video
 
-from datasets.annotations.files import Clip
 from datasets.catalogue import resolve
-from datasets.folder_split import split_clips
+from datasets.folder_split import split_records
 from datasets.lists import VideoRecord, read_list
 from errors import InputError
 from scripts.prepare_data import main
 
 CLIPS = [
-    Clip(f"{name}/p{person:02d}_t{trial}", label, "", name)
+    VideoRecord(f"{name}/p{person:02d}_t{trial}", 9, label)
     for label, name in enumerate(("clap", "throw", "wave"))
     for person in range(10)
     for trial in range(4)
@@ -24,11 +24,11 @@ CLIPS = [
 
 
 def test_the_share_of_each_class_and_the_seed() -> None:
-    lists = split_clips(CLIPS, val_share=0.2, seed=0)
-    assert sorted(lists["train"] + lists["val"]) == sorted(CLIPS)
+    lists = split_records(CLIPS, val_share=0.2, seed=0)
+    assert set(lists["train"] + lists["val"]) == set(CLIPS)
     assert Counter(clip.label for clip in lists["val"]) == {0: 8, 1: 8, 2: 8}
-    assert lists == split_clips(CLIPS[::-1], val_share=0.2, seed=0)
-    assert lists != split_clips(CLIPS, val_share=0.2, seed=1)
+    assert lists == split_records(CLIPS[::-1], val_share=0.2, seed=0)
+    assert lists != split_records(CLIPS, val_share=0.2, seed=1)
 
 
 @pytest.mark.parametrize("pattern", [r"p\d+", r"/(p\d+)_", r"(.+)/(p\d+)"])
@@ -36,9 +36,9 @@ def test_the_share_of_each_class_and_the_seed() -> None:
 def test_a_group_is_on_one_side(pattern: str, seed: int) -> None:
     """Whether a person is a group over all classes or in each class."""
     regex = re.compile(pattern)
-    lists = split_clips(CLIPS, val_share=0.3, seed=seed, group_pattern=regex)
+    lists = split_records(CLIPS, val_share=0.3, seed=seed, group_pattern=regex)
     groups = {
-        key: {regex.search(clip.name).groups() or regex.search(clip.name)[0] for clip in clips}
+        key: {regex.search(clip.path).groups() or regex.search(clip.path)[0] for clip in clips}
         for key, clips in lists.items()
     }
     assert not groups["train"] & groups["val"]
@@ -46,17 +46,17 @@ def test_a_group_is_on_one_side(pattern: str, seed: int) -> None:
 
 
 def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
-    few = [Clip("a/1", 0, ""), Clip("a/2", 0, ""), Clip("b/1", 1, ""), *CLIPS[80:]]
-    lists = split_clips(few, val_share=0.1, seed=0)
+    few = [VideoRecord("a/1", 9, 0), VideoRecord("a/2", 9, 0), VideoRecord("b/1", 9, 1), *CLIPS[80:]]
+    lists = split_records(few, val_share=0.1, seed=0)
     assert {clip.label for clip in lists["val"]} == {0, 2}
     assert {clip.label for clip in lists["train"]} == {0, 1, 2}
 
 
 def test_splits_that_cannot_be_made() -> None:
     with pytest.raises(InputError, match=r"'x\(' finds nothing|'q' finds nothing in 'clap/p00_t0'"):
-        split_clips(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
+        split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
     with pytest.raises(InputError, match="120 clips in 1 groups cannot be split"):
-        split_clips(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
+        split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
 
 
 @pytest.fixture
@@ -87,6 +87,18 @@ def test_videos_frames_and_archives_of_any_names(tmp_path: Path, root: Path) -> 
     ]
     assert spec.root_path.name == "frames"
     assert all((spec.root_path / r.path).exists() or r.path == "wave/packed" for r in records)
+
+
+def test_what_cannot_be_used_is_dropped_before_the_split(tmp_path: Path, root: Path) -> None:
+    (root / "wave" / "link").symlink_to("link")  # to itself
+    (root / "wave" / "link.mp4").symlink_to("gone.mp4")
+    (root / "wave" / "empty.mp4").touch()
+    (root / "wave" / "no frames").mkdir()
+    main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+    reports = json.loads((tmp_path / "mine" / "report.json").read_text())["reports"]
+    assert set(reports["all"]["dropped"]) == {f"wave/{name}" for name in ("link", "link.mp4", "empty.mp4", "no frames")}
+    assert (reports["all"]["annotated"], reports["all"]["listed"]) == (13, 9)
+    assert (reports["train"]["listed"], reports["val"]["listed"]) == (7, 2)
 
 
 def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
@@ -125,6 +137,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["a/b"], "'a/b' cannot be a name"),
         (["mine", "--group_pattern", "("], "'\\(' is no regular expression"),
         (["mine", "--image_tmpl", "00001.jpg"], "no template"),
+        (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
         (["mine", "--split", "folders"], "must have the folders train and val"),
     ],
 )

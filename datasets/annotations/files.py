@@ -63,10 +63,6 @@ class Annotations:
         }
         return replace(self, class_names=tuple(class_names), lists=lists)
 
-    def with_lists(self, lists: dict[str, list[Clip]]) -> "Annotations":
-        """The same classes with other lists."""
-        return replace(self, lists=lists)
-
 
 class AnnotationFiles:
     """The files among which a parser looks for those that it knows by name."""
