@@ -91,12 +91,12 @@ def test_videos_frames_and_archives_of_any_names(tmp_path: Path, root: Path) -> 
 
 def test_what_cannot_be_used_is_dropped_before_the_split(tmp_path: Path, root: Path) -> None:
     (root / "wave" / "link").symlink_to("link")  # to itself
-    (root / "wave" / "link.mp4").symlink_to("gone.mp4")
+    (root / "wave" / "other.mp4").symlink_to("gone.mp4")
     (root / "wave" / "empty.mp4").touch()
     (root / "wave" / "no frames").mkdir()
     main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
     reports = json.loads((tmp_path / "mine" / "report.json").read_text())["reports"]
-    assert set(reports["all"]["dropped"]) == {f"wave/{name}" for name in ("link", "link.mp4", "empty.mp4", "no frames")}
+    assert set(reports["all"]["dropped"]) == {f"wave/{name}" for name in ("link", "other.mp4", "empty.mp4", "no frames")}
     assert (reports["all"]["annotated"], reports["all"]["listed"]) == (13, 9)
     assert (reports["train"]["listed"], reports["val"]["listed"]) == (7, 2)
 
