@@ -17,6 +17,11 @@ def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
         raise InputError("\n".join(faults[:SHOWN]) + more)
 
 
+def few(names: Sequence[str], number: int = 3) -> str:
+    """The first names, and dots if there are more."""
+    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; an `InputError` becomes one line on stderr and exit status 2.
 

@@ -80,8 +80,6 @@ def train_parser() -> argparse.ArgumentParser:
     _add_network_options(parser)
     _add_optimiser_options(parser)
     add_data_options(parser, ("train", "val"))
-    text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
-    parser.add_argument("--check_data", action="store_true", help=text)
     group = parser.add_argument_group("augmentation")
     group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
     group.add_argument(
@@ -143,6 +141,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="epochs between evaluations",
     )
+    text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
+    group.add_argument("--check_data", action="store_true", help=text)
     _add_print_freq(group)
     group.add_argument("--seed", type=number(int, 0), default=0, help="of weights, sampling, crops and dropout")
 

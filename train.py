@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     if args.check_data and runtime.is_main:
-        require_good(spec, workers=args.workers)
+        require_good(spec)
 
     # model
     torch.manual_seed(args.seed)

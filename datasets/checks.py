@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from datasets.catalogue import DatasetSpec, folder_and_lists
 from datasets.inspection import FrameNames, Inspection, inspect_video
-from datasets.lists import VideoRecord, parse_line, read_lines
+from datasets.lists import VideoRecord, absent_classes, parse_line, read_lines
 from datasets.parallel import in_processes, in_threads
 from datasets.published import published_size
 from datasets.readers import find_record, open_record
 from datasets.video import decode_video
 from datasets.video_file import VideoFile
-from errors import InputError, refuse
+from errors import InputError, few, refuse
 
 IN_MEMORY = 32  # frames of a folder that are decoded at a time
 
@@ -66,13 +66,13 @@ class ListCheck:
         return f"{self.list_file}: {len(self.rows):,} rows, {len(self.rows) - bad:,} good, {bad:,} bad"
 
 
-def check_data(spec: DatasetSpec, *, workers: int, decode: bool = False) -> dict[str, ListCheck]:
+def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> dict[str, ListCheck]:
     """Check the lists of a data set and every file that they name.
 
     Args:
         spec: the data set.
-        workers: processes that decode.
         decode: decode every frame, too; without it, only names and sizes are looked at.
+        workers: processes that decode.
 
     Returns:
         "train", "val" -> its check.
@@ -99,13 +99,13 @@ def check_data(spec: DatasetSpec, *, workers: int, decode: bool = False) -> dict
     return {which: _summary(spec, which, rows[which], remarks[which]) for which in rows}
 
 
-def require_good(spec: DatasetSpec, *, workers: int) -> None:
+def require_good(spec: DatasetSpec) -> None:
     """Check a data set before a run, without decoding; log what was found.
 
     Raises:
         InputError: there are bad rows.
     """
-    checks = check_data(spec, workers=workers)
+    checks = check_data(spec)
     for check in checks.values():
         logging.info("%s", check.describe())
         for remark in check.remarks:
@@ -202,11 +202,10 @@ def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
 def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:
     """The check with what is to be said of the list as a whole."""
     count = Counter(row.record.label for row in rows if row.record)
-    absent = [name for label, name in enumerate(spec.class_names) if label not in count]
+    absent = absent_classes(spec.class_names, [row.record for row in rows if row.record])
     if absent:
-        shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
         hint = "; are the labels counted from 1?" if absent == [spec.class_names[0]] else ""
-        remarks.append(f"{len(absent)} of {spec.num_class} classes have no good clip: {shown}{hint}")
+        remarks.append(f"{len(absent)} of {spec.num_class} classes have no good clip: {few(absent)}{hint}")
     folder, list_names = folder_and_lists(spec.name)
     published = published_size(folder, list_names[which])
     if published and published.clips != len(rows):

@@ -112,9 +112,9 @@ def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
     place = media / path
     if not is_writable(VideoRecord(path, 1, 0)):
         return Inspection(fault=f"{path!r}: {UNWRITABLE}")
-    if place.is_symlink() and not place.exists():
-        return Inspection(fault=f"{place} is a broken link to {place.readlink()}")
     try:
+        if place.is_symlink() and not place.exists():
+            return Inspection(fault=f"{place} is a broken link to {place.readlink()}")
         files = _file_names(media, path, names.image_tmpl)
         if files is None:
             return (

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,12 @@ def is_writable(record: VideoRecord) -> bool:
         return len(line.splitlines()) == 1 and parse_line(line, None) == record
     except ValueError:
         return False
+
+
+def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
+    """Names of the classes without a record."""
+    present = {record.label for record in records}
+    return [name for label, name in enumerate(class_names) if label not in present]
 
 
 def list_hash(list_file: Path) -> str:

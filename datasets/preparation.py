@@ -8,11 +8,11 @@ from typing import Any
 
 from datasets.annotations.files import Annotations, Clip
 from datasets.inspection import FrameNames, Inspection, find_template, inspect_video
-from datasets.lists import UNWRITABLE, VideoRecord, is_writable
+from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
 from datasets.media import scan_folder
 from datasets.parallel import in_threads
 from datasets.published import Published, published_size
-from errors import InputError, refuse
+from errors import InputError, few, refuse
 
 
 @dataclass
@@ -41,8 +41,7 @@ class ListReport:
         if self.published and self.published.clips != self.annotated:
             remarks.append(f"the annotations name {self.annotated:,} clips, published are {self.published}")
         if self.absent_classes:
-            names = ", ".join(self.absent_classes[:3]) + (", ..." if len(self.absent_classes) > 3 else "")
-            remarks.append(f"{len(self.absent_classes)} classes have no clip: {names}")
+            remarks.append(f"{len(self.absent_classes)} classes have no clip: {few(self.absent_classes)}")
         return remarks
 
 
@@ -81,12 +80,6 @@ class Preparation:
 
     def _report(self, records: Sequence[VideoRecord]) -> ListReport:
         return ListReport(len(records), listed=len(records), absent_classes=absent_classes(self.class_names, records))
-
-
-def absent_classes(class_names: Sequence[str], records: Sequence[VideoRecord]) -> list[str]:
-    """Names of the classes without a record."""
-    present = {record.label for record in records}
-    return [name for label, name in enumerate(class_names) if label not in present]
 
 
 def prepare(
@@ -156,8 +149,7 @@ def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path
     if report.dropped:
         reason = next(iter(report.dropped.values()))
         return f"{data_set}: none of the {len(report.dropped)} videos found for {key}.txt can be used: {reason}"
-    there = sorted(entry.name for entry in scan_folder(media))
-    shown = ", ".join(map(repr, there[:5])) + (", ..." if len(there) > 5 else "") if there else "nothing"
+    shown = few([repr(entry.name) for entry in scan_folder(media)], 5) or "nothing"
     return (
         f"{data_set}: {media} has none of the {len(clips):,} clips of {key}.txt, such as {clips[0].name!r} "
         f"({clips[0].place}); there is {shown}. Give the right folder with --videos or --frames"

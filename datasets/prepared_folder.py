@@ -1,13 +1,14 @@
 """A prepared data set on disk: written whole or not at all, over an earlier one or none."""
 
 import json
+import os
 from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE
 from datasets.lists import format_line
 from datasets.preparation import Preparation
 from datasets.whole_files import all_or_nothing
-from errors import InputError
+from errors import InputError, few
 
 KINDS = ("frames", "videos")
 
@@ -20,8 +21,8 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
     """
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
-            if not folder.is_dir():
-                raise InputError(f"--{kind} {folder} is no folder")
+            if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be searched
+                raise InputError(f"--{kind} {folder} is no folder that can be reached")
             return kind, folder
     for kind in KINDS:
         if (home / kind).is_dir():
@@ -80,14 +81,10 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
         lines.append(f"{key:<14}" + "".join(f"{text:>11}" for text in (*counts, published)) + note)
     for key, report in preparation.reports.items():
         if report.missing:
-            lines.append(f"{key}: {len(report.missing):,} missing: {_shown(report.missing, 3)}")
+            lines.append(f"{key}: {len(report.missing):,} missing: {few(report.missing)}")
         if report.dropped:
-            lines.append(f"{key}: {len(report.dropped):,} dropped: {_shown(list(report.dropped.values()), 1)}")
+            lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
         lines += [f"{key}: {remark}" for remark in report.remarks()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
     return lines
-
-
-def _shown(names: list[str], number: int) -> str:
-    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")

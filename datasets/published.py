@@ -19,8 +19,7 @@ class Published(NamedTuple):
 
 
 _UNCONFIRMED = "not confirmed"
-# Folder of the data set -> list -> size. Sources: the official lists (UCF101, HMDB51, EGTEA), TSM's and mmaction2's
-# documentation of their copies.
+# Folder of the data set -> list -> size, from the releases and their split files; for Kinetics, mmaction2's copy.
 PUBLISHED: dict[str, dict[str, Published]] = {
     "kinetics": {
         "train": Published(240_436, "one copy's size; copies differ, as videos vanish"),

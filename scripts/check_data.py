@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     args = check_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
-    checks = check_data(spec, workers=args.workers, decode=args.decode)
+    checks = check_data(spec, decode=args.decode, workers=args.workers)
     for check in checks.values():
         for line in describe(check, spec.class_names, args.show):
             logging.info("%s", line)

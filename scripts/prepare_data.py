@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from datasets.annotations import OFFICIAL
 from datasets.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
-from datasets.catalogue import CATALOGUE, checked_template, usual_template
+from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.folder_split import read_class_folders, read_split_folders, split_records
 from datasets.media import find_clips
 from datasets.preparation import prepare
@@ -87,7 +87,8 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str
 
 def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
     """As `read_official`, of somebody's own class folders."""
-    if args.name in CATALOGUE or not re.fullmatch(r"\w[\w.-]*", args.name):
+    taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
+    if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
         raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
     annotations = read_split_folders(args.root) if args.split == "folders" else read_class_folders(args.root)
     return annotations, args.root, {clip.name: [clip.name] for group in annotations.lists.values() for clip in group}

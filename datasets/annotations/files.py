@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from errors import InputError, refuse
+from errors import InputError, few, refuse
 
 MOST_FOLDERS = 20  # a folder with more folders than this holds videos or frames, which are not searched
 
@@ -102,7 +102,7 @@ class AnnotationFiles:
                 "give the right files one by one"
             )
         there = sorted({file.name for file in self.files if file.suffix in {".csv", ".json", ".txt"}})
-        shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "") if there else "no .csv, .json or .txt file"
+        shown = few(there, 8) or "no .csv, .json or .txt file"
         raise InputError(f"--annotations {where}: there is no {official_name}; there is {shown}")
 
 
