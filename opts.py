@@ -33,10 +33,13 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
     """Add the options that `data_options` reads; `lists`: "train", "val"."""
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
-    group.add_argument("--root_path", help="folder of the frames or videos, instead of DATA_ROOT/<data set>/frames")
+    group.add_argument(
+        "--root_path", help="frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
+    )
     for name in lists:
         group.add_argument(
-            f"--{name}_list", help=f"{name} list, lines `path num_frames label`, instead of the prepared"
+            f"--{name}_list",
+            help=f"{name} list, lines `path num_frames label` or `path label`, not the prepared",
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
@@ -236,8 +239,8 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
-    parser = make_parser("Name what happens in one video: a video file, or a folder of frames.")
-    parser.add_argument("source", help="video file that FFmpeg reads, or a folder with one JPEG a frame")
+    parser = make_parser("Name what happens in one video: a video file, or a folder or archive of frames.")
+    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG a frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
     _add_device_options(parser)

@@ -1,15 +1,16 @@
 #!/usr/bin/env python
-"""Name what happens in one video: a video file or a folder of frames -> the likeliest classes."""
+"""Name what happens in one video: a video file, a folder or an archive of frames -> the likeliest classes."""
 
 import logging
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from datasets.frames import decode_image
+from datasets.frames import UNREADABLE, decode_image
 from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import eval_preprocessing, lay_out
 from datasets.video import decode_video
@@ -22,16 +23,19 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def read_source(source: Path) -> Iterator[Image.Image]:
-    """The frames of a video file, or the images of a folder in the order of their names.
+    """The frames of a video file, or the images of a folder or archive in the order of their names.
 
     Raises:
         InputError: there is no such file or folder, or it has no frames that can be read.
     """
-    if source.is_dir():
-        for path in sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
+    if source.is_dir() or zipfile.is_zipfile(source):
+        folder = source if source.is_dir() else zipfile.Path(source)
+        images = [path for path in folder.iterdir() if Path(path.name).suffix.lower() in IMAGE_SUFFIXES]
+        for path in sorted(images, key=lambda path: path.name):
             try:
-                yield decode_image(path)
-            except (OSError, SyntaxError, ValueError) as error:
+                with path.open("rb") as file:
+                    yield decode_image(file)
+            except UNREADABLE as error:
                 raise InputError(f"{path} cannot be read ({error}); extract the video again") from error
     elif source.exists():
         yield from decode_video(source)

@@ -1,5 +1,6 @@
 """The data sets that are known by name, and where their files are."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ class DatasetSpec:
     Attributes:
         name: as in the catalogue, or the user's own.
         class_names: K names in label order.
-        root_path: folder of the frame folders.
+        root_path: folder of the frame folders, archives or video files.
         lists: "train" and "val" -> list file, those that were asked for.
         image_tmpl: frame number (from 1) -> file name.
     """
@@ -90,14 +91,14 @@ def resolve(
 ) -> DatasetSpec:
     """Find the files of a data set. The built-in one is made if it is not there.
 
-    A known name is looked for in `<data_root>/<name>/`: frames/ or videos/, train.txt, val.txt, classes.txt, and so is
-    any other name that has such a folder. Each of the other arguments replaces one of these; a name without a folder
-    needs them all.
+    A known name is looked for in `<data_root>/<name>/`: frames/ (videos/, if there is no frames/), train.txt, val.txt,
+    classes.txt, and so is any other name that has such a folder. Each of the other arguments replaces one of these; a
+    name without a folder needs them all.
 
     Args:
         name: of the data set.
         data_root: folder of the prepared data sets; None: data.
-        root_path: folder of the frame folders or videos.
+        root_path: folder of the frame folders, archives or video files.
         train_list: list file.
         val_list: list file.
         classes: class names, one a line.
@@ -112,25 +113,24 @@ def resolve(
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}
     root = Path(data_root or "data")
-    known = CATALOGUE.get(name)
-    if known is None and (root / name / "classes.txt").is_file():
-        known = _Known(None)
-    if known is None:
-        missing = [f"--{flag}" for flag, value in given.items() if value is None]
-        if missing:
-            raise InputError(
-                f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
-                f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
-            )
-        known = _Known(None)
-    if name == BUILT_IN and None in given.values():
+    missing = [f"--{flag}" for flag, value in given.items() if value is None]
+    if name not in CATALOGUE and missing and not (root / name / "classes.txt").is_file():
+        raise InputError(
+            f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
+            f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
+        )
+    known = CATALOGUE.get(name, _Known(None))
+    if name == BUILT_IN and missing:
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
         ensure_moving_digits(root)
     folder, list_names = folder_and_lists(name)
     home = root / folder
-    media = "videos" if (home / "videos").is_dir() and not (home / "frames").is_dir() else "frames"
-    defaults = {"root_path": home / media, "classes": home / "classes.txt"}
+    frames, videos = home / "frames", home / "videos"
+    if root_path is None and videos.is_dir() and not frames.is_dir():
+        logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
+        frames = videos
+    defaults = {"root_path": frames, "classes": home / "classes.txt"}
     defaults |= {f"{which}_list": home / f"{list_names[which]}.txt" for which in need}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from string import Formatter
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image
 
@@ -162,7 +162,7 @@ class FrameArchive(NumberedImages):
             yield load
 
 
-def decode_image(file: Path | io.BytesIO) -> Image.Image:
+def decode_image(file: Path | IO[bytes]) -> Image.Image:
     """RGB image of a file; a truncated one is an error, not a half-grey picture."""
     with Image.open(file) as image:
         image.load()

@@ -82,7 +82,7 @@ def _look_around(path: Path, record: VideoRecord) -> str:
     """What lies there under a similar name, for a message."""
     whole = path.with_name(f"{path.name} {record.num_frames}")
     if whole.exists() or whole.with_name(whole.name + ARCHIVE_SUFFIX).exists():
-        return f" (if {record.path} {record.num_frames} is meant: write its number of frames into the list, too)"
+        return f" (if {whole.name} is meant: write its number of frames into the list, too)"
     try:
         similar = sorted(other.name for other in path.parent.iterdir() if other.stem == path.stem)
     except OSError:

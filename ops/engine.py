@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from errors import InputError
 from ops.metrics import topk_correct
 from ops.optimiser import set_learning_rate, train_mode
-from ops.run_log import track
 from ops.runtime import Runtime, unwrap
+from progress import track
 
 
 @dataclass(frozen=True)

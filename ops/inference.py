@@ -13,9 +13,10 @@ from errors import InputError
 from ops.checkpoint import load_weights, read_checkpoint
 from ops.models import build_model
 from ops.network import VideoNet
-from ops.run_log import track, write_json
+from ops.run_log import write_json
 from ops.runtime import Runtime
 from ops.training import TrainedOn
+from progress import track
 
 PROTOCOL = "protocol.json"
 

@@ -1,23 +1,20 @@
 """What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
 
 import json
-import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from errors import InputError
 
 LINES = "log.jsonl"
-Item = TypeVar("Item")
 
 
 class RunLog:
@@ -93,26 +90,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None  # an unpacked archive: no git, no revision
     return done.stdout.strip()
-
-
-def track(items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str]) -> Iterator[Item]:
-    """Iterate with a progress bar and ETA on a terminal, and with a plain line every `every` items elsewhere.
-
-    Args:
-        items: what to iterate over.
-        total: their number.
-        title: stands in front.
-        every: items between two lines, or between two updates of the bar's figures.
-        describe: the figures at the moment.
-    """
-    if sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO):
-        with tqdm(items, title, total, leave=False, dynamic_ncols=True) as bar:
-            for count, item in enumerate(bar, start=1):
-                yield item
-                if count % every == 0 or count == total:
-                    bar.set_postfix_str(describe())
-        return
-    for count, item in enumerate(items, start=1):
-        yield item
-        if count % every == 0 or count == total:
-            logging.info("%s %d/%d %s", title, count, total, describe())

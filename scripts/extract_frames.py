@@ -1,122 +1,223 @@
 #!/usr/bin/env python
-"""Extract the frames of listed video files as JPEG folders, and write the list of what was extracted."""
+"""Extract the frames of listed video files into folders or archives, and write the list of what was extracted.
+
+The same command goes on where an earlier one stopped. OUT_LIST.failed.txt names the videos that failed, and why.
+"""
 
 import argparse
+import json
 import logging
+import os
+import signal
 import sys
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from datasets.video import decode_video
+from datasets.catalogue import checked_template
+from datasets.extraction import Extraction, image_format
+from datasets.lists import VideoRecord, read_list
 from errors import InputError, run_script
+from opts_types import make_parser, number
+from progress import track
 
-
-class Listed(NamedTuple):
-    """A line of the input: a video file under the video root, and what follows its name."""
-
-    path: str
-    label: str
+SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
+SHOWN = 3  # failures
 
 
 def extract_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument(
-        "list", type=Path, help="lines `path label` or `path num_frames label`; the number is counted anew"
+        "list", type=Path, help="lines `path label` or `path num_frames label`; the frames are counted anew"
     )
     parser.add_argument("video_root", type=Path, help="folder that the paths are relative to")
-    parser.add_argument("frame_root", type=Path, help="one folder of frames a video is made here")
+    parser.add_argument("frame_root", type=Path, help="one folder or archive a video is made here")
     parser.add_argument("out_list", type=Path, help="list of what was extracted, `path num_frames label`")
-    parser.add_argument("--short_side", type=int, help="resize to this short side in pixels; smaller videos are kept")
-    parser.add_argument("--image_tmpl", default="{:05d}.jpg", help="frame file name, counted from 1")
-    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1 to 95")
-    parser.add_argument("-j", "--workers", type=int, default=2, help="videos at a time")
+    size = parser.add_mutually_exclusive_group()
+    pixels = number(int, 1, 16384)
+    size.add_argument("--short_side", type=pixels, help="shrink to this short side in pixels; smaller videos stay")
+    size.add_argument(
+        "--size",
+        type=pixels,
+        nargs=2,
+        metavar=("W", "H"),
+        help="resize to exactly this; 320 240 makes training fastest",
+    )
+    rate = number(float, 0, 1000, open_low=True)
+    parser.add_argument("--fps", type=rate, help="frames a second, those nearest in time; every frame, if not given")
+    parser.add_argument(
+        "--image_tmpl", default="{:05d}.jpg", help="frame file name, counted from 1; .png loses nothing"
+    )
+    parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="of JPEGs, 1 to 95")
+    parser.add_argument("--pack", action="store_true", help="one uncompressed .zip a video: a file instead of hundreds")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=os.cpu_count() or 1, help="videos at a time")
     return parser
 
 
-def read_videos(list_file: Path) -> list[Listed]:
-    """Paths and labels of a list of video files."""
-    try:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read the list {list_file}: {error.strerror}") from error
-    videos = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        fields = line.rsplit(maxsplit=2)
-        if len(fields) == 3 and not fields[1].isdecimal():  # the path has a blank, and there is no number of frames
-            fields = line.rsplit(maxsplit=1)
-        if len(fields) < 2 or not fields[-1].isdecimal():
-            raise InputError(f"{list_file}:{number}: {line!r} is not `path label` or `path num_frames label`")
-        videos.append(Listed(fields[0].strip(), fields[-1]))
-    return videos
-
-
-def extract(
-    video: Listed, video_root: Path, frame_root: Path, image_tmpl: str, quality: int, short_side: int | None
-) -> int:
-    """Extract one video into a folder that gets its name when it is whole; one that is there is only counted.
-
-    Returns:
-        The number of frames.
+def target_names(records: Sequence[VideoRecord]) -> list[Path]:
+    """Where the frames of each video go, below the frame root: its path without the suffix.
 
     Raises:
-        InputError: the video cannot be decoded, or has no frames.
+        InputError: outside the frame root, or two to one place.
     """
-    folder = frame_root / Path(video.path).with_suffix("")
-    if folder.is_dir():
-        return sum(1 for _ in folder.iterdir())
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        count = 0
-        for count, image in enumerate(decode_video(video_root / video.path), start=1):
-            if short_side and min(image.size) > short_side:
-                scale = short_side / min(image.size)
-                image = image.resize((round(image.width * scale), round(image.height * scale)), reducing_gap=2)
-            image.save(unfinished / image_tmpl.format(count), quality=quality)
-        if count == 0:
-            raise InputError(f"{video_root / video.path} has no frames")
-        unfinished.rename(folder)
-    finally:
-        rmtree(unfinished, ignore_errors=True)
-    return count
+    names: dict[Path, str] = {}
+    for record in records:
+        path = Path(record.path)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise InputError(f"the list has {record.path!r}; give paths below VIDEO_ROOT")
+        name = path.with_suffix("")
+        if name in names:
+            raise InputError(f"{record.path!r} and {names[name]!r} would both be extracted to {name}; rename one")
+        names[name] = record.path
+    return list(names)
 
 
-def attempt(work: partial, video: Listed) -> int | InputError:
-    """`work`, with a bad video as a value: it must not stop the others."""
+def claim_root(frame_root: Path, how: Extraction) -> None:
+    """Write down how the frames are made, or make sure that those that are there were made so.
+
+    Raises:
+        InputError: they were made in another way or by somebody else, or nothing can be written.
+    """
+    settings = frame_root / SETTINGS_FILE
+    wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     try:
-        return work(video)
+        if settings.exists():
+            there = json.loads(settings.read_text())
+            other = [
+                f"{name} {there.get(name)!r}, now {wanted[name]!r}"
+                for name in wanted
+                if there.get(name) != wanted[name]
+            ]
+            if other:
+                raise InputError(
+                    f"{frame_root} has frames made with {'; '.join(other)}; give the same options, or another folder"
+                )
+        elif frame_root.exists() and any(frame_root.iterdir()):
+            raise InputError(f"{frame_root} holds what this script did not make; give a folder that is new or empty")
+        else:
+            frame_root.mkdir(parents=True, exist_ok=True)
+            write_text(settings, json.dumps(wanted, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write to {frame_root}: {error.strerror}; choose another folder") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{settings} is damaged ({error}); choose another folder") from error
+
+
+def attempt(how: Extraction, source: Path, target: Path) -> int | InputError:
+    """The number of frames; a bad video as a value, because it must not stop the others."""
+    try:
+        return how(source, target)
     except InputError as error:
         return error
 
 
-def main() -> None:
-    args = extract_parser().parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    videos = read_videos(args.list)
-    work = partial(
-        extract, video_root=args.video_root, frame_root=args.frame_root, image_tmpl=args.image_tmpl,
-        quality=args.quality, short_side=args.short_side,
-    )  # fmt: skip
-    with ProcessPoolExecutor(args.workers) as pool:
-        results = list(pool.map(partial(attempt, work), videos))
-    good = [(v, count) for v, count in zip(videos, results, strict=True) if isinstance(count, int)]
-    args.out_list.parent.mkdir(parents=True, exist_ok=True)
-    args.out_list.write_text("".join(f"{Path(v.path).with_suffix('')} {count} {v.label}\n" for v, count in good))
-    frames = sum(count for _, count in good)
-    logging.info(
-        "%d of %d videos, %d frames in %s; list: %s", len(good), len(videos), frames, args.frame_root, args.out_list
+def in_processes(
+    work: Callable, sources: list[Path], targets: list[Path], workers: int
+) -> Generator[int | InputError, None, None]:
+    """`work` on each pair, results in order; when closed, the videos in work are finished and the others dropped."""
+    pool = ProcessPoolExecutor(workers, initializer=_leave_signals_to_main)
+    try:
+        yield from pool.map(work, sources, targets, chunksize=1 if len(sources) < 1000 else 4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def run(work: Callable, sources: list[Path], targets: list[Path], workers: int) -> list[int | InputError]:
+    """`work` on each pair, with a progress bar."""
+    results: list[int | InputError] = []
+
+    def figures() -> str:
+        done = [result for result in results if isinstance(result, int)]
+        return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
+
+    with closing(in_processes(work, sources, targets, workers)) as done:
+        for result in track(done, len(sources), "extract", max(1, len(sources) // 20), figures):
+            results.append(result)
+    return results
+
+
+def _leave_signals_to_main() -> None:
+    """Ctrl-C reaches all processes; what it means is the main one's affair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def write_text(path: Path, text: str) -> None:
+    """All or nothing."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def write_results(
+    out_list: Path, records: Sequence[VideoRecord], names: Sequence[Path], results: Sequence[int | InputError]
+) -> None:
+    """The list of what was extracted, and the file of what failed.
+
+    Raises:
+        InputError: a video failed.
+    """
+    rows = list(zip(records, names, results, strict=True))
+    lines = [f"{name.as_posix()} {count} {record.label}\n" for record, name, count in rows if isinstance(count, int)]
+    failed = [f"{record.path}\t{fault}\n" for record, _, fault in rows if isinstance(fault, InputError)]
+    write_text(out_list, "".join(lines))
+    reasons = out_list.with_name(f"{out_list.name}.failed.txt")
+    if not failed:
+        reasons.unlink(missing_ok=True)
+        return
+    write_text(reasons, "".join(failed))
+    more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    shown = [line.partition("\t")[2].rstrip() for line in failed[:SHOWN]]
+    raise InputError(
+        "\n".join(
+            [
+                f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:",
+                *shown,
+                *more,
+            ]
+        )
     )
-    failed = [result for result in results if isinstance(result, InputError)]
-    if failed:
-        raise InputError("\n".join([f"{len(failed)} videos failed and are not in the list:", *map(str, failed)]))
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = extract_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    image_format(checked_template(args.image_tmpl))
+    how = Extraction(
+        image_tmpl=args.image_tmpl, short_side=args.short_side, size=args.size and tuple(args.size), fps=args.fps,
+        quality=args.quality, pack=args.pack,
+    )  # fmt: skip
+    records = read_list(args.list)
+    names = target_names(records)
+    claim_root(args.frame_root, how)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    try:
+        args.out_list.parent.mkdir(parents=True, exist_ok=True)
+        sources = [args.video_root / record.path for record in records]
+        targets = [args.frame_root / name for name in names]
+        results = run(partial(attempt, how), sources, targets, args.workers)
+        write_results(args.out_list, records, names, results)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process was killed, perhaps for want of memory; what is done stays: the same command goes on, "
+            "-j 1 needs the least"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write {error.filename or args.frame_root}: {error.strerror or error}; what is done stays: "
+            "the same command goes on"
+        ) from error
+    except KeyboardInterrupt:
+        logging.info("\nStopped. What is done stays: the same command goes on.")
+        sys.exit(130)
+    frames = sum(count for count in results if isinstance(count, int))
+    logging.info("%d videos, %d frames in %s; list: %s", len(results), frames, args.frame_root, args.out_list)
 
 
 if __name__ == "__main__":

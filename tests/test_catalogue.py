@@ -36,10 +36,6 @@ def test_known_data_sets_are_looked_for_under_the_data_root(tmp_path: Path) -> N
 def test_a_prepared_folder_of_any_name_is_found(tmp_path: Path) -> None:
     home = write_dataset(tmp_path / "my-clips", train=1, val=1, num_frames=2)
     assert resolve("my-clips", data_root=str(tmp_path)).root_path == home / "frames"
-    (home / "frames").rename(home / "videos")
-    assert resolve("my-clips", data_root=str(tmp_path)).root_path == home / "videos"
-    (home / "frames").mkdir()
-    assert resolve("my-clips", data_root=str(tmp_path)).root_path == home / "frames"
 
 
 def test_the_frame_names_that_the_preparation_found(tmp_path: Path) -> None:
@@ -57,6 +53,20 @@ def test_folders_and_lists_by_name() -> None:
     assert [usual_template(name) for name in ("egtea", "somethingv2", "mine")] == [
         "img_{:05d}.jpg", "{:06d}.jpg", "{:05d}.jpg",
     ]  # fmt: skip
+
+
+def test_video_files_are_taken_where_there_are_no_frames(tmp_path: Path, caplog) -> None:
+    classes = tuple(f"class {i}" for i in range(27))
+    home = write_dataset(tmp_path / "jester", train=1, val=1, num_frames=2, classes=classes)
+    (home / "videos").mkdir()
+    with caplog.at_level("INFO"):
+        assert resolve("jester", data_root=str(tmp_path)).root_path == home / "frames"
+        assert not caplog.messages
+        (home / "frames").rename(home / "elsewhere")
+        assert resolve("jester", data_root=str(tmp_path)).root_path == home / "videos"
+        assert f"no {home / 'frames'}, so the video files in {home / 'videos'} are read" in caplog.messages[0]
+        given = resolve("jester", data_root=str(tmp_path), root_path=str(home / "elsewhere"))
+    assert (given.root_path, len(caplog.messages)) == (home / "elsewhere", 1)
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_flags_for_own_data() -> None:

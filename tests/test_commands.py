@@ -1,6 +1,7 @@
 """The documented commands: train, test with every script, merge, predict; on tiny prepared data sets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -243,9 +244,10 @@ def test_bad_clip_numbers(text: str, capsys) -> None:
     assert "write a clip as 0, a range as 0-9" in capsys.readouterr().err
 
 
-def test_predict_a_folder_and_a_video_file(checkpoint: str, tmp_path: Path, capsys) -> None:
+def test_predict_a_folder_an_archive_and_a_video_file(checkpoint: str, tmp_path: Path, capsys) -> None:
     write_video(tmp_path / "clip.mp4", 12)
-    for source in ("own/frames/val 0", str(tmp_path / "clip.mp4")):
+    shutil.make_archive(str(tmp_path / "clip"), "zip", "own/frames/val 0")
+    for source in ("own/frames/val 0", str(tmp_path / "clip.zip"), str(tmp_path / "clip.mp4")):
         predict.main([source, "--weights", checkpoint])
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3
@@ -256,7 +258,7 @@ def test_predict_a_folder_and_a_video_file(checkpoint: str, tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "there is no"), (b"text", "cannot be decoded"), ("folder", "no frames")]
+    ("content", "words"), [(None, "there is no"), (b"text", "cannot be opened"), ("folder", "no frames")]
 )
 def test_predict_what_is_no_video(checkpoint: str, tmp_path: Path, content, words: str) -> None:
     source = tmp_path / "source"

@@ -1,12 +1,14 @@
-"""Reading frames: each once, nothing replaced in silence."""
+"""Reading frames from folders and archives: each once, nothing replaced in silence."""
 
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from video_files import write_frames
 
-from datasets.frames import FrameFolder
+from datasets.frames import FrameArchive, FrameFolder, frame_number
 from errors import InputError
 
 TEMPLATE = "{:05d}.jpg"
@@ -63,3 +65,82 @@ def test_a_video_without_a_readable_frame(folder: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(InputError, match="none of its 5 frames"):
         FrameFolder(folder, TEMPLATE, 5).read([0], replace_unreadable=True)
+
+
+def pack(folder: Path, method: int = zipfile.ZIP_STORED) -> Path:
+    """The folder's files in an archive beside it."""
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_gives_the_files_pixels(folder: Path, method: int) -> None:
+    images, replaced = FrameArchive(pack(folder, method), TEMPLATE, 5).read([4, 0], replace_unreadable=False)
+    assert list(images) == [4, 0]
+    assert images[4].tobytes() == Image.open(folder / "00005.jpg").tobytes()
+    assert replaced == []
+
+
+def test_damage_inside_an_archive(folder: Path) -> None:
+    (folder / "00003.jpg").unlink()
+    path = pack(folder)
+    content = path.read_bytes()
+    middle = content.index(b"00002.jpg") + 300  # in the picture: its checksum is wrong then
+    path.write_bytes(content[:middle] + b"damage" + content[middle + 6 :])
+    archive = FrameArchive(path, TEMPLATE, 5)
+    images, replaced = archive.read([1, 2], replace_unreadable=True)
+    assert images[1].tobytes() == Image.open(folder / "00001.jpg").tobytes()
+    assert images[2].tobytes() == Image.open(folder / "00004.jpg").tobytes()
+    assert replaced == [str(path / "00002.jpg"), str(path / "00003.jpg")]
+    with pytest.raises(InputError, match=r"00002\.jpg cannot be read .*CRC.*extract"):
+        archive.read([1], replace_unreadable=False)
+    with pytest.raises(InputError, match=r"video\.zip has 4 of the 5 frames that the list says \(00003\.jpg"):
+        archive.read([2], replace_unreadable=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", "half"])
+@pytest.mark.parametrize("replace_unreadable", [True, False])
+def test_a_broken_archive_is_never_replaced(folder: Path, content, replace_unreadable: bool) -> None:
+    path = pack(folder)
+    path.write_bytes(path.read_bytes()[:-99] if content == "half" else content)
+    with pytest.raises(InputError, match=r"video\.zip cannot be read"):
+        FrameArchive(path, TEMPLATE, 5).read([0], replace_unreadable=replace_unreadable)
+    with pytest.raises(InputError, match=r"video\.zip cannot be read"):
+        FrameArchive(path, TEMPLATE)
+
+
+def test_frames_are_counted_by_their_numbers(folder: Path) -> None:
+    """A gap is an unreadable frame; other files are none."""
+    (folder / "00002.jpg").unlink()
+    for name in ("00009.png", "x00009.jpg", "000009.jpg", "notes.txt"):
+        (folder / name).write_text("")
+    assert FrameFolder(folder, TEMPLATE).num_frames == 5
+    assert FrameArchive(pack(folder), TEMPLATE).num_frames == 5
+
+
+def test_a_folder_that_cannot_be_listed(folder: Path, monkeypatch) -> None:
+    def refuse(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(InputError, match="video cannot be read .*Permission denied"):
+        FrameFolder(folder, TEMPLATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "number"),
+    [
+        ("00012.jpg", "{:05d}.jpg", 12),
+        ("img_00012.jpg", "img_{:05d}.jpg", 12),
+        ("123456.jpg", "{:05d}.jpg", 123456),
+        ("12.jpg", "{:05d}.jpg", None),
+        ("00012.png", "{:05d}.jpg", None),
+        (".jpg", "{:d}.jpg", None),
+        ("a{7}.jpg", "a{{{:d}}}.jpg", 7),
+    ],
+)
+def test_numbers_in_names(name: str, template: str, number: int | None) -> None:
+    assert frame_number(name, template) == number

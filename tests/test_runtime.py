@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ops.run_log import RunLog, provenance, track
+from ops.run_log import RunLog, provenance
 from ops.runtime import Runtime, start_runtime
+from progress import track
 
 
 @pytest.mark.skipif(torch.cuda.device_count() > 0, reason="for machines without a GPU")

@@ -1,5 +1,7 @@
 """Small data sets on disk for tests."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -38,13 +40,39 @@ def own_data_flags(root: Path) -> list[str]:
     return [part for flag, name in names.items() for part in (f"--{flag}", str(root / name))]
 
 
-def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> None:
-    """A video file whose frames get redder by 20 levels each; `size` is (W, H)."""
+def write_video(
+    path: Path,
+    frames: int,
+    size: tuple[int, int] = (64, 48),
+    *,
+    codec: str = "mpeg4",
+    options: dict[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
+    times: Sequence[int] | None = None,
+) -> Path:
+    """A video file at 10 frames a second whose frames get redder by 20 levels each, each 12 frames anew and greener.
+
+    `size` is (W, H); `times` are of the frames, in tenths of a second.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream(codec, rate=10, options=options or {})
         stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt
         for i in range(frames):
-            image = Image.new("RGB", size, (20 * i, 40, 90))
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+            frame = av.VideoFrame.from_image(Image.new("RGB", size, (20 * (i % 12), 40 + 30 * (i // 12), 90)))
+            frame.pts, frame.time_base = (times or range(frames))[i], Fraction(1, 10)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A file with sound and no video."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,152 @@
+"""One video file -> a folder or an archive of numbered images, which gets its name when it is whole."""
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from shutil import rmtree
+
+from PIL import Image
+
+from datasets.frames import FIRST_NUMBER, UNREADABLE, FrameArchive, FrameFolder
+from datasets.readers import ARCHIVE_SUFFIX
+from datasets.video import decode_video
+from datasets.video_file import VideoFile
+from errors import InputError
+
+Write = Callable[[str, bytes], object]  # a file's name and content
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How frames are written.
+
+    Attributes:
+        image_tmpl: frame number (from 1) -> file name; its suffix is the image format.
+        short_side: shrink to this short side, in pixels; smaller videos stay as they are.
+        size: resize to exactly (W, H).
+        fps: frames a second; None: every frame.
+        quality: of JPEGs, 1 to 95.
+        pack: one archive a video instead of a folder.
+    """
+
+    image_tmpl: str = "{:05d}.jpg"
+    short_side: int | None = None
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    quality: int = 90
+    pack: bool = False
+
+    def __call__(self, source: Path, target: Path) -> int:
+        """Extract a video; one that is there with the right number of frames is left as it is.
+
+        Args:
+            source: video file.
+            target: folder to make; the archive has .zip behind this name.
+
+        Returns:
+            The number of frames.
+
+        Raises:
+            InputError: the video cannot be decoded to its end.
+            OSError: the frames cannot be written.
+        """
+        video = VideoFile(source)
+        copies = Counter(range(video.num_frames) if self.fps is None else frames_at_rate(video.times(), self.fps))
+        names = [self.image_tmpl.format(number + FIRST_NUMBER) for number in range(copies.total())]
+        if self.pack:
+            target = target.with_name(target.name + ARCHIVE_SUFFIX)
+        if not self._is_whole(target, names):
+            with self._unfinished(target) as write:
+                rest, decoded = iter(names), 0
+                for number, image in enumerate(decode_video(source)):
+                    decoded += 1
+                    if copies[number]:
+                        content = self._encoded(image)
+                        for name in islice(rest, copies[number]):
+                            write(name, content)
+                if decoded != video.num_frames:
+                    raise InputError(f"{source}: {decoded} of its {video.num_frames} frames could be decoded")
+        return len(names)
+
+    def _encoded(self, image: Image.Image) -> bytes:
+        size = self.size or image.size
+        if self.short_side and min(image.size) > self.short_side:
+            scale = self.short_side / min(image.size)
+            size = round(image.width * scale), round(image.height * scale)
+        if size != image.size:
+            image = image.resize(size, reducing_gap=2)
+        buffer = io.BytesIO()
+        image.save(buffer, image_format(self.image_tmpl), quality=self.quality)
+        return buffer.getvalue()
+
+    def _is_whole(self, target: Path, names: Sequence[str]) -> bool:
+        if not target.exists():
+            return False
+        reader = (FrameArchive if self.pack else FrameFolder)(target, self.image_tmpl, len(names))
+        try:
+            return set(reader.names()) == set(names)
+        except UNREADABLE:
+            return False
+
+    @contextmanager
+    def _unfinished(self, target: Path) -> Iterator[Write]:
+        """A place beside the target; it takes the target's place if all goes well."""
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        _remove(unfinished)  # of an earlier run that was killed
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if self.pack:
+                with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+                    yield lambda name, content: archive.writestr(zipfile.ZipInfo(name), content)
+            else:
+                unfinished.mkdir()
+                yield lambda name, content: (unfinished / name).write_bytes(content)
+            _remove(target)
+            unfinished.rename(target)
+        finally:
+            _remove(unfinished)
+
+
+def image_format(image_tmpl: str) -> str:
+    """Pillow's name of the format that a template's suffix means.
+
+    Raises:
+        InputError: it means none that can be written.
+    """
+    suffix = Path(image_tmpl).suffix.lower()
+    name = Image.registered_extensions().get(suffix)
+    if name not in Image.SAVE:
+        raise InputError(f"--image_tmpl {image_tmpl}: {suffix!r} is no image format; end it with .jpg, or .png")
+    return name
+
+
+def frames_at_rate(times: Sequence[float], fps: float) -> list[int]:
+    """The frames that a video of `fps` frames a second would show: for each moment the one nearest in time.
+
+    Args:
+        times: of the frames, in seconds from the first, rising; the steps may differ.
+        fps: frames a second.
+
+    Returns:
+        Frame numbers, rising; some twice where `fps` is above the video's own rate.
+    """
+    numbers, number = [], 0
+    step = times[-1] / max(len(times) - 1, 1)  # the last frame is shown as long as the others are on average
+    for moment in range(max(1, round((times[-1] + step) * fps))):
+        while number + 1 < len(times) and times[number + 1] - moment / fps <= moment / fps - times[number]:
+            number += 1
+        numbers.append(number)
+    return numbers
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
