@@ -43,14 +43,10 @@ def read_split_folders(root: Path) -> Annotations:
     if "train" not in folders or val_folder is None:
         raise InputError(f"--split folders: {root} must have the folders train and val; it has {', '.join(folders)}")
     class_names = _folders(root / "train")
-    val_classes = _folders(root / val_folder)
-    only_val = sorted(set(val_classes) - set(class_names))
-    if only_val or not class_names:
-        raise InputError(f"{root / 'train'} has no folder for the class {(only_val or ['...'])[0]!r}")
-    lists = {
-        "train": _read_clips(root, "train", class_names),
-        "val": _read_clips(root, val_folder, class_names, val_classes),
-    }
+    only_val = [name for name in _folders(root / val_folder) if name not in class_names]
+    if only_val:
+        raise InputError(f"{root / 'train'} has no folder of the class {only_val[0]!r}, which {val_folder} has")
+    lists = {"train": _read_clips(root, "train", class_names), "val": _read_clips(root, val_folder, class_names)}
     return Annotations(tuple(class_names), lists)
 
 
@@ -58,12 +54,10 @@ def _folders(root: Path) -> list[str]:
     return [entry.name for entry in scan_folder(root) if is_dir(entry)]
 
 
-def _read_clips(root: Path, below: str, class_names: Sequence[str], present: Sequence[str] | None = None) -> list[Clip]:
-    """Clips of the classes that are `present` (all, if not given) in `<root>/<below>`."""
+def _read_clips(root: Path, below: str, class_names: Sequence[str]) -> list[Clip]:
+    """Clips of the class folders in `<root>/<below>`."""
     clips, faults = [], []
-    for label, class_name in enumerate(class_names):
-        if present is not None and class_name not in present:
-            continue
+    for class_name in _folders(root / below):
         home = f"{below}/{class_name}" if below else class_name
         paths = {}
         for kind in ("videos", "frames"):  # frames last: they take the place of a video of the same name
@@ -73,6 +67,7 @@ def _read_clips(root: Path, below: str, class_names: Sequence[str], present: Seq
                     paths[name] = list_path(f"{home}/{entry.name}", kind)
         if not paths:
             faults.append(f"{root / home} has no video and no frame folder; remove the folder, or put clips into it")
+        label = class_names.index(class_name)
         clips += [Clip(path, label, str(root / path), class_name) for path in sorted(paths.values())]
     refuse(faults, "empty classes")
     return clips

@@ -69,17 +69,21 @@ class Preparation:
 
     def as_json(self) -> dict[str, Any]:
         """The report, with the name of every clip that is missing or dropped."""
-        content = asdict(self)
-        del content["records"], content["class_names"]  # they are in the lists and in classes.txt
-        return content | {"media": str(self.media.absolute())}
+        return {
+            "data_set": self.data_set,
+            "media": str(self.media.absolute()),
+            "image_tmpl": self.image_tmpl,
+            "reports": {key: asdict(report) for key, report in self.reports.items()},
+            "remarks": self.remarks,
+        }
 
     def divided(self, lists: dict[str, list[VideoRecord]]) -> "Preparation":
         """The same with its records divided into these lists."""
-        reports = {key: self._report(records) for key, records in lists.items()}
+        reports = {
+            key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
+            for key, group in lists.items()
+        }
         return replace(self, records=lists, reports=self.reports | reports)
-
-    def _report(self, records: Sequence[VideoRecord]) -> ListReport:
-        return ListReport(len(records), listed=len(records), absent_classes=absent_classes(self.class_names, records))
 
 
 def prepare(

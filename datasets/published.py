@@ -1,9 +1,10 @@
 """How many clips the published lists have."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Published(NamedTuple):
+@dataclass(frozen=True)
+class Published:
     """A published size.
 
     Attributes:

@@ -28,7 +28,11 @@ def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".unfinished.", dir=folder) as scratch:  # inside: on the same file system
             yield Path(scratch)
-            for path in sorted(Path(scratch).iterdir()):
+            parts = sorted(Path(scratch).iterdir())
+            for target in (folder / path.name for path in parts):
+                if target.is_dir() and not target.is_symlink():
+                    raise IsADirectoryError(errno.EISDIR, f"{target.name} is a folder there", str(target))
+            for path in parts:
                 os.replace(path, folder / path.name)
     except OSError as error:
         cure = "free some space" if error.errno == errno.ENOSPC else f"choose another {flag}"

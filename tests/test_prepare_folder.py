@@ -108,7 +108,12 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
     write_video(tmp_path / "split" / "test" / "wave" / "new.mp4", 3)
     with pytest.raises(InputError, match="test, train, which look like lists: add --split folders"):
         main(["folder", "mine", str(tmp_path / "split"), "--data_root", str(tmp_path)])
-    main(["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)])
+    flags = ["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)]
+    (tmp_path / "split" / "test" / "new").mkdir()
+    with pytest.raises(InputError, match="train has no folder of the class 'new', which test has"):
+        main(flags)
+    (tmp_path / "split" / "test" / "new").rmdir()
+    main(flags)
     assert len(read_list(tmp_path / "mine" / "train.txt", 2)) == 9
     assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("test/wave/new.mp4", None, 1)]
 
