@@ -48,6 +48,15 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
     )
 
 
+def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how training changes clips."""
+    group = parser.add_argument_group("augmentation")
+    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
+    group.add_argument(
+        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
+    )
+
+
 def _add_print_freq(group: argparse._ArgumentGroup) -> None:
     names = ("-p", "--print-freq", "--print_freq")
     group.add_argument(
@@ -83,11 +92,7 @@ def train_parser() -> argparse.ArgumentParser:
     _add_network_options(parser)
     _add_optimiser_options(parser)
     add_data_options(parser, ("train", "val"))
-    group = parser.add_argument_group("augmentation")
-    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
-    group.add_argument(
-        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
-    )
+    add_augmentation_options(parser)
     _add_run_options(parser)
     _add_device_options(parser)
     return parser
@@ -156,11 +161,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     Raises:
         InputError: options that contradict one another.
     """
-    parser = train_parser()
-    if parser.parse_known_args(argv)[0].dataset == BUILT_IN:
-        parser.set_defaults(**BUILT_IN_DEFAULTS)
-    args = parser.parse_args(argv)
-    _require_multiple_of_32(args.input_size)
+    args = parse_with_built_in_defaults(train_parser(), argv)
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:
@@ -172,10 +173,22 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _require_multiple_of_32(size: int) -> None:
-    if size % 32:
-        near = max(32, 32 * round(size / 32))
-        raise InputError(f"--input_size {size} is not a multiple of 32, the network's stride; the nearest is {near}")
+def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Options of a script that trains or shows a training: the built-in data set has defaults of its own.
+
+    Raises:
+        InputError: an input size that is no multiple of 32.
+    """
+    known = parser.parse_known_args(argv)[0]
+    if known.dataset == BUILT_IN:
+        parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
+    args = parser.parse_args(argv)
+    if args.input_size % 32:
+        near = max(32, 32 * round(args.input_size / 32))
+        raise InputError(
+            f"--input_size {args.input_size} is not a multiple of 32, the network's stride; the nearest is {near}"
+        )
+    return args
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:

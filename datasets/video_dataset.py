@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from datasets.catalogue import DatasetSpec
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
-from datasets.readers import open_record
+from datasets.readers import Reader, open_record
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, lay_out
 from errors import InputError
@@ -136,8 +136,7 @@ class VideoDataset(Dataset[Sample]):
         """
         epoch, index = (0, key) if isinstance(key, int) else key
         record = self.records[index]
-        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl)
-        draw = self.plan(record, reader.num_frames, epoch, index)
+        reader, draw = self.draw(epoch, index)
         images, replaced = reader.read(np.unique(draw.indices).tolist(), replace_unreadable=self.replace_unreadable)
         try:
             frames = {number: draw.transform(image) for number, image in images.items()}  # each once
@@ -145,6 +144,12 @@ class VideoDataset(Dataset[Sample]):
         except InputError as error:
             raise InputError(f"{self.spec.root_path / record.path}: {error}") from error
         return Sample(clip, draw.label, index, record.path, replaced)
+
+    def draw(self, epoch: int, index: int) -> tuple[Reader, Draw]:
+        """The video of a clip, and what is decided for the clip; no frame is read."""
+        record = self.records[index]
+        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl)
+        return reader, self.plan(record, reader.num_frames, epoch, index)
 
 
 def train_dataset(
