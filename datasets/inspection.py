@@ -117,11 +117,8 @@ def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
             return Inspection(fault=f"{place} is a broken link to {place.readlink()}")
         files = _file_names(media, path, names.image_tmpl)
         if files is None:
-            return (
-                Inspection()
-                if place.stat().st_size
-                else Inspection(fault=f"{place} is an empty file; download it again")
-            )
+            is_empty = place.stat().st_size == 0
+            return Inspection(fault=f"{place} is an empty file; download it again" if is_empty else "")
     except UNREADABLE as error:
         known = isinstance(error, InputError)
         return Inspection(fault=str(error) if known else f"{place} cannot be read ({error}); extract the video again")

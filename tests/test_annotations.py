@@ -58,6 +58,7 @@ def test_files_one_by_one_and_a_byte_order_mark(tmp_path: Path) -> None:
     train.write_bytes(b"\xef\xbb\xbf" + train.read_bytes().replace(b"\n", b"\r\n"))
     files = [tmp_path / f"something-something-v1-{which}.csv" for which in ("train", "validation", "labels")]
     assert [clip.name for clip in parse("somethingv1", *files).lists["train"]] == ["1", "2", "30"]
+    assert parse("somethingv1", tmp_path, train).lists == parse("somethingv1", *files).lists  # a file given twice
 
 
 def test_another_order_of_the_classes(tmp_path: Path) -> None:
@@ -151,3 +152,9 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "something-something-v1-train.csv").write_bytes(b"1;caf\xe9\n")
     with pytest.raises(InputError, match=r"train\.csv is not UTF-8"):
         parse("somethingv1", tmp_path)
+    WRITERS["diving48"](tmp_path / "diving")
+    (tmp_path / "diving" / "Diving48_vocab.json").write_bytes(b"\xff")
+    with pytest.raises(InputError) as error:
+        parse("diving48", tmp_path / "diving")
+    assert "is not UTF-8" in str(error.value)
+    assert "not JSON" not in str(error.value)

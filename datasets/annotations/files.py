@@ -75,7 +75,7 @@ class AnnotationFiles:
         """
         self.paths = list(paths)
         try:
-            self.files = [file for path in paths for file in _files_of(path)]
+            self.files = list(dict.fromkeys(file for path in paths for file in _files_of(path)))
         except OSError as error:
             raise InputError(
                 f"--annotations: cannot read {error.filename}: {error.strerror}; "
@@ -143,8 +143,9 @@ def read_json(path: Path, kind: type) -> Any:
     Raises:
         InputError: it is no JSON, or of the other kind.
     """
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}; is it a whole file?") from error
     if not isinstance(content, kind):
