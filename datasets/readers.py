@@ -73,8 +73,8 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
     except OSError as error:  # a folder that may not be searched, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
     raise InputError(
-        f"there is no frame folder or video file {path} and no archive {archive}; "
-        "check --root_path and the paths in the list" + _look_around(root_path, record)
+        f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
+        "check --root_path and the paths in the list" + _look_around(path, record)
     )
 
 
