@@ -12,6 +12,7 @@ transforms     images -> uint8 clip, one random draw a clip
 labels         labels of mirrored clips, from class names
 video_dataset  records -> clips, for training, validation and test
 loader         clips -> batches, in worker processes
+clip_pictures  clips -> contact sheet and animation
 moving_digits  the built-in data set; motions: how its things move
 
 From downloads to lists, and a check of them:

@@ -42,13 +42,8 @@ def extract_parser() -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     pixels = number(int, 1, 16384)
     size.add_argument("--short_side", type=pixels, help="shrink to this short side in pixels; smaller videos stay")
-    size.add_argument(
-        "--size",
-        type=pixels,
-        nargs=2,
-        metavar=("W", "H"),
-        help="resize to exactly this; 320 240 makes training fastest",
-    )
+    text = "resize to exactly this; 320 240 makes training fastest"
+    size.add_argument("--size", type=pixels, nargs=2, metavar=("W", "H"), help=text)
     rate = number(float, 0, 1000, open_low=True)
     parser.add_argument("--fps", type=rate, help="frames a second, those nearest in time; every frame, if not given")
     parser.add_argument(
@@ -64,7 +59,7 @@ def target_names(records: Sequence[VideoRecord]) -> list[Path]:
     """Where the frames of each video go, below the frame root: its path without the suffix.
 
     Raises:
-        InputError: outside the frame root, or two to one place.
+        InputError: outside the frame root, two to one place, or one among the frames of another.
     """
     names: dict[Path, str] = {}
     for record in records:
@@ -75,6 +70,10 @@ def target_names(records: Sequence[VideoRecord]) -> list[Path]:
         if name in names:
             raise InputError(f"{record.path!r} and {names[name]!r} would both be extracted to {name}; rename one")
         names[name] = record.path
+    for name, path in names.items():
+        around = next((parent for parent in name.parents if parent in names), None)
+        if around is not None:
+            raise InputError(f"{path!r} would be extracted into the frames of {names[around]!r}; rename one")
     return list(names)
 
 
@@ -89,11 +88,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
     try:
         if settings.exists():
             there = json.loads(settings.read_text())
-            other = [
-                f"{name} {there.get(name)!r}, now {wanted[name]!r}"
-                for name in wanted
-                if there.get(name) != wanted[name]
-            ]
+            other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]
             if other:
                 raise InputError(
                     f"{frame_root} has frames made with {'; '.join(other)}; give the same options, or another folder"
@@ -136,8 +131,9 @@ def run(work: Callable, sources: list[Path], targets: list[Path], workers: int) 
         done = [result for result in results if isinstance(result, int)]
         return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
 
+    every = min(500, max(1, len(sources) // 20))
     with closing(in_processes(work, sources, targets, workers)) as done:
-        for result in track(done, len(sources), "extract", max(1, len(sources) // 20), figures):
+        for result in track(done, len(sources), "extract", every, figures):
             results.append(result)
     return results
 
@@ -172,17 +168,10 @@ def write_results(
         reasons.unlink(missing_ok=True)
         return
     write_text(reasons, "".join(failed))
-    more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    heading = f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:"
     shown = [line.partition("\t")[2].rstrip() for line in failed[:SHOWN]]
-    raise InputError(
-        "\n".join(
-            [
-                f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:",
-                *shown,
-                *more,
-            ]
-        )
-    )
+    more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    raise InputError("\n".join([heading, *shown, *more]))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -195,6 +184,10 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     records = read_list(args.list)
     names = target_names(records)
+    if not args.video_root.is_dir():
+        raise InputError(f"there is no folder {args.video_root}; VIDEO_ROOT is what the list's paths are relative to")
+    if args.out_list.exists() and args.out_list.samefile(args.list):
+        raise InputError(f"{args.out_list} is the list of the videos; write the list of the frames to another file")
     claim_root(args.frame_root, how)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
     try:

@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
                 if turn > 0:  # the first pass starts the workers
                     speeds[key].append(speed)
         print(
-            f"{args.num_segments} x {args.frames_per_segment} frames of {len(dataset)} videos, {args.input_size} pixels; "
+            f"{args.num_segments} x {args.frames_per_segment} frames of {len(dataset)} videos, {args.input_size} px; "
             f"median (least to most) of {args.rounds} passes, and its ratio to the folder's.\n"
             f"{os.cpu_count()} cores, Python {platform.python_version()}, "
             f"torch {torch.__version__}, PyAV {av.__version__}, Pillow {PIL.__version__}"

@@ -200,6 +200,7 @@ def test_videos_that_fail_are_named_with_the_reason(here: Path) -> None:
     [
         ("a.mp4", r"videos\.txt:1: 'a\.mp4' does not end in a whole number"),
         ("a.mp4 0\na.avi 0", r"'a\.avi' and 'a\.mp4' would both be extracted to a"),
+        ("a.mp4 0\na/b/c.mp4 0", r"'a/b/c\.mp4' would be extracted into the frames of 'a\.mp4'"),
         ("/a.mp4 0", r"'/a\.mp4'; give paths below"),
         ("b/../../a.mp4 0", "give paths below"),
         ("", "no clips"),
@@ -239,6 +240,14 @@ def test_bad_templates(here: Path, template: str) -> None:
 def test_places_that_cannot_be_written(here: Path, paths: list[str]) -> None:
     with pytest.raises(InputError, match="cannot write.*/proc/no"):
         extract_frames.main(["videos.txt", "videos", *paths])
+
+
+def test_wrong_places(here: Path) -> None:
+    with pytest.raises(InputError, match="is the list of the videos"):
+        extract_frames.main(["videos.txt", "videos", "frames", "./videos.txt"])
+    with pytest.raises(InputError, match="no folder gone; VIDEO_ROOT"):
+        extract_frames.main(["videos.txt", "gone", "frames", "train.txt"])
+    assert sorted(path.name for path in here.iterdir()) == ["videos", "videos.txt"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--pack"]])
