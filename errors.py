@@ -1,11 +1,25 @@
 """The one exception that means: the user can mend this; and how a script shows it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+SHOWN = 5  # faults of one kind that a message names
 
 
 class InputError(ValueError):
     """A bad input. The message says what was given and where, what is allowed, and what to do."""
+
+
+def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
+    """Raise an `InputError` that shows the first faults and counts the rest (`what`); without faults do nothing."""
+    if faults:
+        more = f"\nand {len(faults) - SHOWN} more {what}" if len(faults) > SHOWN else ""
+        raise InputError("\n".join(faults[:SHOWN]) + more)
+
+
+def few(names: Sequence[str], number: int = 3) -> str:
+    """The first names, and dots if there are more."""
+    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -161,6 +161,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="epochs between evaluations",
     )
+    text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
+    group.add_argument("--check_data", action="store_true", help=text)
     _add_print_freq(group)
     group.add_argument("--seed", type=number(int, 0), default=0, help="of weights, sampling, crops and dropout")
 

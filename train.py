@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from datasets.catalogue import resolve
+from datasets.checks import require_good
 from datasets.lists import list_hash
 from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     # data
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
+    if args.check_data and runtime.is_main:
+        require_good(spec)
 
     # model
     torch.manual_seed(args.seed)

@@ -9,6 +9,7 @@ from string import Formatter
 from errors import InputError
 
 BUILT_IN = "moving_digits"
+TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder whose frames are not named as usual
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ def canonical_name(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def folder_and_lists(name: str) -> tuple[str, dict[str, str]]:
+    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1"."""
+    known = CATALOGUE.get(name, _Known(None))
+    split = f"_{known.split}" if known.split else ""
+    return known.folder or name, {which: which + split for which in ("train", "val")}
+
+
+def usual_template(folder: str) -> str:
+    """The frame names of the data set that has this folder under the data root."""
+    fitting = (known for name, known in CATALOGUE.items() if folder_and_lists(name)[0] == folder)
+    return next(fitting, _Known(None)).image_tmpl
+
+
 def resolve(
     name: str,
     *,
@@ -78,7 +92,8 @@ def resolve(
     """Find the files of a data set. The built-in one is made if it is not there.
 
     A known name is looked for in `<data_root>/<name>/`: frames/ (videos/, if there is no frames/), train.txt, val.txt,
-    classes.txt. Each of the other arguments replaces one of these. Any other name is the user's own and needs them.
+    classes.txt, and so is any other name that has such a folder. Each of the other arguments replaces one of these; a
+    name without a folder needs them all.
 
     Args:
         name: of the data set.
@@ -97,28 +112,26 @@ def resolve(
     lists = {"train": train_list, "val": val_list}
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}
-    known = CATALOGUE.get(name)
-    if known is None:
-        missing = [f"--{flag}" for flag, value in given.items() if value is None]
-        if missing:
-            raise InputError(
-                f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
-                f"or for your own data set add {' '.join(missing)}"
-            )
-        known = _Known(None)
     root = Path(data_root or "data")
-    if name == BUILT_IN and None in given.values():
+    missing = [f"--{flag}" for flag, value in given.items() if value is None]
+    if name not in CATALOGUE and missing and not (root / name / "classes.txt").is_file():
+        raise InputError(
+            f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
+            f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
+        )
+    known = CATALOGUE.get(name, _Known(None))
+    if name == BUILT_IN and missing:
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
         ensure_moving_digits(root)
-    home = root / (known.folder or name)
-    split = f"_{known.split}" if known.split else ""
+    folder, list_names = folder_and_lists(name)
+    home = root / folder
     frames, videos = home / "frames", home / "videos"
     if root_path is None and videos.is_dir() and not frames.is_dir():
         logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
         frames = videos
     defaults = {"root_path": frames, "classes": home / "classes.txt"}
-    defaults |= {f"{which}_list": home / f"{which}{split}.txt" for which in need}
+    defaults |= {f"{which}_list": home / f"{list_names[which]}.txt" for which in need}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():
         _require(path, flag, folder=flag == "root_path", name=name)
@@ -127,8 +140,14 @@ def resolve(
         class_names=_read_class_names(paths["classes"], known.num_class, name),
         root_path=paths["root_path"],
         lists={which: paths[f"{which}_list"] for which in need},
-        image_tmpl=checked_template(image_tmpl or known.image_tmpl),
+        image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
+
+
+def _prepared_template(home: Path, root_path: str | None) -> str | None:
+    """The frame name that the preparation wrote down, for the frames that were prepared."""
+    path = home / TEMPLATE_FILE
+    return path.read_text(encoding="utf-8").strip() if root_path is None and path.is_file() else None
 
 
 def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:

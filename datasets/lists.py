@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import InputError
+from errors import InputError, refuse
 
+UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
 
 
@@ -37,34 +39,44 @@ def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord
     Raises:
         InputError: the file cannot be read, has no lines, or has bad ones (the first five are shown).
     """
-    try:
-        lines = Path(list_file).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read the list {list_file}: {error.strerror}; give its path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the list {list_file} is not UTF-8 text: {error}; convert it") from error
     records, faults = [], []
     first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(list_file):
         try:
-            record = _parse(line, num_class)
+            record = parse_line(line, num_class)
             if record.path in first_line:
                 raise ValueError(f"{record.path!r} stands in line {first_line[record.path]} too; keep one of them")
             first_line[record.path] = number
             records.append(record)
         except ValueError as error:
             faults.append(f"{list_file}:{number}: {error}")
-    if faults:
-        more = f"\nand {len(faults) - 5} more bad lines" if len(faults) > 5 else ""
-        raise InputError("\n".join(faults[:5]) + more)
+    refuse(faults)
     if not records:
         raise InputError(f"the list {list_file} has no clips; its lines are {LINE_FORMS}")
     return records
 
 
-def _parse(line: str, num_class: int | None) -> VideoRecord:
+def read_lines(list_file: Path) -> list[tuple[int, str]]:
+    """Numbers (from 1) and text of the lines that are not empty.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        lines = Path(list_file).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read the list {list_file}: {error.strerror}; give its path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the list {list_file} is not UTF-8 text: {error}; convert it") from error
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def parse_line(line: str, num_class: int | None) -> VideoRecord:
+    """The record of a line.
+
+    Raises:
+        ValueError: the line is bad; the message says how, but not where.
+    """
     fields = line.rsplit(maxsplit=2)
     frames = _whole_number(fields[1]) if len(fields) == 3 else None
     if frames is None:  # the path may have blanks
@@ -83,6 +95,28 @@ def _parse(line: str, num_class: int | None) -> VideoRecord:
 
 def _whole_number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+
+
+def format_line(record: VideoRecord) -> str:
+    """The line of a record, with its end."""
+    frames = "" if record.num_frames is None else f" {record.num_frames}"
+    return f"{record.path}{frames} {record.label}\n"
+
+
+def is_writable(record: VideoRecord) -> bool:
+    """Whether a list can hold the record: its path must be UTF-8, of one line, without a blank at an end."""
+    line = format_line(record)
+    try:
+        line.encode()
+        return len(line.splitlines()) == 1 and parse_line(line, None) == record
+    except ValueError:
+        return False
+
+
+def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
+    """Names of the classes without a record."""
+    present = {record.label for record in records}
+    return [name for label, name in enumerate(class_names) if label not in present]
 
 
 def list_hash(list_file: Path) -> str:

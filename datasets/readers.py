@@ -32,8 +32,7 @@ class Reader(Protocol):
 
 
 def open_record(root_path: Path, record: VideoRecord, image_tmpl: str) -> Reader:
-    """The reader of a clip: `<root>/<path>` is a folder of frames, `<root>/<path>.zip` an archive of frames, or
-    `<root>/<path>` an archive (.zip) or a video file. Looked for in this order.
+    """The reader of a clip.
 
     Args:
         root_path: of the data set.
@@ -43,15 +42,34 @@ def open_record(root_path: Path, record: VideoRecord, image_tmpl: str) -> Reader
     Raises:
         InputError: there is nothing, or the list says no number of frames and they cannot be counted.
     """
+    reader, path = find_record(root_path, record)
+    if reader is VideoFile:
+        return VideoFile(path, record.num_frames)
+    return reader(path, image_tmpl, record.num_frames)
+
+
+def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
+    """The kind of reader for a clip and the file or folder that it reads; nothing is opened.
+
+    `<root>/<path>` is a folder of frames, `<root>/<path>.zip` an archive of frames, or `<root>/<path>` an archive
+    (.zip) or a video file. Looked for in this order.
+
+    Args:
+        root_path: of the data set.
+        record: of a list.
+
+    Raises:
+        InputError: there is nothing.
+    """
     path = root_path / record.path
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
         if path.is_dir():
-            return FrameFolder(path, image_tmpl, record.num_frames)
+            return FrameFolder, path
         if archive.is_file():
-            return FrameArchive(archive, image_tmpl, record.num_frames)
+            return FrameArchive, archive
         if path.is_file():
-            return VideoFile(path, record.num_frames)
+            return VideoFile, path
     except OSError as error:  # a folder that may not be searched, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
     raise InputError(

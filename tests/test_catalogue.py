@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from video_files import CLASSES, write_dataset
 
-from datasets.catalogue import ALIASES, CATALOGUE, resolve
+from datasets.catalogue import ALIASES, CATALOGUE, TEMPLATE_FILE, folder_and_lists, resolve, usual_template
 from errors import InputError
 
 
@@ -31,6 +31,28 @@ def test_known_data_sets_are_looked_for_under_the_data_root(tmp_path: Path) -> N
     spec = resolve("egaze2", data_root=str(tmp_path))
     assert (spec.name, spec.num_class, spec.image_tmpl) == ("egtea2", 106, "img_{:05d}.jpg")
     assert spec.lists["val"] == home / "val_split2.txt"
+
+
+def test_a_prepared_folder_of_any_name_is_found(tmp_path: Path) -> None:
+    home = write_dataset(tmp_path / "my-clips", train=1, val=1, num_frames=2)
+    assert resolve("my-clips", data_root=str(tmp_path)).root_path == home / "frames"
+
+
+def test_the_frame_names_that_the_preparation_found(tmp_path: Path) -> None:
+    """They hold for the prepared frames; frames elsewhere, and a flag, have their own."""
+    home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
+    (home / TEMPLATE_FILE).write_text("img_{:05d}.jpg\n")
+    assert resolve("mine", data_root=str(tmp_path)).image_tmpl == "img_{:05d}.jpg"
+    assert resolve("mine", data_root=str(tmp_path), image_tmpl="{:d}.jpg").image_tmpl == "{:d}.jpg"
+    assert resolve("mine", data_root=str(tmp_path), root_path=str(home / "frames")).image_tmpl == "{:05d}.jpg"
+
+
+def test_folders_and_lists_by_name() -> None:
+    assert folder_and_lists("egtea3") == ("egtea", {"train": "train_split3", "val": "val_split3"})
+    assert folder_and_lists("mine") == ("mine", {"train": "train", "val": "val"})
+    assert [usual_template(name) for name in ("egtea", "somethingv2", "mine")] == [
+        "img_{:05d}.jpg", "{:06d}.jpg", "{:05d}.jpg",
+    ]  # fmt: skip
 
 
 def test_video_files_are_taken_where_there_are_no_frames(tmp_path: Path, caplog) -> None:

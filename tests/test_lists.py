@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.lists import VideoRecord, list_hash, read_list
+from datasets.lists import VideoRecord, format_line, is_writable, list_hash, read_list
 from errors import InputError
 
 
@@ -83,3 +83,17 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
     first = list_hash(write(tmp_path, "a 1 0\n"))
     assert first == list_hash(write(tmp_path, "a 1 0\n"))
     assert first != list_hash(write(tmp_path, "a 1 1\n"))
+
+
+@pytest.mark.parametrize(
+    "record", [VideoRecord("a b/é 'q'", 12, 3), VideoRecord("my 12.mp4", None, 0), VideoRecord("clip  12", 5, 0)]
+)
+def test_what_is_written_is_read(tmp_path: Path, record: VideoRecord) -> None:
+    assert is_writable(record)
+    assert read_list(write(tmp_path, format_line(record))) == [record]
+
+
+@pytest.mark.parametrize("path", ["a ", " a", "a\nb", "a\x85b", "a\udcff", "", "clip 12"])
+def test_what_a_list_cannot_hold(path: str) -> None:
+    """The last one: without a number of frames its 12 would be taken for it."""
+    assert not is_writable(VideoRecord(path, None, 0))

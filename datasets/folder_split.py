@@ -1,0 +1,141 @@
+"""Anybody's own data, one folder a class: its clips, and a seeded split that keeps clips of one source together."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datasets.annotations.files import Annotations, Clip
+from datasets.lists import VideoRecord
+from datasets.media import clip_name, is_dir, list_path, scan_folder
+from errors import InputError, refuse
+
+VAL_FOLDERS = ("val", "validation", "test")
+
+
+def read_class_folders(root: Path) -> Annotations:
+    """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
+
+    A clip's name is its path below the root, as lists write it. Where a frame folder and a video have one name, the
+    frames are taken.
+
+    Raises:
+        InputError: a folder cannot be read, there are no classes, or a class has no clips.
+    """
+    class_names = _folders(root)
+    if not class_names:
+        raise InputError(f"{root} has no folders; put the clips of each class into a folder {root}/<class>/")
+    if "train" in class_names and set(class_names) <= {"train", *VAL_FOLDERS}:
+        raise InputError(f"{root} has the folders {', '.join(class_names)}, which look like lists: add --split folders")
+    return Annotations(tuple(class_names), {"all": _read_clips(root, "", class_names)})
+
+
+def read_split_folders(root: Path) -> Annotations:
+    """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
+
+    Raises:
+        InputError: as `read_class_folders`; or a class is only in the val folder.
+    """
+    folders = _folders(root)
+    val_folder = next((name for name in VAL_FOLDERS if name in folders), None)
+    if "train" not in folders or val_folder is None:
+        raise InputError(f"--split folders: {root} must have the folders train and val; it has {', '.join(folders)}")
+    class_names = _folders(root / "train")
+    only_val = [name for name in _folders(root / val_folder) if name not in class_names]
+    if only_val:
+        raise InputError(f"{root / 'train'} has no folder of the class {only_val[0]!r}, which {val_folder} has")
+    lists = {"train": _read_clips(root, "train", class_names), "val": _read_clips(root, val_folder, class_names)}
+    return Annotations(tuple(class_names), lists)
+
+
+def _folders(root: Path) -> list[str]:
+    return [entry.name for entry in scan_folder(root) if is_dir(entry)]
+
+
+def _read_clips(root: Path, below: str, class_names: Sequence[str]) -> list[Clip]:
+    """Clips of the class folders in `<root>/<below>`."""
+    clips, faults = [], []
+    for class_name in _folders(root / below):
+        home = f"{below}/{class_name}" if below else class_name
+        paths = {}
+        for kind in ("videos", "frames"):  # frames last: they take the place of a video of the same name
+            for entry in scan_folder(root / home):
+                name = clip_name(entry, kind)
+                if name is not None:
+                    paths[name] = list_path(f"{home}/{entry.name}", kind)
+        if not paths:
+            faults.append(f"{root / home} has no video and no frame folder; remove the folder, or put clips into it")
+        label = class_names.index(class_name)
+        clips += [Clip(path, label, str(root / path), class_name) for path in sorted(paths.values())]
+    refuse(faults, "empty classes")
+    return clips
+
+
+def split_records(
+    records: Sequence[VideoRecord], *, val_share: float, seed: int, group_pattern: re.Pattern | None = None
+) -> dict[str, list[VideoRecord]]:
+    """Split clips into a train and a val list: the share of each class as well as the groups allow.
+
+    Depends on the clips and the seed alone. A class with two groups or more has clips in both lists where the groups
+    allow it; one with a single group is in one list.
+
+    Args:
+        records: clips of all classes.
+        val_share: share of the val list, in (0, 1).
+        seed: of the order in which groups are tried.
+        group_pattern: what it finds in a clip's path (its bracketed parts, if it has any) names the group, such as
+            the person or the source video; a group is never divided. None: each clip is its own group.
+
+    Raises:
+        InputError: paths in which the pattern finds nothing, or a list without a clip.
+    """
+    groups: dict[object, list[VideoRecord]] = defaultdict(list)
+    faults = []
+    for record in sorted(records, key=lambda record: record.path):
+        match = group_pattern.search(record.path) if group_pattern else None
+        if group_pattern and match is None:
+            faults.append(f"--group_pattern {group_pattern.pattern!r} finds nothing in {record.path!r}")
+        groups[(match.groups() or match.group()) if match else record.path].append(record)
+    refuse(faults, "such clips; it must find something in every clip")
+    in_val = _choose_groups(list(groups.values()), val_share, seed)
+    lists: dict[str, list[VideoRecord]] = {"train": [], "val": []}
+    for members, val in zip(groups.values(), in_val, strict=True):
+        lists["val" if val else "train"] += members
+    if not lists["train"] or not lists["val"]:
+        raise InputError(
+            f"{len(records)} clips in {len(groups)} groups cannot be split into two lists; "
+            "more clips, or a pattern that tells more groups apart, are needed"
+        )
+    return {key: sorted(members, key=lambda record: record.path) for key, members in lists.items()}
+
+
+def _choose_groups(groups: Sequence[Sequence[VideoRecord]], val_share: float, seed: int) -> list[bool]:
+    """For each group whether it goes to the val list: in random order, as long as the classes' shares get nearer."""
+    per_group = [Counter(record.label for record in members) for members in groups]
+    total: Counter[int] = sum(per_group, Counter())
+    target = {label: val_share * count for label, count in total.items()}
+    taken: Counter[int] = Counter()
+    chosen = [False] * len(groups)
+
+    def take(index: int) -> None:
+        chosen[index] = True
+        taken.update(per_group[index])
+
+    def leaves_train(index: int) -> bool:
+        return all(taken[label] + count < total[label] for label, count in per_group[index].items())
+
+    def gain(index: int) -> float:
+        missing = {label: target[label] - taken[label] for label in per_group[index]}
+        return sum(abs(missing[label]) - abs(missing[label] - count) for label, count in per_group[index].items())
+
+    order = np.random.default_rng(seed).permutation(len(groups)).tolist()
+    for index in order:
+        if gain(index) > 0 and leaves_train(index):
+            take(index)
+    for label in total:  # a class whose smallest group is far above its share
+        fitting = [i for i in order if not taken[label] and label in per_group[i] and leaves_train(i)]
+        if fitting:
+            take(min(fitting, key=lambda i: len(groups[i])))
+    return chosen

@@ -1,0 +1,132 @@
+"""A quick look at one video: what its files are named, how many frames that makes, and what is wrong. No decoding."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets.frames import UNREADABLE, frame_number
+from datasets.lists import UNWRITABLE, VideoRecord, is_writable
+from datasets.readers import find_record
+from datasets.video_file import VideoFile
+from errors import InputError
+
+SAMPLE = 50  # videos that are looked at to find out how frames are named
+_NUMBERED_IMAGE = re.compile(r"(.*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a look at a video gave.
+
+    Attributes:
+        num_frames: frames 1 ... num_frames are there, without a gap; None of a video file, which is not opened.
+        zero_based: there is a frame 0 in front of them; frames count from 1, so it is not used.
+        fault: why the video cannot be used as it is; empty, if it can.
+        other_tmpl: the template that its frames have instead of the expected one.
+    """
+
+    num_frames: int | None = None
+    zero_based: bool = False
+    fault: str = ""
+    other_tmpl: str | None = None
+
+
+class FrameNames:
+    """The names that a template makes."""
+
+    def __init__(self, image_tmpl: str) -> None:
+        """`image_tmpl`: frame number (from 1) -> file name."""
+        self.image_tmpl = image_tmpl
+        self._numbers: dict[str, int] = {}  # of the names 1 ... longest video so far
+
+    def count(self, names: Collection[str]) -> Inspection:
+        """Count the frames among the distinct names of one video's files; other files are left alone."""
+        # The usual case, and 200,000 videos of it: nothing but frames 1 ... n.
+        while len(self._numbers) < len(names):
+            number = len(self._numbers) + 1
+            self._numbers[self.image_tmpl.format(number)] = number
+        numbers = {self._numbers.get(name, 0) for name in names}
+        if numbers and 0 not in numbers and max(numbers) == len(names):
+            return Inspection(len(names))
+        return self._judge(names)
+
+    def _judge(self, names: Collection[str]) -> Inspection:
+        """What is to be said where there is more, or less, than frames 1 ... n."""
+        if not names:
+            return Inspection(0, fault="it is empty; extract the video again")
+        numbers = {number for name in names if (number := frame_number(name, self.image_tmpl)) is not None}
+        if not numbers:
+            other = suggest_template(names)
+            cure = f"its frames are named {other}: give --image_tmpl '{other}'" if other else "extract the video again"
+            return Inspection(0, fault=f"it has no frame {self.image_tmpl}; {cure}", other_tmpl=other)
+        count, last = 0, max(numbers)
+        while count + 1 in numbers:
+            count += 1
+        fault = ""
+        if last == 0:
+            fault = "it has no frame but number 0; extract the video again"
+        elif count == 0:
+            fault = f"its frames begin at number {min(numbers - {0})}, not at 1; extract the video again"
+        elif count < last:
+            fault = f"frame {count + 1} is not there, but {last} is; extract the video again"
+        return Inspection(count, 0 in numbers, fault)
+
+
+def suggest_template(names: Iterable[str]) -> str | None:
+    """The template that most of the names fit, such as "img_{:05d}.jpg"; None if none is a numbered image."""
+    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name))]
+    if not matches:
+        return None
+    (prefix, suffix), _ = Counter((match[1], match[3]) for match in matches).most_common(1)[0]
+    digits = [match[2] for match in matches if (match[1], match[3]) == (prefix, suffix)]
+    width = min(map(len, digits))
+    padded = width > 1 and any(text.startswith("0") for text in digits)
+    prefix, suffix = (text.replace("{", "{{").replace("}", "}}") for text in (prefix, suffix))
+    return f"{prefix}{{:0{width}d}}{suffix}" if padded else f"{prefix}{{:d}}{suffix}"
+
+
+def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
+    """The usual template if some of the videos have it, else the one that most have, by a look at a few."""
+    others = Counter[str]()
+    for path in paths[:: max(1, len(paths) // SAMPLE)]:
+        try:
+            names = _file_names(media, path, usual_tmpl)
+        except UNREADABLE:
+            continue  # reported when all are looked at
+        if any(frame_number(name, usual_tmpl) is not None for name in names or ()):
+            return usual_tmpl
+        others[suggest_template(names or ()) or usual_tmpl] += 1
+    return others.most_common(1)[0][0] if others else usual_tmpl
+
+
+def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
+    """Count the frames of a folder or archive; a video file must not be empty.
+
+    Args:
+        media: folder of the videos or frame folders.
+        path: below it, as lists write it.
+        names: counts frames.
+    """
+    place = media / path
+    if not is_writable(VideoRecord(path, 1, 0)):
+        return Inspection(fault=f"{path!r}: {UNWRITABLE}")
+    try:
+        if place.is_symlink() and not place.exists():
+            return Inspection(fault=f"{place} is a broken link to {place.readlink()}")
+        files = _file_names(media, path, names.image_tmpl)
+        if files is None:
+            is_empty = place.stat().st_size == 0
+            return Inspection(fault=f"{place} is an empty file; download it again" if is_empty else "")
+    except UNREADABLE as error:
+        known = isinstance(error, InputError)
+        return Inspection(fault=str(error) if known else f"{place} cannot be read ({error}); extract the video again")
+    found = names.count(files)
+    return replace(found, fault=f"{place}: {found.fault}") if found.fault else found
+
+
+def _file_names(media: Path, path: str, image_tmpl: str) -> Collection[str] | None:
+    """Names of the files in a frame folder or archive; None of a video file. Raises one of `UNREADABLE`."""
+    reader, place = find_record(media, VideoRecord(path, None, 0))
+    return None if reader is VideoFile else reader(place, image_tmpl, 1).names()

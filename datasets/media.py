@@ -1,0 +1,121 @@
+"""Where the videos or frames of a data set are: by name, in whatever folders they were unpacked to."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from datasets.annotations.files import Clip
+from datasets.readers import ARCHIVE_SUFFIX
+from errors import InputError
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+)  # of any case
+DEEPEST = 4  # levels of folders that are searched
+
+
+def clip_name(entry: os.DirEntry, kind: str) -> str | None:
+    """The name of the clip that a file or folder can hold; None if it cannot hold one. A broken link can.
+
+    Args:
+        entry: of a folder.
+        kind: "frames": a folder, or an archive `<name>.zip`; "videos": a video file.
+    """
+    stem, suffix = os.path.splitext(entry.name)
+    is_folder, is_video = is_dir(entry), suffix.lower() in VIDEO_SUFFIXES
+    if kind == "videos":
+        return stem if is_video and not is_folder else None
+    if suffix == ARCHIVE_SUFFIX and not is_folder:
+        return stem
+    is_broken = entry.is_symlink() and not is_video and not os.path.exists(entry.path)
+    return entry.name if is_folder or is_broken else None
+
+
+def is_dir(entry: os.DirEntry) -> bool:
+    """Whether it is a folder, or a link to one; no if it cannot be found out, as of a link to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def list_path(path: str, kind: str) -> str:
+    """A path as lists write it: an archive stands in place of the folder `<path>`."""
+    return path.removesuffix(ARCHIVE_SUFFIX) if kind == "frames" else path
+
+
+def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool = False) -> dict[str, list[str]]:
+    """Find clips by name, anywhere below a folder.
+
+    Folders are searched as deep as `DEEPEST`, but no frame folder is looked into that belongs to a clip.
+
+    Args:
+        root: folder of the videos or frame folders.
+        kind: "frames" or "videos".
+        clips: what is looked for.
+        fold_case: take a name that differs in the case of letters.
+
+    Returns:
+        Name of a clip -> paths below `root`, as lists write them, the likeliest one first. Clips that were not found
+        are left out.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    folders = {clip.name: clip.folder for clip in clips}
+    keys = {name: _key(name, fold_case) for name in folders}
+    places: dict[str, set[str]] = {key: set() for key in keys.values()}
+    for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in places, DEEPEST):
+        places[_key(name, fold_case)].add(list_path(path, kind))
+    return {name: _likeliest_first(folders[name], places[key]) for name, key in keys.items() if places[key]}
+
+
+def _likeliest_first(folder: str, paths: Iterable[str]) -> list[str]:
+    """Paths in the clip's own folder come first."""
+
+    def elsewhere(path: str) -> bool:
+        return _loose(os.path.basename(os.path.dirname(path))) != _loose(folder)
+
+    return sorted(paths, key=lambda path: (elsewhere(path), path))
+
+
+def _key(name: str, fold_case: bool) -> str:
+    """One spelling of a name: Macs store accents apart from their letters."""
+    name = unicodedata.normalize("NFC", name)
+    return name.casefold() if fold_case else name
+
+
+def _loose(folder: str) -> str:
+    """A folder's name without what copies of Kinetics change in it: blanks, quotes, brackets, case."""
+    return "".join(letter for letter in folder.casefold() if letter.isalnum())
+
+
+def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:
+    """(name, path below the root) of the wanted entries."""
+    hits, folders = [], []
+    for entry in scan_folder(root / below):
+        path = f"{below}/{entry.name}" if below else entry.name
+        name = clip_name(entry, kind)
+        if name is not None and is_wanted(name):
+            hits.append((name, path))
+        elif is_dir(entry):
+            folders.append(path)
+    yield from hits
+    # Folders beside wanted ones are frames of clips in no list (a test set); there may be ten thousands of them.
+    if depth > 1 and len(folders) >= len(hits):
+        for path in folders:
+            yield from _walk(root, path, kind, is_wanted, depth - 1)
+
+
+def scan_folder(folder: Path) -> list[os.DirEntry]:
+    """Entries of a folder by name, without hidden ones.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error

@@ -1,0 +1,175 @@
+"""From annotated clips and the media that was found to list records, with an account of every clip."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets.annotations.files import Annotations, Clip
+from datasets.inspection import FrameNames, Inspection, find_template, inspect_video
+from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
+from datasets.media import scan_folder
+from datasets.parallel import in_threads
+from datasets.published import Published, published_size
+from errors import InputError, few, refuse
+
+
+@dataclass
+class ListReport:
+    """What became of the clips of one list.
+
+    Attributes:
+        annotated: clips that the annotations name.
+        missing: names of those of which nothing was found.
+        dropped: name -> why, of those that were found and cannot be used.
+        listed: clips in the list.
+        absent_classes: names of classes without a clip in the list.
+        published: size of the published list, if it is known.
+    """
+
+    annotated: int
+    missing: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    listed: int = 0
+    absent_classes: list[str] = field(default_factory=list)
+    published: Published | None = None
+
+    def remarks(self) -> list[str]:
+        """What a user should know of the list."""
+        remarks = []
+        if self.published and self.published.clips != self.annotated:
+            remarks.append(f"the annotations name {self.annotated:,} clips, published are {self.published}")
+        if self.absent_classes:
+            remarks.append(f"{len(self.absent_classes)} classes have no clip: {few(self.absent_classes)}")
+        return remarks
+
+
+@dataclass
+class Preparation:
+    """A data set that is ready to be written.
+
+    Attributes:
+        data_set: name of its folder.
+        class_names: K names in label order.
+        media: folder of the videos or frames.
+        image_tmpl: of the frames; None: there are video files only.
+        records: name of the list -> its records.
+        reports: name of the list -> what became of its clips.
+        remarks: what else a user should know of it.
+    """
+
+    data_set: str
+    class_names: tuple[str, ...]
+    media: Path
+    image_tmpl: str | None
+    records: dict[str, list[VideoRecord]]
+    reports: dict[str, ListReport]
+    remarks: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report, with the name of every clip that is missing or dropped."""
+        return {
+            "data_set": self.data_set,
+            "media": str(self.media.absolute()),
+            "image_tmpl": self.image_tmpl,
+            "reports": {key: asdict(report) for key, report in self.reports.items()},
+            "remarks": self.remarks,
+        }
+
+    def divided(self, lists: dict[str, list[VideoRecord]]) -> "Preparation":
+        """The same with its records divided into these lists."""
+        reports = {
+            key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
+            for key, group in lists.items()
+        }
+        return replace(self, records=lists, reports=self.reports | reports)
+
+
+def prepare(
+    data_set: str,
+    annotations: Annotations,
+    media: Path,
+    located: Mapping[str, Sequence[str]],
+    *,
+    usual_tmpl: str,
+    image_tmpl: str | None = None,
+) -> Preparation:
+    """Look at every video once and make the records of the lists. Nothing is decoded and nothing is written.
+
+    Args:
+        data_set: name of its folder.
+        annotations: classes and clips.
+        media: folder of the videos or frame folders.
+        located: name of a clip -> its paths below `media`; the first is taken.
+        usual_tmpl: the data set's frame names; others are found out.
+        image_tmpl: the frame names; others are refused.
+
+    Raises:
+        InputError: a list would have no clip, or a class has a name that classes.txt cannot hold.
+    """
+    refuse([f"the class {n!r}: {UNWRITABLE}" for n in annotations.class_names if not is_writable(VideoRecord(n, 1, 0))])
+    paths = sorted({places[0] for places in located.values()})
+    names = FrameNames(image_tmpl or find_template(media, paths, usual_tmpl))
+    looks = dict(
+        zip(paths, in_threads(partial(inspect_video, media, names=names), paths, "looking at videos"), strict=True)
+    )
+    records, reports = {}, {}
+    for key, clips in annotations.lists.items():
+        reports[key] = ListReport(len(clips), published=published_size(data_set, key))
+        records[key] = _records(clips, located, looks, reports[key])
+        reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
+        if not records[key]:
+            raise InputError(_explain_nothing(data_set, key, clips, media, reports[key]))
+    has_frames = any(record.num_frames is not None for group in records.values() for record in group)
+    return Preparation(
+        data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
+        [*annotations.remarks, *_remarks(looks, located)],
+    )  # fmt: skip
+
+
+def _records(
+    clips: Sequence[Clip], located: Mapping[str, Sequence[str]], looks: Mapping[str, Inspection], report: ListReport
+) -> list[VideoRecord]:
+    """Records of the clips that can be used; the report says what became of the others."""
+    records = []
+    for clip in clips:
+        if clip.name not in located:
+            report.missing.append(clip.name)
+            continue
+        path = located[clip.name][0]
+        if looks[path].fault:
+            report.dropped[clip.name] = looks[path].fault
+        else:
+            records.append(VideoRecord(path, looks[path].num_frames, clip.label))
+    report.listed = len(records)
+    return records
+
+
+def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path, report: ListReport) -> str:
+    """Why a list would be empty."""
+    if not clips:
+        return f"{data_set}: the annotations have no clip for {key}.txt; are they whole?"
+    if report.dropped:
+        reason = next(iter(report.dropped.values()))
+        return f"{data_set}: none of the {len(report.dropped)} videos found for {key}.txt can be used: {reason}"
+    shown = few([repr(entry.name) for entry in scan_folder(media)], 5) or "nothing"
+    return (
+        f"{data_set}: {media} has none of the {len(clips):,} clips of {key}.txt, such as {clips[0].name!r} "
+        f"({clips[0].place}); there is {shown}. Give the right folder with --videos or --frames"
+    )
+
+
+def _remarks(looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a user should know of the media."""
+    remarks = []
+    zero_based = [path for path, look in looks.items() if look.zero_based and not look.fault]
+    if zero_based:
+        remarks.append(
+            f"{len(zero_based):,} videos have a frame 0, which is left out, as frames count from 1: {zero_based[0]} ..."
+        )
+    several = [places for places in located.values() if len(places) > 1]
+    if several:
+        shown = " or ".join(several[0])
+        remarks.append(f"{len(several):,} clips are there more than once; the first is taken: {shown} ...")
+    return remarks

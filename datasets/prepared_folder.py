@@ -1,0 +1,90 @@
+"""A prepared data set on disk: written whole or not at all, over an earlier one or none."""
+
+import json
+import os
+from pathlib import Path
+
+from datasets.catalogue import TEMPLATE_FILE
+from datasets.lists import format_line
+from datasets.preparation import Preparation
+from datasets.whole_files import all_or_nothing
+from errors import InputError, few
+
+KINDS = ("frames", "videos")
+
+
+def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
+    """("frames" or "videos", their folder): as given, else where they lie in the data set's folder. Frames win.
+
+    Raises:
+        InputError: there are neither, or a folder is none.
+    """
+    for kind, folder in (("frames", frames), ("videos", videos)):
+        if folder is not None:
+            if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be searched
+                raise InputError(f"--{kind} {folder} is no folder that can be reached")
+            return kind, folder
+    for kind in KINDS:
+        if (home / kind).is_dir():
+            return kind, home / kind
+    raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
+
+
+def write_prepared(home: Path, preparation: Preparation) -> None:
+    """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
+
+    Args:
+        home: folder of the data set.
+        preparation: what to write.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other media, which would be taken for these.
+    """
+    kind = "frames" if preparation.image_tmpl else "videos"
+    link = home / kind
+    _refuse_other_media(home, kind, preparation.media)
+    files = {f"{key}.txt": "".join(map(format_line, records)) for key, records in preparation.records.items()}
+    files["classes.txt"] = "".join(f"{name}\n" for name in preparation.class_names)
+    files["report.json"] = json.dumps(preparation.as_json(), indent=2) + "\n"
+    if preparation.image_tmpl:
+        files[TEMPLATE_FILE] = f"{preparation.image_tmpl}\n"
+    with all_or_nothing(home, "--data_root") as scratch:
+        for name, text in files.items():
+            (scratch / name).write_text(text, encoding="utf-8")
+        if not link.exists() or not link.samefile(preparation.media):
+            (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
+
+
+def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
+    link = home / kind
+    if link.exists() and not link.is_symlink() and not link.samefile(media):
+        raise InputError(f"{link} is there and is not {media}; move it away, or leave --{kind} out to use it")
+    if kind == "videos" and (home / "frames").is_dir():
+        raise InputError(
+            f"{home / 'frames'} is there and would be read instead of the videos; remove it (if it is a link, only the "
+            "link), or leave --videos out to use it"
+        )
+
+
+def describe(preparation: Preparation, home: Path) -> list[str]:
+    """Lines of the report."""
+    frames = f"frames {preparation.image_tmpl}" if preparation.image_tmpl else "videos"
+    lines = [
+        f"{preparation.data_set}: {len(preparation.class_names)} classes, {frames} in {preparation.media}",
+        f"{'list':<14}" + "".join(f"{title:>11}" for title in ("annotated", "found", "dropped", "listed", "published")),
+    ]
+    for key, report in preparation.reports.items():
+        found = report.annotated - len(report.missing)
+        published = f"{report.published.clips:,}" if report.published else "-"
+        counts = (f"{count:,}" for count in (report.annotated, found, len(report.dropped), report.listed))
+        note = f"  ({report.published.note})" if report.published and report.published.note else ""
+        lines.append(f"{key:<14}" + "".join(f"{text:>11}" for text in (*counts, published)) + note)
+    for key, report in preparation.reports.items():
+        if report.missing:
+            lines.append(f"{key}: {len(report.missing):,} missing: {few(report.missing)}")
+        if report.dropped:
+            lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
+        lines += [f"{key}: {remark}" for remark in report.remarks()]
+    lines += preparation.remarks
+    lines.append(f"Written: {home}; every name in {home / 'report.json'}")
+    return lines

@@ -1,0 +1,48 @@
+"""How many clips the published lists have."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published size.
+
+    Attributes:
+        clips: in the list.
+        note: how far the number can be trusted, if not wholly.
+    """
+
+    clips: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.clips:,}" + (f" ({self.note})" if self.note else "")
+
+
+_UNCONFIRMED = "not confirmed"
+# Folder of the data set -> list -> size, from the releases and their split files; for Kinetics, mmaction2's copy.
+PUBLISHED: dict[str, dict[str, Published]] = {
+    "kinetics": {
+        "train": Published(240_436, "one copy's size; copies differ, as videos vanish"),
+        "val": Published(19_796, "one copy's size; copies differ, as videos vanish"),
+    },
+    "somethingv1": {"train": Published(86_017), "val": Published(11_522, _UNCONFIRMED)},
+    "somethingv2": {"train": Published(168_913), "val": Published(24_777)},
+    "diving48": {"train": Published(15_027, _UNCONFIRMED), "val": Published(1_970, _UNCONFIRMED)},
+    "egtea": {"train_split1": Published(8_299), "val_split1": Published(2_022)},
+    "ucf101": {
+        "train_split1": Published(9_537),
+        "val_split1": Published(3_783),
+        "train_split2": Published(9_586),
+        "val_split2": Published(3_734),
+        "train_split3": Published(9_624),
+        "val_split3": Published(3_696),
+    },
+    "hmdb51": {f"{key}_split{i}": Published(n) for i in (1, 2, 3) for key, n in (("train", 3_570), ("val", 1_530))},
+    "jester": {"train": Published(118_562, "third party"), "val": Published(14_787, "third party")},
+}
+
+
+def published_size(folder: str, list_name: str) -> Published | None:
+    """The published size of a list, by the data set's folder and the list's name, such as "train_split1"."""
+    return PUBLISHED.get(folder, {}).get(list_name)

@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Check the lists of a data set against its files, before a run."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
+
+from datasets.catalogue import resolve
+from datasets.check_report import describe, write_clean
+from datasets.checks import check_data
+from errors import run_script
+from opts import add_data_options, data_options
+from opts_types import make_parser, number
+
+
+def check_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "Check the lists of a data set against the files that they name: one line a bad row, with what to do. "
+        "Exit status: 0 all is good, 1 there are bad rows, 2 nothing could be checked."
+    )
+    parser.add_argument("dataset", help="data set name, as for train.py")
+    parser.add_argument("--decode", action="store_true", help="decode every frame (long); else names and sizes only")
+    parser.add_argument("--write_clean", metavar="DIR", help="write train.txt and val.txt there without what is bad")
+    parser.add_argument("--show", type=number(int, 0), default=50, help="bad rows to print, of each list")
+    add_data_options(parser, ("train", "val"))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = check_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
+    checks = check_data(spec, decode=args.decode, workers=args.workers)
+    for check in checks.values():
+        for line in describe(check, spec.class_names, args.show):
+            logging.info("%s", line)
+    if args.write_clean:
+        paths = write_clean(Path(args.write_clean), checks, "--write_clean")
+        logging.info("Clean lists: %s", ", ".join(map(str, paths)))
+    if any(check.faults for check in checks.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_script(main)

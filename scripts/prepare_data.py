@@ -1,0 +1,126 @@
+#!/usr/bin/env python
+"""Prepare a data set: lists, class names and a report, from the official annotation files and what was downloaded."""
+
+import argparse
+import logging
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
+
+from datasets.annotations import OFFICIAL
+from datasets.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
+from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
+from datasets.folder_split import read_class_folders, read_split_folders, split_records
+from datasets.media import find_clips
+from datasets.preparation import prepare
+from datasets.prepared_folder import choose_media, describe, write_prepared
+from errors import InputError, run_script
+from opts_types import HelpFormatter, make_parser, number
+
+
+def prepare_parser() -> argparse.ArgumentParser:
+    parser = make_parser(str(__doc__), "docs/prepare.md has the exact commands.")
+    commands = parser.add_subparsers(dest="data_set", required=True, metavar="DATA_SET")
+    for name, official in OFFICIAL.items():
+        text = f"{name}: from {official.files} and the videos or frames {official.media}"
+        command = _add_command(commands, name, official.files, text)
+        command.add_argument(
+            "--annotations", type=Path, nargs="+", required=True, metavar="PATH",
+            help="the official files, or the folder where they lie",
+        )  # fmt: skip
+        command.add_argument("--videos", type=Path, metavar="DIR", help="folder of the videos, in whatever subfolders")
+        command.add_argument("--frames", type=Path, metavar="DIR", help="folder of the frame folders; wins over videos")
+        command.add_argument(
+            "--classes", type=Path, metavar="FILE", help="class names, one a line, in the order of the labels"
+        )
+        _add_common_options(command)
+    _add_folder_command(commands)
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, short: str, description: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=short, description=description, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+
+
+def _add_folder_command(commands: argparse._SubParsersAction) -> None:
+    text = "any data set with one folder a class: ROOT/<class>/<video, frame folder or archive>"
+    command = _add_command(commands, "folder", text, text)
+    command.add_argument("name", help="what the data set shall be called: train.py NAME")
+    command.add_argument("root", type=Path, metavar="ROOT", help="folder of the class folders")
+    command.add_argument(
+        "--split", choices=["random", "folders"], default="random",
+        help="folders: ROOT has the folders train and val (or validation, test) with the class folders",
+    )  # fmt: skip
+    command.add_argument("--val_share", type=number(float, 0, 0.9, open_low=True), default=0.2, help="of each class")
+    command.add_argument("--seed", type=number(int, 0), default=0, help="of the random split")
+    command.add_argument(
+        "--group_pattern", metavar="REGEX",
+        help="what it finds in <class>/<clip> (its bracketed parts) names the clip's source, such as a person or a "
+        "long video; clips of one source are never divided between train and val",
+    )  # fmt: skip
+    _add_common_options(command)
+
+
+def _add_common_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--image_tmpl", help="frame file name, such as img_{:05d}.jpg; found out, if not given")
+    command.add_argument("--data_root", type=Path, default=Path("data"), help="the data set's folder is made here")
+
+
+def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
+    """Annotations, folder of the media, and where each clip lies there."""
+    official = OFFICIAL[args.data_set]
+    annotations = official.parse(AnnotationFiles(args.annotations))
+    require_distinct(annotations.lists)
+    if args.classes:
+        annotations = annotations.in_order([line for _, line in numbered_lines(args.classes)])
+    kind, media = choose_media(args.data_root / args.data_set, args.frames, args.videos)
+    clips = [clip for group in annotations.lists.values() for clip in group]
+    logging.info("Looking for %s clips in %s", f"{len(clips):,}", media)
+    return annotations, media, find_clips(media, kind, clips, fold_case=official.fold_case)
+
+
+def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
+    """As `read_official`, of somebody's own class folders."""
+    taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
+    if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
+        raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
+    annotations = read_split_folders(args.root) if args.split == "folders" else read_class_folders(args.root)
+    return annotations, args.root, {clip.name: [clip.name] for group in annotations.lists.values() for clip in group}
+
+
+def compiled(pattern: str | None) -> re.Pattern | None:
+    """The regular expression of --group_pattern, if it is given."""
+    try:
+        return None if pattern is None else re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--group_pattern {pattern!r} is no regular expression: {error}") from error
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = prepare_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    own = args.data_set == "folder"
+    name = args.name if own else args.data_set
+    group_pattern = compiled(args.group_pattern) if own else None
+    if group_pattern and args.split == "folders":
+        raise InputError("--group_pattern belongs to a random split; leave it or --split folders out")
+    annotations, media, located = read_folder(args) if own else read_official(args)
+    image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
+    preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
+    if own and args.split == "random":
+        split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
+        preparation = preparation.divided(split_records(preparation.records["all"], **split))
+    home = args.data_root / name
+    write_prepared(home, preparation)
+    for line in describe(preparation, home):
+        logging.info("%s", line)
+
+
+if __name__ == "__main__":
+    run_script(main)

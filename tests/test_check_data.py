@@ -1,0 +1,166 @@
+"""scripts/check_data.py and train.py --check_data: each kind of bad row, its fix, and the clean lists."""
+
+from pathlib import Path
+
+import pytest
+from video_files import CLASSES, own_data_flags, write_dataset, write_frames, write_video
+
+import train
+from datasets.lists import VideoRecord, read_list
+from errors import InputError
+from scripts.check_data import main
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Frame folders "train 0" ... "train 3" and "val 0" ... "val 2" with 5, 6, ... frames."""
+    return write_dataset(tmp_path / "own", train=4, val=3, num_frames=5)
+
+
+def check(own: Path, capsys, *flags: str) -> tuple[int, str]:
+    """Exit status and what was printed."""
+    try:
+        main(["mine", *own_data_flags(own), "-j", "1", *flags])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code
+    return status, capsys.readouterr().out
+
+
+def test_good_data(own: Path, capsys) -> None:
+    status, out = check(own, capsys, "--decode")
+    assert status == 0
+    assert f"{own / 'train.txt'}: 4 rows, 4 good, 0 bad" in out
+    assert "note" not in out
+    assert [line.split()[0] for line in out.splitlines() if "#" in line] == [
+        "2",
+        "1",
+        "1",
+        "1",
+        "1",
+        "1",
+    ]  # a histogram
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "clean"),
+    [
+        ("path", ["'path'", "a whole number, the label"], None),
+        ("gone 5 0", ["no frame folder", "gone"], None),
+        ("train 0 7 0", ["'train 0' has 5 frames, the list says 7", "write 5"], VideoRecord("train 0", 5, 0)),
+        ("train 0 4 0", ["'train 0' has 5 frames, the list says 4", "write 5"], VideoRecord("train 0", 5, 0)),
+        ("train 0 5 3", ["label 3", "1-based"], None),
+        ("train 0 0 0", ["0 frames"], None),
+        ("train 1 6 1", ["'train 1' stands in line 2 too"], None),
+        ("val 2 7 2", ["'val 2' stands in", "val.txt:3 too"], None),
+        ("late 3 0", ["late: its frames begin at number 4"], None),
+        ("gap 3 0", ["gap: frame 2 is not there"], None),
+        ("named 3 0", ["give --image_tmpl 'img_{:05d}.jpg'"], None),
+        ("zero 3 0", ["'zero' has 2 frames (and a frame 0", "write 2"], VideoRecord("zero", 2, 0)),
+        ("empty.mp4 0", ["empty.mp4 is an empty file"], None),
+    ],
+)
+def test_a_bad_row_is_named_with_its_fix(
+    own: Path, capsys, line: str, words: list[str], clean: VideoRecord | None
+) -> None:
+    frames = own / "frames"
+    for name, numbers, tmpl in (
+        ("late", (4, 5), "{:05d}.jpg"),
+        ("gap", (1, 3), "{:05d}.jpg"),
+        ("zero", (0, 1, 2), "{:05d}.jpg"),
+        ("named", (1, 2), "img_{:05d}.jpg"),
+    ):
+        (frames / name).mkdir()
+        for number in numbers:
+            (frames / name / tmpl.format(number)).touch()
+    (frames / "empty.mp4").touch()
+    others = (own / "train.txt").read_text().splitlines()[1:]
+    (own / "train.txt").write_text("\n".join([line, "", *others]) + "\n")
+    words = [word.replace("line 2", "line 1") for word in words]
+    status, out = check(own, capsys, "--write_clean", str(own / "clean"))
+    assert status == 1
+    place = f"{own / 'train.txt'}:{3 if line.startswith('train 1') else 1}: "
+    (fault,) = [text for text in out.splitlines() if text.startswith(f"{own / 'train.txt'}:") and " rows, " not in text]
+    assert fault.startswith(place)
+    assert all(word in fault for word in words), fault
+    records = read_list(own / "clean" / "train.txt", 3)
+    kept = [VideoRecord(f"train {i}", 5 + i, i % 3) for i in (1, 2, 3)]
+    assert records == ([clean, *kept] if clean else kept)
+    assert (own / "clean" / "val.txt").read_text() == (own / "val.txt").read_text()
+
+
+def test_all_bad_rows_are_reported(own: Path, capsys) -> None:
+    with (own / "val.txt").open("a") as file:
+        file.writelines(f"gone {i} 5 0\n" for i in range(60))
+    status, out = check(own, capsys)
+    assert status == 1
+    assert out.count("no frame folder") == 50
+    assert "... and 10 more bad rows" in out
+    assert check(own, capsys, "--show", "100")[1].count("no frame folder") == 60
+
+
+def test_decoding_finds_damaged_images_and_videos(own: Path, capsys) -> None:
+    frames = own / "frames"
+    (frames / "train 1" / "00003.jpg").write_bytes(b"no image")
+    write_video(frames / "good.mp4", 6)
+    write_video(frames / "cut.mp4", 30)
+    cut = (frames / "cut.mp4").read_bytes()
+    (frames / "cut.mp4").write_bytes(cut[: len(cut) // 2])
+    with (own / "train.txt").open("a") as file:
+        file.write("good.mp4 0\ncut.mp4 0\n")
+    with (own / "val.txt").open("a") as file:
+        file.write("good.mp4 9 0\n")
+    (own / "train.txt").write_text((own / "train.txt").read_text().replace("good.mp4 0\n", ""))
+    assert check(own, capsys)[0] == 0  # names and sizes are good
+    status, out = check(own, capsys, "--decode")
+    assert status == 1
+    assert f"{own / 'train.txt'}:2: " in out
+    assert "00003.jpg cannot be read" in out
+    assert f"{own / 'train.txt'}:5: " in out
+    assert "'good.mp4' has 6 frames, the list says 9; write 6" in out
+
+
+def test_remarks(own: Path, capsys) -> None:
+    """A class without clips, labels from 1, frames from 0, and a template that fits better: one line each."""
+    (own / "train.txt").write_text("train 1 6 1\ntrain 2 7 2\n")
+    (own / "frames" / "train 1" / "00000.jpg").touch()
+    status, out = check(own, capsys)
+    assert status == 0
+    assert f"note: 1 of 3 classes have no good clip: {CLASSES[0]}; are the labels counted from 1?" in out
+    assert "note: 1 videos have a frame 0 that is not used" in out
+    out = check(own, capsys, "--image_tmpl", "img_{:05d}.jpg")[1]
+    assert "note: 2 videos have frames named {:05d}.jpg: give --image_tmpl '{:05d}.jpg'" in out
+
+
+def test_the_published_size_and_a_long_histogram(tmp_path: Path, capsys) -> None:
+    classes = tuple(f"class {i}" for i in range(174))
+    write_dataset(tmp_path / "somethingv1", train=3, val=3, classes=classes)
+    main(["something", "--data_root", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "note: 3 clips, published are 86,017" in out
+    assert "... 158 classes between ..." in out
+    assert len(out.splitlines()) < 50
+
+
+def test_clean_lists_never_replace_the_checked_ones(own: Path, capsys) -> None:
+    with pytest.raises(InputError, match="--write_clean .* would replace the list"):
+        check(own, capsys, "--write_clean", str(own))
+    (own / "val.txt").write_text("gone 3 0\n")
+    with pytest.raises(InputError, match="no good row"):
+        check(own, capsys, "--write_clean", str(own / "clean"))
+    assert not (own / "clean").exists()
+
+
+def test_train_checks_first_and_stops_at_bad_rows(own: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(own)
+    monkeypatch.setattr("train.fit", lambda *args: None)
+    flags = ["mine", *own_data_flags(own), "--check_data", "--arch", "resnet18", "--num_segments", "2", "-j", "0",
+             "--input_size", "32", "--epochs", "1", "-b", "2"]  # fmt: skip
+    train.main(flags)
+    assert "train.txt: 4 rows, 4 good, 0 bad" in capsys.readouterr().out
+    write_frames(own / "frames" / "more", 3)
+    with (own / "train.txt").open("a") as file:
+        file.write("more 4 0\n")
+    with pytest.raises(InputError, match=r"train\.txt:5: 'more' has 3 frames, the list says 4"):
+        train.main([*flags, "--suffix", "second"])
+    assert [path.name for path in (own / "runs").iterdir()] == ["H2CN_mine_resnet18_2f"]

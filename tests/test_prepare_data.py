@@ -1,0 +1,271 @@
+"""scripts/prepare_data.py: every sub-command on official-form files with videos and with frames, and bad media."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from annotation_files import SOMETHING, WRITERS, Expected, write_kinetics, write_something_csv, write_ucf101
+from video_files import write_video
+
+from datasets.catalogue import resolve
+from datasets.lists import read_list
+from errors import InputError
+from scripts.prepare_data import main
+
+ENDINGS = {"somethingv2": ".webm", "ucf101": ".avi", "hmdb51": ".avi"}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> bytes:
+    """The content of a video file."""
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    write_video(path, 3)
+    return path.read_bytes()
+
+
+def clips_of(expected: Expected) -> list[str]:
+    return sorted({path for clips in expected.values() for path in clips})
+
+
+def write_empty_frames(folder: Path, numbers: range = range(1, 4), tmpl: str = "{:05d}.jpg") -> None:
+    """Files with the names of frames; their content is not looked at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / tmpl.format(number)).touch()
+
+
+def write_videos(root: Path, clips: list[str], content: bytes, ending: str = ".mp4") -> None:
+    for clip in clips:
+        path = root / f"{clip}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("data_set", WRITERS)
+@pytest.mark.parametrize("kind", ["videos", "frames"])
+def test_each_data_set(tmp_path: Path, monkeypatch, capsys, video: bytes, data_set: str, kind: str) -> None:
+    """Prepared with one command, a data set is found by its name, and its lists say what the annotations say."""
+    monkeypatch.chdir(tmp_path)
+    expected = WRITERS[data_set](Path("official"))
+    name = "egtea1" if data_set == "egtea" else data_set
+    tmpl = "img_{:05d}.jpg" if data_set == "egtea" else "{:06d}.jpg" if data_set == "somethingv2" else "{:05d}.jpg"
+    ending = ENDINGS.get(data_set, ".mp4")
+    if kind == "videos":
+        write_videos(Path("media"), clips_of(expected), video, ending)
+    else:
+        for number, clip in enumerate(clips_of(expected)):
+            write_empty_frames(Path("media") / clip, range(1, 3 + number % 3), tmpl)
+    main([data_set, "--annotations", "official", f"--{kind}", "media"])
+
+    spec = resolve(name)
+    assert spec.root_path == Path("data") / data_set / kind
+    assert spec.image_tmpl == tmpl
+    for key, clips in expected.items():
+        records = read_list(Path("data") / data_set / f"{key}.txt", spec.num_class)
+        found = {record.path.removesuffix(ending): spec.class_names[record.label] for record in records}
+        assert found == clips
+        for record in records:
+            place = spec.root_path / record.path
+            assert record.num_frames == (None if kind == "videos" else len(list(place.iterdir())))
+            assert place.exists()
+    report = json.loads((Path("data") / data_set / "report.json").read_text())
+    assert {key: (r["annotated"], r["listed"]) for key, r in report["reports"].items()} == {
+        key: (len(clips), len(clips)) for key, clips in expected.items()
+    }
+    assert "published" in capsys.readouterr().out
+
+
+def prepared_somethingv1(tmp_path: Path, *flags: str) -> dict[str, str]:
+    """Frames of Something-Something V1's five made-up clips are prepared; the lines of both lists by clip."""
+    main(["somethingv1", "--annotations", str(tmp_path / "official"), "--data_root", str(tmp_path / "data"), *flags])
+    home = tmp_path / "data" / "somethingv1"
+    lines = (home / "train.txt").read_text().splitlines() + (home / "val.txt").read_text().splitlines()
+    return {line.split()[0]: line for line in lines}
+
+
+@pytest.fixture
+def something(tmp_path: Path) -> Path:
+    """Official files and frames; returns the folder of the frames."""
+    write_something_csv(tmp_path / "official")
+    for clip in ("1", "2", "30", "4", "5"):
+        write_empty_frames(tmp_path / "frames" / clip)
+    return tmp_path / "frames"
+
+
+def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, something: Path, capsys) -> None:
+    """Missing, empty, with a gap, beginning late; counting from 0 is only remarked."""
+    for frame in something.glob("[1235]/*"):
+        frame.unlink()
+    (something / "1").rmdir()
+    write_empty_frames(something / "2", range(4))
+    (something / "30" / "00001.jpg").touch()
+    (something / "30" / "00003.jpg").touch()
+    (something / "30" / "00002.jpg").unlink(missing_ok=True)
+    write_empty_frames(something / "6", range(5, 9))
+    lines = prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert set(lines) == {"2", "4"}
+    assert lines["2"].split()[1] == "3"
+    report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
+    train, val = report["reports"]["train"], report["reports"]["val"]
+    assert train["missing"] == ["1"]
+    assert "frame 2 is not there, but 3 is" in train["dropped"]["30"]
+    assert "it is empty" in val["dropped"]["5"]
+    out = capsys.readouterr().out
+    assert "1 videos have a frame 0" in out
+    assert "the annotations name 3 clips, published are 86,017" in out
+    assert "published are 11,522 (not confirmed)" in out
+
+
+def test_frames_that_are_named_otherwise_are_found_out(tmp_path: Path, monkeypatch, something: Path) -> None:
+    for folder in something.iterdir():
+        for frame in folder.iterdir():
+            frame.rename(folder / f"img_{frame.name}")
+    prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert resolve("something", data_root=str(tmp_path / "data")).image_tmpl == "img_{:05d}.jpg"
+    with pytest.raises(InputError, match=r"none of the 3 .* frames are named img_\{:05d\}\.jpg"):
+        prepared_somethingv1(tmp_path, "--frames", str(something), "--image_tmpl", "{:05d}.jpg")
+
+
+def test_kinetics_is_found_in_other_folders_and_spellings(tmp_path: Path, video: bytes) -> None:
+    """Blanks for underscores, brackets and apostrophes left out, train/ and val/, a suffix in capitals."""
+    expected = write_kinetics(tmp_path / "official")
+    for key, clips in expected.items():
+        plain = [f"{key}_256/{clip.replace('_(', '_').replace(')/', '/').replace(chr(39), '')}" for clip in clips]
+        write_videos(tmp_path / "videos", plain, video, ".MP4")
+    flags = ["--annotations", str(tmp_path / "official"), "--videos", str(tmp_path / "videos")]
+    main(["kinetics", *flags, "--data_root", str(tmp_path / "data")])
+    records = read_list(tmp_path / "data" / "kinetics" / "val.txt", 400)
+    assert [record.path for record in records] == [
+        "val_256/petting_animal_not_cat/0wR5jVB-WPk_000417_000427.MP4",
+        "val_256/massaging_persons_head/aBcDeFgHiJk_000003_000013.MP4",
+    ]
+
+
+def test_the_handstands_of_ucf101_in_either_spelling(tmp_path: Path, video: bytes) -> None:
+    clips = [clip.replace("v_HandStand", "v_Handstand") for clip in clips_of(write_ucf101(tmp_path / "official"))]
+    write_videos(tmp_path / "videos", clips, video, ".avi")
+    flags = ["--annotations", str(tmp_path / "official"), "--videos", str(tmp_path / "videos")]
+    main(["ucf101", *flags, "--data_root", str(tmp_path / "data")])
+    text = (tmp_path / "data" / "ucf101" / "train_split2.txt").read_text()
+    assert text == "HandstandPushups/v_HandstandPushups_g02_c01.avi 1\n"
+
+
+def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
+    write_empty_frames(something / "more" / "4")
+    for folder in "abcdefg":  # so that the subfolders outnumber the clips and are searched
+        (something / folder).mkdir()
+    assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
+    assert "1 clips are there more than once; the first is taken: 4 or more/4" in capsys.readouterr().out
+
+
+def test_links_are_followed_and_broken_ones_reported(tmp_path: Path, something: Path) -> None:
+    (something / "1").rename(tmp_path / "elsewhere")
+    (something / "1").symlink_to(tmp_path / "elsewhere")
+    (something / "2").rename(tmp_path / "gone")
+    (something / "2").symlink_to(tmp_path / "nowhere")
+    lines = prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert "1" in lines
+    report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
+    assert "broken link" in report["reports"]["train"]["dropped"]["2"]
+
+
+def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:
+    """One of a clip is dropped with the reason; one that may hold clips stops everything."""
+    real = os.listdir
+
+    def listdir(path):
+        if str(path).endswith("/2"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("datasets.frames.os.listdir", listdir)
+    assert "2" not in prepared_somethingv1(tmp_path, "--frames", str(something))
+    report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
+    assert "Permission denied" in report["reports"]["train"]["dropped"]["2"]
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("datasets.media.os.scandir", scandir)
+    with pytest.raises(InputError, match="cannot read the folder .*frames: Permission denied"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+
+
+def content_of(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_full_disk_leaves_the_earlier_preparation(tmp_path: Path, monkeypatch, something: Path) -> None:
+    prepared_somethingv1(tmp_path, "--frames", str(something))
+    home = tmp_path / "data" / "somethingv1"
+    before = content_of(home)
+    (something / "4" / "00004.jpg").touch()
+    real = Path.write_text
+
+    def write_text(self, *args, **kwargs):
+        if self.name == "val.txt":
+            raise OSError(28, "No space left on device", str(self))
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(InputError, match="No space left on device; free some space. Nothing was changed"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert content_of(home) == before
+    assert sorted(path.name for path in home.iterdir()) == sorted([*before, "frames"])  # no remains
+    with pytest.raises(InputError, match="No space left"):
+        main(["somethingv1", "--annotations", str(tmp_path / "official"), "--frames", str(something),
+              "--data_root", str(tmp_path / "new")])  # fmt: skip
+    assert not (tmp_path / "new" / "somethingv1").exists()
+
+
+def test_bad_annotations_leave_the_earlier_preparation(tmp_path: Path, something: Path) -> None:
+    prepared_somethingv1(tmp_path, "--frames", str(something))
+    before = content_of(tmp_path / "data" / "somethingv1")
+    train = tmp_path / "official" / "something-something-v1-train.csv"
+    train.write_text(train.read_text().replace("30;", "1;"))
+    with pytest.raises(InputError, match=r"train\.csv:3: '1' stands at .*train\.csv:1 too"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert content_of(tmp_path / "data" / "somethingv1") == before
+
+
+def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"has none of the 3 clips of train\.txt, such as '1'.*there is 'frames', 'off"
+    ):
+        prepared_somethingv1(tmp_path, "--videos", str(tmp_path))
+    with pytest.raises(InputError, match="--frames .*gone is no folder"):
+        prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="where are the videos"):
+        prepared_somethingv1(tmp_path)
+
+
+def test_media_in_the_folder_of_the_data_set_are_found_and_not_replaced(
+    tmp_path: Path, video: bytes, something: Path
+) -> None:
+    home = tmp_path / "data" / "somethingv1"
+    home.mkdir(parents=True)
+    something.rename(home / "frames")
+    write_videos(tmp_path / "videos", ["1", "4"], video)
+    assert len(prepared_somethingv1(tmp_path)) == 5
+    assert not (home / "frames").is_symlink()
+    with pytest.raises(InputError, match="would be read instead of the videos"):
+        prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "videos"))
+    write_empty_frames(tmp_path / "other" / "1")
+    write_empty_frames(tmp_path / "other" / "4")
+    with pytest.raises(InputError, match="frames is there and is not"):
+        prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "other"))
+
+
+def test_another_place_of_the_frames_replaces_the_link(tmp_path: Path, something: Path) -> None:
+    prepared_somethingv1(tmp_path, "--frames", str(something))
+    something.rename(tmp_path / "moved")
+    prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "moved"))
+    assert (tmp_path / "data" / "somethingv1" / "frames").resolve() == tmp_path / "moved"
+
+
+def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Path) -> None:
+    (tmp_path / "order.txt").write_text("".join(f"{name}\n" for name in SOMETHING))
+    lines = prepared_somethingv1(tmp_path, "--frames", str(something), "--classes", str(tmp_path / "order.txt"))
+    assert [lines[clip].split()[2] for clip in ("1", "2", "30", "4", "5")] == ["0", "1", "2", "3", "0"]
+    assert (tmp_path / "data" / "somethingv1" / "classes.txt").read_text().splitlines() == SOMETHING

@@ -1,0 +1,161 @@
+"""scripts/prepare_data.py folder: anybody's own class folders, and their split."""
+
+import json
+import re
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from video_files import write_frames, write_video
+
+from datasets.catalogue import resolve
+from datasets.folder_split import split_records
+from datasets.lists import VideoRecord, read_list
+from errors import InputError
+from scripts.prepare_data import main
+
+CLIPS = [
+    VideoRecord(f"{name}/p{person:02d}_t{trial}", 9, label)
+    for label, name in enumerate(("clap", "throw", "wave"))
+    for person in range(10)
+    for trial in range(4)
+]
+
+
+def test_the_share_of_each_class_and_the_seed() -> None:
+    lists = split_records(CLIPS, val_share=0.2, seed=0)
+    assert set(lists["train"] + lists["val"]) == set(CLIPS)
+    assert Counter(clip.label for clip in lists["val"]) == {0: 8, 1: 8, 2: 8}
+    assert lists == split_records(CLIPS[::-1], val_share=0.2, seed=0)
+    assert lists != split_records(CLIPS, val_share=0.2, seed=1)
+
+
+@pytest.mark.parametrize("pattern", [r"p\d+", r"/(p\d+)_", r"(.+)/(p\d+)"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_group_is_on_one_side(pattern: str, seed: int) -> None:
+    """Whether a person is a group over all classes or in each class."""
+    regex = re.compile(pattern)
+    lists = split_records(CLIPS, val_share=0.3, seed=seed, group_pattern=regex)
+    groups = {
+        key: {regex.search(clip.path).groups() or regex.search(clip.path)[0] for clip in clips}
+        for key, clips in lists.items()
+    }
+    assert not groups["train"] & groups["val"]
+    assert Counter(clip.label for clip in lists["val"]) == {0: 12, 1: 12, 2: 12}
+
+
+def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
+    few = [VideoRecord("a/1", 9, 0), VideoRecord("a/2", 9, 0), VideoRecord("b/1", 9, 1), *CLIPS[80:]]
+    lists = split_records(few, val_share=0.1, seed=0)
+    assert {clip.label for clip in lists["val"]} == {0, 2}
+    assert {clip.label for clip in lists["train"]} == {0, 1, 2}
+
+
+def test_splits_that_cannot_be_made() -> None:
+    with pytest.raises(InputError, match=r"'x\(' finds nothing|'q' finds nothing in 'clap/p00_t0'"):
+        split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
+    with pytest.raises(InputError, match="120 clips in 1 groups cannot be split"):
+        split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Frame folders, an archive and a video in two classes, with blanks, quotes and accents in the names."""
+    root = tmp_path / "my clips"
+    for number in range(4):
+        write_frames(root / "größer 'zoom'" / f'take "{number}" é', 3 + number)
+        write_video(root / "wave" / f"take {number}.avi", 3)
+    write_video(root / "größer 'zoom'" / 'take "0" é.mp4', 9)  # of the same name: the frames win
+    with zipfile.ZipFile(root / "wave" / "packed.zip", "w") as archive:
+        for number in range(1, 6):
+            archive.writestr(f"{number:05d}.jpg", b"")
+    (root / "wave" / ".hidden").touch()
+    (root / "notes.txt").touch()
+    return root
+
+
+def test_videos_frames_and_archives_of_any_names(tmp_path: Path, root: Path) -> None:
+    main(["folder", "mine", str(root), "--val_share", "0.3", "--data_root", str(tmp_path)])
+    spec = resolve("mine", data_root=str(tmp_path))  # without a flag
+    assert spec.class_names == ("größer 'zoom'", "wave")
+    records = [record for which in ("train", "val") for record in read_list(spec.lists[which], 2)]
+    assert sorted(records, key=lambda record: record.path) == [
+        *(VideoRecord(f"größer 'zoom'/take \"{i}\" é", 3 + i, 0) for i in range(4)),
+        VideoRecord("wave/packed", 5, 1),
+        *(VideoRecord(f"wave/take {i}.avi", None, 1) for i in range(4)),
+    ]
+    assert spec.root_path.name == "frames"
+    assert all((spec.root_path / r.path).exists() or r.path == "wave/packed" for r in records)
+
+
+def test_what_cannot_be_used_is_dropped_before_the_split(tmp_path: Path, root: Path) -> None:
+    (root / "wave" / "link").symlink_to("link")  # to itself
+    (root / "wave" / "other.mp4").symlink_to("gone.mp4")
+    (root / "wave" / "empty.mp4").touch()
+    (root / "wave" / "no frames").mkdir()
+    main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+    reports = json.loads((tmp_path / "mine" / "report.json").read_text())["reports"]
+    dropped = {"wave/link", "wave/other.mp4", "wave/empty.mp4", "wave/no frames"}
+    assert set(reports["all"]["dropped"]) == dropped
+    assert (reports["all"]["annotated"], reports["all"]["listed"]) == (13, 9)
+    assert (reports["train"]["listed"], reports["val"]["listed"]) == (7, 2)
+
+
+def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "split").mkdir()
+    root.rename(tmp_path / "split" / "train")
+    write_video(tmp_path / "split" / "test" / "wave" / "new.mp4", 3)
+    with pytest.raises(InputError, match="test, train, which look like lists: add --split folders"):
+        main(["folder", "mine", str(tmp_path / "split"), "--data_root", str(tmp_path)])
+    flags = ["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)]
+    (tmp_path / "split" / "test" / "new").mkdir()
+    with pytest.raises(InputError, match="train has no folder of the class 'new', which test has"):
+        main(flags)
+    (tmp_path / "split" / "test" / "new").rmdir()
+    main(flags)
+    assert len(read_list(tmp_path / "mine" / "train.txt", 2)) == 9
+    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("test/wave/new.mp4", None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("wave/line\nbreak", "dropped.*cannot hold it"),
+        ("wave/blank ", "dropped.*cannot hold it"),
+        ("empty/", "no video"),
+    ],
+)
+def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path: str, words: str) -> None:
+    (root / path).mkdir(parents=True)
+    try:
+        main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+        message = capsys.readouterr().out
+    except InputError as error:
+        message = str(error)
+    assert re.search(words, message, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["kinetics"], "'kinetics' cannot be a name"),
+        (["egtea"], "'egtea' cannot be a name"),
+        (["something"], "'something' cannot be a name"),
+        (["a/b"], "'a/b' cannot be a name"),
+        (["mine", "--group_pattern", "("], "'\\(' is no regular expression"),
+        (["mine", "--image_tmpl", "00001.jpg"], "no template"),
+        (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
+        (["mine", "--split", "folders"], "must have the folders train and val"),
+    ],
+)
+def test_bad_flags(tmp_path: Path, root: Path, flags: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        main(["folder", flags[0], str(root), *flags[1:], "--data_root", str(tmp_path)])
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_class_name_with_a_blank_at_its_end(tmp_path: Path, root: Path) -> None:
+    (root / "wave").rename(root / "wave ")
+    with pytest.raises(InputError, match="the class 'wave '.*rename"):
+        main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
