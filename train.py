@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from datasets.catalogue import resolve
-from datasets.checks import require_good
 from datasets.lists import list_hash
 from datasets.loader import make_loader
+from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
 from errors import run_script

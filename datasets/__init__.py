@@ -14,15 +14,5 @@ video_dataset  records -> clips, for training, validation and test
 loader         clips -> batches, in worker processes
 clip_pictures  clips -> contact sheet and animation
 moving_digits  the built-in data set; motions: how its things move; drifting: with a controlled displacement
-
-From downloads to lists, and a check of them:
-
-annotations    official annotation files -> class names and clips
-media          clips -> where their videos or frames are
-inspection     one video: names, number of frames, what is wrong
-folder_split   own class folders -> clips; a split by groups
-preparation    clips and media -> records and a report; prepared_folder: to disk
-published      sizes of the published lists
-checks         lists against files; check_report: what is made of it
-whole_files    files that are written together or not at all; parallel: many files at once
+preparing/     from downloads to lists, and a check of them
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from datasets.catalogue import resolve
-from datasets.check_report import describe, write_clean
-from datasets.checks import check_data
+from datasets.preparing.check_report import describe, write_clean
+from datasets.preparing.checks import check_data
 from errors import run_script
 from opts import add_data_options, data_options
 from opts_types import make_parser, number

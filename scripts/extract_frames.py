@@ -21,8 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from datasets.catalogue import checked_template
-from datasets.extraction import Extraction, image_format
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing.extraction import Extraction, image_format
 from errors import InputError, run_script
 from opts_types import make_parser, number
 from progress import track

@@ -22,10 +22,10 @@ import PIL
 import torch
 
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.extraction import Extraction
 from datasets.lists import read_list
 from datasets.loader import ClipLoader, make_loader
 from datasets.moving_digits import Settings, ensure_moving_digits
+from datasets.preparing.extraction import Extraction
 from datasets.readers import Reader, open_record
 from datasets.video_dataset import train_dataset
 from datasets.video_file import VideoFile

@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from datasets.annotations import OFFICIAL
-from datasets.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
-from datasets.folder_split import read_class_folders, read_split_folders, split_records
-from datasets.media import find_clips
-from datasets.preparation import prepare
-from datasets.prepared_folder import choose_media, describe, write_prepared
+from datasets.preparing.annotations import OFFICIAL
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
+from datasets.preparing.folder_split import read_class_folders, read_split_folders, split_records
+from datasets.preparing.media import find_clips
+from datasets.preparing.preparation import prepare
+from datasets.preparing.prepared_folder import choose_media, describe, write_prepared
 from errors import InputError, run_script
 from opts_types import HelpFormatter, make_parser, number
 

@@ -13,8 +13,8 @@ from annotation_files import (
     write_somethingv2,
 )
 
-from datasets.annotations import OFFICIAL
-from datasets.annotations.files import AnnotationFiles, Annotations, require_distinct
+from datasets.preparing.annotations import OFFICIAL
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
 from errors import InputError
 
 
@@ -77,7 +77,7 @@ def test_the_v1_labels_of_diving48_are_refused(tmp_path: Path) -> None:
 
 def test_v1_labels_under_the_name_of_v2(tmp_path: Path, monkeypatch) -> None:
     write_diving48(tmp_path)
-    monkeypatch.setattr("datasets.annotations.diving48.V1_CLIPS", {"train": 2, "val": 99})
+    monkeypatch.setattr("datasets.preparing.annotations.diving48.V1_CLIPS", {"train": 2, "val": 99})
     with pytest.raises(InputError, match="2 clips, as many as V1"):
         parse("diving48", tmp_path)
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from video_files import write_sound, write_video
 
-from datasets.extraction import Extraction, frames_at_rate
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing.extraction import Extraction, frames_at_rate
 from datasets.video import decode_video
 from errors import InputError
 from scripts import extract_frames

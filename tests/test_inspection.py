@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.inspection import FrameNames, Inspection, find_template, inspect_video, suggest_template
+from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video, suggest_template
 
 
 def names(numbers, tmpl: str = "{:05d}.jpg") -> list[str]:

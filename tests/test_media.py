@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.annotations.files import Clip
-from datasets.media import find_clips
+from datasets.preparing.annotations.files import Clip
+from datasets.preparing.media import find_clips
 from errors import InputError
 
 

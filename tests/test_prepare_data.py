@@ -187,7 +187,7 @@ def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> N
     def scandir(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("datasets.media.os.scandir", scandir)
+    monkeypatch.setattr("datasets.preparing.media.os.scandir", scandir)
     with pytest.raises(InputError, match="cannot read the folder .*frames: Permission denied"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
 

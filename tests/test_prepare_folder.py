@@ -10,8 +10,8 @@ import pytest
 from video_files import write_frames, write_video
 
 from datasets.catalogue import resolve
-from datasets.folder_split import split_records
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing.folder_split import split_records
 from errors import InputError
 from scripts.prepare_data import main
 

@@ -8,9 +8,9 @@ from torch.utils.data import ConcatDataset, DataLoader
 from video_files import CLASSES, write_frames, write_video
 
 from datasets.catalogue import DatasetSpec
-from datasets.extraction import Extraction
 from datasets.frames import FrameArchive, FrameFolder
 from datasets.lists import VideoRecord
+from datasets.preparing.extraction import Extraction
 from datasets.readers import Reader, open_record
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, VideoDataset, clip_dataset, train_dataset

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.whole_files import all_or_nothing
+from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError
 
 

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.annotations.files import Annotations, Clip
-from datasets.inspection import FrameNames, Inspection, find_template, inspect_video
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
-from datasets.media import scan_folder
-from datasets.parallel import in_threads
-from datasets.published import Published, published_size
+from datasets.preparing.annotations.files import Annotations, Clip
+from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
+from datasets.preparing.media import scan_folder
+from datasets.preparing.parallel import in_threads
+from datasets.preparing.published import Published, published_size
 from errors import InputError, few, refuse
 
 

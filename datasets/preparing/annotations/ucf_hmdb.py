@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from datasets.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
 from errors import InputError, refuse
 
 UCF_CLASSES = 101

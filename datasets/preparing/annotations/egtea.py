@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
 from errors import InputError, refuse
 
 CLASSES = 106

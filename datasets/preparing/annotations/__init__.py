@@ -6,12 +6,12 @@ Pure functions: they read the annotation files and nothing else. `OFFICIAL` is t
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from datasets.annotations.diving48 import parse_diving48
-from datasets.annotations.egtea import parse_egtea
-from datasets.annotations.files import AnnotationFiles, Annotations
-from datasets.annotations.kinetics import parse_kinetics
-from datasets.annotations.something import parse_jester, parse_somethingv1, parse_somethingv2
-from datasets.annotations.ucf_hmdb import parse_hmdb51, parse_ucf101
+from datasets.preparing.annotations.diving48 import parse_diving48
+from datasets.preparing.annotations.egtea import parse_egtea
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations
+from datasets.preparing.annotations.kinetics import parse_kinetics
+from datasets.preparing.annotations.something import parse_jester, parse_somethingv1, parse_somethingv2
+from datasets.preparing.annotations.ucf_hmdb import parse_hmdb51, parse_ucf101
 
 
 @dataclass(frozen=True)

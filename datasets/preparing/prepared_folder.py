@@ -6,8 +6,8 @@ from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE
 from datasets.lists import format_line
-from datasets.preparation import Preparation
-from datasets.whole_files import all_or_nothing
+from datasets.preparing.preparation import Preparation
+from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError, few
 
 KINDS = ("frames", "videos")

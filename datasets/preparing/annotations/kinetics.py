@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.annotations.files import AnnotationFiles, Annotations, Clip, read_text, require_classes
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, read_text, require_classes
 from errors import InputError, refuse
 
 CLASSES = 400

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.catalogue import DatasetSpec, folder_and_lists
-from datasets.inspection import FrameNames, Inspection, inspect_video
 from datasets.lists import VideoRecord, absent_classes, parse_line, read_lines
-from datasets.parallel import in_processes, in_threads
-from datasets.published import published_size
+from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
+from datasets.preparing.parallel import in_processes, in_threads
+from datasets.preparing.published import published_size
 from datasets.readers import find_record, open_record
 from datasets.video import decode_video
 from datasets.video_file import VideoFile

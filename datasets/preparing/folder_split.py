@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.annotations.files import Annotations, Clip
 from datasets.lists import VideoRecord
-from datasets.media import clip_name, is_dir, list_path, scan_folder
+from datasets.preparing.annotations.files import Annotations, Clip
+from datasets.preparing.media import clip_name, is_dir, list_path, scan_folder
 from errors import InputError, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from datasets.annotations.files import Clip
+from datasets.preparing.annotations.files import Clip
 from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.annotations.files import (
+from datasets.preparing.annotations.files import (
     AnnotationFiles,
     Annotations,
     Clip,

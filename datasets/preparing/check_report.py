@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.checks import ListCheck
 from datasets.lists import format_line
-from datasets.whole_files import all_or_nothing
+from datasets.preparing.checks import ListCheck
+from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError
 
 LONGEST_HISTOGRAM = 8  # the largest and the smallest classes that are shown, each; all, if these are all

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from datasets.annotations.files import AnnotationFiles, Annotations, Clip, json_entries, read_json, require_classes
+from datasets.preparing.annotations.files import (
+    AnnotationFiles,
+    Annotations,
+    Clip,
+    json_entries,
+    read_json,
+    require_classes,
+)
 from errors import InputError, refuse
 
 CLASSES = 48
