@@ -10,10 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format
+from datasets.preparing.parallel import in_processes
 from errors import InputError, run_script
 from opts_types import make_parser, number
-from progress import track
 
 SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
 SHOWN = 3  # failures
@@ -104,44 +102,19 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
         raise InputError(f"{settings} is damaged ({error}); choose another folder") from error
 
 
-def attempt(how: Extraction, source: Path, target: Path) -> int | InputError:
+def attempt(how: Extraction, paths: tuple[Path, Path]) -> int | InputError:
     """The number of frames; a bad video as a value, because it must not stop the others."""
+    source, target = paths
     try:
         return how(source, target)
     except InputError as error:
         return error
 
 
-def in_processes(
-    work: Callable, sources: list[Path], targets: list[Path], workers: int
-) -> Generator[int | InputError, None, None]:
-    """`work` on each pair, results in order; when closed, the videos in work are finished and the others dropped."""
-    pool = ProcessPoolExecutor(workers, initializer=_leave_signals_to_main)
-    try:
-        yield from pool.map(work, sources, targets, chunksize=1 if len(sources) < 1000 else 4)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def run(work: Callable, sources: list[Path], targets: list[Path], workers: int) -> list[int | InputError]:
-    """`work` on each pair, with a progress bar."""
-    results: list[int | InputError] = []
-
-    def figures() -> str:
-        done = [result for result in results if isinstance(result, int)]
-        return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
-
-    every = min(500, max(1, len(sources) // 20))
-    with closing(in_processes(work, sources, targets, workers)) as done:
-        for result in track(done, len(sources), "extract", every, figures):
-            results.append(result)
-    return results
-
-
-def _leave_signals_to_main() -> None:
-    """Ctrl-C reaches all processes; what it means is the main one's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def describe(results: Sequence[int | InputError]) -> str:
+    """Figures of the progress."""
+    done = [result for result in results if isinstance(result, int)]
+    return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -192,9 +165,8 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
     try:
         args.out_list.parent.mkdir(parents=True, exist_ok=True)
-        sources = [args.video_root / record.path for record in records]
-        targets = [args.frame_root / name for name in names]
-        results = run(partial(attempt, how), sources, targets, args.workers)
+        paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]
+        results = in_processes(partial(attempt, how), paths, "extract", args.workers, describe)
         write_results(args.out_list, records, names, results)
     except BrokenProcessPool as error:
         raise InputError(

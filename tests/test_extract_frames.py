@@ -16,6 +16,7 @@ from PIL import Image
 from video_files import write_sound, write_video
 
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing import parallel
 from datasets.preparing.extraction import Extraction, frames_at_rate
 from datasets.video import decode_video
 from errors import InputError
@@ -281,7 +282,7 @@ def test_ctrl_c(here: Path, monkeypatch) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_frames, "track", interrupted)
+        patch.setattr(parallel, "track", interrupted)
         with pytest.raises(SystemExit) as stop:
             run()
     assert stop.value.code == 130
