@@ -1,21 +1,28 @@
-"""Every option of every script: parsers in groups, and the checks that need no file."""
+"""The parsers of the scripts at the top, and the checks of their options that need no file."""
 
 import argparse
-import os
 import shlex
 
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
-from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
-from ops.optimiser import OPTIMISERS
-from ops.runtime import AMP_DTYPES
-from ops.schedule import LR_TYPES
+from ops.models import NETS
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
+from opts_groups import (
+    DEFAULT_ARCH,
+    add_augmentation_options,
+    add_batch_size,
+    add_data_options,
+    add_device_options,
+    add_network_options,
+    add_optimiser_options,
+    add_print_freq,
+    add_run_options,
+)
 from opts_types import clip_numbers, make_parser, number, true_or_false
 
-DEFAULT_ARCH, BUILT_IN_ARCH = "resnet50", "resnet18"
+BUILT_IN_ARCH = "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
     "num_segments": 8,
@@ -31,54 +38,6 @@ BUILT_IN_DEFAULTS = {
 }
 
 
-def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
-    """Add the options that `data_options` reads; `lists`: "train", "val"."""
-    group = parser.add_argument_group("data")
-    group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
-    group.add_argument(
-        "--root_path", help="frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
-    )
-    for name in lists:
-        group.add_argument(
-            f"--{name}_list",
-            help=f"{name} list, lines `path num_frames label` or `path label`, not the prepared",
-        )
-    group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
-    group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
-    group.add_argument(
-        "-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames"
-    )
-
-
-def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how training changes clips."""
-    group = parser.add_argument_group("augmentation")
-    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
-    group.add_argument(
-        "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
-    )
-
-
-def _add_print_freq(group: argparse._ArgumentGroup) -> None:
-    names = ("-p", "--print-freq", "--print_freq")
-    group.add_argument(
-        *names, dest="print_freq", type=number(int, 1), default=20, help="batches between progress lines"
-    )
-
-
-def _add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> None:
-    names = ("-b", "--batch-size", "--batch_size")
-    group.add_argument(*names, dest="batch_size", type=number(int, 1), default=default, help=text)
-
-
-def _add_device_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("devices")
-    group.add_argument(
-        "--gpus", type=int, nargs="+", help="GPU numbers; several: DataParallel. The first, if not given"
-    )
-    group.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
-
-
 def train_parser() -> argparse.ArgumentParser:
     """Options of train.py."""
     defaults = {"arch": BUILT_IN_ARCH, **BUILT_IN_DEFAULTS}
@@ -92,79 +51,13 @@ def train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "modality", nargs="?", default="RGB", choices=["RGB"], help="input; optical flow is not offered"
     )
-    _add_network_options(parser)
-    _add_optimiser_options(parser)
+    add_network_options(parser)
+    add_optimiser_options(parser)
     add_data_options(parser, ("train", "val"))
     add_augmentation_options(parser)
-    _add_run_options(parser)
-    _add_device_options(parser)
+    add_run_options(parser)
+    add_device_options(parser)
     return parser
-
-
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("network")
-    group.add_argument(
-        "--net", default="H2CN", choices=list(NETS), help="network; the lower-case ones are torchvision's"
-    )
-    text = f"backbone of H2CN, TDN, TSM and TSN; {DEFAULT_ARCH}, if not given"
-    group.add_argument("--arch", choices=list(ARCHS), help=text)
-    group.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
-    parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
-    group.add_argument("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave out of H2CN: {parts}")
-    group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
-    group.add_argument("--dropout", type=number(float, 0, 1), default=0.5, help="dropout before the classifier")
-    group.add_argument(
-        "--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}",
-        help="start: ImageNet weights of the ResNet, Kinetics-400 weights of torchvision's video network, or a file",
-    )  # fmt: skip
-    group.add_argument(
-        "--tune_from", metavar="CKPT", help="start from these weights; another class count: new classifier"
-    )
-
-
-def _add_optimiser_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("optimiser")
-    group.add_argument("--optimizer", default="sgd", choices=list(OPTIMISERS), help="adamw: what transformers need")
-    group.add_argument("--epochs", type=number(int, 1), default=60, help="length of the training")
-    _add_batch_size(group, 8, "clips a batch, over all GPUs (under torchrun: of each process)")
-    group.add_argument("--accumulate", type=number(int, 1), default=1, help="batches a step: step = batch-size x this")
-    positive = number(float, 0, open_low=True)
-    group.add_argument("--lr", "--learning-rate", type=positive, default=0.01, help="learning rate of weights")
-    group.add_argument("--lr_type", default="step", choices=LR_TYPES, help="x0.1 at --lr_steps, or half a cosine to 0")
-    group.add_argument("--lr_steps", type=float, nargs="+", default=[30, 45, 55], help="epochs of the steps")
-    group.add_argument("--warmup", type=number(float, 0), default=0.0, help="epochs of linear rise from lr / 10")
-    group.add_argument("--momentum", type=number(float, 0, 1), default=0.9, help="of SGD; AdamW: its first beta")
-    group.add_argument(
-        "--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="decay of weights"
-    )
-    group.add_argument("--gd", "--clip-gradient", dest="gd", type=positive, help="largest L2 norm of the gradient")
-    group.add_argument("--label_smoothing", type=number(float, 0, 1), default=0.0, help="share spread over all classes")
-    group.add_argument("--fc_lr5", action="store_true", help="classifier: lr x 5 (its bias x 10)")
-    group.add_argument("--npb", "--no_partialbn", dest="npb", action="store_true", help="train every BatchNorm")
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("run")
-    group.add_argument("--root_log", default="runs", help="TensorBoard curves and JSON lines: ROOT_LOG/<run name>/")
-    group.add_argument("--root_model", default="runs", help="checkpoints and options: ROOT_MODEL/<run name>/")
-    group.add_argument("--suffix", help="put behind the run name <net>_<data set>_<arch>_<segments>f")
-    group.add_argument(
-        "--resume", metavar="CKPT", help="continue a run; `auto`: the newest of this name, or start anew"
-    )
-    group.add_argument("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
-    group.add_argument(
-        "--eval-freq",
-        "--eval_freq",
-        "-ef",
-        dest="eval_freq",
-        type=number(int, 1),
-        default=1,
-        help="epochs between evaluations",
-    )
-    text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
-    group.add_argument("--check_data", action="store_true", help=text)
-    _add_print_freq(group)
-    group.add_argument("--seed", type=number(int, 0), default=0, help="of weights, sampling, crops and dropout")
 
 
 def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
@@ -245,11 +138,11 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
-    _add_batch_size(group, 16, "videos a batch")
-    _add_print_freq(group)
+    add_batch_size(group, 16, "videos a batch")
+    add_print_freq(group)
     add_data_options(parser, ("val",))
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
-    _add_device_options(parser)
+    add_device_options(parser)
     return parser
 
 
@@ -279,7 +172,7 @@ def predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG a frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
-    _add_device_options(parser)
+    add_device_options(parser)
     return parser
 
 

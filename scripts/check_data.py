@@ -12,7 +12,8 @@ from datasets.catalogue import resolve
 from datasets.preparing.check_report import describe, write_clean
 from datasets.preparing.checks import check_data
 from errors import run_script
-from opts import add_data_options, data_options
+from opts import data_options
+from opts_groups import add_data_options
 from opts_types import make_parser, number
 
 

@@ -30,7 +30,8 @@ from datasets.readers import Reader, open_record
 from datasets.video_dataset import train_dataset
 from datasets.video_file import VideoFile
 from errors import run_script
-from opts import add_augmentation_options, add_data_options, data_options
+from opts import data_options
+from opts_groups import add_augmentation_options, add_data_options
 from opts_types import make_parser, number
 
 FORMS = ("folder", "archive", "video")

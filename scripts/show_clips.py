@@ -16,7 +16,8 @@ from datasets.video_dataset import VideoDataset, train_dataset
 from errors import InputError, run_script
 from ops.models import NETS, build_model
 from ops.run_log import make_folder
-from opts import add_augmentation_options, add_data_options, data_options, parse_with_built_in_defaults
+from opts import data_options, parse_with_built_in_defaults
+from opts_groups import add_augmentation_options, add_data_options
 from opts_types import make_parser, number
 
 
