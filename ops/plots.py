@@ -46,39 +46,42 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
+Points = Mapping[float, Sequence[float]]  # place on the x axis -> measurements there
+
+
 def plot_spread(
-    lines: Mapping[str, Mapping[float, Sequence[float]]], path: Path, *, title: str, x: str, y: str, chance: float
+    panels: Mapping[str, Mapping[str, Points]], path: Path, *, title: str, x: str, y: str, chance: float
 ) -> None:
-    """Draw curves of repeated measurements as a PNG: the mean as a line, each measurement as a dot.
+    """Draw repeated measurements as a PNG: their mean as a line, each of them as a dot.
 
     Args:
-        lines: name -> place on the x axis (logarithmic, base 2) -> measurements there.
+        panels: title -> name of a line -> its points. The x axis is logarithmic, base 2.
         path: of the PNG.
-        title: above it.
+        title: above all.
         x: what the x axis is, with its unit.
         y: what the y axis is, with its unit.
         chance: y of a dotted line.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(chance, color="grey", linestyle=":", linewidth=1)
-    places = sorted({place for points in lines.values() for place in points})
-    for number, (name, points) in enumerate(lines.items()):
-        aside = 1 + 0.018 * (number - (len(lines) - 1) / 2)  # so that dots of several lines lie beside one another
-        colour = f"C{number}"
-        means = [float(np.mean(values)) for values in points.values()]
-        axes.plot([p * aside for p in points], means, color=colour, marker=_MARKERS[number % len(_MARKERS)], label=name)
-        for place, values in points.items():
-            axes.plot([place * aside] * len(values), values, ".", color=colour, alpha=0.45, markersize=5)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(places, [f"{place:g}" for place in places])
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.set_title(title, fontsize=11)
-    axes.grid(color="#e8e8e8", linewidth=0.6)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside right upper", frameon=False)
-    figure.savefig(path, dpi=120)
-
-
-_MARKERS = "os^Dv<>P"
+    figure = Figure(figsize=(6.2 * len(panels), 4.8), layout="constrained")
+    styles: dict[str, tuple[str, str]] = {}  # a line that stands in several panels looks the same in all
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (heading, lines) in zip(row, panels.items(), strict=True):
+        axes.axhline(chance, color="grey", linestyle=":", linewidth=1)
+        for number, (name, points) in enumerate(lines.items()):
+            colour, marker = styles.setdefault(name, (f"C{len(styles)}", "os^Dv<>P"[len(styles) % 8]))
+            aside = 1 + 0.02 * (number - (len(lines) - 1) / 2)  # so that dots of several lines lie beside one another
+            means = [float(np.mean(values)) for values in points.values()]
+            axes.plot([place * aside for place in points], means, color=colour, marker=marker, label=name)
+            for place, values in points.items():
+                axes.plot([place * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
+        places = sorted({place for points in lines.values() for place in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.set_xlabel(x)
+        axes.set_title(heading, fontsize=11)
+        axes.grid(color="#e8e8e8", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=9, framealpha=0.9)
+    row[0].set_ylabel(y)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)

@@ -144,16 +144,21 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def draw(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Accuracy against displacement: mean over the seeds, and every seed as a dot."""
-    lines = {}
-    for variant in VARIANTS:
-        points: dict[float, list[float]] = {}
-        for row in rows:
-            if row.variant == variant:
-                points.setdefault(row.displacement, []).append(row.top1)
-        if points:
-            lines[variant] = dict(sorted(points.items()))
-    plot_spread(lines, path, title=title, x="displacement, pixels a frame", y="top-1, %", chance=100 / len(DIRECTIONS))
+    """Accuracy against displacement: the networks, and H2CN without its parts."""
+
+    def lines(variants: Sequence[str]) -> dict[str, dict[float, list[float]]]:
+        found: dict[str, dict[float, list[float]]] = {}
+        chosen = [row for row in rows if row.variant in variants]
+        for row in sorted(chosen, key=lambda row: (variants.index(row.variant), row.displacement)):
+            found.setdefault(row.variant, {}).setdefault(row.displacement, []).append(row.top1)
+        return found
+
+    parts = [variant for variant in VARIANTS if variant.startswith("H2CN")]
+    networks = [variant for variant in VARIANTS if "-" not in variant]
+    panels = {"networks": lines(networks), "H2CN without a part": lines(parts)}
+    panels = {heading: panel for heading, panel in panels.items() if panel}
+    chance = 100 / len(DIRECTIONS)
+    plot_spread(panels, path, title=title, x="displacement, pixels a frame", y="top-1, %", chance=chance)
 
 
 def print_table(rows: Sequence[Row]) -> None:
