@@ -125,6 +125,11 @@ def build_model(
     return model
 
 
+def frames_per_segment(net: str) -> int:
+    """L of a whole network (without ablations), by its name."""
+    return {"H2CN": FrameMotion.frames, "TDN": ShortTermDifference.frames}.get(net, 1)
+
+
 def _require_one_of(flag: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(f"{flag} {value!r} is not known; choose one of {', '.join(known)}")

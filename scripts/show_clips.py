@@ -14,7 +14,7 @@ from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_ani
 from datasets.loader import make_loader
 from datasets.video_dataset import VideoDataset, train_dataset
 from errors import InputError, run_script
-from ops.models import NETS, build_model
+from ops.models import NETS, frames_per_segment
 from ops.run_log import make_folder
 from opts import data_options, parse_with_built_in_defaults
 from opts_groups import add_augmentation_options, add_data_options
@@ -68,9 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_with_built_in_defaults(show_parser(), argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train",))
-    model = build_model(args.net, "resnet18", spec.num_class, args.num_segments)
     dataset = train_dataset(
-        spec, num_segments=args.num_segments, frames_per_segment=model.frames_per_segment, input_size=args.input_size,
+        spec, num_segments=args.num_segments, frames_per_segment=frames_per_segment(args.net), input_size=args.input_size,
         seed=args.seed, flip=not args.no_flip,
     )  # fmt: skip
     folder = make_folder(Path(args.output_dir), "--output_dir")

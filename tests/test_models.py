@@ -5,7 +5,7 @@ import torch
 
 from errors import InputError
 from ops.blocks import ARCHS
-from ops.models import DESIGNS, build_model
+from ops.models import DESIGNS, build_model, frames_per_segment
 from ops.network import IMAGENET_MEAN, IMAGENET_STD, VideoNet
 
 
@@ -62,6 +62,10 @@ def test_bfloat16_autocast_is_near_float32(net: str) -> None:
         logits = model(clip)
     exact = model(clip)
     assert torch.allclose(logits.float(), exact, atol=0.05 * exact.abs().max().item())
+
+
+def test_the_frames_of_a_segment_are_known_without_building(net: str) -> None:
+    assert frames_per_segment(net) == build_model(net, "resnet18", 4, 2).frames_per_segment
 
 
 def test_building_is_silent(net: str, capfd) -> None:
