@@ -8,7 +8,7 @@ from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import NETS
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, stride_of
 from opts_groups import (
     DEFAULT_ARCH,
     add_augmentation_options,
@@ -89,7 +89,7 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
     if known.dataset == BUILT_IN:
         parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
     args = parser.parse_args(argv)
-    stride = TORCHVISION_NETS[args.net].stride if args.net in TORCHVISION_NETS else 32
+    stride = stride_of(args.net)
     if args.input_size % stride:
         near = max(stride, stride * round(args.input_size / stride))
         raise InputError(

@@ -35,7 +35,9 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
 def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how training changes clips."""
     group = parser.add_argument_group("augmentation")
-    group.add_argument("--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32")
+    group.add_argument(
+        "--input_size", type=number(int, 32), default=224, help="crop in pixels, a multiple of 32 (r2plus1d_18: 16)"
+    )
     group.add_argument(
         "--no_flip", action="store_true", help="no horizontal flips (a flipped clip has its mirrored class)"
     )
@@ -75,7 +77,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dropout", type=number(float, 0, 1), default=0.5, help="dropout before the classifier")
     group.add_argument(
         "--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}",
-        help="start: ImageNet weights of the ResNet, Kinetics-400 weights of torchvision's video network, or a file",
+        help="start: ImageNet weights of the ResNet, Kinetics-400 weights of torchvision's video network, others by "
+        "torchvision's name for them (KINETICS400_IMAGENET22K_V1), or a file",
     )  # fmt: skip
     group.add_argument(
         "--tune_from", metavar="CKPT", help="start from these weights; another class count: new classifier"

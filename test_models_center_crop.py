@@ -11,7 +11,7 @@ from datasets.loader import make_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, clip_dataset
 from errors import run_script
-from ops.checkpoint import file_hash
+from ops.checkpoint_file import file_hash
 from ops.inference import Weights, claim_folder, score_clip
 from ops.run_log import make_folder
 from ops.runtime import start_runtime

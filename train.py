@@ -45,10 +45,12 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     options = {"dropout": args.dropout, "consensus_type": args.consensus_type, "ablate": args.ablate}
     model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **options)
-    if args.pretrain != "none":
-        logging.info("--pretrain %s: %s", args.pretrain, load_pretrained(model, args.pretrain))
+    with runtime.main_first():  # one process downloads
+        if args.pretrain != "none":
+            logging.info("--pretrain %s: %s", args.pretrain, load_pretrained(model, args.pretrain))
     if args.tune_from:
-        logging.info("%s: %s", args.tune_from, load_weights(model, args.tune_from, new_classifier=True))
+        report = load_weights(model, args.tune_from, new_classifier=True, class_names=spec.class_names)
+        logging.info("%s: %s", args.tune_from, report)
     if not args.npb:
         freeze_partial_bn(model)
     model = runtime.place(model)

@@ -1,26 +1,21 @@
-"""Weights in and out: checkpoints of this project, and `load_weights` for everybody's, with an exact account."""
+"""Weights in: `load_weights` for everybody's state dicts, with an exact account of every name."""
 
-import hashlib
 import os
-import pickle
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from errors import InputError
+from ops.checkpoint_file import read_checkpoint
 from ops.layouts import State, from_official, is_plain_resnet, layout_of, strip_data_parallel
 from ops.network import VideoNet
 
-FORMAT = 1  # of the checkpoint's fields
+OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
 LAYOUTS = {"ours": "this project", "torchvision": "torchvision's ResNet"}
 LAYOUTS["torchvision video"] = "torchvision's video networks"
-LAYOUTS |= {net: f"the official {net}" for net in ("H2CN", "TDN", "TSM", "TSN")}
+LAYOUTS |= {net: f"the official {net}" for net in OFFICIAL}
 
 
 @dataclass
@@ -34,7 +29,7 @@ class LoadReport:
         inflated: made from another parameter.
         new: missing in the source: left as they were.
         unused: names of the source that are expected not to be used; any other unexpected name is an error.
-        classes: numbers of classes of a classifier that was not taken and of the one that stays, if they differ.
+        notes: what else is worth a word: a classifier that was not taken, a network that was taken on trust.
     """
 
     layout: str
@@ -43,19 +38,21 @@ class LoadReport:
     inflated: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
-    classes: tuple[int, int] | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         counted = (name for name in ("matched", "reshaped", "inflated", "new", "unused"))
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in counted)
-        text = f"weights in the layout of {LAYOUTS[self.layout]}: {counts}"
-        if self.classes:
-            text += "; a new classifier, for {1} classes instead of {0}".format(*self.classes)
-        return text
+        return "; ".join([f"weights in the layout of {LAYOUTS[self.layout]}: {counts}", *self.notes])
 
 
 def load_weights(
-    model: VideoNet, source: str | os.PathLike | Mapping[str, Any], *, new_classifier: bool = False
+    model: VideoNet,
+    source: str | os.PathLike | Mapping[str, Any],
+    *,
+    new_classifier: bool = False,
+    class_names: Sequence[str] | None = None,
+    where: str | None = None,
 ) -> LoadReport:
     """Load a state dict of any known layout into `model`, or nothing at all.
 
@@ -64,7 +61,10 @@ def load_weights(
         source: a file, or a state dict, with or without DataParallel's `module.` and the outer
             {"state_dict": ...}. Known layouts: ours, the official ones of
             H2CN, TDN, TSM and TSN, torchvision's ResNet and its video networks.
-        new_classifier: keep the model's own classifier where the source's has another number of classes.
+        new_classifier: for the start of a training: keep the model's own classifier where the source's has another
+            number of classes or, as far as both are known, other class names.
+        class_names: what the model is to be trained for.
+        where: what messages call the source, if it is a state dict.
 
     Returns:
         The account of every name.
@@ -72,25 +72,27 @@ def load_weights(
     Raises:
         InputError: something is missing, unexpected or of another shape; the message has the names.
     """
-    where = "the given state dict" if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else read_checkpoint(source)
+    is_file = not isinstance(source, Mapping)
+    where = where or (str(source) if is_file else "the given state dict")
+    content: Mapping[str, Any] = read_checkpoint(source) if is_file else source  # type: ignore[arg-type, assignment]
+    made_for = content.get("trained_on")
     state = strip_data_parallel(_state_dict(content, where))
-    report = LoadReport(layout_of(state))
+    report = LoadReport("ours" if isinstance(made_for, Mapping) else layout_of(state))
     own = model.state_dict()
-    if new_classifier and is_plain_resnet(state) and "torchvision" in model.layouts and not is_plain_resnet(own):
-        report.layout = "torchvision"  # whatever its classes: a start may come from any image network
-    _require_same_net(model, content, report.layout, where)
+    if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
+        report.layout = "torchvision"  # an image network of other classes than ImageNet's
+    _require_same_net(model, made_for or {}, report, where)
     if report.layout == "torchvision":
         report.new += [key for key in own if model.is_temporal(key)]
-        _drop_classifier(model, state, report)
+        _drop_classifier(model, own, state, report)
     elif report.layout == "torchvision video":
         state = {f"network.{key}": value for key, value in state.items()}
-    elif report.layout != "ours":
-        state, report.unused, report.reshaped = from_official(state, report.layout)
-    _, bias = model.classifier
-    if new_classifier and bias in state and state[bias].shape != own[bias].shape:
-        report.classes = len(state[bias]), len(own[bias])
-        _drop_classifier(model, state, report)
+    elif report.layout in OFFICIAL:
+        converted = from_official(state, report.layout, where)
+        state, report.unused, report.reshaped = converted.state, converted.unused, converted.reshaped
+        _require_same_shifts(model, converted.shifted, where)
+    if new_classifier and _is_other_classifier(model, own, state, made_for, class_names):
+        _drop_classifier(model, own, state, report)
     _check_names(model, own, state, report, where)
     model.load_state_dict(state, strict=False)  # every difference was accounted for just now
     report.matched = [key for key in own if key in state and key not in report.reshaped]
@@ -100,26 +102,63 @@ def load_weights(
     return report
 
 
-def _require_same_net(model: VideoNet, content: Mapping[str, Any], layout: str, where: str) -> None:
+def official_net(content: Mapping[str, Any]) -> str | None:
+    """The network of a checkpoint in an official layout; None for all others."""
+    layout = layout_of(strip_data_parallel(_state_dict(content, "the file")))
+    return layout if layout in OFFICIAL else None
+
+
+def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
+    """Whether this can only be meant as the image network that a network with temporal modules starts from."""
+    return "torchvision" in model.layouts and is_plain_resnet(state) and not is_plain_resnet(own)
+
+
+def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
     """Weights of another network may fit and still be wrong: a TSN and a TSM have the same shapes."""
-    if layout != "ours":
-        if layout not in model.layouts:
-            build = f"build --net {layout}" if layout in ("H2CN", "TDN", "TSM", "TSN") else "build one of these"
-            raise InputError(f"{where} is of {LAYOUTS[layout]}, this network is {model.net}; {build}")
+    here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
+    if report.layout == "ours" and made_for:
+        there = " ".join([made_for["net"], *(f"without {part}" for part in made_for.get("ablate", []))])
+    elif report.layout in OFFICIAL:
+        there = report.layout
+    elif report.layout == "ours":
+        report.notes.append(f"the file does not say its network: taken as {here}")
         return
-    made_for = content.get("trained_on")
-    if not isinstance(made_for, Mapping):
+    else:
+        if report.layout not in model.layouts:
+            fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
+            raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
         return
-    for name, flag in (("net", "--net"), ("ablate", "--ablate")):
-        stored, here = made_for.get(name) or "", getattr(model, name) or ""
-        if list(stored) != list(here):
-            stored, here = (" ".join([v] if isinstance(v, str) else v) or "nothing" for v in (stored, here))
-            raise InputError(
-                f"{where} was trained with {flag} {stored}, this network is built with {here}; use the same"
-            )
+    if there != here:
+        net, *parts = there.replace("without ", "").split()
+        flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
+        raise InputError(f"{where} is of a {there}, this network is {here}; build {flags}")
 
 
-def _drop_classifier(model: VideoNet, state: State, report: LoadReport) -> None:
+def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
+    """The official TSM says by its names which convolutions stand behind a shift."""
+    if shifted is not None and shifted != model.shifted():
+        differing = _some(sorted(shifted ^ model.shifted()))
+        raise InputError(f"{where} shifts in front of other convolutions than this network; they differ in {differing}")
+
+
+def _is_other_classifier(
+    model: VideoNet, own: State, state: State, made_for: Any, class_names: Sequence[str] | None
+) -> bool:
+    _, bias = model.classifier
+    if bias not in state:
+        return False
+    known = class_names is not None and isinstance(made_for, Mapping)
+    other_names = known and list(made_for["class_names"]) != list(class_names or ())
+    return other_names or state[bias].shape != own[bias].shape
+
+
+def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadReport) -> None:
+    """Leave the model its own classifier, and say so if the source has one."""
+    _, bias = model.classifier
+    if bias in state:
+        there, here = len(state[bias]), len(own[bias])
+        instead = f"for {here} classes instead of {there}" if there != here else f"for other {here} classes"
+        report.notes.append(f"a new classifier, {instead}")
     report.unused += [name for name in model.classifier if state.pop(name, None) is not None]
     report.new += model.classifier
 
@@ -151,76 +190,3 @@ def _state_dict(content: Any, where: str) -> State:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()) or not state:
         raise InputError(f"{where} holds no state dict; give a checkpoint that a training run wrote")
     return dict(state)
-
-
-def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """A checkpoint file on the CPU: tensors and plain values only, whatever is in it.
-
-    Raises:
-        InputError: no such file, a damaged one, or one that holds other objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}; give the path of a file such as runs/NAME/ckpt.best.pth.tar")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} cannot be read as safetensors: {error}; is the copy complete?") from error
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is no checkpoint of tensors and plain values, or is damaged: {reason}") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a checkpoint: {error}; is the copy complete?") from error
-    if isinstance(content, dict) and content.get("format", FORMAT) > FORMAT:
-        raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
-    return content
-
-
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write to a temporary file beside `path`, then rename: a killed run or a full disk leaves the old file whole.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    _put(path, lambda temporary: torch.save({"format": FORMAT, **content}, temporary))
-
-
-def link_checkpoint(source: Path, path: Path) -> None:
-    """The same file under a second name, as safely as `save_checkpoint`; a copy where there are no hard links.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-
-    def link(temporary: Path) -> None:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-
-    _put(path, link)
-
-
-def _put(path: Path, write: Callable[[Path], None]) -> None:
-    """Have a temporary file beside `path` written, then give it the name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
-        free = shutil.disk_usage(path.parent).free >> 20
-        reason = error.strerror if isinstance(error, OSError) else "the disk is full"
-        raise InputError(
-            f"cannot write {path}: {reason} ({free} MiB are free); free some space or choose another --root_model. "
-            "Earlier checkpoints are untouched."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def file_hash(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

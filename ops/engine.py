@@ -171,7 +171,7 @@ def _require_finite(value: Tensor, name: str, where: str) -> None:
     if not torch.isfinite(value).all():
         raise InputError(
             f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
-            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or without --amp fp16"
+            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
         )
 
 

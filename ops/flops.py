@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters of a network, counted from its parts without running it."""
+"""Multiply-adds and parameters of a network, counted without weights and without computing anything."""
 
 import torch
 from torch import Tensor, nn

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from errors import InputError
-from ops.checkpoint import load_weights, read_checkpoint
+from ops.checkpoint import load_weights, official_net
+from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
 from ops.network import VideoNet
 from ops.run_log import write_json
 from ops.runtime import Runtime
+from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training import TrainedOn
 from progress import track
 
@@ -70,10 +72,18 @@ class Weights:
             made_for = self.trained_on
             made_for.require(str(self.path), class_names=class_names, **given)
             given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
-        net, arch = given["net"] or "H2CN", given["arch"] or "resnet50"
-        segments, ablate = given["num_segments"] or 8, given.get("ablate", ())
-        model = build_model(net, arch, len(class_names), segments, ablate=ablate)
-        report = load_weights(model, self.content)
+        else:
+            defaults = {"net": official_net(self.content) or "H2CN", "arch": "resnet50", "num_segments": 8}
+            unknown = {name: value for name, value in defaults.items() if given.get(name) is None}
+            given = {**given, **unknown, "ablate": []}
+            if given["net"] in TORCHVISION_NETS:
+                unknown.pop("arch", None)
+            if unknown:
+                taken = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in unknown.items())
+                logging.info("%s: neither the file nor a flag says otherwise, so taken as %s", self.path, taken)
+        net = given["net"]
+        model = build_model(net, given["arch"], len(class_names), given["num_segments"], ablate=given["ablate"])
+        report = load_weights(model, self.content, where=str(self.path))
         if report.new:
             raise InputError(
                 f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from errors import InputError
+
 State = dict[str, Tensor]
 Rules = tuple[tuple[str, str], ...]  # regular expressions and what takes their place, in order
 
@@ -49,7 +51,7 @@ _RULES: dict[str, Rules] = {
     "TSN": _COMMON,
 }
 # A parameter that tells each of torchvision's video networks from all else.
-_TORCHVISION_VIDEO = ("stem.3.weight", "conv_proj.weight", "patch_embed.proj.weight", "features.0.0.0.weight")
+_TORCHVISION_VIDEO = ("stem.3.weight", "pos_encoding.class_token", "patch_embed.proj.weight", "features.0.0.0.weight")
 _UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
 _BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
 IMAGENET_CLASSES = 1000
@@ -62,11 +64,13 @@ class Converted(NamedTuple):
         state: it.
         unused: names of the source that no layer uses, and that are known for it.
         reshaped: our names of values that lie in another shape.
+        shifted: our names of the convolutions that stand behind a shift, where the layout says it; else None.
     """
 
     state: State
     unused: list[str]
     reshaped: list[str]
+    shifted: set[str] | None
 
 
 def layout_of(state: State) -> str:
@@ -100,8 +104,12 @@ def strip_data_parallel(state: State) -> State:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def from_official(state: State, layout: str) -> Converted:
-    """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses."""
+def from_official(state: State, layout: str, where: str = "the given state dict") -> Converted:
+    """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses.
+
+    Raises:
+        InputError: a temporal kernel of another shape, or a bias whose BatchNorm is missing.
+    """
     unused = [key for key in state if _UNUSED.match(key)]
     ours: State = {}
     reshaped = []
@@ -110,10 +118,16 @@ def from_official(state: State, layout: str) -> Converted:
             continue
         name = rename(key, layout)
         if name.endswith(".temporal"):  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
+            if value.shape[1:] not in ((1, 3, 1, 1), (1, 3)):
+                raise InputError(f"{where}: {key} has shape {tuple(value.shape)}; it is no temporal kernel of 3 taps")
             value = value.reshape(-1, 3)
             reshaped.append(name)
         ours[name] = value
-    return Converted(fold_biases(ours), unused, reshaped)
+    missing = [norm for norm in map(norm_of, ours) if norm and f"{norm}.running_mean" not in ours]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}.running_mean, which the bias in front of it belongs to")
+    shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
+    return Converted(fold_biases(ours), unused, reshaped, shifted)
 
 
 def rename(key: str, layout: str) -> str:

@@ -101,3 +101,7 @@ class VideoNet(nn.Module, ABC):
     def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """Start temporal modules from the state dict of an image network; returns the names of what was started so."""
         return []
+
+    def shifted(self) -> set[str]:
+        """Names of the convolution weights that stand behind a temporal shift."""
+        return set()

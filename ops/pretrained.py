@@ -26,9 +26,9 @@ def load_pretrained(model: VideoNet, source: str) -> LoadReport:
     import torchvision  # here: only this start needs it
 
     known = torchvision.models.get_model_weights(model.net if "torchvision video" in model.layouts else model.arch)
-    name = PRETRAINED.get(source, source)
+    name = PRETRAINED.get(source.lower(), source)
     if name not in known.__members__:
-        if source in PRETRAINED or (name.isupper() and not Path(source).exists()):
+        if name in PRETRAINED.values() or (name.isupper() and not Path(source).exists()):
             words = [word for word, stands_for in PRETRAINED.items() if stands_for in known.__members__]
             raise InputError(
                 f"--pretrain {source}: torchvision has no such weights of {model.net} {model.arch}; "

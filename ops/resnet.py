@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ops.blocks import ARCHS, MakeParts, make_stage
+from ops.blocks import ARCHS, MakeParts, ResidualBlock, make_stage
 from ops.network import Identity, VideoNet
+from ops.shift import TemporalShift
 
 
 class Motion(nn.Module, ABC):
@@ -108,6 +109,11 @@ class ResNetVideo(VideoNet):
     def is_temporal(self, name: str) -> bool:
         """Whether a parameter or module of this name is one that no image network has."""
         return name.startswith("motion.") or ".gate." in name
+
+    def shifted(self) -> set[str]:
+        """Names of the convolution weights that stand behind a temporal shift."""
+        blocks = [(name, module) for name, module in self.named_modules() if isinstance(module, ResidualBlock)]
+        return {f"{name}.conv1.weight" for name, block in blocks if isinstance(block.shift, TemporalShift)}
 
     def backbone_norms(self) -> list[nn.Module]:
         """The ResNet's BatchNorms in the order of its layers."""

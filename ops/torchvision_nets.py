@@ -23,6 +23,7 @@ class Form(NamedTuple):
         classifier: name of its last layer.
         stride: of the whole network in space; H and W are multiples of it.
         input_size: H = W in pixels that its weights were made for.
+        convolves: whether it mixes frames by 3-D convolutions.
         min_segments: of S3D more than its first temporal kernel covers: below, torch's convolution gives wrong
             gradients on the CPU or writes beyond its memory (seen with torch 2.15), and the strides leave nothing.
     """
@@ -30,17 +31,23 @@ class Form(NamedTuple):
     classifier: str
     stride: int = 32
     input_size: int = 224
+    convolves: bool = False
     min_segments: int = 1
 
 
 TORCHVISION_NETS = {
-    "r2plus1d_18": Form("fc", stride=16, input_size=112),
+    "r2plus1d_18": Form("fc", stride=16, input_size=112, convolves=True),
     "mvit_v2_s": Form("head.1"),
     "swin3d_t": Form("head"),
     "swin3d_s": Form("head"),
     "swin3d_b": Form("head"),
-    "s3d": Form("classifier.1", min_segments=8),
+    "s3d": Form("classifier.1", convolves=True, min_segments=8),
 }
+
+
+def stride_of(net: str) -> int:
+    """H and W of a network's clips, torchvision's or a ResNet, are multiples of this."""
+    return TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
 
 
 class TorchvisionNet(VideoNet):
@@ -80,6 +87,10 @@ class TorchvisionNet(VideoNet):
         x = clip[:, :, 0].transpose(1, 2)  # (N, 3, T, H, W)
         if self.net == "mvit_v2_s":
             _set_token_grid(self.network, x.shape[2:])
+        if x.device.type == "cpu" and TORCHVISION_NETS[self.net].convolves:
+            # torch 2.15's 3-D convolution gives wrong bfloat16 gradients on the CPU (kernel 3, two frames).
+            with torch.autocast("cpu", enabled=False):
+                return self.network(x)
         return self.network(x)
 
 

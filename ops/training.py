@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from errors import InputError
-from ops.checkpoint import link_checkpoint, load_weights, read_checkpoint, save_checkpoint
+from ops.checkpoint import load_weights
+from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.network import VideoNet
 
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
@@ -145,7 +146,7 @@ class TrainState:
             if now.pop(name) != getattr(stored, name):
                 logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
         stored.require(str(path), **now)
-        load_weights(self.model, checkpoint)
+        load_weights(self.model, checkpoint, where=str(path))
         own = [dict(group) for group in self.optimiser.param_groups]
         theirs = checkpoint["optimizer"]["param_groups"]
         if theirs[0].keys() != own[0].keys():

@@ -5,9 +5,12 @@ import argparse
 import csv
 import json
 import logging
+import multiprocessing
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -162,17 +165,47 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """Mean and standard deviation over the seeds, a row a network."""
+    """Mean and sample standard deviation over the seeds, a row a network."""
     displacements = sorted({row.displacement for row in rows})
     print(f"{'top-1, %':<18}" + "".join(f"{f'{d} px':>14}" for d in displacements))
     for variant in VARIANTS:
         cells = []
         for displacement in displacements:
             top1 = torch.tensor([r.top1 for r in rows if (r.variant, r.displacement) == (variant, displacement)])
-            spread = top1.std(correction=0).item() if len(top1) else 0.0
-            cells.append(f"{f'{top1.mean():.1f} ± {spread:.1f}' if len(top1) else '-':>14}")
+            mean = f"{top1.mean():.1f}" if len(top1) else "-"
+            cells.append(f"{f'{mean} ± {top1.std():.1f}' if len(top1) > 1 else mean:>14}")
         if any(cell.strip() != "-" for cell in cells):
             print(f"{variant:<18}" + "".join(cells))
+
+
+def run_jobs(jobs: Sequence[Job], budget: Budget, workers: int) -> Iterator[Row]:
+    """Rows in the order in which they are done. When it is left early, what has not ended is given up at once."""
+    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        for result in as_completed([pool.submit(train_and_test, job, budget) for job in jobs]):
+            yield result.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def claim_budget(path: Path, budget: Budget, *, new: bool) -> None:
+    """Write the budget and what the run depends on; a study that goes on must have the same budget.
+
+    Raises:
+        InputError: it has another one, or the file is damaged.
+    """
+    try:
+        runs = [] if new else json.loads(path.read_text())["runs"]
+        same = new or runs[0]["budget"] == asdict(budget)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path} does not say the budget of the rows ({error!r}); choose another folder") from error
+    if not same:
+        raise InputError(f"{path.parent} has rows of another budget ({path}); choose another --output_dir")
+    write_json(path, {"runs": [*runs, {"budget": asdict(budget), **provenance()}]})
 
 
 def study_parser() -> argparse.ArgumentParser:
@@ -208,21 +241,21 @@ def main(argv: list[str] | None = None) -> None:
     folder = make_folder(args.output_dir, "--output_dir")
     table, settings = folder / "displacement.csv", folder / "settings.json"
     rows = read_rows(table)
-    if rows and json.loads(settings.read_text())["budget"] != asdict(budget):
-        raise InputError(f"{table} was made with another budget ({settings}); choose another --output_dir")
-    write_json(settings, {"budget": asdict(budget), **provenance()})
+    claim_budget(settings, budget, new=not rows)
     done = {row.job for row in rows}
     jobs = [Job(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
     jobs = [job for job in jobs if job not in done]
     logging.info("%d trainings, %d are in %s already", len(jobs), len(done), table)
-    with ProcessPoolExecutor(args.workers) as pool:
-        results = [pool.submit(train_and_test, job, budget) for job in jobs]
-        for result in track(as_completed(results), len(results), "trainings", 1, lambda: str(rows[-1])):
-            rows.append(result.result())
-            append_row(table, rows[-1])
-    figure = folder / "displacement.png"
-    draw(rows, figure, f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, "
-         f"{len({row.seed for row in rows})} seeds")  # fmt: skip
+    try:
+        for row in track(run_jobs(jobs, budget, args.workers), len(jobs), "trainings", 1, lambda: str(rows[-1])):
+            rows.append(row)
+            append_row(table, row)
+    except KeyboardInterrupt:
+        logging.info("\nStopped. %d trainings are in %s; the same command goes on.", len(rows), table)
+        sys.exit(130)
+    figure, seeds = folder / "displacement.png", Counter((row.variant, row.displacement) for row in rows).values()
+    counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(min(seeds))
+    draw(rows, figure, f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, {counts} seeds")
     print_table(rows)
     print(
         f"Mean and standard deviation over the seeds; chance is {100 / len(DIRECTIONS):.0f} %. Files: {table}, {figure}"

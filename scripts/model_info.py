@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print a table of the networks: parameters, and multiply-adds at 224 and 256 pixels."""
+"""Print a table of the networks: parameters, and multiply-adds at several sizes in pixels."""
 
 import argparse
 import sys
@@ -7,11 +7,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from errors import run_script
+from errors import InputError, run_script
 from ops.blocks import ARCHS
 from ops.flops import count_macs, count_parameters
 from ops.models import NETS, build_model
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, stride_of
 from opts_types import make_parser, number
 
 SIZES = (112, 224, 256)
@@ -34,10 +34,15 @@ def main() -> None:
     for net in args.net:
         for arch in [TORCHVISION] if net in TORCHVISION_NETS else args.arch:
             for segments in args.num_segments:
-                model = build_model(net, arch, args.num_class, segments)
+                try:
+                    model = build_model(net, arch, args.num_class, segments)
+                except InputError as error:
+                    print(f"{net:<13}{arch:<13}{segments:>8}  {error}")
+                    continue
                 parameters = f"{count_parameters(model) / 1e6:.2f} M"
-                macs = "".join(f"{count_macs(model, size) / 1e9:>14.2f}" for size in SIZES)
-                print(f"{net:<13}{arch:<13}{segments:>8}{parameters:>13}{macs}")
+                fitting = [size % stride_of(net) == 0 for size in SIZES]
+                cells = [f"{count_macs(model, s) / 1e9:.2f}" if f else "-" for s, f in zip(SIZES, fitting, strict=True)]
+                print(f"{net:<13}{arch:<13}{segments:>8}{parameters:>13}" + "".join(f"{cell:>14}" for cell in cells))
     print(f"GMACs: 1e9 multiply-adds (papers often print them as FLOPs) of one view; {args.num_class} classes.")
 
 

@@ -22,7 +22,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     path = folder / "results.json"
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        results["top1"], results["mean_class"], results["models"]  # noqa: B018 (asked for here, to be missed here)
+        results["top1"], results["mean_class"], results["models"], results["test_crops"]  # noqa: B018 (asked for here, to be missed here)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"cannot read {path} ({error}); make it with pkl_to_results.py --output_dir {folder}"
@@ -31,7 +31,7 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def row_name(folder: Path, results: Mapping[str, Any]) -> str:
-    """The network, what was left out of it and how it saw the clips; the folder, where no protocol says that."""
+    """The networks, what was left out of them, and how they saw the clips; the folder, where no protocol says that."""
     names = []
     for model in results["models"]:
         protocol = model["protocol"]
@@ -39,22 +39,31 @@ def row_name(folder: Path, results: Mapping[str, Any]) -> str:
             return str(folder)
         name = "-".join([protocol["net"], *protocol.get("ablate", [])])
         order = protocol.get("frame_order", "normal")
-        names.append(f"{name} {protocol['arch']}" + ("" if order == "normal" else f", frames {order}"))
+        order = "" if order == "normal" else f", frames {order}"
+        names.append(f"{name} {protocol['arch']}, {protocol['num_segments']} segments{order}")
     return " + ".join(names)
+
+
+def data_set(results: Mapping[str, Any]) -> str:
+    """Name of the data set; empty where no protocol says it."""
+    return results["models"][0]["protocol"].get("dataset", "")
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders of merged score pickles")
-    rows = []
-    for folder in parser.parse_args(argv).folders:
-        results = read_results(folder)
-        rows.append((row_name(folder, results), results))
-    width = max(len(name) for name, _ in rows)
-    print(f"{'':<{width}}  {'videos':>7}  {'top-1':>8}  {'mean class':>10}")
-    for name, results in rows:
+    folders = parser.parse_args(argv).folders
+    found = [(folder, read_results(folder)) for folder in folders]
+    names = [row_name(folder, results) for folder, results in found]
+    if len({data_set(results) for _, results in found}) > 1:
+        names = [f"{data_set(results)}: {name}" for name, (_, results) in zip(names, found, strict=True)]
+    width = max(map(len, names))
+    print(f"{'':<{width}}  {'views':>6}  {'videos':>7}  {'top-1':>8}  {'mean class':>10}")
+    for name, (_, results) in zip(names, found, strict=True):
+        views = f"{results['num_clips']} x {results['test_crops']}"
         top1, mean_class = (f"{results[figure]:.2f} %" for figure in ("top1", "mean_class"))
-        print(f"{name:<{width}}  {results['videos']:>7}  {top1:>8}  {mean_class:>10}")
+        print(f"{name:<{width}}  {views:>6}  {results['videos']:>7}  {top1:>8}  {mean_class:>10}")
+    print("views: clips x crops")
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train",))
     dataset = train_dataset(
-        spec, num_segments=args.num_segments, frames_per_segment=frames_per_segment(args.net), input_size=args.input_size,
-        seed=args.seed, flip=not args.no_flip,
+        spec, num_segments=args.num_segments, frames_per_segment=frames_per_segment(args.net),
+        input_size=args.input_size, seed=args.seed, flip=not args.no_flip,
     )  # fmt: skip
     folder = make_folder(Path(args.output_dir), "--output_dir")
     clips = shown_clips(dataset, args.epoch, args.clips, args.seed, args.workers)

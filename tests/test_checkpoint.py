@@ -11,7 +11,8 @@ import torchvision
 from golden_data import official_state
 
 from errors import InputError
-from ops.checkpoint import link_checkpoint, load_weights, read_checkpoint, save_checkpoint
+from ops.checkpoint import load_weights
+from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.models import build_model
 from ops.pretrained import load_pretrained
 
@@ -101,7 +102,8 @@ def test_imagenet_weights_in_the_cache_are_taken_offline(model, hub: Path) -> No
     torch.save(resnet, cached_file(hub, torchvision.models.ResNet18_Weights.IMAGENET1K_V1))
     report = load_pretrained(model, "imagenet")
     assert torch.equal(model.layer4[1].conv2.weight, resnet["layer4.1.conv2.weight"])
-    assert str(report).endswith(f"{len(report.new)} new, 2 unused")
+    assert len(report.new) == sum(".gate." in name or name.startswith("motion.") for name in model.state_dict()) - 1 + 2
+    assert str(report).endswith("1 inflated, 133 new, 2 unused; a new classifier, for 5 classes instead of 1000")
 
 
 def test_a_cut_file_in_the_cache_is_named(model, hub: Path) -> None:
@@ -146,8 +148,8 @@ def test_safetensors(model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made_for", "words"),
     [
-        ({"net": "TSN"}, "was trained with --net TSN, this network is built with TSM"),
-        ({"net": "TSM", "ablate": ["shift"]}, "was trained with --ablate shift, this network is built with nothing"),
+        ({"net": "TSN"}, "is of a TSN, this network is TSM; build --net TSN"),
+        ({"net": "TSM", "ablate": ["shift"]}, "is of a TSM without shift, .* build --net TSM --ablate shift"),
     ],
 )
 def test_a_checkpoint_of_another_net_is_refused_although_it_would_fit(made_for: dict, words: str) -> None:
@@ -254,3 +256,74 @@ def test_a_second_name_for_a_checkpoint_is_a_file_of_its_own(tmp_path: Path, mon
     link_checkpoint(tmp_path / "best", tmp_path / "latest")
     assert read_checkpoint(tmp_path / "latest")["epoch"] == 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def declared(model, **trained_on) -> dict:
+    """A checkpoint as train.py writes it."""
+    made_for = {"net": model.net, "ablate": list(model.ablate), "class_names": [str(i) for i in range(model.num_class)]}
+    return {"state_dict": model.state_dict(), "trained_on": {**made_for, **trained_on}}
+
+
+def test_a_thousand_classes_of_ours_are_no_imagenet() -> None:
+    """By names and shapes alone such a TSN looks like torchvision's ResNet."""
+    one, other = build_model("TSN", "resnet18", 1000, 2), build_model("TSN", "resnet18", 1000, 2)
+    report = load_weights(other, declared(one))
+    assert (report.layout, report.new) == ("ours", [])
+    assert torch.equal(other.fc.weight, one.fc.weight)
+    with pytest.raises(InputError, match="is of a TSN, this network is TSM"):
+        load_weights(build_model("TSM", "resnet18", 1000, 2), declared(one))
+
+
+def test_a_start_from_our_own_network_of_another_kind_is_refused(model) -> None:
+    tsn = build_model("TSN", "resnet18", 5, 2)
+    with pytest.raises(InputError, match="is of a TSN, this network is H2CN; build --net TSN"):
+        load_weights(model, declared(tsn), new_classifier=True)
+
+
+def test_a_file_that_does_not_say_its_network_is_taken_on_trust_aloud(model) -> None:
+    assert str(load_weights(model, model.state_dict())).endswith("the file does not say its network: taken as H2CN")
+    assert load_weights(model, declared(model)).notes == []
+
+
+def test_official_weights_are_of_no_ablation() -> None:
+    with pytest.raises(InputError, match="is of a H2CN, this network is H2CN without shift; build --net H2CN"):
+        load_weights(build_model("H2CN", "resnet50", 174, 8, ablate=("shift",)), official_state())
+
+
+def test_other_class_names_get_a_new_classifier_although_they_are_as_many(model) -> None:
+    """Something-Something V1 and V2 both have 174 classes, in part under other numbers."""
+    other = build_model("H2CN", "resnet18", 5, 2)
+    same_names = [str(i) for i in range(5)]
+    assert load_weights(other, declared(model), new_classifier=True, class_names=same_names).new == []
+    report = load_weights(other, declared(model), new_classifier=True, class_names=same_names[::-1])
+    assert report.new == ["fc.weight", "fc.bias"]
+    assert report.notes == ["a new classifier, for other 5 classes"]
+
+
+def damaged(net: str, name: str, change) -> dict:
+    state = official_state(net.lower())
+    value = state.pop(name)
+    if change is not None:
+        state[name] = change(value)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("net", "name", "change", "words"),
+    [
+        ("H2CN", "base_model.bn1.running_mean", None, "has no bn1.running_mean, which the bias"),
+        ("TDN", "base_model.layer2_bak.0.bn2.running_mean", None, r"has no layer2\.0\.bn2\.running_mean"),
+        ("TSM", "base_model.bn1.running_mean", None, r"1 missing: bn1\.running_mean"),
+        ("H2CN", "base_model.fhgc1.0.convt.weight", lambda v: v.reshape(3, 3), "no temporal kernel of 3 taps"),
+    ],
+)
+def test_a_damaged_official_file_is_named(net: str, name: str, change, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load_weights(build_model(net, "resnet50", 174, 8), damaged(net, name, change))
+
+
+def test_an_official_tsm_with_other_shifts_is_refused() -> None:
+    state = official_state("tsm")
+    state["base_model.layer1.0.conv1.weight"] = state.pop("base_model.layer1.0.conv1.net.weight")
+    with pytest.raises(InputError, match=r"shifts in front of other convolutions.*layer1\.0\.conv1\.weight"):
+        load_weights(build_model("TSM", "resnet50", 174, 8), state)

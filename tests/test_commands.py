@@ -20,7 +20,8 @@ from datasets.moving_digits import Settings, make_moving_digits
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, clip_dataset
 from errors import InputError
-from ops.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from ops.checkpoint import load_weights
+from ops.checkpoint_file import read_checkpoint, save_checkpoint
 from ops.models import ABLATIONS, DESIGNS, NETS, build_model
 from ops.scores import read_scores
 
@@ -203,7 +204,7 @@ def test_published_weights_of_a_torchvision_network(home: Path) -> None:
 def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
     with pytest.raises(InputError, match="net H2CN, but this run has TSN"):
         center_crop.main(["--weights", checkpoint, "--net", "TSN", "--output_dir", "scores/bad", "-j", "0"])
-    with pytest.raises(InputError, match="was trained with --net H2CN, this network is built with TSN"):
+    with pytest.raises(InputError, match="is of a H2CN, this network is TSN; build --net H2CN"):
         train.main(
             [
                 "mine",
@@ -227,7 +228,7 @@ def test_official_weights(home: Path, net: str) -> None:
     flags = ["--weights", "official.pth.tar", "--output_dir", f"scores/official {net}", "-j", "0", "--batch_size", "1"]
     with pytest.raises(InputError, match=r"does not say its data set; name it"):
         center_crop.main(flags)
-    center_crop.main(["something", "--net", net, *flags])
+    center_crop.main(["something", *flags])  # the layout says the network
     model = build_model(net, "resnet50", 174, 8).eval()
     load_weights(model, state)
     spec = resolve("something", need=("val",))

@@ -11,8 +11,9 @@ from scripts import results_table
 
 def write_results(folder: Path, top1: float, **protocol: object) -> str:
     folder.mkdir()
-    models = [{"protocol": {"net": "H2CN", "arch": "resnet18", **protocol} if protocol else {}}]
-    results = {"top1": top1, "mean_class": top1 / 2, "videos": 9, "models": models}
+    known = {"net": "H2CN", "arch": "resnet18", "num_segments": 8, "dataset": "mine"}
+    models = [{"protocol": {**known, **protocol} if protocol else {}}]
+    results = {"top1": top1, "mean_class": top1 / 2, "videos": 9, "models": models, "num_clips": 10, "test_crops": 3}
     (folder / "results.json").write_text(json.dumps(results))
     return str(folder)
 
@@ -23,10 +24,13 @@ def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
         write_results(tmp_path / "b", 25.0, frame_order="shuffled", ablate=["shift"]),
         write_results(tmp_path / "old", 10.0),
     ]
+    results_table.main(folders[:2])
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    names = ["TSN resnet18, 8 segments", "H2CN-shift resnet18, 8 segments, frames shuffled"]
+    assert [row.split("  ")[0] for row in rows] == names
+    assert rows[0].split()[4:] == ["10", "x", "3", "9", "50.00", "%", "25.00", "%"]
     results_table.main(folders)
-    _, *rows = capsys.readouterr().out.splitlines()
-    assert [row.split("  ")[0] for row in rows] == ["TSN resnet18", "H2CN-shift resnet18, frames shuffled", folders[2]]
-    assert rows[0].split()[2:] == ["9", "50.00", "%", "25.00", "%"]
+    assert capsys.readouterr().out.splitlines()[1].startswith("mine: TSN")
 
 
 @pytest.mark.parametrize("content", [None, "no json", "[]", '{"top1": 1}'])

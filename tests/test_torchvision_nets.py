@@ -79,6 +79,23 @@ def test_gradients_of_the_shortest_clips_are_right(net: str) -> None:
         assert (ours.grad - exact.grad).norm() <= 1e-4 * exact.grad.norm() + 1e-6, name
 
 
+@pytest.mark.parametrize("net", ["r2plus1d_18", "mvit_v2_s", "swin3d_t", "s3d"])
+def test_gradients_under_autocast_are_near_those_of_float32(net: str) -> None:
+    """Of 8 segments R(2+1)D and S3D leave two frames, where torch's bfloat16 convolution fails on the CPU."""
+    torch.manual_seed(0)
+    model = build_model(net, None, 3, 8).eval()
+    clip = torch.randn(2, 8, 1, 3, 32, 32)
+    gradients = []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = model(clip).float().square().sum()
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    exact, low = gradients
+    assert (low - exact).norm() < 0.1 * exact.norm()
+
+
 def test_too_few_segments() -> None:
     with pytest.raises(InputError, match="--num_segments 7: s3d needs 8 or more"):
         build_model("s3d", None, 3, 7)

@@ -17,7 +17,7 @@ from video_files import own_data_flags, write_dataset
 import train
 from errors import InputError
 from ops import engine
-from ops.checkpoint import read_checkpoint, save_checkpoint
+from ops.checkpoint_file import read_checkpoint, save_checkpoint
 
 NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]

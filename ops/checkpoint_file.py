@@ -1,0 +1,89 @@
+"""Checkpoint files: read as tensors and plain values only, written whole or not at all."""
+
+import hashlib
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from errors import InputError
+
+FORMAT = 1  # of the checkpoint's fields
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """A checkpoint file on the CPU: tensors and plain values only, whatever is in it.
+
+    Raises:
+        InputError: no such file, a damaged one, or one that holds other objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}; give the path of a file such as runs/NAME/ckpt.best.pth.tar")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} cannot be read as safetensors: {error}; is the copy complete?") from error
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is no checkpoint of tensors and plain values, or is damaged: {reason}") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a checkpoint: {error}; is the copy complete?") from error
+    if isinstance(content, dict) and content.get("format", FORMAT) > FORMAT:
+        raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
+    return content
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write to a temporary file beside `path`, then rename: a killed run or a full disk leaves the old file whole.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    _put(path, lambda temporary: torch.save({"format": FORMAT, **content}, temporary))
+
+
+def link_checkpoint(source: Path, path: Path) -> None:
+    """The same file under a second name, as safely as `save_checkpoint`; a copy where there are no hard links.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+
+    def link(temporary: Path) -> None:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+    _put(path, link)
+
+
+def _put(path: Path, write: Callable[[Path], None]) -> None:
+    """Have a temporary file beside `path` written, then give it the name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
+        free = shutil.disk_usage(path.parent).free >> 20
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full"
+        raise InputError(
+            f"cannot write {path}: {reason} ({free} MiB are free); free some space or choose another --root_model. "
+            "Earlier checkpoints are untouched."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
