@@ -2,7 +2,7 @@
 
 Network      network (what all offer), models (`build_model`), torchvision_nets, flops; the ResNet family: resnet,
              blocks, shift, hourglass, h2cn (its two motion modules), tdn
-Weights      checkpoint (save, load, `load_weights`), layouts (other people's state dicts), pretrained (by name)
+Weights      checkpoint (`load_weights`), checkpoint_file, layouts (other people's state dicts), pretrained (by name)
 Training     optimiser, schedule, recipes, engine, fit, training, runtime (devices and processes), run_log
 Evaluation   inference, scores, merge, metrics, plots
 """
