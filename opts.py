@@ -115,8 +115,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
         "flags that repeat it are checked against it."
     )
     parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="ours, or an official layout of the network")
-    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it; then H2CN if not given")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="of this project, official, or torchvision's")
+    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it; H2CN, if nothing does")
     parser.add_argument("--archs", "--arch", dest="arch", choices=list(ARCHS), help="if the weights don't say it")
     parser.add_argument("--test_segments", type=number(int, 1), help="segments a clip, if the weights don't say it")
     group = parser.add_argument_group("views")

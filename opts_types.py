@@ -12,6 +12,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default is None or action.default is False or action.default == []
+        if isinstance(action.default, list) and not silent:  # as it is written on the command line
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         return action.help if silent else super()._get_help_string(action)
 
 

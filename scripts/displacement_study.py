@@ -218,7 +218,7 @@ def study_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="networks; H2CN-X is H2CN without X"
     )
-    sizes = [1, 2, 4, 8, 16, 24]
+    sizes = [1, 4, 8, 16, 24]
     parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help="pixels a frame, of 64")
     parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of weights and clips")
     parser.add_argument("--arch", choices=list(ARCHS), default="resnet18", help="backbone")
