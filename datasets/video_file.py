@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from datasets.frames import Frames
-from datasets.video import ToImage, index_packets, open_video
+from datasets.video import BrokenOffError, ToImage, decode_frames, index_packets, open_video, promised_frames
 from errors import InputError
 
 MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead
@@ -142,15 +142,15 @@ class VideoFile:
         with open_video(self.path) as (container, stream):
             convert = ToImage()
             try:
-                for number, frame in enumerate(container.decode(stream)):
+                for number, frame in enumerate(decode_frames(self.path, container, stream)):
                     times.append(frame.time)
                     if wanted is not None and number in wanted:
                         images[number] = convert(frame)
                         if len(images) == len(wanted):
                             break
-            except FFmpegError as error:
-                fault = error.strerror or str(error)
-            return Pass(images, times, convert(frame) if frame else None, fault, stream.frames)
+            except BrokenOffError as error:
+                fault = str(error)
+            return Pass(images, times, convert(frame) if frame else None, fault, promised_frames(container, stream))
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
