@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format
-from datasets.preparing.parallel import in_processes
+from datasets.preparing.parallel import StoppedError, in_processes
 from errors import InputError, run_script
 from opts_types import make_parser, number
 
@@ -168,19 +167,16 @@ def main(argv: list[str] | None = None) -> None:
         paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]
         results = in_processes(partial(attempt, how), paths, "extract", args.workers, describe)
         write_results(args.out_list, records, names, results)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process was killed, perhaps for want of memory; what is done stays: the same command goes on, "
-            "-j 1 needs the least"
-        ) from error
+    except StoppedError as stop:
+        if not stop.by_user:
+            raise InputError(f"{stop}; what is done stays: the same command goes on") from stop
+        logging.info("\nStopped. What is done stays: the same command goes on.")
+        sys.exit(130)
     except OSError as error:
         raise InputError(
             f"cannot write {error.filename or args.frame_root}: {error.strerror or error}; what is done stays: "
             "the same command goes on"
         ) from error
-    except KeyboardInterrupt:
-        logging.info("\nStopped. What is done stays: the same command goes on.")
-        sys.exit(130)
     frames = sum(count for count in results if isinstance(count, int))
     logging.info("%d videos, %d frames in %s; list: %s", len(results), frames, args.frame_root, args.out_list)
 
