@@ -1,4 +1,4 @@
-"""How long a video file must be by its own header: FFmpeg reads a file that lost its end as if it were a shorter one."""
+"""Bytes that a video file must have by its own header: FFmpeg takes a file that lost its end for a shorter one."""
 
 from os import SEEK_END
 from pathlib import Path

@@ -43,6 +43,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (FFmpegError, OSError) as error:
         raise InputError(f"{path} cannot be opened ({error.strerror}); is it a whole video file?") from error
     with container:
+        if container.format.name.endswith("_pipe"):  # FFmpeg takes a picture for a video of one frame
+            raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")
         cover = Disposition.attached_pic  # the picture in a sound file
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
@@ -110,6 +112,21 @@ def _missing_bytes(path: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return f"it breaks off: it has {there:,} of the {promised:,} bytes that its header says" if there < promised else ""
+
+
+def require_whole(path: Path) -> None:
+    """Look whether a video can be opened and has its end; nothing is decoded, and no more is read than needed.
+
+    Raises:
+        InputError: it cannot be opened, has no video, or breaks off.
+    """
+    with open_video(path) as (container, stream):
+        try:
+            if _missing_bytes(path):
+                for _ in whole_packets(path, container, stream):
+                    pass
+        except BrokenOffError as error:
+            raise InputError(f"{path} is not whole ({error}); download the video again") from error
 
 
 def promised_frames(container: InputContainer, stream: VideoStream) -> int:

@@ -97,10 +97,17 @@ class VideoFile:
             raise InputError(f"{self.path} does not say the times of its frames; convert it, or extract without --fps")
         return known
 
-    def _count(self) -> int:
-        """Number of frames: of packets, if the first frames show that this is the same, else by decoding all."""
+    def count_by_packets(self) -> int | None:
+        """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
         if self.index and self._jump([min(CHECKED, len(self.index.times)) - 1]) is not None:
             return self.index.num_frames
+        return None
+
+    def _count(self) -> int:
+        """Number of frames: of packets, or by decoding all."""
+        by_packets = self.count_by_packets()
+        if by_packets is not None:
+            return by_packets
         whole = self._decode(None)
         num_frames = max(len(whole.times), whole.promised if whole.fault else 0)
         if num_frames == 0:
