@@ -21,6 +21,7 @@ from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format
 from datasets.preparing.parallel import StoppedError, in_processes
+from datasets.preparing.whole_files import write_whole
 from errors import InputError, run_script
 from opts_types import make_parser, number
 
@@ -94,7 +95,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
             raise InputError(f"{frame_root} holds what this script did not make; give a folder that is new or empty")
         else:
             frame_root.mkdir(parents=True, exist_ok=True)
-            write_text(settings, json.dumps(wanted, indent=2) + "\n")
+            write_whole(settings, json.dumps(wanted, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {frame_root}: {error.strerror}; choose another folder") from error
     except json.JSONDecodeError as error:
@@ -116,13 +117,6 @@ def describe(results: Sequence[int | InputError]) -> str:
     return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
 
 
-def write_text(path: Path, text: str) -> None:
-    """All or nothing."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-
-
 def write_results(
     out_list: Path, records: Sequence[VideoRecord], names: Sequence[Path], results: Sequence[int | InputError]
 ) -> None:
@@ -134,12 +128,12 @@ def write_results(
     rows = list(zip(records, names, results, strict=True))
     lines = [f"{name.as_posix()} {count} {record.label}\n" for record, name, count in rows if isinstance(count, int)]
     failed = [f"{record.path}\t{fault}\n" for record, _, fault in rows if isinstance(fault, InputError)]
-    write_text(out_list, "".join(lines))
+    write_whole(out_list, "".join(lines))
     reasons = out_list.with_name(f"{out_list.name}.failed.txt")
     if not failed:
         reasons.unlink(missing_ok=True)
         return
-    write_text(reasons, "".join(failed))
+    write_whole(reasons, "".join(failed))
     heading = f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:"
     shown = [line.partition("\t")[2].rstrip() for line in failed[:SHOWN]]
     more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []

@@ -69,12 +69,12 @@ def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_list(write(tmp_path, "x 1\n" * 9), 3)
     assert str(error.value).count("stands in line 1 too") == 5
+    assert "and 3 more" in str(error.value)
 
 
 def test_one_clip_in_two_spellings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.txt:2: '\./a//b 1\.mp4' stands in line 1 too"):
         read_list(write(tmp_path, "a/b 1.mp4 0\n./a//b 1.mp4 0\n"))
-    assert "and 3 more" in str(error.value)
 
 
 def test_missing_and_empty_lists(tmp_path: Path) -> None:
