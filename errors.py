@@ -23,7 +23,7 @@ def few(names: Sequence[str], number: int = 3) -> str:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; an `InputError` becomes one line on stderr and exit status 2.
+    """Run a script's `main`; an `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130.
 
     Everything else keeps its traceback: it is a defect of this project, not of the input.
     """
@@ -32,3 +32,6 @@ def run_script(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)

@@ -5,7 +5,7 @@ lists          list files -> records
 sampling       which frames a clip takes (pure functions)
 readers        what a record is, and its reader
 frames         frame folder or archive -> images
-video          video file: opened, decoded, its packets
+video          video file: opened, decoded, its packets; container_length: how long the file must be
 video_file     video file -> images of given numbers
 extraction     video file -> frame folder or archive
 transforms     images -> uint8 clip, one random draw a clip

@@ -64,16 +64,7 @@ class NumberedImages(ABC):
         """A function file name -> image. Nothing stays open after it, so that a reader may go to any process."""
 
     def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
-        """Decode frames, each once.
-
-        Args:
-            indices: distinct 0-based frame numbers.
-            replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say
-                so in `Frames.replaced`; otherwise stop.
-
-        Raises:
-            InputError: a frame cannot be read and must not be replaced, or none can be.
-        """
+        """As `datasets.readers.Reader.read`."""
         images: dict[int, Image.Image] = {}
         replaced = []
         with self._opened() as load:

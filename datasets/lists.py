@@ -1,8 +1,9 @@
 """List files: one clip a line, `path num_frames label` or `path label`."""
 
 import hashlib
+import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +41,37 @@ def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord
         InputError: the file cannot be read, has no lines, or has bad ones (the first five are shown).
     """
     records, faults = [], []
-    first_line: dict[str, int] = {}
-    for number, line in read_lines(list_file):
-        try:
-            record = parse_line(line, num_class)
-            if record.path in first_line:
-                raise ValueError(f"{record.path!r} stands in line {first_line[record.path]} too; keep one of them")
-            first_line[record.path] = number
-            records.append(record)
-        except ValueError as error:
-            faults.append(f"{list_file}:{number}: {error}")
+    for number, parsed in parse_lines(list_file, num_class):
+        if isinstance(parsed, VideoRecord):
+            records.append(parsed)
+        else:
+            faults.append(f"{list_file}:{number}: {parsed}")
     refuse(faults)
     if not records:
         raise InputError(f"the list {list_file} has no clips; its lines are {LINE_FORMS}")
     return records
+
+
+def parse_lines(list_file: Path, num_class: int | None) -> Iterator[tuple[int, VideoRecord | str]]:
+    """Numbers (from 1) of the lines that are not empty, each with its record, or what is wrong with the line.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    first_line: dict[str, int] = {}
+    for number, line in read_lines(list_file):
+        try:
+            record = parse_line(line, num_class)
+        except ValueError as error:
+            yield number, str(error)
+            continue
+        other = first_line.setdefault(clip_key(record.path), number)
+        yield number, record if other == number else f"{record.path!r} stands in line {other} too; keep one of them"
+
+
+def clip_key(path: str) -> str:
+    """One spelling of a path: "./a" and "b/../a" are "a", the same clip."""
+    return posixpath.normpath(path)
 
 
 def read_lines(list_file: Path) -> list[tuple[int, str]]:

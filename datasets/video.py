@@ -8,12 +8,14 @@ from typing import NamedTuple
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
+from datasets.container_length import length_by_header
 from errors import InputError
 
 # One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
@@ -28,9 +30,9 @@ def decode_video(path: Path) -> Iterator[Image.Image]:
     """
     with open_video(path) as (container, stream):
         try:
-            yield from map(ToImage(), container.decode(stream))
-        except FFmpegError as error:
-            raise InputError(f"{path} cannot be decoded ({error.strerror}); is it a whole video file?") from error
+            yield from map(ToImage(), decode_frames(path, container, stream))
+        except BrokenOffError as error:
+            raise InputError(f"{path} cannot be decoded to its end ({error}); download the video again") from error
 
 
 @contextmanager
@@ -41,6 +43,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (FFmpegError, OSError) as error:
         raise InputError(f"{path} cannot be opened ({error.strerror}); is it a whole video file?") from error
     with container:
+        if container.format.name.endswith("_pipe"):  # FFmpeg takes a picture for a video of one frame
+            raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")
         cover = Disposition.attached_pic  # the picture in a sound file
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
@@ -49,6 +53,87 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise InputError(f"{path} has a video codec that cannot be decoded here; convert the file")
         streams[0].codec_context.thread_count = 1
         yield container, streams[0]
+
+
+class BrokenOffError(Exception):
+    """A video stops before its end; the message says what was seen."""
+
+
+def whole_packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """All packets with content, without one at the end of which a part is missing.
+
+    Raises:
+        BrokenOffError: behind the last one, if more should have come.
+    """
+    fault, count, last = "", 0, None
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # an empty one marks the end
+                if last is not None:
+                    yield last
+                count, last = count + 1, packet
+    except FFmpegError as error:
+        fault = error.strerror or str(error)
+    if last is not None and last.is_corrupt:  # earlier ones: joined transport streams have such, and go on
+        fault = fault or f"it breaks off within frame {count}"
+    elif last is not None:
+        yield last
+    # Shorter than its header says, but with every frame that it counts: only an index or some sound is missing.
+    if not fault and not 0 < stream.frames <= count:
+        fault = _missing_bytes(path)
+    if fault:
+        raise BrokenOffError(fault)
+
+
+def decode_frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All frames in order of time.
+
+    Raises:
+        BrokenOffError: behind the last one that can be decoded, if more should have come.
+    """
+    broken = None
+    try:
+        try:
+            for packet in whole_packets(path, container, stream):
+                yield from packet.decode()
+        except BrokenOffError as error:
+            broken = error
+        yield from stream.decode(None)  # what the decoder still holds
+    except FFmpegError as error:
+        raise BrokenOffError(error.strerror or str(error)) from error
+    if broken:
+        raise broken
+
+
+def _missing_bytes(path: Path) -> str:
+    """What to say of a file that is shorter than its header says; empty if it is not."""
+    try:
+        there, promised = path.stat().st_size, length_by_header(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return f"it breaks off: it has {there:,} of the {promised:,} bytes that its header says" if there < promised else ""
+
+
+def require_whole(path: Path) -> None:
+    """Look whether a video can be opened and has its end; nothing is decoded, and no more is read than needed.
+
+    Raises:
+        InputError: it cannot be opened, has no video, or breaks off.
+    """
+    with open_video(path) as (container, stream):
+        try:
+            if _missing_bytes(path):
+                for _ in whole_packets(path, container, stream):
+                    pass
+        except BrokenOffError as error:
+            raise InputError(f"{path} is not whole ({error}); download the video again") from error
+
+
+def promised_frames(container: InputContainer, stream: VideoStream) -> int:
+    """Frames by the header: counted there, or estimated from its duration and frame rate; 0: it does not say."""
+    if stream.frames or not container.duration or not stream.average_rate:
+        return stream.frames
+    return round(container.duration * stream.average_rate / av.time_base)
 
 
 class ToImage:
@@ -90,19 +175,17 @@ def index_packets(path: Path) -> PacketIndex | None:
         InputError: the file cannot be opened, or has no video.
     """
     packets: list[tuple[int | None, bool, bool]] = []  # time, key frame, shown
-    whole = True
+    promised = 0
     with open_video(path) as (container, stream):
         if stream.codec_context.codec.canonical_name not in ONE_PACKET_A_FRAME:
             return None
         try:
-            for packet in container.demux(stream):
-                if packet.size:  # an empty one marks the end
-                    # Discarded: decoded but not shown, what was left before the start of a cut.
-                    packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
-                    whole &= not packet.is_corrupt
-        except FFmpegError:
-            whole = False
-        promised, tick = stream.frames, float(stream.time_base or 0)
+            for packet in whole_packets(path, container, stream):
+                # Discarded: decoded but not shown, what was left before the start of a cut.
+                packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+        except BrokenOffError:
+            promised = promised_frames(container, stream)
+        tick = float(stream.time_base or 0)
     times = [time for time, _, _ in packets if time is not None]
     if not packets or len(set(times)) < len(packets) or not packets[0][1] or times[0] != min(times):
         return None
@@ -110,5 +193,4 @@ def index_packets(path: Path) -> PacketIndex | None:
     if not numbers:
         return None
     keys = {numbers[time] for time, key, shown in packets if time is not None and key and shown}
-    num_frames = len(numbers) if whole else max(len(numbers), promised)
-    return PacketIndex(list(numbers), sorted({0} | keys), num_frames, tick)
+    return PacketIndex(list(numbers), sorted({0} | keys), max(len(numbers), promised), tick)

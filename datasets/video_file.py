@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from datasets.frames import Frames
-from datasets.video import ToImage, index_packets, open_video
+from datasets.video import BrokenOffError, ToImage, decode_frames, index_packets, open_video, promised_frames
 from errors import InputError
 
 MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead
@@ -97,10 +97,17 @@ class VideoFile:
             raise InputError(f"{self.path} does not say the times of its frames; convert it, or extract without --fps")
         return known
 
-    def _count(self) -> int:
-        """Number of frames: of packets, if the first frames show that this is the same, else by decoding all."""
+    def count_by_packets(self) -> int | None:
+        """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
         if self.index and self._jump([min(CHECKED, len(self.index.times)) - 1]) is not None:
             return self.index.num_frames
+        return None
+
+    def _count(self) -> int:
+        """Number of frames: of packets, or by decoding all."""
+        by_packets = self.count_by_packets()
+        if by_packets is not None:
+            return by_packets
         whole = self._decode(None)
         num_frames = max(len(whole.times), whole.promised if whole.fault else 0)
         if num_frames == 0:
@@ -142,15 +149,15 @@ class VideoFile:
         with open_video(self.path) as (container, stream):
             convert = ToImage()
             try:
-                for number, frame in enumerate(container.decode(stream)):
+                for number, frame in enumerate(decode_frames(self.path, container, stream)):
                     times.append(frame.time)
                     if wanted is not None and number in wanted:
                         images[number] = convert(frame)
                         if len(images) == len(wanted):
                             break
-            except FFmpegError as error:
-                fault = error.strerror or str(error)
-            return Pass(images, times, convert(frame) if frame else None, fault, stream.frames)
+            except BrokenOffError as error:
+                fault = str(error)
+            return Pass(images, times, convert(frame) if frame else None, fault, promised_frames(container, stream))
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

@@ -3,6 +3,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.catalogue import resolve
 from datasets.preparing.check_report import describe, write_clean
 from datasets.preparing.checks import check_data
-from errors import run_script
+from datasets.preparing.parallel import StoppedError
+from errors import InputError, run_script
 from opts import data_options
 from opts_groups import add_data_options
 from opts_types import make_parser, number
@@ -23,7 +25,7 @@ def check_parser() -> argparse.ArgumentParser:
         "Exit status: 0 all is good, 1 there are bad rows, 2 nothing could be checked."
     )
     parser.add_argument("dataset", help="data set name, as for train.py")
-    parser.add_argument("--decode", action="store_true", help="decode every frame (long); else names and sizes only")
+    parser.add_argument("--decode", action="store_true", help="decode every frame (long), in -j processes")
     parser.add_argument("--write_clean", metavar="DIR", help="write train.txt and val.txt there without what is bad")
     parser.add_argument("--show", type=number(int, 0), default=50, help="bad rows to print, of each list")
     add_data_options(parser, ("train", "val"))
@@ -34,10 +36,20 @@ def main(argv: list[str] | None = None) -> None:
     args = check_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
-    checks = check_data(spec, decode=args.decode, workers=args.workers)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    stop = None
+    try:
+        checks = check_data(spec, decode=args.decode, workers=args.workers)
+    except StoppedError as error:
+        checks, stop = error.results, error
     for check in checks.values():
         for line in describe(check, spec.class_names, args.show):
             logging.info("%s", line)
+    if stop and stop.by_user:
+        logging.info("Stopped. Above is what was found until then.")
+        sys.exit(130)
+    if stop:
+        raise InputError(f"{stop}; above is what was found until then")
     if args.write_clean:
         paths = write_clean(Path(args.write_clean), checks, "--write_clean")
         logging.info("Clean lists: %s", ", ".join(map(str, paths)))

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format
-from datasets.preparing.parallel import in_processes
+from datasets.preparing.parallel import StoppedError, in_processes
+from datasets.preparing.whole_files import write_whole
 from errors import InputError, run_script
 from opts_types import make_parser, number
 
@@ -95,7 +95,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
             raise InputError(f"{frame_root} holds what this script did not make; give a folder that is new or empty")
         else:
             frame_root.mkdir(parents=True, exist_ok=True)
-            write_text(settings, json.dumps(wanted, indent=2) + "\n")
+            write_whole(settings, json.dumps(wanted, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {frame_root}: {error.strerror}; choose another folder") from error
     except json.JSONDecodeError as error:
@@ -117,13 +117,6 @@ def describe(results: Sequence[int | InputError]) -> str:
     return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
 
 
-def write_text(path: Path, text: str) -> None:
-    """All or nothing."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-
-
 def write_results(
     out_list: Path, records: Sequence[VideoRecord], names: Sequence[Path], results: Sequence[int | InputError]
 ) -> None:
@@ -135,12 +128,12 @@ def write_results(
     rows = list(zip(records, names, results, strict=True))
     lines = [f"{name.as_posix()} {count} {record.label}\n" for record, name, count in rows if isinstance(count, int)]
     failed = [f"{record.path}\t{fault}\n" for record, _, fault in rows if isinstance(fault, InputError)]
-    write_text(out_list, "".join(lines))
+    write_whole(out_list, "".join(lines))
     reasons = out_list.with_name(f"{out_list.name}.failed.txt")
     if not failed:
         reasons.unlink(missing_ok=True)
         return
-    write_text(reasons, "".join(failed))
+    write_whole(reasons, "".join(failed))
     heading = f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:"
     shown = [line.partition("\t")[2].rstrip() for line in failed[:SHOWN]]
     more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
@@ -168,19 +161,16 @@ def main(argv: list[str] | None = None) -> None:
         paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]
         results = in_processes(partial(attempt, how), paths, "extract", args.workers, describe)
         write_results(args.out_list, records, names, results)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process was killed, perhaps for want of memory; what is done stays: the same command goes on, "
-            "-j 1 needs the least"
-        ) from error
+    except StoppedError as stop:
+        if not stop.by_user:
+            raise InputError(f"{stop}; what is done stays: the same command goes on") from stop
+        logging.info("\nStopped. What is done stays: the same command goes on.")
+        sys.exit(130)
     except OSError as error:
         raise InputError(
             f"cannot write {error.filename or args.frame_root}: {error.strerror or error}; what is done stays: "
             "the same command goes on"
         ) from error
-    except KeyboardInterrupt:
-        logging.info("\nStopped. What is done stays: the same command goes on.")
-        sys.exit(130)
     frames = sum(count for count in results if isinstance(count, int))
     logging.info("%d videos, %d frames in %s; list: %s", len(results), frames, args.frame_root, args.out_list)
 

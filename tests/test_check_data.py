@@ -1,12 +1,14 @@
 """scripts/check_data.py and train.py --check_data: each kind of bad row, its fix, and the clean lists."""
 
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from video_files import CLASSES, own_data_flags, write_dataset, write_frames, write_video
+from video_files import CLASSES, own_data_flags, write_dataset, write_frames, write_sound, write_video
 
 import train
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing import parallel
 from errors import InputError
 from scripts.check_data import main
 
@@ -99,25 +101,131 @@ def test_all_bad_rows_are_reported(own: Path, capsys) -> None:
     assert check(own, capsys, "--show", "100")[1].count("no frame folder") == 60
 
 
-def test_decoding_finds_damaged_images_and_videos(own: Path, capsys) -> None:
+def damaged(own: Path) -> Path:
+    """The data set with a damaged image in "train 1", and rows of video files in both lists."""
     frames = own / "frames"
     (frames / "train 1" / "00003.jpg").write_bytes(b"no image")
     write_video(frames / "good.mp4", 6)
-    write_video(frames / "cut.mp4", 30)
-    cut = (frames / "cut.mp4").read_bytes()
-    (frames / "cut.mp4").write_bytes(cut[: len(cut) // 2])
+    write_video(frames / "b_frames.avi", 6)
     with (own / "train.txt").open("a") as file:
-        file.write("good.mp4 0\ncut.mp4 0\n")
+        file.write("b_frames.avi 0\n")
     with (own / "val.txt").open("a") as file:
-        file.write("good.mp4 9 0\n")
-    (own / "train.txt").write_text((own / "train.txt").read_text().replace("good.mp4 0\n", ""))
-    assert check(own, capsys)[0] == 0  # names and sizes are good
+        file.write("b_frames.avi 9 0\ngood.mp4 0\n")
+    return frames
+
+
+def test_decoding_finds_damaged_images_and_wrong_counts(own: Path, capsys) -> None:
+    damaged(own)
+    (own / "train.txt").write_text((own / "train.txt").read_text().replace("b_frames.avi 0\n", ""))
+    status, out = check(own, capsys)
+    assert status == 0  # MPEG-4 packets are no frames
+    assert "note: 2 video files were opened, but not decoded: scripts/check_data.py --decode does it" in out
     status, out = check(own, capsys, "--decode")
     assert status == 1
+    assert "opened" not in out
     assert f"{own / 'train.txt'}:2: " in out
     assert "00003.jpg cannot be read" in out
+    assert "'b_frames.avi' has 6 frames, the list says 9; write 6" in out
+
+
+@pytest.mark.parametrize(("name", "codec"), [("cut.avi", "mpeg4"), ("cut.webm", "libvpx"), ("cut.mkv", "libx264")])
+@pytest.mark.parametrize("flags", [[], ["--decode"]])
+def test_a_video_that_lost_its_end_is_bad(own: Path, capsys, name: str, codec: str, flags: list[str]) -> None:
+    video = write_video(own / "frames" / name, 60, codec=codec)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
+    with (own / "train.txt").open("a") as file:
+        file.write(f"{name} 0\n")
+    status, out = check(own, capsys, *flags)
+    assert status == 1
+    assert f"{own / 'train.txt'}:5: {video} is not whole (it breaks off" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "words"),
+    [
+        ("text.mp4", "text.mp4 0", "text.mp4 cannot be opened"),
+        ("sound.wav", "sound.wav 0", "sound.wav has no video stream"),
+        ("picture.jpg", "picture.jpg 0", "picture.jpg is a picture"),
+        ("short.mp4", "short.mp4 100 0", "'short.mp4' has 6 frames, the list says 100; write 6"),
+    ],
+)
+def test_video_files_are_opened(own: Path, capsys, name: str, row: str, words: str) -> None:
+    path = own / "frames" / name
+    if name == "text.mp4":
+        path.write_text("no video")
+    elif name == "sound.wav":
+        write_sound(path)
+    elif name == "picture.jpg":
+        (own / "frames" / "train 0" / "00001.jpg").rename(path)
+        write_frames(own / "frames" / "new", 5)
+        (own / "frames" / "new" / "00001.jpg").rename(own / "frames" / "train 0" / "00001.jpg")
+    else:
+        write_video(path, 6, codec="libx264")
+    with (own / "train.txt").open("a") as file:
+        file.write(f"{row}\n")
+    status, out = check(own, capsys)
+    assert status == 1
     assert f"{own / 'train.txt'}:5: " in out
-    assert "'good.mp4' has 6 frames, the list says 9; write 6" in out
+    assert words in out
+
+
+def test_one_clip_in_two_spellings(own: Path, capsys) -> None:
+    with (own / "train.txt").open("a") as file:
+        file.write("./val 1 6 0\nx/../train 0 5 0\n")
+    _, out = check(own, capsys)
+    assert f"train.txt:5: './val 1' stands in {own / 'val.txt'}:2 too" in out
+    assert "train.txt:6: 'x/../train 0' stands in line 1 too" in out
+
+
+def test_clean_lists_are_clean(own: Path, capsys) -> None:
+    """A row with one fault that is mended may have another."""
+    frames = own / "frames"
+    (frames / "train 1" / "00002.jpg").write_bytes(b"no image")
+    write_video(frames / "short.mp4", 6, codec="libx264")
+    rows = ["train 0 7 0", "train 1 9 1", "train 2 7 2", "train 3 8 0", "val 0 9 1", "short.mp4 9 2"]
+    (own / "train.txt").write_text("\n".join(rows))
+    clean = own / "clean"
+    status, out = check(own, capsys, "--decode", "--write_clean", str(clean))
+    assert status == 1
+    assert "train.txt:2: 'train 1' has 6 frames, the list says 9; write 6, or extract the video again; also: " in out
+    assert "train.txt:5: 'val 0' has 5 frames, the list says 9; write 5, or extract the video again; also: " in out
+    kept = [("train 0", 5, 0), ("train 2", 7, 2), ("train 3", 8, 0), ("short.mp4", 6, 2)]
+    assert read_list(clean / "train.txt") == [VideoRecord(*record) for record in kept]
+    (own / "train.txt").write_bytes((clean / "train.txt").read_bytes())
+    (own / "val.txt").write_bytes((clean / "val.txt").read_bytes())
+    status, out = check(own, capsys, "--decode")
+    assert status == 0, out
+
+
+def stop_decoding(monkeypatch, error: BaseException) -> None:
+    """Let the decoding of the train list end after three rows."""
+
+    def track(items, total, title, *_args):
+        for count, item in enumerate(items):
+            if title == "decoding train videos" and count == 3:
+                raise error
+            yield item
+
+    monkeypatch.setattr(parallel, "track", track)
+
+
+def test_ctrl_c_shows_what_was_found(own: Path, capsys, monkeypatch) -> None:
+    damaged(own)
+    stop_decoding(monkeypatch, KeyboardInterrupt())
+    status, out = check(own, capsys, "--decode", "--write_clean", str(own / "clean"))
+    assert status == 130
+    assert "00003.jpg cannot be read" in out
+    assert "note: only 3 of 5 videos were decoded" in out
+    assert "note: only 0 of 5 videos were decoded" in out
+    assert not (own / "clean").exists()
+
+
+def test_a_killed_worker(own: Path, capsys, monkeypatch) -> None:
+    damaged(own)
+    stop_decoding(monkeypatch, BrokenProcessPool())
+    with pytest.raises(InputError, match="a process was killed.*-j 1.*above is what was found"):
+        check(own, capsys, "--decode")
+    assert "00003.jpg cannot be read" in capsys.readouterr().out
 
 
 def test_remarks(own: Path, capsys) -> None:

@@ -72,6 +72,11 @@ def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
     assert "and 3 more" in str(error.value)
 
 
+def test_one_clip_in_two_spellings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.txt:2: '\./a//b 1\.mp4' stands in line 1 too"):
+        read_list(write(tmp_path, "a/b 1.mp4 0\n./a//b 1.mp4 0\n"))
+
+
 def test_missing_and_empty_lists(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.txt"):
         read_list(tmp_path / "gone.txt", 3)

@@ -1,10 +1,11 @@
 """Files that are written together or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from datasets.preparing.whole_files import all_or_nothing
+from datasets.preparing.whole_files import all_or_nothing, write_whole
 from errors import InputError
 
 
@@ -43,3 +44,28 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
             (scratch / "a.txt").touch()
             (scratch / "b.txt").touch()
     assert not (tmp_path / "a.txt").exists()
+
+
+def test_a_fault_while_files_take_their_places_says_which_are_new(tmp_path: Path, monkeypatch) -> None:
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if Path(target).name == "b.txt":
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(InputError, match="Input/output error.*New are only a.txt: run it again"):  # noqa: PT012, SIM117
+        with all_or_nothing(tmp_path, "--flag") as scratch:
+            (scratch / "a.txt").touch()
+            (scratch / "b.txt").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_one_file(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "é")
+    monkeypatch.setattr(os, "replace", lambda *_args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, "half")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("a.txt", "é")]

@@ -7,6 +7,6 @@ folder_split     own class folders -> clips; a split by groups
 preparation      clips and media -> records and a report; prepared_folder: to disk
 extraction       video file -> frame folder or archive
 published        sizes of the published lists
-checks           lists against files; check_report: what is made of it
+checks           lists against files; rows: a line of a list; check_report: what is made of it
 whole_files      files that are written together or not at all; parallel: many files at once
 """

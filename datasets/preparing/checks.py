@@ -3,40 +3,17 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from datasets.catalogue import DatasetSpec, folder_and_lists
-from datasets.lists import VideoRecord, absent_classes, parse_line, read_lines
-from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
-from datasets.preparing.parallel import in_processes, in_threads
+from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines
+from datasets.preparing.inspection import FrameNames
+from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.published import published_size
-from datasets.readers import find_record, open_record
-from datasets.video import decode_video
-from datasets.video_file import VideoFile
+from datasets.preparing.rows import Look, Row, decode_row, look_at
 from errors import InputError, few, refuse
-
-IN_MEMORY = 32  # frames of a folder that are decoded at a time
-
-
-class Row(NamedTuple):
-    """A line of a list.
-
-    Attributes:
-        number: of the line, from 1.
-        record: what it says, mended where it can be; None: the line cannot be kept.
-        fault: what is wrong with it and what to do; empty if it is good.
-    """
-
-    number: int
-    record: VideoRecord | None
-    fault: str = ""
-
-    def bad(self, fault: str, mended: VideoRecord | None = None) -> "Row":
-        """The row with a fault that was found."""
-        return Row(self.number, mended, fault)
 
 
 @dataclass(frozen=True)
@@ -47,7 +24,7 @@ class ListCheck:
         list_file: the list.
         rows: its lines that are not empty, in order.
         remarks: what is unusual but not bad.
-        clips: clips of each class, K numbers, over the lines that can be read.
+        clips: clips of each class, K numbers, over the lines that are good or mended.
     """
 
     list_file: Path
@@ -71,7 +48,7 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
 
     Args:
         spec: the data set.
-        decode: decode every frame, too; without it, only names and sizes are looked at.
+        decode: decode every frame, too; without it, names are looked at, and video files opened.
         workers: processes that decode.
 
     Returns:
@@ -79,24 +56,42 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
 
     Raises:
         InputError: a list cannot be read at all.
+        StoppedError: while decoding; its `results` are the checks, as far as they came.
     """
     rows, remarks = {}, {}
     for which, list_file in spec.lists.items():
         rows[which] = _read_rows(list_file, spec.num_class)
-        good = _good(rows[which])
-        paths = [row.record.path for row in good if row.record]
-        work = partial(inspect_video, spec.root_path, names=FrameNames(spec.image_tmpl))
-        looks = in_threads(work, paths, f"looking at {which} videos")
-        rows[which] = _updated(rows[which], [_compare(row, look) for row, look in zip(good, looks, strict=True)])
-        remarks[which] = _remarks(looks)
-        if decode:
-            good = _good(rows[which])
-            decoded = in_processes(partial(decode_row, spec), good, f"decoding {which} videos", workers)
-            rows[which] = _updated(rows[which], decoded)
+        kept = _kept(rows[which])
+        work = partial(look_at, spec, FrameNames(spec.image_tmpl))
+        looks = in_threads(work, [row.record for row in kept if row.record], f"looking at {which} videos")
+        rows[which] = _updated(rows[which], [row.looked_at(look.found) for row, look in zip(kept, looks, strict=True)])
+        remarks[which] = _remarks(looks, decode)
+    stop = _decode_all(spec, rows, remarks, workers) if decode else None
     if {"train", "val"} <= set(rows):
-        in_val = {row.record.path: f"{spec.lists['val']}:{row.number}" for row in rows["val"] if row.record}
+        in_val = {clip_key(row.record.path): f"{spec.lists['val']}:{row.number}" for row in rows["val"] if row.record}
         rows["train"] = [_not_in_val(row, in_val) for row in rows["train"]]
-    return {which: _summary(spec, which, rows[which], remarks[which]) for which in rows}
+    checks = {which: _summary(spec, which, rows[which], remarks[which]) for which in rows}
+    if stop:
+        raise StoppedError(str(stop), checks, by_user=stop.by_user)
+    return checks
+
+
+def _decode_all(
+    spec: DatasetSpec, rows: dict[str, list[Row]], remarks: dict[str, list[str]], workers: int
+) -> StoppedError | None:
+    """Decode the videos of all kept rows, into `rows` and `remarks`; returns what stopped it."""
+    stop = None
+    for which in rows:
+        kept, decoded = _kept(rows[which]), []
+        try:
+            if stop is None:
+                decoded = in_processes(partial(decode_row, spec), kept, f"decoding {which} videos", workers)
+        except StoppedError as error:
+            decoded, stop = error.results, error
+        rows[which] = _updated(rows[which], decoded)
+        if stop:
+            remarks[which].append(f"only {len(decoded):,} of {len(kept):,} videos were decoded")
+    return stop
 
 
 def require_good(spec: DatasetSpec) -> None:
@@ -110,29 +105,24 @@ def require_good(spec: DatasetSpec) -> None:
         logging.info("%s", check.describe())
         for remark in check.remarks:
             logging.info("  note: %s", remark)
-    refuse([fault for check in checks.values() for fault in check.faults], "bad rows; scripts/check_data.py shows all")
+    faults = [fault for check in checks.values() for fault in check.faults]
+    refuse(faults, f"bad rows; scripts/check_data.py --show {len(faults)} shows all")
 
 
 def _read_rows(list_file: Path, num_class: int) -> list[Row]:
     """The lines of a list; bad is what cannot be read, and what stands there twice."""
-    rows: list[Row] = []
-    first: dict[str, int] = {}
-    for number, line in read_lines(list_file):
-        try:
-            record = parse_line(line, num_class)
-        except ValueError as error:
-            rows.append(Row(number, None, str(error)))
-            continue
-        other = first.setdefault(record.path, number)
-        twice = f"{record.path!r} stands in line {other} too; keep one of them" if other != number else ""
-        rows.append(Row(number, None if twice else record, twice))
+    rows = [
+        Row(number, parsed) if isinstance(parsed, VideoRecord) else Row(number, None, parsed)
+        for number, parsed in parse_lines(list_file, num_class)
+    ]
     if not rows:
         raise InputError(f"the list {list_file} has no clips")
     return rows
 
 
-def _good(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if not row.fault]
+def _kept(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are good or mended."""
+    return [row for row in rows if row.record]
 
 
 def _updated(rows: Sequence[Row], checked: Sequence[Row]) -> list[Row]:
@@ -141,62 +131,28 @@ def _updated(rows: Sequence[Row], checked: Sequence[Row]) -> list[Row]:
     return [by_number.get(row.number, row) for row in rows]
 
 
-def _remarks(looks: Sequence[Inspection]) -> list[str]:
+def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     """What is to be said of many videos at once."""
     remarks = []
-    zero_based = sum(look.zero_based for look in looks)
+    zero_based = sum(look.found.zero_based for look in looks)
     if zero_based:
         remarks.append(f"{zero_based:,} videos have a frame 0 that is not used: frames count from 1")
-    others = Counter(look.other_tmpl for look in looks if look.other_tmpl)
+    others = Counter(look.found.other_tmpl for look in looks if look.found.other_tmpl)
     if others:
         template, videos = others.most_common(1)[0]
         remarks.append(f"{videos:,} videos have frames named {template}: give --image_tmpl '{template}'")
+    opened = sum(look.is_video_file for look in looks)
+    if opened and not decode:
+        remarks.append(f"{opened:,} video files were opened, but not decoded: scripts/check_data.py --decode does it")
     return remarks
 
 
-def _compare(row: Row, look: Inspection) -> Row:
-    """A row after a look at its files."""
-    if look.fault:
-        return row.bad(look.fault)
-    return row if look.num_frames is None else _counted(row, look.num_frames, zero_based=look.zero_based)
-
-
-def _counted(row: Row, num_frames: int, *, zero_based: bool = False) -> Row:
-    """A row whose video has `num_frames` frames; bad if the list says another number."""
-    record = row.record
-    if record is None or record.num_frames in (None, num_frames):
-        return row
-    zero = " (and a frame 0, which is not used)" if zero_based else ""
-    return row.bad(
-        f"{record.path!r} has {num_frames} frames{zero}, the list says {record.num_frames}; write {num_frames}, "
-        "or extract the video again",
-        replace(record, num_frames=num_frames),
-    )
-
-
-def decode_row(spec: DatasetSpec, row: Row) -> Row:
-    """Decode every frame of a row's video."""
-    record = row.record
-    if record is None:
-        return row
-    try:
-        reader, path = find_record(spec.root_path, record)
-        if reader is VideoFile:
-            count = sum(1 for _ in decode_video(path))
-            return _counted(row, count) if count else row.bad(f"{path} has no frames; download the video again")
-        images = open_record(spec.root_path, record, spec.image_tmpl)
-        for start in range(0, images.num_frames, IN_MEMORY):
-            images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
-    except InputError as error:
-        return row.bad(str(error))
-    return row
-
-
 def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
-    """A train row; bad if its video is in the val list, of which `in_val` has the places."""
-    if row.fault or row.record is None or row.record.path not in in_val:
+    """A train row; bad if its clip is in the val list, of which `in_val` has the places."""
+    place = in_val.get(clip_key(row.record.path)) if row.record else None
+    if row.record is None or place is None:
         return row
-    return row.bad(f"{row.record.path!r} stands in {in_val[row.record.path]} too; remove it from one of the lists")
+    return row.bad(f"{row.record.path!r} stands in {place} too; remove it from one of the lists")
 
 
 def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:

@@ -113,11 +113,13 @@ class Extraction:
 
 
 def image_format(image_tmpl: str) -> str:
-    """Pillow's name of the format that a template's suffix means.
+    """Pillow's name of the format that the suffix of a template, a mere file name, means.
 
     Raises:
-        InputError: it means none that can be written.
+        InputError: it means none that can be written, or the template has a folder.
     """
+    if Path(image_tmpl).name != image_tmpl:
+        raise InputError(f"--image_tmpl {image_tmpl}: give a file name, the frames lie side by side in one folder")
     suffix = Path(image_tmpl).suffix.lower()
     name = Image.registered_extensions().get(suffix)
     if name not in Image.SAVE:

@@ -3,7 +3,8 @@
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
 from progress import track
 
@@ -12,9 +13,25 @@ Result = TypeVar("Result")
 Describe = Callable[[Sequence[Result]], str]  # the results so far -> figures behind the progress
 
 
+class StoppedError(Exception):
+    """Work stopped before its end; the message says why.
+
+    Attributes:
+        results: what was done until then, from the first item on.
+        by_user: Ctrl-C, or a scheduler's stop.
+    """
+
+    def __init__(self, why: str, results: Any, *, by_user: bool) -> None:
+        super().__init__(why)
+        self.results = results
+        self.by_user = by_user
+
+
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int = 16) -> list[Result]:
     """`work` on every item, results in order. For waiting on disks: many threads hide a network's delay."""
-    return _map(ThreadPoolExecutor(threads), work, items, title, every=20_000)
+    results: list[Result] = []
+    _map(ThreadPoolExecutor(threads), work, items, title, results, every=20_000)
+    return results
 
 
 def in_processes(
@@ -27,9 +44,20 @@ def in_processes(
     """`work` on every item, results in order. For decoding.
 
     When it is interrupted, the items in work are finished and the others dropped.
+
+    Raises:
+        StoppedError: it was interrupted, or a process was killed.
     """
     pool = ProcessPoolExecutor(max(1, workers), initializer=_leave_signals_to_main)
-    return _map(pool, work, items, title, every=min(500, max(1, len(items) // 20)), describe=describe)
+    results: list[Result] = []
+    try:
+        _map(pool, work, items, title, results, min(500, max(1, len(items) // 20)), describe)
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted", results, by_user=True) from None
+    except BrokenProcessPool as error:
+        why = "a process was killed, perhaps for want of memory (-j 1 needs the least)"
+        raise StoppedError(why, results, by_user=False) from error
+    return results
 
 
 def _map(
@@ -37,17 +65,17 @@ def _map(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     title: str,
+    results: list[Result],
     every: int,
     describe: Describe[Result] = lambda results: "",
-) -> list[Result]:
-    results: list[Result] = []
+) -> None:
+    """Fill `results`."""
     try:
         done = pool.map(work, items, chunksize=1 if len(items) < 1000 else 4)
         for result in track(done, len(items), title, every, lambda: describe(results)):
             results.append(result)
     finally:
         pool.shutdown(cancel_futures=True)
-    return results
 
 
 def _leave_signals_to_main() -> None:

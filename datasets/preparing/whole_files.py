@@ -1,4 +1,4 @@
-"""Several files that are written together: all of them, or none."""
+"""Files that are written whole or not at all: one, or several together."""
 
 import errno
 import os
@@ -10,11 +10,26 @@ from tempfile import TemporaryDirectory
 from errors import InputError
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, in place of one that is there.
+
+    Raises:
+        OSError: it cannot be written; what was there is there still.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 @contextmanager
 def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
     """A temporary folder whose files (or links) go to `folder` at the end, in place of those that are there.
 
-    If writing fails, nothing in `folder` has changed.
+    If writing fails, nothing in `folder` has changed; if putting them in their places fails, the message says which are
+    new.
 
     Args:
         folder: made if it is not there.
@@ -24,6 +39,7 @@ def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
         InputError: it cannot be written.
     """
     was_there = folder.exists()
+    placed: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".unfinished.", dir=folder) as scratch:  # inside: on the same file system
@@ -34,9 +50,11 @@ def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
                     raise IsADirectoryError(errno.EISDIR, f"{target.name} is a folder there", str(target))
             for path in parts:
                 os.replace(path, folder / path.name)
+                placed.append(path.name)
     except OSError as error:
         cure = "free some space" if error.errno == errno.ENOSPC else f"choose another {flag}"
-        raise InputError(f"cannot write into {folder}: {error.strerror}; {cure}. Nothing was changed") from error
+        changed = f"New are only {', '.join(placed)}: run it again" if placed else "Nothing was changed"
+        raise InputError(f"cannot write into {folder}: {error.strerror}; {cure}. {changed}") from error
     finally:
         if not was_there:
             with suppress(OSError):  # not empty: all went well

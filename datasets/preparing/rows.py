@@ -1,0 +1,116 @@
+"""A line of a list: what a look at its video, or the decoding of all its frames, says of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.catalogue import DatasetSpec
+from datasets.lists import VideoRecord
+from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
+from datasets.readers import find_record, open_record
+from datasets.video import decode_video, require_whole
+from datasets.video_file import VideoFile
+from errors import InputError
+
+IN_MEMORY = 32  # frames of a folder that are decoded at a time
+
+
+class Row(NamedTuple):
+    """A line of a list.
+
+    Attributes:
+        number: of the line, from 1.
+        record: what it says, mended where it can be; None: the line cannot be kept.
+        fault: what is wrong with it and what to do; empty if it is good.
+    """
+
+    number: int
+    record: VideoRecord | None
+    fault: str = ""
+
+    def bad(self, fault: str, mended: VideoRecord | None = None) -> "Row":
+        """The row with one fault more."""
+        return Row(self.number, mended, f"{self.fault}; also: {fault}" if self.fault else fault)
+
+    def looked_at(self, look: Inspection) -> "Row":
+        """The row after a look at its files."""
+        if look.fault:
+            return self.bad(look.fault)
+        return self if look.num_frames is None else self.counted(look.num_frames, zero_based=look.zero_based)
+
+    def counted(self, num_frames: int, *, zero_based: bool = False) -> "Row":
+        """The row, whose video has `num_frames` frames; bad if the list says another number."""
+        record = self.record
+        if record is None or record.num_frames in (None, num_frames):
+            return self
+        zero = " (and a frame 0, which is not used)" if zero_based else ""
+        return self.bad(
+            f"{record.path!r} has {num_frames} frames{zero}, the list says {record.num_frames}; write {num_frames}, "
+            "or extract the video again",
+            replace(record, num_frames=num_frames),
+        )
+
+
+class Look(NamedTuple):
+    """A look at the video of a row.
+
+    Attributes:
+        found: what it gave.
+        is_video_file: it was opened, but not decoded.
+    """
+
+    found: Inspection
+    is_video_file: bool
+
+
+def look_at(spec: DatasetSpec, names: FrameNames, record: VideoRecord) -> Look:
+    """Count the frames in a folder or archive; open a video file, and count its packets if the list has a number.
+
+    Args:
+        spec: the data set.
+        names: counts frames.
+        record: of a list.
+    """
+    found = inspect_video(spec.root_path, record.path, names)
+    if found.fault or found.num_frames is not None:
+        return Look(found, False)
+    path = spec.root_path / record.path
+    try:
+        require_whole(path)
+        listed = record.num_frames
+        return Look(replace(found, num_frames=listed and VideoFile(path, listed).count_by_packets()), True)
+    except InputError as error:
+        return Look(replace(found, fault=str(error)), True)
+
+
+def decode_row(spec: DatasetSpec, row: Row) -> Row:
+    """Decode every frame of a row's video."""
+    record = row.record
+    if record is None:
+        return row
+    try:
+        reader, path = find_record(spec.root_path, record)
+        if reader is VideoFile:
+            return row.counted(_decode(path))
+        images = open_record(spec.root_path, record, spec.image_tmpl)
+        for start in range(0, images.num_frames, IN_MEMORY):
+            images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
+    except InputError as error:
+        return row.bad(str(error))
+    return row
+
+
+def _decode(path: Path) -> int:
+    """Decode a video file.
+
+    Returns:
+        The number of its frames.
+
+    Raises:
+        InputError: it has none, or fewer than its packets tell, or breaks off.
+    """
+    count = sum(1 for _ in decode_video(path))
+    promised = VideoFile(path, count).count_by_packets()
+    if not count or promised not in (None, count):
+        raise InputError(f"{path}: {count} of its {promised or 0} frames could be decoded; download the video again")
+    return count
