@@ -141,7 +141,7 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     if others:
         template, videos = others.most_common(1)[0]
         remarks.append(f"{videos:,} videos have frames named {template}: give --image_tmpl '{template}'")
-    opened = sum(look.is_video_file for look in looks)
+    opened = sum(look.is_video_file and not look.found.fault for look in looks)
     if opened and not decode:
         remarks.append(f"{opened:,} video files were opened, but not decoded: scripts/check_data.py --decode does it")
     return remarks
