@@ -23,7 +23,7 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
     for name in lists:
         group.add_argument(
             f"--{name}_list",
-            help=f"{name} list, lines `path num_frames label` or `path label`, not the prepared",
+            help=f"{name} list, lines `path num_frames label` or `path label`, instead of the prepared one",
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")

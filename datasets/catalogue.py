@@ -9,7 +9,7 @@ from string import Formatter
 from errors import InputError
 
 BUILT_IN = "moving_digits"
-TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder whose frames are not named as usual
+TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder that has frames: how they are named
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
 
 def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str, ...]:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the class names {path}: {error}; give one name a line, UTF-8") from error
     first_line: dict[str, int] = {}

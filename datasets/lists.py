@@ -81,7 +81,7 @@ def read_lines(list_file: Path) -> list[tuple[int, str]]:
         InputError: the file cannot be read.
     """
     try:
-        lines = Path(list_file).read_text(encoding="utf-8").splitlines()
+        lines = Path(list_file).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(f"cannot read the list {list_file}: {error.strerror}; give its path") from error
     except UnicodeDecodeError as error:

@@ -30,8 +30,9 @@ def prepare_parser() -> argparse.ArgumentParser:
             "--annotations", type=Path, nargs="+", required=True, metavar="PATH",
             help="the official files, or the folder where they lie",
         )  # fmt: skip
-        command.add_argument("--videos", type=Path, metavar="DIR", help="folder of the videos, in whatever subfolders")
-        command.add_argument("--frames", type=Path, metavar="DIR", help="folder of the frame folders; wins over videos")
+        media = command.add_mutually_exclusive_group()
+        media.add_argument("--videos", type=Path, metavar="DIR", help="folder of the videos, in whatever subfolders")
+        media.add_argument("--frames", type=Path, metavar="DIR", help="folder of the frame folders or archives")
         command.add_argument(
             "--classes", type=Path, metavar="FILE", help="class names, one a line, in the order of the labels"
         )

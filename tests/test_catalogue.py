@@ -107,3 +107,9 @@ def test_bad_class_names(own: dict[str, str], text: str, words: str) -> None:
 def test_bad_templates(own: dict[str, str], template: str) -> None:
     with pytest.raises(InputError, match="--image_tmpl"):
         resolve("mine", **own, image_tmpl=template)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_class_name(own: dict[str, str]) -> None:
+    """It would hide the mirrored class of the first class."""
+    Path(own["classes"]).write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8-sig")
+    assert resolve("mine", **own).class_names == CLASSES

@@ -102,3 +102,9 @@ def test_what_is_written_is_read(tmp_path: Path, record: VideoRecord) -> None:
 def test_what_a_list_cannot_hold(path: str) -> None:
     """The last one: without a number of frames its 12 would be taken for it."""
     assert not is_writable(VideoRecord(path, None, 0))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("a 1 0\n", encoding="utf-8-sig")
+    assert read_list(path) == [VideoRecord("a", 1, 0)]

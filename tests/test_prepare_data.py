@@ -240,6 +240,12 @@ def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path) ->
         prepared_somethingv1(tmp_path)
 
 
+def test_frames_and_videos_at_once_are_refused(tmp_path: Path, something: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        prepared_somethingv1(tmp_path, "--frames", str(something), "--videos", str(something))
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
 def test_media_in_the_folder_of_the_data_set_are_found_and_not_replaced(
     tmp_path: Path, video: bytes, something: Path
 ) -> None:

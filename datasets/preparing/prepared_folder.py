@@ -14,7 +14,7 @@ KINDS = ("frames", "videos")
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
-    """("frames" or "videos", their folder): as given, else where they lie in the data set's folder. Frames win.
+    """("frames" or "videos", their folder): the one given, else where they lie in the data set's folder, frames first.
 
     Raises:
         InputError: there are neither, or a folder is none.
