@@ -92,7 +92,7 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
     if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
         raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
     annotations = read_split_folders(args.root) if args.split == "folders" else read_class_folders(args.root)
-    return annotations, args.root, {clip.name: [clip.name] for group in annotations.lists.values() for clip in group}
+    return annotations, args.root, {clip.id: [clip.name] for group in annotations.lists.values() for clip in group}
 
 
 def compiled(pattern: str | None) -> re.Pattern | None:

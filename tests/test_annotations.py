@@ -103,6 +103,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
         ("kinetics", "train.csv", "label,", "class,", [":1: ", "no column label"]),
         ("kinetics", "train.csv", ",10,", ",ten,", [":2: ", "times in seconds"]),
         ("kinetics", "validate.csv", "petting animal (not cat)", "petting fish", ["'petting fish'", "no clip in"]),
+        ("kinetics", "train.csv", '000",-Ab_002xyz_,2,12', '000",-Ab_001xyz_,1,11', [":4: ", "train.csv:3"]),
         ("diving48", "Diving48_V2_train.json", '"label": 47', '"label": 48', ["entry 2", "48", "0 ... 47"]),
         ("egtea", "action_annotation/train_split2.txt", " 1 2", " 0 2", [":1: ", "1 ... 106"]),
         ("egtea", "action_annotation/action_idx.txt", " 106", " 107", ["1 ... 106"]),

@@ -28,7 +28,17 @@ def test_the_folder_of_the_class_comes_first(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.mp4").touch()
     found = find_clips(tmp_path, "videos", [clip("x", "petting animal (not cat)")])
-    assert found == {"x": ["petting animal not cat/x.mp4", "abc/x.mp4"]}
+    assert found == {"petting animal (not cat)/x": ["petting animal not cat/x.mp4", "abc/x.mp4"]}
+
+
+def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("brush_hair", "wave", "else"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.avi").touch()
+    clips = [clip("same", "brush_hair"), clip("same", "Wave"), clip("same", "run")]
+    found = {"brush_hair/same": ["brush_hair/same.avi"], "Wave/same": ["wave/same.avi"]}
+    assert find_clips(tmp_path, "videos", clips) == found
+    assert find_clips(tmp_path, "videos", clips * 2) == found  # in several splits
 
 
 def test_accents_in_both_forms(tmp_path: Path) -> None:
@@ -44,14 +54,28 @@ def test_case_counts_unless_it_is_folded(tmp_path: Path) -> None:
     assert find_clips(tmp_path, "videos", [clip("abc")], fold_case=True) == {"abc": ["aBc.mp4"]}
 
 
-def test_frames_are_not_searched_for_clips(tmp_path: Path, monkeypatch) -> None:
-    """Not those of a clip, and not those beside many clips; circles of links come to an end."""
-    for name in ("1", "2", "3", "test"):
-        (tmp_path / name / "1").mkdir(parents=True)
-    assert find_clips(tmp_path, "frames", [clip(name) for name in "123"]) == {name: [name] for name in "123"}
+def test_clips_lie_in_any_folder_beside_others(tmp_path: Path) -> None:
+    """However few they are there; four levels deep."""
+    for name in ("1.mp4", "2.mp4", "3.mp4", "part 2/4.mp4", "part 3/b/c/5.mp4", "part 3/b/c/d/6.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_clips(tmp_path, "videos", [clip(name) for name in "123456"])
+    assert sorted(path for (path,) in found.values()) == [
+        "1.mp4", "2.mp4", "3.mp4", "part 2/4.mp4", "part 3/b/c/5.mp4",
+    ]  # fmt: skip
+
+
+def test_frames_of_a_clip_are_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "1" / "2").mkdir(parents=True)
+    assert find_clips(tmp_path, "frames", [clip("1"), clip("2")]) == {"1": ["1"]}
+
+
+def test_circles_of_links_come_to_an_end(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
     (tmp_path / "circle").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to("self")
-    assert set(find_clips(tmp_path, "videos", [clip("1")])) == set()
+    found = find_clips(tmp_path, "videos", [clip("a")])
+    assert found["a"][0] == "a.mp4"
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:

@@ -5,7 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
-from annotation_files import SOMETHING, WRITERS, Expected, write_kinetics, write_something_csv, write_ucf101
+from annotation_files import (
+    SOMETHING,
+    WRITERS,
+    Expected,
+    write_hmdb51,
+    write_kinetics,
+    write_something_csv,
+    write_ucf101,
+)
 from video_files import write_video
 
 from datasets.catalogue import resolve
@@ -151,10 +159,25 @@ def test_the_handstands_of_ucf101_in_either_spelling(tmp_path: Path, video: byte
     assert text == "HandstandPushups/v_HandstandPushups_g02_c01.avi 1\n"
 
 
+def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
+    """They were once taken for one: the wrong video, with the wrong label."""
+    clips = clips_of(write_hmdb51(tmp_path / "official"))
+    for class_name, split in (("brush_hair", 2), ("wave", 1)):
+        with (tmp_path / "official" / f"{class_name}_test_split{split}.txt").open("a") as file:
+            file.write("same.avi 1 \n")
+    write_videos(tmp_path / "videos", [*clips, "brush_hair/same", "wave/same"], video, ".avi")
+    flags = ["--annotations", str(tmp_path / "official"), "--videos", str(tmp_path / "videos")]
+    main(["hmdb51", *flags, "--data_root", str(tmp_path)])
+    spec = resolve("hmdb51", data_root=str(tmp_path))
+    for split, class_name in ((1, "wave"), (2, "brush_hair")):
+        records = read_list(tmp_path / "hmdb51" / f"train_split{split}.txt")
+        assert [(r.path, spec.class_names[r.label]) for r in records if "same" in r.path] == [
+            (f"{class_name}/same.avi", class_name)
+        ]
+
+
 def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
     write_empty_frames(something / "more" / "4")
-    for folder in "abcdefg":  # so that the subfolders outnumber the clips and are searched
-        (something / folder).mkdir()
     assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
     assert "1 clips are there more than once; the first is taken: 4 or more/4" in capsys.readouterr().out
 

@@ -68,7 +68,7 @@ def _read_clips(root: Path, below: str, class_names: Sequence[str]) -> list[Clip
         if not paths:
             faults.append(f"{root / home} has no video and no frame folder; remove the folder, or put clips into it")
         label = class_names.index(class_name)
-        clips += [Clip(path, label, str(root / path), class_name) for path in sorted(paths.values())]
+        clips += [Clip(path, label, str(root / path)) for path in sorted(paths.values())]
     refuse(faults, "empty classes")
     return clips
 

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def list_path(path: str, kind: str) -> str:
 def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool = False) -> dict[str, list[str]]:
     """Find clips by name, anywhere below a folder.
 
-    Folders are searched as deep as `DEEPEST`, but no frame folder is looked into that belongs to a clip.
+    Folders are searched as deep as `DEEPEST`, but no frame folder is looked into that belongs to a clip. Where clips
+    in several folders have one name, each is looked for in its own folder alone.
 
     Args:
         root: folder of the videos or frame folders.
@@ -57,27 +59,33 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
         fold_case: take a name that differs in the case of letters.
 
     Returns:
-        Name of a clip -> paths below `root`, as lists write them, the likeliest one first. Clips that were not found
+        Id of a clip -> paths below `root`, as lists write them, the likeliest one first. Clips that were not found
         are left out.
 
     Raises:
         InputError: a folder cannot be read.
     """
-    folders = {clip.name: clip.folder for clip in clips}
-    keys = {name: _key(name, fold_case) for name in folders}
-    places: dict[str, set[str]] = {key: set() for key in keys.values()}
-    for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in places, DEEPEST):
+    distinct = {clip.id: clip for clip in clips}.values()
+    folders: dict[str, set[str]] = defaultdict(set)  # of the clips with a name
+    for clip in distinct:
+        folders[_key(clip.name, fold_case)].add(_loose(clip.folder))
+    places: dict[str, set[str]] = defaultdict(set)
+    for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
         places[_key(name, fold_case)].add(list_path(path, kind))
-    return {name: _likeliest_first(folders[name], places[key]) for name, key in keys.items() if places[key]}
+    found = {}
+    for clip in distinct:
+        key = _key(clip.name, fold_case)
+        paths = places.get(key, set())
+        if len(folders[key]) > 1:
+            paths = {path for path in paths if _is_in(path, clip.folder)}
+        if paths:
+            found[clip.id] = sorted(paths, key=lambda path: (not _is_in(path, clip.folder), path))
+    return found
 
 
-def _likeliest_first(folder: str, paths: Iterable[str]) -> list[str]:
-    """Paths in the clip's own folder come first."""
-
-    def elsewhere(path: str) -> bool:
-        return _loose(os.path.basename(os.path.dirname(path))) != _loose(folder)
-
-    return sorted(paths, key=lambda path: (elsewhere(path), path))
+def _is_in(path: str, folder: str) -> bool:
+    """Whether a folder of this name is above."""
+    return _loose(folder) in map(_loose, path.split("/")[:-1])
 
 
 def _key(name: str, fold_case: bool) -> str:
@@ -93,18 +101,12 @@ def _loose(folder: str) -> str:
 
 def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:
     """(name, path below the root) of the wanted entries."""
-    hits, folders = [], []
     for entry in scan_folder(root / below):
         path = f"{below}/{entry.name}" if below else entry.name
         name = clip_name(entry, kind)
         if name is not None and is_wanted(name):
-            hits.append((name, path))
-        elif is_dir(entry):
-            folders.append(path)
-    yield from hits
-    # Folders beside wanted ones are frames of clips in no list (a test set); there may be ten thousands of them.
-    if depth > 1 and len(folders) >= len(hits):
-        for path in folders:
+            yield name, path
+        elif depth > 1 and is_dir(entry):
             yield from _walk(root, path, kind, is_wanted, depth - 1)
 
 

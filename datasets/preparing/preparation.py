@@ -9,7 +9,7 @@ from typing import Any
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
-from datasets.preparing.media import scan_folder
+from datasets.preparing.media import DEEPEST, scan_folder
 from datasets.preparing.parallel import in_threads
 from datasets.preparing.published import Published, published_size
 from errors import InputError, few, refuse
@@ -21,8 +21,8 @@ class ListReport:
 
     Attributes:
         annotated: clips that the annotations name.
-        missing: names of those of which nothing was found.
-        dropped: name -> why, of those that were found and cannot be used.
+        missing: ids of those of which nothing was found.
+        dropped: id -> why, of those that were found and cannot be used.
         listed: clips in the list.
         absent_classes: names of classes without a clip in the list.
         published: size of the published list, if it is known.
@@ -101,7 +101,7 @@ def prepare(
         data_set: name of its folder.
         annotations: classes and clips.
         media: folder of the videos or frame folders.
-        located: name of a clip -> its paths below `media`; the first is taken.
+        located: id of a clip -> its paths below `media`; the first is taken.
         usual_tmpl: the data set's frame names; others are found out.
         image_tmpl: the frame names; others are refused.
 
@@ -134,12 +134,12 @@ def _records(
     """Records of the clips that can be used; the report says what became of the others."""
     records = []
     for clip in clips:
-        if clip.name not in located:
-            report.missing.append(clip.name)
+        if clip.id not in located:
+            report.missing.append(clip.id)
             continue
-        path = located[clip.name][0]
+        path = located[clip.id][0]
         if looks[path].fault:
-            report.dropped[clip.name] = looks[path].fault
+            report.dropped[clip.id] = looks[path].fault
         else:
             records.append(VideoRecord(path, looks[path].num_frames, clip.label))
     report.listed = len(records)
@@ -156,7 +156,8 @@ def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path
     shown = few([repr(entry.name) for entry in scan_folder(media)], 5) or "nothing"
     return (
         f"{data_set}: {media} has none of the {len(clips):,} clips of {key}.txt, such as {clips[0].name!r} "
-        f"({clips[0].place}); there is {shown}. Give the right folder with --videos or --frames"
+        f"({clips[0].place}); there is {shown}. "
+        f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
     )
 
 

@@ -3,8 +3,9 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ class Clip(NamedTuple):
     label: int
     place: str
     folder: str = ""
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others: its name, and its folder, where the data set has folders."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
 @dataclass(frozen=True)
@@ -185,8 +191,12 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
     return tuple(class_names)
 
 
-def require_distinct(lists: dict[str, list[Clip]]) -> None:
+def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
     """Check that no clip stands in a list twice, or in the train and the val list of a split.
+
+    Args:
+        lists: of clips.
+        identity: two clips with equal values are the same.
 
     Raises:
         InputError: one does.
@@ -195,7 +205,7 @@ def require_distinct(lists: dict[str, list[Clip]]) -> None:
         first: dict[str, Clip] = {}
         faults = []
         for clip in lists[train] + lists.get(train.replace("train", "val"), []):
-            other = first.setdefault(clip.name, clip)
+            other = first.setdefault(identity(clip), clip)
             if other is not clip:
                 faults.append(f"{clip.place}: {clip.name!r} stands at {other.place} too; keep one of them")
         refuse(faults)

@@ -2,10 +2,18 @@
 
 import csv
 import io
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, read_text, require_classes
+from datasets.preparing.annotations.files import (
+    AnnotationFiles,
+    Annotations,
+    Clip,
+    read_text,
+    require_classes,
+    require_distinct,
+)
 from errors import InputError, refuse
 
 CLASSES = 400
@@ -27,6 +35,7 @@ def parse_kinetics(files: AnnotationFiles) -> Annotations:
     labels = {name: label for label, name in enumerate(class_names)}
     refuse([f"{r.place}: the class {r.label!r} has no clip in {train}" for r in rows["val"] if r.label not in labels])
     lists = {key: [Clip(r.clip, labels[r.label], r.place, r.label) for r in group] for key, group in rows.items()}
+    require_distinct(lists, attrgetter("name"))  # a clip of two classes would be the same video in two folders
     return Annotations(class_names, lists, ["classes: in alphabetical order"])
 
 
