@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video, suggest_template
+from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video, suggest_templates
+from errors import InputError
 
 
 def names(numbers, tmpl: str = "{:05d}.jpg") -> list[str]:
@@ -49,8 +50,38 @@ def test_faults(files: list[str], words: str) -> None:
     "tmpl", ["{:05d}.jpg", "img_{:06d}.JPG", "frame{:d}.png", "v2_{:03d}.jpeg", "a{{b}}{:04d}.jpg"]
 )
 def test_a_template_is_found_out(tmpl: str) -> None:
-    assert suggest_template([*names(range(1, 13), tmpl), "cover.jpg", "readme.txt"]) == tmpl
-    assert suggest_template(["readme.txt"]) is None
+    assert suggest_templates([*names(range(1, 13), tmpl), "cover.jpg", "readme.txt"]) == [tmpl]
+    assert suggest_templates(["readme.txt"]) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "templates"),
+    [
+        ({"flow_y_": 9, "img_": 9, "flow_x_": 9}, ["img_"]),  # TSN's layout
+        ({"flow_x_": 90, "v_Skiing_": 9}, ["v_Skiing_"]),
+        ({"x_": 9, "y_": 9, "tvl1_flow_": 9, "flowx": 9}, []),
+        ({"depth_": 10, "frame": 9}, ["frame"]),
+        ({"depth_": 9, "": 9}, [""]),
+        ({"depth_": 9, "img_": 4}, ["depth_"]),  # few beside many: previews
+        ({"depth_": 9, "flower_": 9}, ["depth_", "flower_"]),
+        ({"depth_": 9, "image_": 9, "img_": 9}, ["image_", "img_"]),
+    ],
+)
+def test_which_images_are_the_frames(images: dict[str, int], templates: list[str]) -> None:
+    files = [name for prefix, count in images.items() for name in names(range(1, count + 1), prefix + "{:05d}.jpg")]
+    for order in (files, files[::-1]):
+        assert suggest_templates(order) == [prefix + "{:05d}.jpg" for prefix in templates]
+
+
+def test_images_that_leave_a_doubt_must_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in names(range(1, 4), "depth_{:05d}.jpg") + names(range(1, 4), "infrared_{:05d}.jpg"):
+        (tmp_path / "a" / name).touch()
+    with pytest.raises(InputError, match=r"images depth_.* and infrared_.*which are the frames: --image_tmpl 'depth_"):
+        find_template(tmp_path, ["a"], "{:05d}.jpg")
+    look = inspect_video(tmp_path, "a", FrameNames("{:05d}.jpg"))
+    assert "its frames are named depth_{:05d}.jpg or infrared_{:05d}.jpg" in look.fault
+    assert look.other_tmpl is None
 
 
 def test_the_template_of_most_videos(tmp_path: Path) -> None:
@@ -68,12 +99,18 @@ def test_archives_videos_and_what_is_neither(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
         for name in names(range(1, 8)):
             archive.writestr(name, b"")
+    with zipfile.ZipFile(tmp_path / "4.zip", "w") as archive:
+        archive.writestr("4/00001.jpg", b"")
+    (tmp_path / "person" / "session").mkdir(parents=True)
+    (tmp_path / "person 2").mkdir()
+    (tmp_path / "person 2" / "clip.MP4").touch()
     (tmp_path / "damaged.zip").write_bytes(b"PK no zip")
     (tmp_path / "video.mp4").write_bytes(b"x")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     look = {path: inspect_video(tmp_path, path, FrameNames("{:05d}.jpg"))
-            for path in ("packed", "damaged", "video.mp4", "empty.mp4", "link", "gone", "blank ")}  # fmt: skip
+            for path in ("packed", "damaged", "video.mp4", "empty.mp4", "link", "gone", "blank ",
+                         "4", "person", "person 2")}  # fmt: skip
     assert look["packed"] == Inspection(7)
     assert look["video.mp4"] == Inspection(None)
     for path, words in {
@@ -82,5 +119,8 @@ def test_archives_videos_and_what_is_neither(tmp_path: Path) -> None:
         "link": "link is a broken link to",
         "gone": "there is no frame folder",
         "blank ": "'blank ': a text file",
+        "4": "4: in the archive stands 4/00001.jpg: frames must lie at its top level",
+        "person": "person: it has no frames but session: nested folders are not searched",
+        "person 2": "person 2: it has no frames but clip.MP4: nested folders are not searched",
     }.items():
         assert words in look[path].fault

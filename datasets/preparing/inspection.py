@@ -8,12 +8,17 @@ from pathlib import Path
 
 from datasets.frames import UNREADABLE, frame_number
 from datasets.lists import UNWRITABLE, VideoRecord, is_writable
+from datasets.preparing.media import VIDEO_SUFFIXES
 from datasets.readers import find_record
 from datasets.video_file import VideoFile
 from errors import InputError
 
 SAMPLE = 50  # videos that are looked at to find out how frames are named
-_NUMBERED_IMAGE = re.compile(r"(.*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE | re.DOTALL)
+_NUMBERED_IMAGE = re.compile(r"([^/]*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE | re.DOTALL)
+# What stands before the number. Optical flow is no frame, whatever number of its images there are: TSN's folders have
+# img_00001.jpg, flow_x_00001.jpg and flow_y_00001.jpg side by side.
+_FLOW = re.compile(r"((.*[_-])?flow[uvxy]?([_-].*)?|[uvxy])[_-]?", re.IGNORECASE | re.DOTALL)
+_USUAL = re.compile(r"((img|image|frame|rgb)[_-]?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,10 @@ class FrameNames:
             return Inspection(0, fault="it is empty; extract the video again")
         numbers = {number for name in names if (number := frame_number(name, self.image_tmpl)) is not None}
         if not numbers:
-            other = suggest_template(names)
-            cure = f"its frames are named {other}: give --image_tmpl '{other}'" if other else "extract the video again"
+            others = suggest_templates(names)
+            named = f"its frames are named {' or '.join(others)}: give --image_tmpl '{others[0]}'" if others else ""
+            cure = named or "extract the video again"
+            other = others[0] if len(others) == 1 else None
             return Inspection(0, fault=f"it has no frame {self.image_tmpl}; {cure}", other_tmpl=other)
         count, last = 0, max(numbers)
         while count + 1 in numbers:
@@ -74,22 +81,39 @@ class FrameNames:
         return Inspection(count, 0 in numbers, fault)
 
 
-def suggest_template(names: Iterable[str]) -> str | None:
-    """The template that most of the names fit, such as "img_{:05d}.jpg"; None if none is a numbered image."""
-    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name))]
-    if not matches:
-        return None
-    (prefix, suffix), _ = Counter((match[1], match[3]) for match in matches).most_common(1)[0]
-    digits = [match[2] for match in matches if (match[1], match[3]) == (prefix, suffix)]
+def suggest_templates(names: Iterable[str]) -> list[str]:
+    """The template that the frames among the names fit, such as "img_{:05d}.jpg".
+
+    Most images have it, or at least half as many as others and a usual name: img, image, frame, rgb or the bare
+    number. Optical flow does not count.
+
+    Returns:
+        One; none, if there are no numbered images; several, if this does not tell which are the frames.
+    """
+    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name)) and not _FLOW.fullmatch(match[1])]
+    counts = Counter((match[1], match[3]) for match in matches)
+    most = max(counts.values(), default=0)
+    many = sorted(form for form, count in counts.items() if 2 * count >= most)
+    usual = [form for form in many if _USUAL.fullmatch(form[0])]
+    return [_template(form, matches) for form in usual or many]
+
+
+def _template(form: tuple[str, str], matches: Sequence[re.Match]) -> str:
+    """The template of the images with this prefix and suffix."""
+    digits = [match[2] for match in matches if (match[1], match[3]) == form]
     width = min(map(len, digits))
     padded = width > 1 and any(text.startswith("0") for text in digits)
-    prefix, suffix = (text.replace("{", "{{").replace("}", "}}") for text in (prefix, suffix))
+    prefix, suffix = (text.replace("{", "{{").replace("}", "}}") for text in form)
     return f"{prefix}{{:0{width}d}}{suffix}" if padded else f"{prefix}{{:d}}{suffix}"
 
 
 def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
-    """The usual template if some of the videos have it, else the one that most have, by a look at a few."""
-    others = Counter[str]()
+    """The usual template if some of the videos have it, else the one that most have, by a look at a few.
+
+    Raises:
+        InputError: the names do not tell which images are the frames.
+    """
+    others = Counter[tuple[str, ...]]()
     for path in paths[:: max(1, len(paths) // SAMPLE)]:
         try:
             names = _file_names(media, path, usual_tmpl)
@@ -97,8 +121,18 @@ def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
             continue  # reported when all are looked at
         if any(frame_number(name, usual_tmpl) is not None for name in names or ()):
             return usual_tmpl
-        others[suggest_template(names or ()) or usual_tmpl] += 1
-    return others.most_common(1)[0][0] if others else usual_tmpl
+        templates = tuple(suggest_templates(names or ()))
+        if templates:
+            others[templates] += 1
+    if not others:
+        return usual_tmpl
+    chosen, *rest = others.most_common(1)[0][0]
+    if rest:
+        raise InputError(
+            f"{media}: the videos have images {chosen} and {' and '.join(rest)}; say which are the frames: "
+            f"--image_tmpl '{chosen}'"
+        )
+    return chosen
 
 
 def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
@@ -123,7 +157,19 @@ def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
         known = isinstance(error, InputError)
         return Inspection(fault=str(error) if known else f"{place} cannot be read ({error}); extract the video again")
     found = names.count(files)
+    if found.num_frames == 0 and not suggest_templates(files):
+        found = replace(found, fault=_misplaced(place, files) or found.fault)
     return replace(found, fault=f"{place}: {found.fault}") if found.fault else found
+
+
+def _misplaced(place: Path, files: Collection[str]) -> str:
+    """What is to be said of a folder or archive without images whose frames or videos lie one level deeper."""
+    for name in sorted(files):
+        if "/" in name:
+            return f"in the archive stands {name}: frames must lie at its top level, not in a folder; pack it again"
+        if (place / name).is_dir() or Path(name).suffix.lower() in VIDEO_SUFFIXES:
+            return f"it has no frames but {name}: nested folders are not searched; move what it holds one folder up"
+    return ""
 
 
 def _file_names(media: Path, path: str, image_tmpl: str) -> Collection[str] | None:
