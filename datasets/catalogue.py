@@ -87,7 +87,7 @@ def resolve(
     val_list: str | None = None,
     classes: str | None = None,
     image_tmpl: str | None = None,
-    need: Collection[str] = ("train", "val"),
+    need: Collection[str] | None = ("train", "val"),
 ) -> DatasetSpec:
     """Find the files of a data set. The built-in one is made if it is not there.
 
@@ -103,16 +103,20 @@ def resolve(
         val_list: list file.
         classes: class names, one a line.
         image_tmpl: frame file name with one number, such as "{:05d}.jpg".
-        need: which lists are needed: "train", "val".
+        need: which lists are needed: "train", "val". None: those that are given or prepared, one at least.
 
     Raises:
         InputError: an unknown name without its files, a file that is not there, or class names that do not fit.
     """
     name = canonical_name(name)
     lists = {"train": train_list, "val": val_list}
+    root = Path(data_root or "data")
+    folder, list_names = folder_and_lists(name)
+    home = root / folder
+    if need is None:
+        need = [w for w in lists if lists[w] is not None or (home / f"{list_names[w]}.txt").is_file()] or list(lists)
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}
-    root = Path(data_root or "data")
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     if name not in CATALOGUE and missing and not (root / name / "classes.txt").is_file():
         raise InputError(
@@ -124,8 +128,6 @@ def resolve(
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
         ensure_moving_digits(root)
-    folder, list_names = folder_and_lists(name)
-    home = root / folder
     frames, videos = home / "frames", home / "videos"
     if root_path is None and videos.is_dir() and not frames.is_dir():
         logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)

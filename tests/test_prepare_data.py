@@ -19,6 +19,7 @@ from video_files import write_video
 from datasets.catalogue import resolve
 from datasets.lists import read_list
 from errors import InputError
+from scripts import check_data
 from scripts.prepare_data import main
 
 ENDINGS = {"somethingv2": ".webm", "ucf101": ".avi", "hmdb51": ".avi"}
@@ -131,7 +132,7 @@ def test_frames_that_are_named_otherwise_are_found_out(tmp_path: Path, monkeypat
             frame.rename(folder / f"img_{frame.name}")
     prepared_somethingv1(tmp_path, "--frames", str(something))
     assert resolve("something", data_root=str(tmp_path / "data")).image_tmpl == "img_{:05d}.jpg"
-    with pytest.raises(InputError, match=r"none of the 3 .* frames are named img_\{:05d\}\.jpg"):
+    with pytest.raises(InputError, match=r"none of the 5 .* frames are named img_\{:05d\}\.jpg"):
         prepared_somethingv1(tmp_path, "--frames", str(something), "--image_tmpl", "{:05d}.jpg")
 
 
@@ -179,7 +180,31 @@ def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
 def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
     write_empty_frames(something / "more" / "4")
     assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
-    assert "1 clips are there more than once; the first is taken: 4 or more/4" in capsys.readouterr().out
+    text = "1 clips are there more than once; the first that can be used is taken: 4 or more/4"
+    assert text in capsys.readouterr().out
+    (something / "4" / "00002.jpg").unlink()
+    (something / "rest" / "4").mkdir(parents=True)
+    assert "more/4" in prepared_somethingv1(tmp_path, "--frames", str(something))
+    (something / "more" / "4" / "00002.jpg").unlink()
+    assert set(prepared_somethingv1(tmp_path, "--frames", str(something))) == {"1", "2", "30", "5"}
+
+
+def test_the_val_set_alone(tmp_path: Path, something: Path, capsys) -> None:
+    """It is what a test of published weights needs. An earlier train list, of videos that are gone, does not stay."""
+    prepared_somethingv1(tmp_path, "--frames", str(something))
+    for clip in ("1", "2", "30"):
+        (something / clip).rename(tmp_path / clip)
+    with pytest.raises(FileNotFoundError, match=r"train\.txt"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+    home = tmp_path / "data" / "somethingv1"
+    assert [record.path for record in read_list(home / "val.txt")] == ["4", "5"]
+    out = capsys.readouterr().out
+    assert "train: 3 missing: 1, 2, 30" in out
+    assert "train: none of its clips can be used, so there is no such list" in out
+    check_data.main(["somethingv1", "--data_root", str(tmp_path / "data")])
+    out = capsys.readouterr().out
+    assert "no other list than the val list" in out
+    assert "val.txt: 2 rows, 2 good, 0 bad" in out
 
 
 def test_links_are_followed_and_broken_ones_reported(tmp_path: Path, something: Path) -> None:
@@ -253,9 +278,7 @@ def test_bad_annotations_leave_the_earlier_preparation(tmp_path: Path, something
 
 
 def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"has none of the 3 clips of train\.txt, such as '1'.*there is 'frames', 'off"
-    ):
+    with pytest.raises(InputError, match=r"has none of the 5 clips, such as '1'.*there is 'frames', 'off.*4 levels"):
         prepared_somethingv1(tmp_path, "--videos", str(tmp_path))
     with pytest.raises(InputError, match="--frames .*gone is no folder"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "gone"))

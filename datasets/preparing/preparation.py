@@ -38,6 +38,8 @@ class ListReport:
     def remarks(self) -> list[str]:
         """What a user should know of the list."""
         remarks = []
+        if not self.listed:
+            remarks.append("none of its clips can be used, so there is no such list")
         if self.published and self.published.clips != self.annotated:
             remarks.append(f"the annotations name {self.annotated:,} clips, published are {self.published}")
         if self.absent_classes:
@@ -54,7 +56,7 @@ class Preparation:
         class_names: K names in label order.
         media: folder of the videos or frames.
         image_tmpl: of the frames; None: there are video files only.
-        records: name of the list -> its records.
+        records: name of the list -> its records; lists without a clip are left out.
         reports: name of the list -> what became of its clips.
         remarks: what else a user should know of it.
     """
@@ -101,26 +103,34 @@ def prepare(
         data_set: name of its folder.
         annotations: classes and clips.
         media: folder of the videos or frame folders.
-        located: id of a clip -> its paths below `media`; the first is taken.
+        located: id of a clip -> its paths below `media`; the first that can be used is taken.
         usual_tmpl: the data set's frame names; others are found out.
         image_tmpl: the frame names; others are refused.
 
     Raises:
-        InputError: a list would have no clip, or a class has a name that classes.txt cannot hold.
+        InputError: the annotations have no clip for a list, no clip at all can be used, the frames' names are in
+            doubt, or a class has a name that classes.txt cannot hold.
     """
     refuse([f"the class {n!r}: {UNWRITABLE}" for n in annotations.class_names if not is_writable(VideoRecord(n, 1, 0))])
+    refuse(
+        [
+            f"{data_set}: the annotations have no clip for {k}.txt; are they whole?"
+            for k, c in annotations.lists.items()
+            if not c
+        ]
+    )
     paths = sorted({places[0] for places in located.values()})
     names = FrameNames(image_tmpl or find_template(media, paths, usual_tmpl))
-    looks = dict(
-        zip(paths, in_threads(partial(inspect_video, media, names=names), paths, "looking at videos"), strict=True)
-    )
+    looks = _look(media, located, names)
     records, reports = {}, {}
     for key, clips in annotations.lists.items():
         reports[key] = ListReport(len(clips), published=published_size(data_set, key))
-        records[key] = _records(clips, located, looks, reports[key])
-        reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
-        if not records[key]:
-            raise InputError(_explain_nothing(data_set, key, clips, media, reports[key]))
+        records[key] = _records(clips, looks, reports[key])
+        if records[key]:
+            reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
+    records = {key: group for key, group in records.items() if group}
+    if not records:
+        raise InputError(_explain_nothing(data_set, annotations, media, reports))
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
     return Preparation(
         data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
@@ -128,43 +138,59 @@ def prepare(
     )  # fmt: skip
 
 
+def _look(media: Path, located: Mapping[str, Sequence[str]], names: FrameNames) -> dict[str, tuple[str, Inspection]]:
+    """Id of a clip -> the first of its places that can be used, else the first, and what a look there gave."""
+    chosen: dict[str, tuple[str, Inspection]] = {}
+    ids, rank = list(located), 0
+    while ids:
+        paths = sorted({located[clip_id][rank] for clip_id in ids})
+        looks = in_threads(partial(inspect_video, media, names=names), paths, "looking at videos")
+        look_at = dict(zip(paths, looks, strict=True))
+        for clip_id in ids:
+            path = located[clip_id][rank]
+            if clip_id not in chosen or not look_at[path].fault:
+                chosen[clip_id] = path, look_at[path]
+        rank += 1
+        ids = [clip_id for clip_id in ids if chosen[clip_id][1].fault and len(located[clip_id]) > rank]
+    return chosen
+
+
 def _records(
-    clips: Sequence[Clip], located: Mapping[str, Sequence[str]], looks: Mapping[str, Inspection], report: ListReport
+    clips: Sequence[Clip], looks: Mapping[str, tuple[str, Inspection]], report: ListReport
 ) -> list[VideoRecord]:
     """Records of the clips that can be used; the report says what became of the others."""
     records = []
     for clip in clips:
-        if clip.id not in located:
+        if clip.id not in looks:
             report.missing.append(clip.id)
             continue
-        path = located[clip.id][0]
-        if looks[path].fault:
-            report.dropped[clip.id] = looks[path].fault
+        path, look = looks[clip.id]
+        if look.fault:
+            report.dropped[clip.id] = look.fault
         else:
-            records.append(VideoRecord(path, looks[path].num_frames, clip.label))
+            records.append(VideoRecord(path, look.num_frames, clip.label))
     report.listed = len(records)
     return records
 
 
-def _explain_nothing(data_set: str, key: str, clips: Sequence[Clip], media: Path, report: ListReport) -> str:
-    """Why a list would be empty."""
-    if not clips:
-        return f"{data_set}: the annotations have no clip for {key}.txt; are they whole?"
-    if report.dropped:
-        reason = next(iter(report.dropped.values()))
-        return f"{data_set}: none of the {len(report.dropped)} videos found for {key}.txt can be used: {reason}"
+def _explain_nothing(data_set: str, annotations: Annotations, media: Path, reports: Mapping[str, ListReport]) -> str:
+    """Why there would be no list."""
+    reasons = {name: reason for report in reports.values() for name, reason in report.dropped.items()}
+    if reasons:
+        return f"{data_set}: none of the {len(reasons):,} clips found can be used: {next(iter(reasons.values()))}"
+    ids = {clip.id for clips in annotations.lists.values() for clip in clips}
+    first = next(iter(annotations.lists.values()))[0]
     shown = few([repr(entry.name) for entry in scan_folder(media)], 5) or "nothing"
     return (
-        f"{data_set}: {media} has none of the {len(clips):,} clips of {key}.txt, such as {clips[0].name!r} "
-        f"({clips[0].place}); there is {shown}. "
-        f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
+        f"{data_set}: {media} has none of the {len(ids):,} clips, such as {first.name!r} ({first.place}); "
+        f"there is {shown}. Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
     )
 
 
-def _remarks(looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str]]) -> list[str]:
+def _remarks(looks: Mapping[str, tuple[str, Inspection]], located: Mapping[str, Sequence[str]]) -> list[str]:
     """What a user should know of the media."""
     remarks = []
-    zero_based = [path for path, look in looks.items() if look.zero_based and not look.fault]
+    zero_based = [path for path, look in looks.values() if look.zero_based and not look.fault]
     if zero_based:
         remarks.append(
             f"{len(zero_based):,} videos have a frame 0, which is left out, as frames count from 1: {zero_based[0]} ..."
@@ -172,5 +198,7 @@ def _remarks(looks: Mapping[str, Inspection], located: Mapping[str, Sequence[str
     several = [places for places in located.values() if len(places) > 1]
     if several:
         shown = " or ".join(several[0])
-        remarks.append(f"{len(several):,} clips are there more than once; the first is taken: {shown} ...")
+        remarks.append(
+            f"{len(several):,} clips are there more than once; the first that can be used is taken: {shown} ..."
+        )
     return remarks

@@ -33,6 +33,8 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
 def write_prepared(home: Path, preparation: Preparation) -> None:
     """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
 
+    Of an earlier preparation, lists that have no clip now are removed.
+
     Args:
         home: folder of the data set.
         preparation: what to write.
@@ -53,6 +55,9 @@ def write_prepared(home: Path, preparation: Preparation) -> None:
             (scratch / name).write_text(text, encoding="utf-8")
         if not link.exists() or not link.samefile(preparation.media):
             (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
+    for key, report in preparation.reports.items():
+        if not report.listed:
+            (home / f"{key}.txt").unlink(missing_ok=True)
 
 
 def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
