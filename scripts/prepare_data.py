@@ -91,8 +91,8 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
     taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
     if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
         raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
-    annotations = read_split_folders(args.root) if args.split == "folders" else read_class_folders(args.root)
-    return annotations, args.root, {clip.id: [clip.name] for group in annotations.lists.values() for clip in group}
+    annotations, located = (read_split_folders if args.split == "folders" else read_class_folders)(args.root)
+    return annotations, args.root, located
 
 
 def compiled(pattern: str | None) -> re.Pattern | None:

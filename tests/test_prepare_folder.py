@@ -102,6 +102,32 @@ def test_what_cannot_be_used_is_dropped_before_the_split(tmp_path: Path, root: P
     assert (reports["train"]["listed"], reports["val"]["listed"]) == (7, 2)
 
 
+def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None:
+    """Files that are ignored, a video beside a faulty folder of its name, two videos of one name, nested folders."""
+    for name in ("camera.m2ts", "disc.VOB", "take 0.mp4"):
+        (root / "wave" / name).write_bytes((root / "wave" / "take 0.avi").read_bytes())
+    for name in ("suffixless", "b.xyz"):
+        (root / "wave" / name).touch()
+    (root / "wave" / "take 1").mkdir()
+    write_video(root / "wave" / "person 7" / "take 9.avi", 3)
+    main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+    report = json.loads((tmp_path / "mine" / "report.json").read_text())
+    assert report["reports"]["all"]["listed"] == 11
+    (reason,) = report["reports"]["all"]["dropped"].values()
+    assert reason.endswith("person 7: it has no frames but take 9.avi: nested folders are not searched; "
+                           "move what it holds one folder up")  # fmt: skip
+    out = capsys.readouterr().out
+    assert "2 files are left out, no videos and no archives by their names: wave/b.xyz, wave/suffixless" in out
+    assert "3 clips are there more than once" in out
+    listed = {record.path for which in ("train", "val") for record in read_list(tmp_path / "mine" / f"{which}.txt")}
+    assert {"wave/camera.m2ts", "wave/disc.VOB", "wave/take 1.avi", "wave/take 0.avi"} <= listed
+    assert "wave/take 0.mp4" not in listed
+    (root / "none").mkdir()
+    (root / "none" / "a.xyz").touch()
+    with pytest.raises(InputError, match=r"none has no video and no frame folder \(there is a\.xyz\)"):
+        main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+
+
 def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
     (tmp_path / "split").mkdir()
     root.rename(tmp_path / "split" / "train")

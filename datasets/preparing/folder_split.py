@@ -2,24 +2,27 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations.files import Annotations, Clip
-from datasets.preparing.media import clip_name, is_dir, list_path, scan_folder
-from errors import InputError, refuse
+from datasets.preparing.media import KINDS, clip_name, is_dir, list_path, scan_folder
+from errors import InputError, few, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
+Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
 
 
-def read_class_folders(root: Path) -> Annotations:
+def read_class_folders(root: Path) -> tuple[Annotations, Places]:
     """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
 
-    A clip's name is its path below the root, as lists write it. Where a frame folder and a video have one name, the
-    frames are taken.
+    A clip's name is its path below the root, as lists write it.
+
+    Returns:
+        The clips, and where each lies: frames and videos of one name are one clip, frames first.
 
     Raises:
         InputError: a folder cannot be read, there are no classes, or a class has no clips.
@@ -29,11 +32,14 @@ def read_class_folders(root: Path) -> Annotations:
         raise InputError(f"{root} has no folders; put the clips of each class into a folder {root}/<class>/")
     if "train" in class_names and set(class_names) <= {"train", *VAL_FOLDERS}:
         raise InputError(f"{root} has the folders {', '.join(class_names)}, which look like lists: add --split folders")
-    return Annotations(tuple(class_names), {"all": _read_clips(root, "", class_names)})
+    return _read_lists(root, class_names, {"all": ""})
 
 
-def read_split_folders(root: Path) -> Annotations:
+def read_split_folders(root: Path) -> tuple[Annotations, Places]:
     """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
+
+    Returns:
+        As `read_class_folders`.
 
     Raises:
         InputError: as `read_class_folders`; or a class is only in the val folder.
@@ -46,31 +52,48 @@ def read_split_folders(root: Path) -> Annotations:
     only_val = [name for name in _folders(root / val_folder) if name not in class_names]
     if only_val:
         raise InputError(f"{root / 'train'} has no folder of the class {only_val[0]!r}, which {val_folder} has")
-    lists = {"train": _read_clips(root, "train", class_names), "val": _read_clips(root, val_folder, class_names)}
-    return Annotations(tuple(class_names), lists)
+    return _read_lists(root, class_names, {"train": "train", "val": val_folder})
 
 
 def _folders(root: Path) -> list[str]:
     return [entry.name for entry in scan_folder(root) if is_dir(entry)]
 
 
-def _read_clips(root: Path, below: str, class_names: Sequence[str]) -> list[Clip]:
-    """Clips of the class folders in `<root>/<below>`."""
-    clips, faults = [], []
-    for class_name in _folders(root / below):
-        home = f"{below}/{class_name}" if below else class_name
-        paths = {}
-        for kind in ("videos", "frames"):  # frames last: they take the place of a video of the same name
-            for entry in scan_folder(root / home):
-                name = clip_name(entry, kind)
-                if name is not None:
-                    paths[name] = list_path(f"{home}/{entry.name}", kind)
-        if not paths:
-            faults.append(f"{root / home} has no video and no frame folder; remove the folder, or put clips into it")
-        label = class_names.index(class_name)
-        clips += [Clip(path, label, str(root / path)) for path in sorted(paths.values())]
+def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, Places]:
+    """Clips of the class folders in each list's folder below the root."""
+    lists: dict[str, list[Clip]] = {key: [] for key in folders}
+    located: Places = {}
+    ignored, faults = [], []
+    for key, folder in folders.items():
+        for class_name in _folders(root / folder):
+            home = f"{folder}/{class_name}" if folder else class_name
+            groups, others = _read_class(root, home)
+            ignored += others
+            if not groups:
+                there = f" (there is {few([path.rpartition('/')[2] for path in others])})" if others else ""
+                faults.append(
+                    f"{root / home} has no video and no frame folder{there}; remove the folder, or put clips into it"
+                )
+            for places in groups:
+                clip = Clip(places[0], class_names.index(class_name), str(root / places[0]))
+                lists[key].append(clip)
+                located[clip.id] = places
     refuse(faults, "empty classes")
-    return clips
+    remarks = [f"{len(ignored):,} files are left out, no videos and no archives by their names: {few(ignored)}"] if ignored else []
+    return Annotations(tuple(class_names), lists, remarks), located
+
+
+def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
+    """Places of each clip of a class folder, frames first, and the files that can be none."""
+    entries = scan_folder(root / home)
+    places: dict[str, list[str]] = defaultdict(list)
+    for kind in KINDS:
+        for entry in entries:
+            name, path = clip_name(entry, kind), list_path(f"{home}/{entry.name}", kind)
+            if name is not None and path not in places[name]:  # a folder and an archive have one path
+                places[name].append(path)
+    ignored = [f"{home}/{entry.name}" for entry in entries if all(clip_name(entry, kind) is None for kind in KINDS)]
+    return sorted(places.values()), ignored
 
 
 def split_records(

@@ -11,8 +11,10 @@ from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError
 
 VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )  # of any case
+KINDS = ("frames", "videos")  # frames come first where there are both
 DEEPEST = 4  # levels of folders that are searched
 
 

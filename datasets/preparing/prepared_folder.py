@@ -6,11 +6,10 @@ from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE
 from datasets.lists import format_line
+from datasets.preparing.media import KINDS
 from datasets.preparing.preparation import Preparation
 from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError, few
-
-KINDS = ("frames", "videos")
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
