@@ -1,7 +1,7 @@
 """The data sets that are known by name, and where their files are."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -74,8 +74,12 @@ def folder_and_lists(name: str) -> tuple[str, dict[str, str]]:
 
 def usual_template(folder: str) -> str:
     """The frame names of the data set that has this folder under the data root."""
-    fitting = (known for name, known in CATALOGUE.items() if folder_and_lists(name)[0] == folder)
-    return next(fitting, _Known(None)).image_tmpl
+    return CATALOGUE.get(names_of(folder)[0], _Known(None)).image_tmpl
+
+
+def names_of(folder: str) -> list[str]:
+    """Names of the data sets that have this folder under the data root: "egtea" -> "egtea1", "egtea2", "egtea3"."""
+    return [name for name in CATALOGUE if folder_and_lists(name)[0] == folder] or [folder]
 
 
 def resolve(
@@ -114,15 +118,12 @@ def resolve(
     folder, list_names = folder_and_lists(name)
     home = root / folder
     if need is None:
-        need = [w for w in lists if lists[w] is not None or (home / f"{list_names[w]}.txt").is_file()] or list(lists)
+        there = [which for which in lists if lists[which] or (home / f"{list_names[which]}.txt").is_file()]
+        need = there or list(lists)
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{split}_list": lists[split] for split in need}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
-    if name not in CATALOGUE and missing and not (root / name / "classes.txt").is_file():
-        raise InputError(
-            f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
-            f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
-        )
+    _require_known(name, missing, home)
     known = CATALOGUE.get(name, _Known(None))
     if name == BUILT_IN and missing:
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
@@ -144,6 +145,18 @@ def resolve(
         lists={which: paths[f"{which}_list"] for which in need},
         image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
+
+
+def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
+    """Refuse a data set of which nothing is known; `missing`: flags that were not given."""
+    splits = names_of(name)
+    if name not in splits and any(flag.endswith("_list") for flag in missing):
+        raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
+    if name not in CATALOGUE and missing and not (home / "classes.txt").is_file():
+        raise InputError(
+            f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
+            f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
+        )
 
 
 def _prepared_template(home: Path, root_path: str | None) -> str | None:

@@ -15,7 +15,7 @@ from datasets.preparing.annotations.files import AnnotationFiles, Annotations, n
 from datasets.preparing.folder_split import read_class_folders, read_split_folders, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
-from datasets.preparing.prepared_folder import choose_media, describe, write_prepared
+from datasets.preparing.prepared_folder import choose_media, describe, require_apart, write_prepared
 from errors import InputError, run_script
 from opts_types import HelpFormatter, make_parser, number
 
@@ -91,6 +91,7 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
     taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
     if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
         raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
+    require_apart(args.data_root / args.name, args.root)
     annotations, located = (read_split_folders if args.split == "folders" else read_class_folders)(args.root)
     return annotations, args.root, located
 
@@ -118,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
         preparation = preparation.divided(split_records(preparation.records["all"], **split))
     home = args.data_root / name
-    write_prepared(home, preparation)
+    write_prepared(home, preparation, "give it as ROOT" if own else "leave --frames and --videos out")
     for line in describe(preparation, home):
         logging.info("%s", line)
 

@@ -84,6 +84,27 @@ def test_a_file_that_is_not_there_is_named_with_its_flag(own: dict[str, str], fl
     assert f"--{flag}" in str(error.value)
 
 
+def test_a_data_set_with_splits_is_named_by_one_of_them(tmp_path: Path, own: dict[str, str]) -> None:
+    home = write_dataset(tmp_path / "egtea", train=1, val=1, num_frames=2)
+    for which in ("train", "val"):
+        (home / f"{which}.txt").rename(home / f"{which}_split1.txt")
+    with pytest.raises(InputError, match="'egtea' has several splits; name one of them: egtea1, egtea2, egtea3"):
+        resolve("egtea", data_root=str(tmp_path))
+    lists = {f"{which}_list": str(home / f"{which}_split1.txt") for which in ("train", "val")}
+    assert resolve("egtea", data_root=str(tmp_path), **lists).class_names == CLASSES
+
+
+def test_the_lists_that_are_there(tmp_path: Path, own: dict[str, str]) -> None:
+    home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
+    assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["train", "val"]
+    (home / "train.txt").unlink()
+    assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["val"]
+    assert list(resolve("mine", **(own | {"val_list": None}), need=None).lists) == ["train"]
+    (home / "val.txt").unlink()
+    with pytest.raises(InputError, match=r"no file .*train\.txt"):
+        resolve("mine", data_root=str(tmp_path), need=None)
+
+
 def test_only_the_lists_that_are_needed_are_looked_for(own: dict[str, str]) -> None:
     own["train_list"] += "_gone"
     assert list(resolve("mine", **own, need=("val",)).lists) == ["val"]

@@ -250,6 +250,20 @@ def test_the_published_size_and_a_long_histogram(tmp_path: Path, capsys) -> None
     assert len(out.splitlines()) < 50
 
 
+def test_the_published_size_is_that_of_the_list(tmp_path: Path, capsys) -> None:
+    home = write_dataset(tmp_path / "ucf101", train=3, val=3, classes=tuple(f"class {i}" for i in range(101)))
+    lists = [f"--{which}_list={home / f'{which}_split2.txt'}" for which in ("train", "val")]
+    for which in ("train", "val"):
+        (home / f"{which}.txt").rename(home / f"{which}_split2.txt")
+    main(["ucf101", "--data_root", str(tmp_path), *lists])
+    out = capsys.readouterr().out
+    assert "note: 3 clips, published are 9,586" in out
+    assert "note: 3 clips, published are 3,734" in out
+    (home / "val_split2.txt").rename(home / "val_mine.txt")
+    main(["ucf101", "--data_root", str(tmp_path), lists[0], f"--val_list={home / 'val_mine.txt'}"])
+    assert "published are 3," not in capsys.readouterr().out
+
+
 def test_clean_lists_never_replace_the_checked_ones(own: Path, capsys) -> None:
     with pytest.raises(InputError, match="--write_clean .* would replace the list"):
         check(own, capsys, "--write_clean", str(own))

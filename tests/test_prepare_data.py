@@ -82,7 +82,10 @@ def test_each_data_set(tmp_path: Path, monkeypatch, capsys, video: bytes, data_s
     assert {key: (r["annotated"], r["listed"]) for key, r in report["reports"].items()} == {
         key: (len(clips), len(clips)) for key, clips in expected.items()
     }
-    assert "published" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "published" in out
+    others = "    # and egtea2, egtea3" if data_set == "egtea" else ""
+    assert f"\nNext: python scripts/check_data.py {name}{others}\n" in out
 
 
 def prepared_somethingv1(tmp_path: Path, *flags: str) -> dict[str, str]:

@@ -128,6 +128,41 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
         main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
 
 
+def test_the_clips_may_not_hold_the_lists(tmp_path: Path, root: Path) -> None:
+    """The link to them would be a class at the next run."""
+    home = tmp_path / "data" / "mine"
+    home.parent.mkdir()
+    root.rename(home)
+    before = sorted(home.rglob("*"))
+    for folder in (home, home.parent, tmp_path):
+        with pytest.raises(InputError, match="would be taken for a class; move the class folders .*mine/videos"):
+            main(["folder", "mine", str(folder), "--data_root", str(home.parent)])
+    assert sorted(home.rglob("*")) == before
+    (tmp_path / "clips").mkdir()
+    for folder in [path for path in home.iterdir() if path.is_dir()]:
+        folder.rename(tmp_path / "clips" / folder.name)
+    (tmp_path / "clips").rename(home / "videos")
+    for _ in range(2):
+        main(["folder", "mine", str(home / "videos"), "--data_root", str(home.parent)])
+        assert len(resolve("mine", data_root=str(home.parent)).class_names) == 2
+
+
+def test_videos_after_frames(tmp_path: Path, root: Path) -> None:
+    """The link to the frames would be taken for the videos. In a folder of that name the videos may lie, though."""
+    main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+    write_video(tmp_path / "videos" / "a" / "1.mp4", 3)
+    write_video(tmp_path / "videos" / "a" / "2.mp4", 3)
+    with pytest.raises(InputError, match="frames is there and would be read instead of the videos.*give it as ROOT"):
+        main(["folder", "mine", str(tmp_path / "videos"), "--data_root", str(tmp_path)])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "videos").rename(tmp_path / "other" / "frames")
+    for _ in range(2):
+        main(["folder", "other", str(tmp_path / "other" / "frames"), "--data_root", str(tmp_path)])
+    spec = resolve("other", data_root=str(tmp_path))
+    assert (spec.root_path / read_list(spec.lists["val"])[0].path).is_file()
+    assert not (tmp_path / "other" / "videos").exists()
+
+
 def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
     (tmp_path / "split").mkdir()
     root.rename(tmp_path / "split" / "train")

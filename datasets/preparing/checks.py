@@ -162,8 +162,7 @@ def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str])
     if absent:
         hint = "; are the labels counted from 1?" if absent == [spec.class_names[0]] else ""
         remarks.append(f"{len(absent)} of {spec.num_class} classes have no good clip: {few(absent)}{hint}")
-    folder, list_names = folder_and_lists(spec.name)
-    published = published_size(folder, list_names[which])
+    published = published_size(folder_and_lists(spec.name)[0], spec.lists[which].stem)
     if published and published.clips != len(rows):
         remarks.append(f"{len(rows):,} clips, published are {published}")
     return ListCheck(spec.lists[which], rows, remarks, [count[label] for label in range(spec.num_class)])

@@ -79,8 +79,8 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
                 lists[key].append(clip)
                 located[clip.id] = places
     refuse(faults, "empty classes")
-    remarks = [f"{len(ignored):,} files are left out, no videos and no archives by their names: {few(ignored)}"] if ignored else []
-    return Annotations(tuple(class_names), lists, remarks), located
+    remark = f"{len(ignored):,} files are left out, no videos and no archives by their names: {few(ignored)}"
+    return Annotations(tuple(class_names), lists, [remark] if ignored else []), located
 
 
 def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
-from datasets.catalogue import TEMPLATE_FILE
+from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import format_line
 from datasets.preparing.media import KINDS
 from datasets.preparing.preparation import Preparation
@@ -29,7 +30,20 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
     raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
 
 
-def write_prepared(home: Path, preparation: Preparation) -> None:
+def require_apart(home: Path, root: Path) -> None:
+    """Make sure that the data set's folder is not among the class folders.
+
+    Raises:
+        InputError: it is, or would be at the next run.
+    """
+    if root.resolve() in (home.resolve(), *home.resolve().parents):
+        raise InputError(
+            f"the lists are written to {home}, which is {root} itself or lies in it, so it would be taken for a class; "
+            f"move the class folders into a folder of their own, such as {home / 'videos'}, or give another --data_root"
+        )
+
+
+def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
     """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
 
     Of an earlier preparation, lists that have no clip now are removed.
@@ -37,13 +51,14 @@ def write_prepared(home: Path, preparation: Preparation) -> None:
     Args:
         home: folder of the data set.
         preparation: what to write.
+        use_there: how media are prepared that lie in `home` already, for a message.
 
     Raises:
         InputError: the folder cannot be written, or holds other media, which would be taken for these.
     """
     kind = "frames" if preparation.image_tmpl else "videos"
     link = home / kind
-    _refuse_other_media(home, kind, preparation.media)
+    _refuse_other_media(home, kind, preparation.media, use_there)
     files = {f"{key}.txt": "".join(map(format_line, records)) for key, records in preparation.records.items()}
     files["classes.txt"] = "".join(f"{name}\n" for name in preparation.class_names)
     files["report.json"] = json.dumps(preparation.as_json(), indent=2) + "\n"
@@ -52,21 +67,21 @@ def write_prepared(home: Path, preparation: Preparation) -> None:
     with all_or_nothing(home, "--data_root") as scratch:
         for name, text in files.items():
             (scratch / name).write_text(text, encoding="utf-8")
-        if not link.exists() or not link.samefile(preparation.media):
+        if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
             (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
     for key, report in preparation.reports.items():
         if not report.listed:
             (home / f"{key}.txt").unlink(missing_ok=True)
 
 
-def _refuse_other_media(home: Path, kind: str, media: Path) -> None:
-    link = home / kind
+def _refuse_other_media(home: Path, kind: str, media: Path, use_there: str) -> None:
+    link, frames = home / kind, home / "frames"
     if link.exists() and not link.is_symlink() and not link.samefile(media):
-        raise InputError(f"{link} is there and is not {media}; move it away, or leave --{kind} out to use it")
-    if kind == "videos" and (home / "frames").is_dir():
+        raise InputError(f"{link} is there and is not {media}; move it away, or use it: {use_there}")
+    if kind == "videos" and frames.is_dir() and not frames.samefile(media):
         raise InputError(
-            f"{home / 'frames'} is there and would be read instead of the videos; remove it (if it is a link, only the "
-            "link), or leave --videos out to use it"
+            f"{frames} is there and would be read instead of the videos; remove it (if it is a link, only the link), "
+            f"or use it: {use_there}"
         )
 
 
@@ -91,4 +106,14 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
         lines += [f"{key}: {remark}" for remark in report.remarks()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
+    lines.append(_next_step(preparation, home))
     return lines
+
+
+def _next_step(preparation: Preparation, home: Path) -> str:
+    """The command that checks what was prepared, by the name that it has in training."""
+    names = names_of(preparation.data_set)
+    name, *others = [n for n in names if set(folder_and_lists(n)[1].values()) & set(preparation.records)] or names
+    data_root = [] if home.parent == Path("data") else ["--data_root", str(home.parent)]
+    command = shlex.join(["python", "scripts/check_data.py", name, *data_root])
+    return f"Next: {command}" + (f"    # and {', '.join(others)}" if others else "")
