@@ -117,7 +117,8 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
     assert reason.endswith("person 7: it has no frames but take 9.avi: nested folders are not searched; "
                            "move what it holds one folder up")  # fmt: skip
     out = capsys.readouterr().out
-    assert "2 files are left out, no videos and no archives by their names: wave/b.xyz, wave/suffixless" in out
+    assert "3 files are left out, as they are no videos or archives in a class folder: notes.txt, wave/b.xyz, " in out
+    assert "wave/suffixless" in out
     assert "3 clips are there more than once" in out
     listed = {record.path for which in ("train", "val") for record in read_list(tmp_path / "mine" / f"{which}.txt")}
     assert {"wave/camera.m2ts", "wave/disc.VOB", "wave/take 1.avi", "wave/take 0.avi"} <= listed

@@ -65,6 +65,7 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
     located: Places = {}
     ignored, faults = [], []
     for key, folder in folders.items():
+        ignored += [f"{folder}/{e.name}".lstrip("/") for e in scan_folder(root / folder) if not is_dir(e)]
         for class_name in _folders(root / folder):
             home = f"{folder}/{class_name}" if folder else class_name
             groups, others = _read_class(root, home)
@@ -79,7 +80,7 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
                 lists[key].append(clip)
                 located[clip.id] = places
     refuse(faults, "empty classes")
-    remark = f"{len(ignored):,} files are left out, no videos and no archives by their names: {few(ignored)}"
+    remark = f"{len(ignored):,} files are left out, as they are no videos or archives in a class folder: {few(ignored)}"
     return Annotations(tuple(class_names), lists, [remark] if ignored else []), located
 
 
