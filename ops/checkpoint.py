@@ -131,7 +131,7 @@ def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: Load
     if there != here:
         net, *parts = there.replace("without ", "").split()
         flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
-        raise InputError(f"{where} is of a {there}, this network is {here}; build {flags}")
+        raise InputError(f"{where} is of {there}, this network is {here}; build {flags}")
 
 
 def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:

@@ -148,8 +148,8 @@ def test_safetensors(model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made_for", "words"),
     [
-        ({"net": "TSN"}, "is of a TSN, this network is TSM; build --net TSN"),
-        ({"net": "TSM", "ablate": ["shift"]}, "is of a TSM without shift, .* build --net TSM --ablate shift"),
+        ({"net": "TSN"}, "is of TSN, this network is TSM; build --net TSN"),
+        ({"net": "TSM", "ablate": ["shift"]}, "is of TSM without shift, .* build --net TSM --ablate shift"),
     ],
 )
 def test_a_checkpoint_of_another_net_is_refused_although_it_would_fit(made_for: dict, words: str) -> None:
@@ -270,13 +270,13 @@ def test_a_thousand_classes_of_ours_are_no_imagenet() -> None:
     report = load_weights(other, declared(one))
     assert (report.layout, report.new) == ("ours", [])
     assert torch.equal(other.fc.weight, one.fc.weight)
-    with pytest.raises(InputError, match="is of a TSN, this network is TSM"):
+    with pytest.raises(InputError, match="is of TSN, this network is TSM"):
         load_weights(build_model("TSM", "resnet18", 1000, 2), declared(one))
 
 
 def test_a_start_from_our_own_network_of_another_kind_is_refused(model) -> None:
     tsn = build_model("TSN", "resnet18", 5, 2)
-    with pytest.raises(InputError, match="is of a TSN, this network is H2CN; build --net TSN"):
+    with pytest.raises(InputError, match="is of TSN, this network is H2CN; build --net TSN"):
         load_weights(model, declared(tsn), new_classifier=True)
 
 
@@ -286,7 +286,7 @@ def test_a_file_that_does_not_say_its_network_is_taken_on_trust_aloud(model) -> 
 
 
 def test_official_weights_are_of_no_ablation() -> None:
-    with pytest.raises(InputError, match="is of a H2CN, this network is H2CN without shift; build --net H2CN"):
+    with pytest.raises(InputError, match="is of H2CN, this network is H2CN without shift; build --net H2CN"):
         load_weights(build_model("H2CN", "resnet50", 174, 8, ablate=("shift",)), official_state())
 
 

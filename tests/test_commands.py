@@ -204,7 +204,7 @@ def test_published_weights_of_a_torchvision_network(home: Path) -> None:
 def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
     with pytest.raises(InputError, match="net H2CN, but this run has TSN"):
         center_crop.main(["--weights", checkpoint, "--net", "TSN", "--output_dir", "scores/bad", "-j", "0"])
-    with pytest.raises(InputError, match="is of a H2CN, this network is TSN; build --net H2CN"):
+    with pytest.raises(InputError, match="is of H2CN, this network is TSN; build --net H2CN"):
         train.main(
             [
                 "mine",

@@ -81,7 +81,7 @@ def test_training(net: str) -> None:
 
 
 def test_weights_of_another_network_are_refused_although_they_would_fit() -> None:
-    with pytest.raises(InputError, match="is of a TSN, this network is TSM; build --net TSN"):
+    with pytest.raises(InputError, match="is of TSN, this network is TSM; build --net TSN"):
         load_weights(build_model("TSM", "resnet50", 174, 8), official_state("tsn"))
 
 
