@@ -92,7 +92,8 @@ class VideoNet(nn.Module, ABC):
 
     def backbone_norms(self) -> list[nn.Module]:
         """The BatchNorms that pretrained weights bring, in the order of the layers; none of a motion module."""
-        return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        kind = nn.modules.batchnorm._BatchNorm
+        return [m for name, m in self.named_modules() if isinstance(m, kind) and not self.is_temporal(name)]
 
     def is_temporal(self, name: str) -> bool:
         """Whether a parameter or module of this name is one that no image network has."""

@@ -115,11 +115,6 @@ class ResNetVideo(VideoNet):
         blocks = [(name, module) for name, module in self.named_modules() if isinstance(module, ResidualBlock)]
         return {f"{name}.conv1.weight" for name, block in blocks if isinstance(block.shift, TemporalShift)}
 
-    def backbone_norms(self) -> list[nn.Module]:
-        """The ResNet's BatchNorms in the order of its layers."""
-        kinds = (nn.BatchNorm2d,)
-        return [m for name, m in self.named_modules() if isinstance(m, kinds) and not self.is_temporal(name)]
-
 
 def _initialise(model: nn.Module) -> None:
     """ResNet's rule for convolutions, N(0, 0.001) for the classifier. Hourglasses bring their own start."""
