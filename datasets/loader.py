@@ -1,8 +1,10 @@
 """Batches of clips, read by worker processes that live as long as the loader."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -156,3 +158,10 @@ def _start_worker(_number: int) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.excepthook = _quiet_about_a_gone_parent
+
+
+def _quiet_about_a_gone_parent(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook`: the main process may be stopped in the middle of taking a batch over; that is no fault."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

@@ -8,7 +8,7 @@ import torch
 from video_files import write_dataset
 
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.loader import Batch, EpochSampler, make_loader
+from datasets.loader import Batch, EpochSampler, _quiet_about_a_gone_parent, make_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
 from errors import InputError
@@ -160,3 +160,12 @@ def test_a_list_shorter_than_a_batch_is_still_trained(spec: DatasetSpec) -> None
     dataset = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)
     assert len(list(make_loader(dataset, batch_size=50, workers=0, shuffle=True, drop_last=True))) == 1
     assert len(list(make_loader(dataset, batch_size=4, workers=0, shuffle=True, drop_last=True))) == 1
+
+
+def test_a_worker_whose_main_process_is_gone_says_nothing(capsys) -> None:
+    """Stopped while a batch's memory is handed over, a worker would print a traceback of `multiprocessing`."""
+    for error in (BrokenPipeError(), ConnectionResetError(), EOFError()):
+        _quiet_about_a_gone_parent(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    _quiet_about_a_gone_parent(KeyError, KeyError("a real fault"), None)
+    assert "a real fault" in capsys.readouterr().err
