@@ -25,6 +25,7 @@ class Batch:
         index: (N,) int64 places in the list.
         video_ids: N paths of the list.
         replaced: files of frames that could not be read.
+        seconds: that reading these samples took, one after the other.
     """
 
     clip: Tensor
@@ -32,6 +33,7 @@ class Batch:
     index: Tensor
     video_ids: list[str]
     replaced: list[str]
+    seconds: float
 
     def pin_memory(self) -> "Batch":
         """What the DataLoader calls to speed up the way to the GPU."""
@@ -52,6 +54,7 @@ def collate(samples: list[Sample | InputError]) -> Batch | InputError:
         torch.tensor([sample.index for sample in good]),
         [sample.video_id for sample in good],
         [name for sample in good for name in sample.replaced],
+        sum(sample.seconds for sample in good),
     )
 
 

@@ -1,5 +1,6 @@
 """Videos of a list as clips. One class; training, validation and tests differ in what is passed in."""
 
+import time
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ class Sample:
         index: place in the list.
         video_id: the list's path.
         replaced: files of frames that could not be read.
+        seconds: that reading, decoding and transforming took, where it was measured.
     """
 
     clip: Tensor
@@ -33,6 +35,7 @@ class Sample:
     index: int
     video_id: str
     replaced: list[str]
+    seconds: float = 0.0
 
 
 class Draw(NamedTuple):
@@ -134,6 +137,7 @@ class VideoDataset(Dataset[Sample]):
 
         The sampler sends the epoch along, so that workers that live through all epochs need not be told.
         """
+        start = time.perf_counter()
         epoch, index = (0, key) if isinstance(key, int) else key
         record = self.records[index]
         reader, draw = self.draw(epoch, index)
@@ -143,7 +147,7 @@ class VideoDataset(Dataset[Sample]):
             clip = lay_out(frames, draw.indices)
         except InputError as error:
             raise InputError(f"{self.spec.root_path / record.path}: {error}") from error
-        return Sample(clip, draw.label, index, record.path, replaced)
+        return Sample(clip, draw.label, index, record.path, replaced, time.perf_counter() - start)
 
     def draw(self, epoch: int, index: int) -> tuple[Reader, Draw]:
         """The video of a clip, and what is decided for the clip; no frame is read."""

@@ -1,11 +1,10 @@
 """One epoch of training and one pass of evaluation. No options here: each function is given what it uses.
 
 A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) place in the list,
-`video_ids` and `replaced` (names of frames that could not be read).
+`video_ids`, `replaced` (names of frames that could not be read) and `seconds` (that its reading took).
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from errors import InputError
 from ops.metrics import topk_correct
 from ops.optimiser import set_learning_rate, train_mode
 from ops.runtime import Runtime, unwrap
+from ops.timing import Seconds, StepClock
 from progress import track
 
 
@@ -51,8 +51,7 @@ class Sums:
     top1: int = 0
     top5: int = 0
     videos: int = 0
-    waiting_s: float = 0.0  # of this process for its loader
-    total_s: float = 0.0
+    seconds: Seconds = field(default_factory=Seconds)
     replaced: list[str] = field(default_factory=list)
 
     def add(self, logits: Tensor, label: Tensor, loss: float) -> None:
@@ -105,14 +104,14 @@ def train_one_epoch(
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
-    sums, start = Sums(), time.perf_counter()
+    sums, clock = Sums(), StepClock(runtime.device)
     steps = len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     # Dropout depends on (seed, epoch) alone, so that a resumed run needs no stored random state.
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
     progress = f"epoch {epoch + 1} train"
-    batches = track(_timed(loader, sums), steps, progress, settings.print_freq, sums.describe)
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(track(loader, steps, progress, settings.print_freq, sums.describe)):
+        clock.lap("waiting")
         lr = lr_at(epoch + step / steps)
         set_learning_rate(optimiser, lr)
         group_start = step - step % settings.accumulate
@@ -123,25 +122,17 @@ def train_one_epoch(
             loss = F.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
         where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
         _require_finite(loss, "loss", where)
-        scaler.scale(loss / group).backward()
         sums.add(logits.detach(), label, loss.item())
         sums.replaced += batch.replaced
+        sums.seconds.decoding += batch.seconds
+        clock.lap("forward")
+        scaler.scale(loss / group).backward()
+        clock.lap("backward")
         if step + 1 == group_start + group:
             _step(model, optimiser, scaler, settings.clip_gradient, where)
-    sums.total_s = time.perf_counter() - start
+        clock.lap("optimiser")
+    sums.seconds += clock.read()
     return sums
-
-
-def _timed(loader: Iterable, sums: Sums) -> Iterator[Any]:
-    """The loader's batches; the time that they let us wait goes into `sums`."""
-    batches = iter(loader)
-    while True:
-        start = time.perf_counter()
-        batch = next(batches, None)
-        sums.waiting_s += time.perf_counter() - start
-        if batch is None:
-            return
-        yield batch
 
 
 def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -189,7 +180,7 @@ def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title
     """
     model.eval()
     own, results = Sums(), {}
-    for batch in track(_timed(loader, own), len(loader), title, print_freq, own.describe):
+    for batch in track(loader, len(loader), title, print_freq, own.describe):
         clip, label = _to_device(batch, runtime.device)
         with runtime.autocast(amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from ops.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 from ops.run_log import RunLog
 from ops.runtime import Runtime
+from ops.timing import time_report
 from ops.training import TrainState
 
 BAD_FRAMES = "bad_frames.txt"
@@ -64,7 +65,9 @@ def fit(
         train = over_processes(own, runtime)
         done = epoch + 1
         figures = {f"train/{name}": value for name, value in train.averages().items()}
-        figures |= {"train/lr": run.lr_at(epoch), "train/waiting_for_data": train.waiting_s / train.total_s}
+        figures |= {"train/lr": run.lr_at(epoch)}
+        share = train.seconds.shares(train_loader.num_workers)
+        figures |= {f"time/{part}": value for part, value in share.items()}
         best = False
         if done % run.eval_freq == 0 or done == run.epochs:
             title = f"epoch {done} val"
@@ -77,6 +80,7 @@ def fit(
         if log is not None:
             log.write(epoch, figures)
             logging.info(_line(done, run.epochs, figures, time.perf_counter() - start))
+            logging.info(time_report(share, train_loader.num_workers, runtime.cores))
             _report_replaced(train, run.log_folder)
             state.save(run.folder, run.options, epoch=done, best=best)
         state.epoch = done
@@ -95,7 +99,7 @@ def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) ->
                 **figures
             )
         )
-    return f"{text}  ({seconds:.0f} s, {100 * figures['train/waiting_for_data']:.0f} % waiting for data)"
+    return f"{text}  ({seconds:.0f} s)"
 
 
 def _report_replaced(sums: Sums, folder: Path, shown: int = 3) -> None:

@@ -32,6 +32,11 @@ class Runtime:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
+    @property
+    def cores(self) -> int:
+        """CPU cores of this machine for each of its processes of the run."""
+        return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
+
     def place(self, model: VideoNet) -> VideoNet:
         """The model on its device, in its memory format. Before an optimiser loads its state, which follows it."""
         return model.to(self.device, memory_format=model.memory_format)  # type: ignore[call-overload]

@@ -31,7 +31,7 @@ def batches(size: int, videos: int = 8) -> list[SimpleNamespace]:
     return [
         SimpleNamespace(
             clip=clips[i : i + size], label=labels[i : i + size], index=torch.arange(videos)[i : i + size],
-            video_ids=[f"v{k}" for k in range(i, min(i + size, videos))], replaced=[f"frame {i}"],
+            video_ids=[f"v{k}" for k in range(i, min(i + size, videos))], replaced=[f"frame {i}"], seconds=0.25,
         )
         for i in range(0, videos, size)
     ]  # fmt: skip
@@ -90,3 +90,12 @@ def test_a_video_that_two_processes_scored_counts_once() -> None:
     assert over_processes(Sums(loss=2.0, videos=3, replaced=["a"]), Twice(CPU.device)) == Sums(
         loss=4.0, videos=6, replaced=["a", "a"]
     )
+
+
+def test_the_parts_of_a_step_are_timed() -> None:
+    """All of the time but what the loop itself takes; decoding is what the batches say."""
+    seconds = train(4)[1].seconds
+    assert seconds.decoding == 0.5
+    parts = [seconds.waiting, seconds.forward, seconds.backward, seconds.optimiser]
+    assert min(parts) > 0
+    assert sum(parts) <= seconds.total

@@ -44,7 +44,8 @@ def test_what_a_run_leaves_behind(run) -> None:
     folder = run("--epochs", "2", "--npb", "--gd", "20", "--label_smoothing", "0.1", "--accumulate", "2")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
-    names = {"train/loss", "train/top1", "train/top5", "train/lr", "train/waiting_for_data"}
+    names = {"train/loss", "train/top1", "train/top5", "train/lr"}
+    names |= {f"time/{part}" for part in ("waiting", "forward", "backward", "optimiser", "decoding")}
     names |= {"val/loss", "val/top1", "val/top5", "val/best_top1"}
     assert set(lines[0]) == names | {"epoch"}
     curves = EventAccumulator(str(folder)).Reload()

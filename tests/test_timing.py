@@ -1,0 +1,37 @@
+"""Where an epoch's time goes, on seconds given by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from ops.timing import Seconds, time_report
+
+SECONDS = Seconds(waiting=3.0, forward=2.0, backward=4.0, optimiser=0.5, decoding=18.0, total=10.0)
+
+
+def test_shares_are_of_the_epoch_and_of_the_workers_time() -> None:
+    assert SECONDS.shares(2) == pytest.approx(
+        {"waiting": 0.3, "forward": 0.2, "backward": 0.4, "optimiser": 0.05, "decoding": 0.9}
+    )
+    assert SECONDS.shares(0)["decoding"] == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(
+    ("workers", "decoding", "advice"),
+    [(0, 3.0, "-j 2"), (2, 18.0, "-j 4"), (6, 54.0, "-j 8"), (8, 70.0, "simplejpeg"), (2, 4.0, "first batch")],
+)
+def test_who_waits_is_told_what_to_change(workers: int, decoding: float, advice: str) -> None:
+    report = time_report(replace(SECONDS, decoding=decoding).shares(workers), workers, 8)
+    assert "waits for data 30 %" in report
+    assert advice in report
+
+
+def test_who_does_not_wait_is_told_the_shares_only() -> None:
+    report = time_report(replace(SECONDS, waiting=0.9).shares(2), 2, 8)
+    assert report == (
+        "  time: waiting for data 9 % (2 worker(s) busy 90 %), forward 20 %, backward 40 %, optimiser 5 %"
+    )
+
+
+def test_seconds_of_processes_add_up() -> None:
+    assert Seconds(6.0, 4.0, 8.0, 1.0, 36.0, 20.0) == SECONDS + SECONDS
