@@ -1,4 +1,4 @@
-"""ResNet's two residual blocks with a place for a shift and a gate. Parameters bear torchvision's names."""
+"""ResNet's two residual blocks: a choice of the first convolution, a place for a gate, torchvision's names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class Parts(NamedTuple):
-    """What a network puts into a residual block. Both keep the shape (N*T, C, H, W).
+    """What a network puts into a residual block.
 
     Attributes:
-        shift: before the first convolution, on the residual branch.
-        gate: between the first convolution and the next.
+        first_conv: what the first convolution is made with, a kind of `nn.Conv2d`.
+        gate: between the first convolution and the next; keeps the shape (N*T, C, H, W).
     """
 
-    shift: nn.Module
+    first_conv: Callable[..., nn.Conv2d]
     gate: nn.Module
 
 
@@ -25,11 +25,11 @@ MakeParts = Callable[[int, int, int], Parts]
 
 def no_parts(_stage: int, _block: int, _channels: int) -> Parts:
     """A plain ResNet block."""
-    return Parts(nn.Identity(), nn.Identity())
+    return Parts(nn.Conv2d, nn.Identity())
 
 
 class ResidualBlock(nn.Module, ABC):
-    """shift -> first convolution -> gate -> the other convolutions, plus the un-shifted input.
+    """First convolution -> gate -> the other convolutions, plus the input.
 
     A subclass makes `conv1`, `bn1` and what follows, and runs the latter in `after_gate`.
     """
@@ -38,16 +38,16 @@ class ResidualBlock(nn.Module, ABC):
     conv1: nn.Conv2d
     bn1: nn.BatchNorm2d
 
-    def __init__(self, downsample: nn.Module | None, parts: Parts) -> None:
+    def __init__(self, downsample: nn.Module | None, gate: nn.Module) -> None:
         super().__init__()
-        self.shift, self.gate = parts
+        self.gate = gate
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
         residual = x if self.downsample is None else self.downsample(x)
-        x = self.gate(self.relu(self.bn1(self.conv1(self.shift(x)))))
+        x = self.gate(self.relu(self.bn1(self.conv1(x))))
         return self.relu(self.after_gate(x).add_(residual))
 
     @abstractmethod
@@ -56,13 +56,13 @@ class ResidualBlock(nn.Module, ABC):
 
 
 class Bottleneck(ResidualBlock):
-    """shift -> 1x1 -> gate -> 3x3 (stride) -> 1x1. H2CN, figure of the block."""
+    """1x1 (shifted) -> gate -> 3x3 (stride) -> 1x1. H2CN, figure of the block."""
 
     expansion = 4
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
-        super().__init__(downsample, parts)
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        super().__init__(downsample, parts.gate)
+        self.conv1 = parts.first_conv(inplanes, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
@@ -74,7 +74,7 @@ class Bottleneck(ResidualBlock):
 
 
 class BasicBlock(ResidualBlock):
-    """shift -> 3x3 (stride) -> gate -> 3x3.
+    """3x3 (shifted, stride) -> gate -> 3x3.
 
     NOTE: the paper has bottlenecks only; this placement (shift before the first convolution, gate before the
     last 3x3) is ours, the nearest to theirs.
@@ -83,8 +83,8 @@ class BasicBlock(ResidualBlock):
     expansion = 1
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
-        super().__init__(downsample, parts)
-        self.conv1 = nn.Conv2d(inplanes, planes, 3, stride=stride, padding=1, bias=False)
+        super().__init__(downsample, parts.gate)
+        self.conv1 = parts.first_conv(inplanes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)

@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ops.hourglass import ClipHourglass, FrameHourglass
+from ops.hourglass import ClipHourglass, FrameHourglass, border_means, over_segments
 from ops.resnet import Motion
 
 
@@ -15,7 +16,7 @@ class FrameMotion(Motion):
     """
 
     frames = 5
-    shares = (0.5, 0.5)
+    share = 0.5
 
     def __init__(self, out_channels: int = 64, *, aggregate: bool = True) -> None:
         """FMCB; `aggregate` False: its hourglasses are rigid temporal convolutions (an ablation)."""
@@ -33,12 +34,65 @@ class FrameMotion(Motion):
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
-        x = F.avg_pool2d(frames.flatten(0, 1), 2).unflatten(0, (-1, self.frames))  # (B, 5, 3, H/2, W/2)
-        x = self.hourglass1(x.transpose(1, 2).contiguous())  # (B, 3, 3, H/2, W/2), axes (batch, channel, frame)
+        x = _planes(
+            self.hourglass1(_halved(frames)).transpose(1, 2)
+        )  # (B, 3, 3, H/2, W/2), axes (batch, channel, frame)
         # One mean and variance a channel over all three frames: they lie under one another in the height.
-        x = F.relu(self.bn1(x.flatten(2, 3))).unflatten(2, (3, -1))
-        x = F.relu(self.bn2(self.hourglass2(x).squeeze(2)))  # (B, 9, H/2, W/2)
-        return [self.maxpool(F.relu(self.bn(self.conv(x))))]
+        x = F.relu_(self.bn1(x.flatten(2, 3))).unflatten(2, (3, -1))
+        x = self.hourglass2(_pixels(x.transpose(1, 2))).squeeze(1)  # (B, 9, H/2, W/2)
+        x = F.relu_(self.bn2(_planes(x)))
+        return [self.maxpool(F.relu_(self.bn(self.conv(_pixels(x)))))]
+
+    def for_inference(self) -> nn.Module:
+        """The same with folded BatchNorms and hourglasses that are put together once: plain convolutions."""
+        return _FoldedFrameMotion(self)
+
+
+class _FoldedFrameMotion(nn.Module):
+    def __init__(self, motion: FrameMotion) -> None:
+        super().__init__()
+        self.share = motion.share
+        self.conv1 = _folded(motion.hourglass1, 5, motion.bn1)
+        self.conv2 = _folded(motion.hourglass2, 3, motion.bn2)
+        self.conv = fuse_conv_bn_eval(motion.conv, motion.bn)
+        self.maxpool = motion.maxpool
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """As `FrameMotion.forward`."""
+        x = _halved(frames).flatten(1, 2)  # (B, 15, H/2, W/2)
+        x = F.relu_(self.conv2(F.relu_(self.conv1(x))))
+        return [self.maxpool(F.relu_(self.conv(x)))]
+
+
+def _folded(hourglass: FrameHourglass, frames: int, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """An hourglass over F frames and the BatchNorm behind it: (B, F*C, H, W) -> (B, (F-2)*C*expand, H, W)."""
+    kernel = hourglass.kernel_2d(frames)
+    conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=2, dilation=2, bias=False).eval()
+    conv.weight = nn.Parameter(kernel)
+    of_all = nn.BatchNorm2d(len(kernel), norm.eps).to(kernel).eval()  # the same for each frame
+    state = norm.state_dict()
+    of_all.load_state_dict({name: value.repeat(frames - 2) if value.ndim else value for name, value in state.items()})
+    return fuse_conv_bn_eval(conv, of_all)
+
+
+def _halved(frames: Tensor) -> Tensor:
+    """(B, F, 3, H, W) -> 2x2 means (B, F, 3, H/2, W/2), the colours of all frames together in memory.
+
+    Bilinear interpolation to half the size, H and W even, is this mean, and faster than a pooling.
+    """
+    small = F.interpolate(frames.flatten(0, 1), scale_factor=0.5, mode="bilinear", align_corners=False)
+    return _pixels(small.unflatten(0, frames.shape[:2]))
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """(..., H, W) with all the values of a pixel together in memory (channels-last): convolutions are faster so."""
+    images = x.flatten(1, -3).contiguous(memory_format=torch.channels_last)
+    return images.unflatten(1, x.shape[1:-2])
+
+
+def _planes(x: Tensor) -> Tensor:
+    """(..., H, W) with each channel's values together in memory: a BatchNorm of few channels is much faster so."""
+    return x.contiguous()
 
 
 class ClipMotion(nn.Module):
@@ -62,6 +116,40 @@ class ClipMotion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""
-        pooled = self.hourglass(self.reduce_bn(self.reduce(x)), self.num_segments)
+        pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)
         gate = torch.sigmoid(self.expand_bn(self.expand(pooled[:, :, None, None])))  # (N*T, C, 1, 1)
         return x * gate
+
+    def for_inference(self) -> nn.Module:
+        """The same with the means first: once the statistics are fixed, all of it up to the sigmoid is linear."""
+        return _FoldedClipMotion(self)
+
+
+class _FoldedClipMotion(nn.Module):
+    """The means that the hourglass needs are taken of x itself; one matrix makes the rest of them.
+
+    Its entries are the folded 1x1 convolution times the hourglass's factors. The bias that folding brings is an image
+    of its own, the same everywhere.
+    """
+
+    weight: Tensor  # (9*C, 3*C/16)
+    bias: Tensor  # (9, 3*C/16)
+
+    def __init__(self, motion: ClipMotion) -> None:
+        super().__init__()
+        self.num_segments = motion.num_segments
+        reduce = fuse_conv_bn_eval(motion.reduce, motion.reduce_bn)
+        factors = motion.hourglass.factors()  # (3, C/16, 9)
+        weight = torch.einsum("wrk,rc->kcwr", factors, reduce.weight.flatten(1)).flatten(2).flatten(0, 1)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", torch.einsum("wrk,r->kwr", factors, reduce.bias).flatten(1))
+        self.expand = fuse_conv_bn_eval(motion.expand, motion.expand_bn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `ClipMotion.forward`, in place."""
+        with torch.autocast(x.device.type, enabled=False):  # few numbers, in full precision
+            constant = border_means(x.new_ones(1, 1, *x.shape[2:])).flatten() @ self.bias  # (3*C/16,)
+            parts = torch.addmm(constant, border_means(x).flatten(1), self.weight)  # (N*T, 3*C/16)
+            pooled = over_segments(parts.unflatten(1, (3, -1)), self.num_segments)
+            gate = torch.sigmoid(self.expand(pooled[:, :, None, None]))  # (N*T, C, 1, 1)
+        return x.mul_(gate)

@@ -54,11 +54,10 @@ class FrameHourglass(Hourglass):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, F, H, W) -> (B, C*expand, F-2, H, W)."""
-        frames = x.shape[2]
-        kernel = self.kernel_2d(frames)
-        y = F.conv2d(x.flatten(1, 2), kernel, padding=2, dilation=2)
-        return y.unflatten(1, (-1, frames - 2))
+        """(B, F, C, H, W) -> (B, F-2, C*expand, H, W)."""
+        frames = x.shape[1]
+        y = F.conv2d(x.flatten(1, 2), self.kernel_2d(frames), padding=2, dilation=2)
+        return y.unflatten(1, (frames - 2, -1))
 
     def kernel_3d(self) -> Tensor:
         """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
@@ -68,30 +67,65 @@ class FrameHourglass(Hourglass):
         return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
 
     def kernel_2d(self, frames: int) -> Tensor:
-        """The same for frames laid in the channels: (C*expand*(F-2), C*F, 3, 3)."""
+        """The same for frames laid in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
         hourglass = self.kernel_3d()
         channels, expand = self.channels, self.expand
-        kernel = hourglass.new_zeros(channels, expand, frames - 2, channels, frames, 3, 3)
+        kernel = hourglass.new_zeros(frames - 2, channels, expand, frames, channels, 3, 3)
         for c in range(channels):
             for t in range(frames - 2):
-                kernel[c, :, t, c, t : t + 3] = hourglass[c * expand : (c + 1) * expand]
+                kernel[t, c, :, t : t + 3, c] = hourglass[c * expand : (c + 1) * expand]
         return kernel.flatten(0, 2).flatten(1, 2)
 
 
 class ClipHourglass(Hourglass):
     """HgC over the segments of a clip, averaged over space: all that the clip-level gate uses of it.
 
-    Zero beyond the clip's ends (T -> T segments). The mean is linear, so each frame is averaged before the
-    frames are combined: (N*T, C) numbers instead of feature maps.
+    Zero beyond the clip's ends (T -> T segments). The mean is linear, so it is taken first, and the segments are
+    combined as (N*T, C) numbers instead of feature maps:
+
+        mean(y_t) = w[0] * mean(A(x_{t-1}))  +  w[1] * mean(x_t)  +  w[2] * mean(A(x_{t+1}))
+
+    With its zero padding, a tap of A sees all of x but for a row or a column: those above the centre never see the last
+    row, those to its left never the last column, and so on. So mean(A(x)) is made of A and `border_means` alone.
     """
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C)."""
-        wide = narrow = x.mean((2, 3))  # (N*T, C)
+        parts = (border_means(x)[:, None] * self.factors().transpose(1, 2)).sum(2)  # (N*T, 3, C)
+        return over_segments(parts, num_segments)
+
+    def factors(self) -> Tensor:
+        """What each of the border means counts for in the parts of the past, this and the next segment: (3, C, 9)."""
+        narrow = self.temporal.new_zeros(self.channels, 9)
+        narrow[:, 0] = 1
+        wide = narrow
         if self.spatial is not None:
-            wide = F.conv2d(x, self.spatial, padding=1, groups=self.channels).mean((2, 3))
-        wide, narrow = (z.unflatten(0, (-1, num_segments)) for z in (wide, narrow))  # (N, T, C)
-        past = F.pad(wide[:, :-1], (0, 0, 1, 0))
-        future = F.pad(wide[:, 1:], (0, 0, 0, 1))
-        w_past, w_now, w_future = self.temporal.unbind(1)
-        return (w_past * past + w_now * narrow + w_future * future).flatten(0, 1)
+            a = self.spatial[:, 0]  # (C, 3, 3)
+            above_below, left_right = a[:, ::2], a[:, :, ::2]
+            corners = above_below[:, :, ::2].flatten(1)  # taken away twice, by row and by column
+            wide = torch.cat([a.sum((1, 2))[:, None], -above_below.sum(2), -left_right.sum(1), corners], 1)
+        return torch.stack([wide, narrow, wide]) * self.temporal.t()[:, :, None]
+
+
+def border_means(x: Tensor) -> Tensor:
+    """Sums over all pixels, the last and the first row, the last and the first column, and their four corners, / H*W.
+
+    Args:
+        x: (B, C, H, W).
+
+    Returns:
+        (B, 9, C); in float32 where x is of lower precision.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    sides = [x[:, :, -1], x[:, :, 0], x[..., -1], x[..., 0]]  # (B, C, W) and (B, C, H)
+    sums = [x.sum((2, 3), dtype=dtype), *(side.sum(2, dtype=dtype) for side in sides)]
+    corners = [x[:, :, i, j].to(dtype) for i in (-1, 0) for j in (-1, 0)]
+    return torch.stack([*sums, *corners], 1) / (x.shape[2] * x.shape[3])
+
+
+def over_segments(parts: Tensor, num_segments: int) -> Tensor:
+    """Each segment's part in the next one, in itself and in the previous one, added up: (N*T, 3, C) -> (N*T, C)."""
+    past, now, future = parts.unflatten(0, (-1, num_segments)).unbind(2)  # (N, T, C)
+    past = F.pad(past[:, :-1], (0, 0, 1, 0))
+    future = F.pad(future[:, 1:], (0, 0, 0, 1))
+    return (past + now + future).flatten(0, 1)

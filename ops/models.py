@@ -1,6 +1,7 @@
 """Networks by name: what each puts into the ResNet, and those that torchvision builds."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 from torch import nn
@@ -11,7 +12,7 @@ from ops.h2cn import ClipMotion, FrameMotion
 from ops.network import Identity, VideoNet
 from ops.pretrained import load_pretrained
 from ops.resnet import Motion, ResNetVideo
-from ops.shift import TemporalShift
+from ops.shift import ShiftedConv2d
 from ops.tdn import LearnableShift, LongTermDifference, ShortTermDifference
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, TorchvisionNet
 
@@ -37,9 +38,9 @@ def h2cn(arch: str, num_segments: int, ablate: Collection[str] = ()) -> Design:
     aggregate = "aggregation" not in ablate
 
     def make_parts(stage: int, block: int, channels: int) -> Parts:
-        shift = nn.Identity() if "shift" in ablate else TemporalShift(num_segments)
+        first_conv = nn.Conv2d if "shift" in ablate else partial(ShiftedConv2d, num_segments=num_segments)
         gate = nn.Identity() if "cmcb" in ablate else ClipMotion(channels, num_segments, aggregate=aggregate)
-        return Parts(shift, gate)
+        return Parts(first_conv, gate)
 
     return Design(None if "fmcb" in ablate else FrameMotion(aggregate=aggregate), make_parts)
 
@@ -51,7 +52,7 @@ def tdn(arch: str, num_segments: int) -> Design:
         if stage == 1:
             return no_parts(stage, block, channels)
         long_term = nn.Sequential(LongTermDifference(channels, num_segments), LearnableShift(channels, num_segments))
-        return Parts(nn.Identity(), long_term)
+        return Parts(nn.Conv2d, long_term)
 
     return Design(ShortTermDifference(make_stage(arch, 1, no_parts), num_segments), make_parts)
 
@@ -61,7 +62,8 @@ def tsm(arch: str, num_segments: int) -> Design:
     every = 2 if ARCHS[arch][1][2] >= 23 else 1
 
     def make_parts(stage: int, block: int, channels: int) -> Parts:
-        return Parts(TemporalShift(num_segments) if block % every == 0 else nn.Identity(), nn.Identity())
+        first_conv = partial(ShiftedConv2d, num_segments=num_segments) if block % every == 0 else nn.Conv2d
+        return Parts(first_conv, nn.Identity())
 
     return Design(None, make_parts)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ops.blocks import ARCHS, MakeParts, ResidualBlock, make_stage
+from ops.blocks import ARCHS, MakeParts, make_stage
 from ops.network import Identity, VideoNet
-from ops.shift import TemporalShift
+from ops.shift import ShiftedConv2d
 
 
 class Motion(nn.Module, ABC):
@@ -16,13 +16,12 @@ class Motion(nn.Module, ABC):
 
     Attributes:
         frames: L, frames that it takes from a segment.
-        shares: weights of the ResNet's features and of the maps when they are added.
+        share: of its maps where they join the ResNet's features; the rest is the features'.
         conv: its 7x7 convolution.
     """
 
     frames: int
-    shares: tuple[float, float]
-
+    share: float
     conv: nn.Conv2d
 
     def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
@@ -86,11 +85,13 @@ class ResNetVideo(VideoNet):
         return self.head(x)
 
     def join(self, x: Tensor, maps: list[Tensor]) -> Tensor:
-        """(N*T, C, H, W) features, plus a motion map (N*T, C, h, w) brought to their size, if there is one."""
+        """(N*T, C, H, W) features, blended with a motion map (N*T, C, H/2, W/2) if there is one."""
         if self.motion is None or not maps:
             return x
-        own, of_motion = self.motion.shares
-        return own * x + of_motion * nn.functional.interpolate(maps[0], size=x.shape[-2:], mode="nearest")
+        # Each value of the map stands for a square of 2 x 2 pixels, so it need not be written four times.
+        squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (N*T, H/2, 2, W/2, 2, C)
+        values = maps[0].permute(0, 2, 3, 1)[:, :, None, :, None]
+        return torch.lerp(squares, values, self.motion.share).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
     def stem(self, key_frames: Tensor) -> Tensor:
         """(N*T, 3, H, W) -> (N*T, 64, H/4, W/4)."""
@@ -112,8 +113,7 @@ class ResNetVideo(VideoNet):
 
     def shifted(self) -> set[str]:
         """Names of the convolution weights that stand behind a temporal shift."""
-        blocks = [(name, module) for name, module in self.named_modules() if isinstance(module, ResidualBlock)]
-        return {f"{name}.conv1.weight" for name, block in blocks if isinstance(block.shift, TemporalShift)}
+        return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, ShiftedConv2d)}
 
 
 def _initialise(model: nn.Module) -> None:

@@ -1,16 +1,22 @@
 """Temporal shift (TSM, arXiv 1811.08383, section 3): channels that move along time, free of parameters."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
-    """Let a part of the channels look one segment ahead and another part one back.
+    """Let some channels look one segment ahead and as many one back.
 
     Args:
         x: (N*T, C, H, W), the segments of a clip one after the other.
         num_segments: T.
-        fold_div: C // fold_div channels take the next segment's values, as many the previous one's.
+        fold_div: C // fold_div = fold channels look ahead, as many look back.
 
     Returns:
         (N*T, C, H, W): channels [0, fold) hold t+1, [fold, 2*fold) hold t-1, the rest t; zeros beyond the ends.
@@ -26,17 +32,95 @@ def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
     return out.flatten(0, 1)
 
 
-class TemporalShift(nn.Module):
-    """`temporal_shift` as a part that a block is built with."""
+class ShiftedConv2d(nn.Conv2d):
+    """A convolution of the temporally shifted input: (N*T, C, H, W) -> (N*T, C', H', W').
 
-    def __init__(self, num_segments: int, fold_div: int = 8) -> None:
-        super().__init__()
+    Costs little more than the convolution alone, in time and in memory: a quarter of the channels is moved within the
+    input while the convolution reads it, and moved back, instead of a shifted copy being written and kept for the
+    backward pass. The input is in memory anyway, for the residual.
+    """
+
+    def __init__(self, *args: Any, num_segments: int, fold_div: int = 8, **kwargs: Any) -> None:
+        """As `nn.Conv2d`, of one group.
+
+        Args:
+            args: of `nn.Conv2d`, as `kwargs`.
+            num_segments: T.
+            fold_div: a channel in so many looks ahead, and as many look back.
+            kwargs: see `args`.
+        """
+        super().__init__(*args, **kwargs)
         self.num_segments = num_segments
         self.fold_div = fold_div
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N*T, C, H, W) -> (N*T, C, H, W)."""
-        return temporal_shift(x, self.num_segments, self.fold_div)
+        """(N*T, C, H, W) -> (N*T, C', H', W')."""
+        if torch.compiler.is_compiling():  # a compiler wants no memory that changes under its eyes
+            return self._conv_forward(temporal_shift(x, self.num_segments, self.fold_div), self.weight, self.bias)
+        weight, bias, device = self.weight, self.bias, x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        return _ShiftedConv.apply(x, weight, bias, (self.num_segments, self.fold_div), self.stride, self.padding)
 
     def extra_repr(self) -> str:
-        return f"num_segments={self.num_segments}, fold_div={self.fold_div}"
+        return f"{super().extra_repr()}, num_segments={self.num_segments}, fold_div={self.fold_div}"
+
+
+class _ShiftedConv(torch.autograd.Function):
+    """conv2d(temporal_shift(x)) and its gradients; the shift is linear, its transpose moves the channels back."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, time: tuple[int, int], stride: Any, padding: Any
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.time, ctx.stride, ctx.padding, ctx.bias = time, stride, padding, bias is not None
+        with shifted_for_a_while(x, *time):
+            return F.conv2d(x, weight, bias, stride, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        needed = [*ctx.needs_input_grad[:2], ctx.bias]
+        geometry = (ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1)
+        with shifted_for_a_while(x, *ctx.time):
+            of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+                grad, x, weight, [len(weight)], *geometry, needed
+            )
+        if of_x is not None:
+            _unshift_(of_x, *ctx.time)
+        return of_x, of_weight, of_bias, None, None, None
+
+
+@contextmanager
+def shifted_for_a_while(x: Tensor, num_segments: int, fold_div: int) -> Iterator[None]:
+    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its own values again, to the bit."""
+    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: autograd need not know of what is undone
+    kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
+    ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0
+    back[:, 1:], back[:, 0] = kept[1][:, :-1], 0
+    try:
+        yield
+    finally:
+        ahead.copy_(kept[0])
+        back.copy_(kept[1])
+
+
+def _unshift_(grad: Tensor, num_segments: int, fold_div: int) -> None:
+    """The transpose of `temporal_shift`, in place: values move back to the segments that they came from."""
+    ahead, back = _moving(grad, num_segments, fold_div)
+    for t in range(num_segments - 1, 0, -1):
+        ahead[:, t] = ahead[:, t - 1]
+    ahead[:, 0] = 0
+    for t in range(num_segments - 1):
+        back[:, t] = back[:, t + 1]
+    back[:, -1] = 0
+
+
+def _moving(x: Tensor, num_segments: int, fold_div: int) -> tuple[Tensor, Tensor]:
+    """The channels of x that look ahead and those that look back, as views (N, T, H, W, fold) each."""
+    fold = x.shape[1] // fold_div
+    clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
+    return clips[:, :, :fold].movedim(2, -1), clips[:, :, fold : 2 * fold].movedim(2, -1)

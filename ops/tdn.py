@@ -20,8 +20,7 @@ class ShortTermDifference(Motion):
 
     def __init__(self, stage1: nn.Module, num_segments: int) -> None:
         super().__init__()
-        # The weights of the ResNet's features and of these maps, as in the official code.
-        self.shares = (0.5, 0.5) if num_segments == 8 else (0.75, 0.25)
+        self.share = 0.5 if num_segments == 8 else 0.25  # as in the official code
         self.conv = nn.Conv2d(12, 64, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)

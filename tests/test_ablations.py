@@ -32,7 +32,7 @@ def test_without_aggregation_an_hourglass_is_one_whose_neighbourhood_is_the_pixe
     pixel(whole)
     assert [name for name, _ in rigid.named_parameters()] == ["temporal"]
     rigid.load_state_dict({"temporal": whole.temporal})
-    x = torch.randn(2, 2, 5, 6, 7) if kind is FrameHourglass else torch.randn(6, 2, 6, 7)
+    x = torch.randn(2, 5, 2, 6, 7) if kind is FrameHourglass else torch.randn(6, 2, 6, 7)
     assert torch.allclose(rigid(x, *arguments), whole(x, *arguments), atol=1e-6)
 
 

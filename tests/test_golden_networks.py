@@ -10,6 +10,7 @@ from ops.checkpoint import load_weights
 from ops.layouts import norm_of, rename
 from ops.models import DESIGNS, build_model
 from ops.network import VideoNet
+from ops.shift import ShiftedConv2d
 
 # Official stage -> our module whose output it is (before its ReLU where the official one is behind it).
 STAGES = {"maxpool": "maxpool", "conv_fhgc": "motion.bn", "conv1_5": "motion.bn", "resnext_layer1": "motion.stage1"}
@@ -89,4 +90,4 @@ def test_weights_of_another_network_are_refused_although_they_would_fit() -> Non
 def test_tsm_shifts_every_second_block_of_resnet101(arch: str, shifted: list[int]) -> None:
     model = build_model("TSM", arch, 5, 2)
     layers = (model.layer1, model.layer2, model.layer3, model.layer4)
-    assert [sum(not isinstance(block.shift, nn.Identity) for block in layer) for layer in layers] == shifted
+    assert [sum(isinstance(block.conv1, ShiftedConv2d) for block in layer) for layer in layers] == shifted
