@@ -2,16 +2,18 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader, Sampler
 
+from datasets.shared_memory import uint8_memory
 from datasets.video_dataset import Sample, VideoDataset
+from datasets.view_dataset import VideoViews, ViewDataset
 from errors import InputError
 
 
@@ -40,21 +42,20 @@ class Batch:
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
-def collate(samples: list[Sample | InputError]) -> Batch | InputError:
-    """Samples -> batch; if one is an error, this error."""
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
-    good: list[Sample] = samples  # type: ignore[assignment]
-    clips = [sample.clip.permute(0, 1, 2, 4, 5, 3) for sample in good]  # (V, T, L, H, W, 3), as they lie in memory
-    # In a worker `default_collate` stacks straight into shared memory.
+def collate(samples: Sequence[Sample], memory: Tensor) -> Batch:
+    """Samples -> batch.
+
+    Args:
+        samples: N samples.
+        memory: (N, V, T, L, H, W, 3), in which their clips lie.
+    """
     return Batch(
-        default_collate(clips).permute(0, 1, 2, 3, 6, 4, 5),
-        torch.tensor([sample.label for sample in good]),
-        torch.tensor([sample.index for sample in good]),
-        [sample.video_id for sample in good],
-        [name for sample in good for name in sample.replaced],
-        sum(sample.seconds for sample in good),
+        memory.permute(0, 1, 2, 3, 6, 4, 5),
+        torch.tensor([sample.label for sample in samples]),
+        torch.tensor([sample.index for sample in samples]),
+        [sample.video_id for sample in samples],
+        [name for sample in samples for name in sample.replaced],
+        sum(sample.seconds for sample in samples),
     )
 
 
@@ -90,20 +91,35 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in share.tolist()])
 
 
-class _CatchInputError(torch.utils.data.Dataset):
-    """Hands an `InputError` over as a value: a worker would wrap it into its traceback's text."""
+def _read_batch(dataset: VideoDataset, keys: Sequence[tuple[int, int]]) -> Batch:
+    """A whole batch at once, so that its frames are written where they stay."""
+    memory = uint8_memory((len(keys), *dataset.plan.clip_shape))
+    return collate([dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
 
-    def __init__(self, dataset: VideoDataset) -> None:
-        self.dataset = dataset
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+def _read_views(dataset: ViewDataset, keys: Sequence[tuple[int, int]]) -> VideoViews:
+    """The views of one video."""
+    ((_epoch, index),) = keys
+    return dataset[index]
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
+
+@dataclass(frozen=True)
+class _Reading(torch.utils.data.Dataset):
+    """What a worker does for one batch: `read(dataset, keys)`."""
+
+    dataset: Any
+    read: Callable[[Any, Sequence[tuple[int, int]]], Any]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
+        """What was read; or an `InputError` as a value: a worker would wrap it into its traceback's text."""
         try:
-            return self.dataset[key]
+            return self.read(self.dataset, keys)
         except InputError as error:
             return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class ClipLoader(DataLoader):
@@ -142,17 +158,37 @@ def make_loader(
         pin_memory: for a faster way to the GPU.
     """
     sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
+    return _start_loader(
+        _Reading(dataset, _read_batch), sampler, workers, pin_memory,
+        batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
+    )  # fmt: skip
+
+
+def make_view_loader(dataset: ViewDataset, *, workers: int, pin_memory: bool = False) -> ClipLoader:
+    """A loader of `VideoViews`, one video at a time, in list order.
+
+    Args:
+        dataset: videos.
+        workers: processes; 0: read in this one.
+        pin_memory: for a faster way to the GPU.
+    """
+    sampler = EpochSampler(len(dataset), seed=0, shuffle=False)
+    return _start_loader(_Reading(dataset, _read_views), sampler, workers, pin_memory, batch_size=1)
+
+
+def _start_loader(
+    reading: _Reading, sampler: EpochSampler, workers: int, pin_memory: bool, **batches: Any
+) -> ClipLoader:
     return ClipLoader(
-        _CatchInputError(dataset),
-        batch_size=batch_size,
+        reading,
         sampler=sampler,
-        drop_last=drop_last and len(sampler) >= batch_size,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # its own: the global one belongs to the training step
+        **batches,
     )
 
 
