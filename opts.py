@@ -14,6 +14,7 @@ from opts_groups import (
     add_augmentation_options,
     add_batch_size,
     add_data_options,
+    add_decoder_option,
     add_device_options,
     add_network_options,
     add_optimiser_options,
@@ -54,6 +55,7 @@ def train_parser() -> argparse.ArgumentParser:
     add_network_options(parser)
     add_optimiser_options(parser)
     add_data_options(parser, ("train", "val"))
+    add_decoder_option(parser)
     add_augmentation_options(parser)
     add_run_options(parser)
     add_device_options(parser)
@@ -141,6 +143,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     add_batch_size(group, 16, "videos a batch")
     add_print_freq(group)
     add_data_options(parser, ("val",))
+    add_decoder_option(parser)
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
     add_device_options(parser)
     return parser
@@ -172,6 +175,7 @@ def predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG a frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
+    add_decoder_option(parser)
     add_device_options(parser)
     return parser
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from datasets.decoders import DECODER_NAMES
 from ops.blocks import ARCHS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
 from ops.optimiser import OPTIMISERS
@@ -30,6 +31,11 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
     group.add_argument(
         "-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames"
     )
+
+
+def add_decoder_option(parser: argparse.ArgumentParser) -> None:
+    text = "of JPEG frames; all give the same pixels. auto: the fastest that is installed"
+    parser.add_argument("--decoder", choices=DECODER_NAMES, default="auto", help=text)
 
 
 def add_augmentation_options(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
 
-from datasets.frames import UNREADABLE, decode_image
+from datasets.decoders import choose_decoder
+from datasets.frames import UNREADABLE
 from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import eval_preprocessing, lay_out
 from datasets.video import decode_video
@@ -22,21 +23,26 @@ from opts import parse_predict
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-def read_source(source: Path) -> Iterator[Image.Image]:
-    """The frames of a video file, or the images of a folder or archive in the order of their names.
+def read_source(source: Path, decoder: str) -> Iterator[np.ndarray]:
+    """The frames of a video file, or the images of a folder or archive in the order of their names: (H, W, 3) RGB.
+
+    Args:
+        source: file or folder.
+        decoder: of images, one of `DECODER_NAMES`.
 
     Raises:
         InputError: there is no such file or folder, or it has no frames that can be read.
     """
+    decode = choose_decoder(decoder)
     if source.is_dir() or zipfile.is_zipfile(source):
         folder = source if source.is_dir() else zipfile.Path(source)
         images = [path for path in folder.iterdir() if Path(path.name).suffix.lower() in IMAGE_SUFFIXES]
         for path in sorted(images, key=lambda path: path.name):
             try:
-                with path.open("rb") as file:
-                    yield decode_image(file)
+                image = decode(path.read_bytes())
             except UNREADABLE as error:
                 raise InputError(f"{path} cannot be read ({error}); extract the video again") from error
+            yield image
     elif source.exists():
         yield from decode_video(source)
     else:
@@ -57,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # clip: each frame is cropped as it comes, so that a long video is never held at full size
     preprocessing = eval_preprocessing(made_for.input_size)
-    views = [preprocessing(image) for image in read_source(Path(args.source))]
+    views = [preprocessing([image])[0] for image in read_source(Path(args.source), args.decoder)]
     if not views:
         raise InputError(f"{args.source} has no frames; give a video file or a folder of JPEGs")
     starts = center_starts(len(views), model.num_segments, model.frames_per_segment)

@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             model.num_segments, model.frames_per_segment, preprocessing,
             clip=clip if random_clips else None, seed=args.seed, frame_order=args.frame_order,
         )  # fmt: skip
-        videos = clip_dataset(spec, plan)
+        videos = clip_dataset(spec, plan, args.decoder)
         loader = make_loader(
             videos, batch_size=args.batch_size, workers=args.workers, shuffle=False, seed=args.seed,
             pin_memory=runtime.device.type == "cuda",

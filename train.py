@@ -56,9 +56,12 @@ def main(argv: list[str] | None = None) -> None:
     model = runtime.place(model)
 
     # loaders
-    clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
-    train_set = train_dataset(spec, **clips, input_size=args.input_size, seed=args.seed, flip=not args.no_flip)
-    val_set = val_dataset(spec, **clips, input_size=args.input_size)
+    clips = {
+        "num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment,
+        "input_size": args.input_size, "decoder": args.decoder,
+    }  # fmt: skip
+    train_set = train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip)
+    val_set = val_dataset(spec, **clips)
     loader = partial(
         make_loader, batch_size=args.batch_size, workers=args.workers, seed=args.seed,
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",

@@ -4,7 +4,7 @@ catalogue      known data sets, and where their files are
 lists          list files -> records
 sampling       which frames a clip takes (pure functions)
 readers        what a record is, and its reader
-frames         frame folder or archive -> images
+frames         frame folder or archive -> images; decoders: content of an image file -> pixels
 video          video file: opened, decoded, its packets; container_length: how long the file must be
 video_file     video file -> images of given numbers
 extraction     video file -> frame folder or archive

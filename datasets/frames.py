@@ -1,6 +1,5 @@
 """Frames as image files: a folder, or an uncompressed zip archive, of one JPEG a frame, numbered from 1."""
 
-import io
 import os
 import zipfile
 import zlib
@@ -9,26 +8,37 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from string import Formatter
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from datasets.decoders import choose_decoder
 from errors import InputError
 
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
 # What Pillow raises for damaged files, and zipfile for damaged members (NotImplementedError: a compression method).
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError,
+)  # fmt: skip
+Take = Callable[[int, np.ndarray], Any]  # what is made of a frame (number, (H, W, 3) uint8) as soon as it is decoded
+
+
+def take_all(_number: int, image: np.ndarray) -> np.ndarray:
+    """The `Take` that keeps the whole frame."""
+    return image
 
 
 class Frames(NamedTuple):
     """Decoded frames.
 
     Attributes:
-        images: frame number (0-based) -> RGB image.
+        images: frame number (0-based) -> (H, W, 3) uint8 RGB, or what a `Take` made of it.
         replaced: files that could not be read, each standing for one frame that another one took the place of.
     """
 
-    images: dict[int, Image.Image]
+    images: dict[int, Any]
     replaced: list[str]
 
 
@@ -40,19 +50,21 @@ class NumberedImages(ABC):
         num_frames: frames that the video has by its list; without this, the highest number that a file has.
     """
 
-    def __init__(self, path: Path, image_tmpl: str, num_frames: int | None = None) -> None:
+    def __init__(self, path: Path, image_tmpl: str, num_frames: int | None = None, decoder: str = "auto") -> None:
         """Open a video.
 
         Args:
             path: folder or archive.
             image_tmpl: frame number (from 1) -> file name.
             num_frames: by the list; None: counted.
+            decoder: one of `DECODER_NAMES`.
 
         Raises:
             InputError: the frames must be counted, and there are none.
         """
         self.path = path
         self.image_tmpl = image_tmpl
+        self.decode = choose_decoder(decoder)
         self.num_frames = num_frames if num_frames is not None else self._count()
 
     @abstractmethod
@@ -60,22 +72,23 @@ class NumberedImages(ABC):
         """Names of the files; raises what the file system or zipfile raises."""
 
     @abstractmethod
-    def _opened(self) -> AbstractContextManager[Callable[[str], Image.Image]]:
-        """A function file name -> image. Nothing stays open after it, so that a reader may go to any process."""
+    def _opened(self) -> AbstractContextManager[Callable[[str], np.ndarray]]:
+        """A function file name -> (H, W, 3). Nothing stays open after it, so that a reader may go to any process."""
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
         """As `datasets.readers.Reader.read`."""
-        images: dict[int, Image.Image] = {}
+        images: dict[int, Any] = {}
         replaced = []
         with self._opened() as load:
             for index in indices:
                 try:
-                    images[index] = load(self._name(index))
+                    image = load(self._name(index))
                 except UNREADABLE as error:
                     if not replace_unreadable:
                         raise InputError(self._explain(index, error)) from error
-                    images[index] = self._nearest_readable(load, index)
+                    image = self._nearest_readable(load, index)
                     replaced.append(str(self.path / self._name(index)))
+                images[index] = take(index, image)
         return Frames(images, replaced)
 
     def _name(self, index: int) -> str:
@@ -91,7 +104,7 @@ class NumberedImages(ABC):
             raise InputError(f"{self.path} has no frames named {self.image_tmpl}; check --image_tmpl")
         return max(numbers) + 1 - FIRST_NUMBER
 
-    def _nearest_readable(self, load: Callable[[str], Image.Image], index: int) -> Image.Image:
+    def _nearest_readable(self, load: Callable[[str], np.ndarray], index: int) -> np.ndarray:
         for other in sorted(range(self.num_frames), key=lambda i: (abs(i - index), i)):
             try:
                 return load(self._name(other))
@@ -124,8 +137,12 @@ class FrameFolder(NumberedImages):
         return os.listdir(self.path)  # not iterdir, which makes a Path of each: 200,000 folders are checked so
 
     @contextmanager
-    def _opened(self) -> Iterator[Callable[[str], Image.Image]]:
-        yield lambda name: decode_image(self.path / name)
+    def _opened(self) -> Iterator[Callable[[str], np.ndarray]]:
+        def load(name: str) -> np.ndarray:
+            with open(os.path.join(self.path, name), "rb") as file:  # a Path of each costs as much as reading it
+                return self.decode(file.read())
+
+        yield load
 
 
 class FrameArchive(NumberedImages):
@@ -136,28 +153,21 @@ class FrameArchive(NumberedImages):
             return archive.namelist()
 
     @contextmanager
-    def _opened(self) -> Iterator[Callable[[str], Image.Image]]:
+    def _opened(self) -> Iterator[Callable[[str], np.ndarray]]:
         try:
             archive = zipfile.ZipFile(self.path)
         except UNREADABLE as error:
             raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
         with archive:
 
-            def load(name: str) -> Image.Image:
+            def load(name: str) -> np.ndarray:
                 try:
                     member = archive.getinfo(name)
                 except KeyError:
                     raise FileNotFoundError(f"{name} is not there") from None
-                return decode_image(io.BytesIO(archive.read(member)))
+                return self.decode(archive.read(member))
 
             yield load
-
-
-def decode_image(file: Path | IO[bytes]) -> Image.Image:
-    """RGB image of a file; a truncated one is an error, not a half-grey picture."""
-    with Image.open(file) as image:
-        image.load()
-        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def frame_number(name: str, image_tmpl: str) -> int | None:

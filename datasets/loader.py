@@ -1,15 +1,16 @@
 """Batches of clips, read by worker processes that live as long as the loader."""
 
+import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from datasets.video_dataset import Sample, VideoDataset
 from errors import InputError
@@ -38,21 +39,28 @@ class Batch:
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
-def collate(samples: list[Sample | InputError]) -> Batch | InputError:
-    """Samples -> batch; if one is an error, this error."""
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
-    good: list[Sample] = samples  # type: ignore[assignment]
-    clips = [sample.clip.permute(0, 1, 2, 4, 5, 3) for sample in good]  # (V, T, L, H, W, 3), as they lie in memory
-    # In a worker `default_collate` stacks straight into shared memory.
+def collate(samples: Sequence[Sample], memory: Tensor) -> Batch:
+    """Samples -> batch.
+
+    Args:
+        samples: N samples.
+        memory: (N, V, T, L, H, W, 3), in which their clips lie.
+    """
     return Batch(
-        default_collate(clips).permute(0, 1, 2, 3, 6, 4, 5),
-        torch.tensor([sample.label for sample in good]),
-        torch.tensor([sample.index for sample in good]),
-        [sample.video_id for sample in good],
-        [name for sample in good for name in sample.replaced],
+        memory.permute(0, 1, 2, 3, 6, 4, 5),
+        torch.tensor([sample.label for sample in samples]),
+        torch.tensor([sample.index for sample in samples]),
+        [sample.video_id for sample in samples],
+        [name for sample in samples for name in sample.replaced],
     )
+
+
+def _batch_memory(shape: tuple[int, ...]) -> Tensor:
+    """Memory for uint8; in a worker it is shared with the main process, so that a batch is never copied."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # as torch's own `default_collate` does
+    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, shape)  # type: ignore[call-overload]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -87,8 +95,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in share.tolist()])
 
 
-class _CatchInputError(torch.utils.data.Dataset):
-    """Hands an `InputError` over as a value: a worker would wrap it into its traceback's text."""
+class _Batches(torch.utils.data.Dataset):
+    """What a loader's worker does: a whole batch at once, so that frames are written where they stay."""
 
     def __init__(self, dataset: VideoDataset) -> None:
         self.dataset = dataset
@@ -96,11 +104,17 @@ class _CatchInputError(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch | InputError:
+        """The batch; an `InputError` is handed over as a value: a worker would wrap it into its traceback's text."""
+        memory = _batch_memory((len(keys), *self.dataset.plan.clip_shape))
         try:
-            return self.dataset[key]
+            return collate([self.dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
         except InputError as error:
             return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class ClipLoader(DataLoader):
@@ -140,12 +154,12 @@ def make_loader(
     """
     sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
     return ClipLoader(
-        _CatchInputError(dataset),
+        _Batches(dataset),
         batch_size=batch_size,
         sampler=sampler,
         drop_last=drop_last and len(sampler) >= batch_size,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from datasets.frames import FrameArchive, FrameFolder, Frames
+from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import VideoRecord
 from datasets.video_file import VideoFile
 from errors import InputError
@@ -17,13 +17,15 @@ class Reader(Protocol):
 
     num_frames: int  # by the list if it says so, else counted
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
         """Decode frames, each once.
 
         Args:
             indices: distinct 0-based frame numbers.
             replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say
                 so in `Frames.replaced`; otherwise stop.
+            take: called with each frame as it is decoded, so that a video need not be held at full size; perhaps twice
+                with the same frame.
 
         Raises:
             InputError: a frame cannot be read and must not be replaced, or none can be.
@@ -31,13 +33,14 @@ class Reader(Protocol):
         ...
 
 
-def open_record(root_path: Path, record: VideoRecord, image_tmpl: str) -> Reader:
+def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: str = "auto") -> Reader:
     """The reader of a clip.
 
     Args:
         root_path: of the data set.
         record: of a list.
         image_tmpl: frame number (from 1) -> file name, in folders and archives.
+        decoder: of these files, one of `DECODER_NAMES`.
 
     Raises:
         InputError: there is nothing, or the list says no number of frames and they cannot be counted.
@@ -45,7 +48,7 @@ def open_record(root_path: Path, record: VideoRecord, image_tmpl: str) -> Reader
     reader, path = find_record(root_path, record)
     if reader is VideoFile:
         return VideoFile(path, record.num_frames)
-    return reader(path, image_tmpl, record.num_frames)
+    return reader(path, image_tmpl, record.num_frames, decoder)
 
 
 def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -22,15 +23,15 @@ from errors import InputError
 ONE_PACKET_A_FRAME = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 
-def decode_video(path: Path) -> Iterator[Image.Image]:
-    """All frames of a video file in order of time, as RGB images turned upright.
+def decode_video(path: Path) -> Iterator[np.ndarray]:
+    """All frames of a video file in order of time, turned upright: (H, W, 3) uint8 RGB.
 
     Raises:
         InputError: the file cannot be opened, has no video, or breaks off.
     """
     with open_video(path) as (container, stream):
         try:
-            yield from map(ToImage(), decode_frames(path, container, stream))
+            yield from map(ToRgb(), decode_frames(path, container, stream))
         except BrokenOffError as error:
             raise InputError(f"{path} cannot be decoded to its end ({error}); download the video again") from error
 
@@ -136,16 +137,16 @@ def promised_frames(container: InputContainer, stream: VideoStream) -> int:
     return round(container.duration * stream.average_rate / av.time_base)
 
 
-class ToImage:
-    """Decoded frame -> upright RGB image."""
+class ToRgb:
+    """Decoded frame -> (H, W, 3) uint8 RGB, upright."""
 
     def __init__(self) -> None:
         self.reformatter = VideoReformatter()  # one for all frames: it is set up once, and that takes a while
 
-    def __call__(self, frame: VideoFrame) -> Image.Image:
-        image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_image()
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
-        return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+        return np.array(Image.fromarray(image).rotate(frame.rotation, expand=True)) if frame.rotation else image
 
 
 class PacketIndex(NamedTuple):

@@ -4,16 +4,19 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.catalogue import DatasetSpec
+from datasets.decoders import choose_decoder
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
 from datasets.readers import Reader, open_record
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
-from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, lay_out
-from errors import InputError
+from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing
+
+AT_ONCE = 8  # frames that are resized in one call: some tenths quicker than one by one, and few enough to be held
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Sample:
     """A clip and what is known of it.
 
     Attributes:
-        clip: (V, T, L, 3, H, W) uint8 RGB.
+        clip: (V, T, L, 3, H, W) uint8 RGB, the 3 colours of a pixel together in memory.
         label: class, the mirrored one if the clip is mirrored.
         index: place in the list.
         video_id: the list's path.
@@ -46,6 +49,11 @@ class Draw(NamedTuple):
 class Plan(Protocol):
     """Decides on a clip. Its classes are plain values, so that workers can be started in any way."""
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """(V, T, L, H, W, 3) of every clip."""
+        ...
+
     def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
         """The draw for place `index` of the list, a video of `num_frames` frames, in an epoch."""
         ...
@@ -68,6 +76,10 @@ class TrainPlan:
     input_size: int
     seed: int
     mirrored: tuple[int, ...] | None
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        return 1, self.num_segments, self.frames_per_segment, self.input_size, self.input_size, 3
 
     def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
         rng = sample_rng(self.seed, epoch, index)
@@ -98,6 +110,11 @@ class ClipPlan:
     seed: int = 0
     frame_order: str = "normal"
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        crop = self.preprocessing.crop_size
+        return self.preprocessing.crops, self.num_segments, self.frames_per_segment, crop, crop, 3
+
     def __call__(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> Draw:
         rng = clip_rng(self.seed, record.path, self.clip or 0)
         shape = (num_frames, self.num_segments, self.frames_per_segment)
@@ -109,7 +126,9 @@ class ClipPlan:
 class VideoDataset(Dataset[Sample]):
     """Clips of the videos of a list."""
 
-    def __init__(self, spec: DatasetSpec, which: str, plan: Plan, *, replace_unreadable: bool) -> None:
+    def __init__(
+        self, spec: DatasetSpec, which: str, plan: Plan, *, replace_unreadable: bool, decoder: str = "auto"
+    ) -> None:
         """A list of a data set.
 
         Args:
@@ -117,14 +136,17 @@ class VideoDataset(Dataset[Sample]):
             which: "train" or "val", its list.
             plan: decides on each clip.
             replace_unreadable: take the nearest readable frame for an unreadable one and report it; or stop.
+            decoder: of frames in folders and archives, one of `DECODER_NAMES`.
 
         Raises:
-            InputError: the list cannot be read.
+            InputError: the list cannot be read, or the decoder is not installed.
         """
+        choose_decoder(decoder)  # here, not in a worker, if it is not there
         self.spec = spec
         self.records = read_list(spec.lists[which], spec.num_class)
         self.plan = plan
         self.replace_unreadable = replace_unreadable
+        self.decoder = decoder
 
     def __len__(self) -> int:
         return len(self.records)
@@ -134,42 +156,70 @@ class VideoDataset(Dataset[Sample]):
 
         The sampler sends the epoch along, so that workers that live through all epochs need not be told.
         """
+        return self.read(key, torch.empty(self.plan.clip_shape, dtype=torch.uint8))
+
+    def read(self, key: tuple[int, int] | int, memory: Tensor) -> Sample:
+        """As `dataset[key]`, with the clip in given memory: (V, T, L, H, W, 3) uint8, such as a part of a batch."""
         epoch, index = (0, key) if isinstance(key, int) else key
         record = self.records[index]
         reader, draw = self.draw(epoch, index)
-        images, replaced = reader.read(np.unique(draw.indices).tolist(), replace_unreadable=self.replace_unreadable)
-        try:
-            frames = {number: draw.transform(image) for number, image in images.items()}  # each once
-            clip = lay_out(frames, draw.indices)
-        except InputError as error:
-            raise InputError(f"{self.spec.root_path / record.path}: {error}") from error
-        return Sample(clip, draw.label, index, record.path, replaced)
+        places: dict[int, list[tuple[int, ...]]] = {number: [] for number in np.unique(draw.indices).tolist()}
+        for place in np.ndindex(draw.indices.shape):
+            places[int(draw.indices[place])].append(place)
+
+        clip = memory.numpy()
+        waiting: dict[int, np.ndarray] = {}
+
+        def write() -> None:
+            for number, frame in zip(waiting, draw.transform(list(waiting.values())), strict=True):
+                for segment, place in places[number]:
+                    clip[:, segment, place] = frame
+            waiting.clear()
+
+        def take(number: int, image: np.ndarray) -> None:
+            waiting[number] = image
+            if len(waiting) == AT_ONCE:
+                write()
+
+        replaced = reader.read(list(places), replace_unreadable=self.replace_unreadable, take=take).replaced
+        if waiting:
+            write()
+        return Sample(memory.permute(0, 1, 2, 5, 3, 4), draw.label, index, record.path, replaced)
 
     def draw(self, epoch: int, index: int) -> tuple[Reader, Draw]:
         """The video of a clip, and what is decided for the clip; no frame is read."""
         record = self.records[index]
-        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl)
+        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl, self.decoder)
         return reader, self.plan(record, reader.num_frames, epoch, index)
 
 
 def train_dataset(
-    spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, seed: int, flip: bool
+    spec: DatasetSpec,
+    *,
+    num_segments: int,
+    frames_per_segment: int,
+    input_size: int,
+    seed: int,
+    flip: bool,
+    decoder: str = "auto",
 ) -> VideoDataset:
     """The train list. An unreadable frame is replaced by the nearest readable one of its video, and reported."""
     mirrored = mirrored_labels(spec.class_names) if flip else None
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
-    return VideoDataset(spec, "train", plan, replace_unreadable=True)
+    return VideoDataset(spec, "train", plan, replace_unreadable=True, decoder=decoder)
 
 
-def val_dataset(spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int) -> VideoDataset:
+def val_dataset(
+    spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, decoder: str = "auto"
+) -> VideoDataset:
     """The val list with centre starts and the centre crop, for the evaluations of a training.
 
     As in training, an unreadable frame is replaced and reported; the test scripts stop at it.
     """
     plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size))
-    return VideoDataset(spec, "val", plan, replace_unreadable=True)
+    return VideoDataset(spec, "val", plan, replace_unreadable=True, decoder=decoder)
 
 
-def clip_dataset(spec: DatasetSpec, plan: ClipPlan) -> VideoDataset:
+def clip_dataset(spec: DatasetSpec, plan: ClipPlan, decoder: str = "auto") -> VideoDataset:
     """The val list for a test; an unreadable frame stops it."""
-    return VideoDataset(spec, "val", plan, replace_unreadable=False)
+    return VideoDataset(spec, "val", plan, replace_unreadable=False, decoder=decoder)

@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from PIL import Image
 
-from datasets.frames import Frames
-from datasets.video import BrokenOffError, ToImage, decode_frames, index_packets, open_video, promised_frames
+from datasets.frames import Frames, Take, take_all
+from datasets.video import BrokenOffError, ToRgb, decode_frames, index_packets, open_video, promised_frames
 from errors import InputError
 
 MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead
@@ -29,16 +30,16 @@ class Pass:
     """What one pass over a video from its start gave.
 
     Attributes:
-        images: frame number -> image, of the wanted frames that came.
+        images: frame number -> (H, W, 3) or what a `Take` made of it, of the wanted frames that came.
         times: of the frames that came, in seconds; None: the file does not say. Not of all, if it stopped earlier.
         last: the last frame that came.
         fault: why no more came; empty at the regular end.
         promised: frames by the header; 0: it does not say.
     """
 
-    images: dict[int, Image.Image]
+    images: dict[int, Any]
     times: list[float | None]
-    last: Image.Image | None
+    last: np.ndarray | None
     fault: str
     promised: int
 
@@ -66,12 +67,12 @@ class VideoFile:
         self.index = index_packets(path)
         self.num_frames = self._count() if num_frames is None else num_frames
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool) -> Frames:
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
         """As `datasets.readers.Reader.read`; the nearest readable frame is the last one before the file breaks off."""
-        images = self._jump(indices)
+        images = self._jump(indices, take)
         missing: list[int] = []
         if images is None:
-            done = self._decode(indices)
+            done = self._decode(indices, take)
             images, last = done.images, done.last
             missing = [index for index in indices if index not in images]
             if missing and (last is None or not replace_unreadable):
@@ -80,7 +81,7 @@ class VideoFile:
                     f"({done.fault or f'the video has {len(done.times)}'}); "
                     "download the video again, correct the list, or drop the line"
                 )
-            images |= {index: last for index in missing if last is not None}
+            images |= {index: take(index, last) for index in missing if last is not None}
         replaced = [f"{self.path} frame {index + 1}" for index in missing]
         return Frames({index: images[index] for index in indices}, replaced)
 
@@ -114,14 +115,14 @@ class VideoFile:
             raise InputError(f"{self.path} has no frames; download the video again or drop it from the list")
         return num_frames
 
-    def _jump(self, indices: Sequence[int]) -> dict[int, Image.Image] | None:
+    def _jump(self, indices: Sequence[int], take: Take = take_all) -> dict[int, Any] | None:
         """Frames by way of the key frames; None where the frames that come are not those that the packets tell."""
         if self.index is None or max(indices) >= len(self.index.times):
             return None
         times, keys = self.index.times, self.index.keys
         images = {}
         with open_video(self.path) as (container, stream):
-            convert = ToImage()
+            to_rgb = ToRgb()
             number, frames = 0, container.decode(stream)  # number of the next frame
             try:
                 for wanted in sorted(indices):
@@ -135,29 +136,30 @@ class VideoFile:
                             return None
                         number += 1
                         if number > wanted:
-                            images[wanted] = convert(frame)
+                            images[wanted] = take(wanted, to_rgb(frame))
                             break
             except FFmpegError:
                 return None
         return images if len(images) == len(indices) else None
 
-    def _decode(self, wanted: Collection[int] | None) -> Pass:
+    def _decode(self, wanted: Collection[int] | None, take: Take = take_all) -> Pass:
         """Frames by one pass from the start to the last wanted frame; None: none is wanted, to the end."""
-        images: dict[int, Image.Image] = {}
+        images: dict[int, Any] = {}
         times: list[float | None] = []
         fault, frame = "", None
         with open_video(self.path) as (container, stream):
-            convert = ToImage()
+            to_rgb = ToRgb()
             try:
                 for number, frame in enumerate(decode_frames(self.path, container, stream)):
                     times.append(frame.time)
                     if wanted is not None and number in wanted:
-                        images[number] = convert(frame)
+                        images[number] = take(number, to_rgb(frame))
                         if len(images) == len(wanted):
                             break
             except BrokenOffError as error:
                 fault = str(error)
-            return Pass(images, times, convert(frame) if frame else None, fault, promised_frames(container, stream))
+            last = to_rgb(frame) if frame else None
+            return Pass(images, times, last, fault, promised_frames(container, stream))
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

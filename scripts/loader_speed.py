@@ -31,7 +31,7 @@ from datasets.video_dataset import train_dataset
 from datasets.video_file import VideoFile
 from errors import run_script
 from opts import data_options
-from opts_groups import add_augmentation_options, add_data_options
+from opts_groups import add_augmentation_options, add_data_options, add_decoder_option
 from opts_types import make_parser, number
 
 FORMS = ("folder", "archive", "video")
@@ -52,6 +52,7 @@ def speed_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_frames", type=number(int, 2), default=48, help="frames of a built-in clip")
     parser.add_argument("--rounds", type=number(int, 1), default=9, help="passes over the clips for each form")
     add_data_options(parser, ("train",))
+    add_decoder_option(parser)
     add_augmentation_options(parser)
     return parser
 
@@ -72,10 +73,10 @@ def write_video(reader: Reader, path: Path) -> None:
     images = reader.read(range(reader.num_frames), replace_unreadable=False).images
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "18"})
-        stream.width, stream.height = images[0].size
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p" if stream.width % 2 == stream.height % 2 == 0 else "yuv444p"
         for image in images.values():
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 
 
@@ -134,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         for form, spec in specs.items():
             dataset = train_dataset(
                 spec, num_segments=args.num_segments, frames_per_segment=args.frames_per_segment,
-                input_size=args.input_size, seed=0, flip=not args.no_flip,
+                input_size=args.input_size, seed=0, flip=not args.no_flip, decoder=args.decoder,
             )  # fmt: skip
             for workers in sorted({0, args.workers}):
                 loaders[form, workers] = make_loader(dataset, batch_size=4, workers=workers, shuffle=True)

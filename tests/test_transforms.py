@@ -7,54 +7,114 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.transforms import CROP_SCALES, TrainTransform, draw_crop, eval_preprocessing, lay_out
-from errors import InputError
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    return Image.fromarray(pixels)
+def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def test_training_is_resize_crop_resize_flip() -> None:
-    image = picture(200, 150)
-    transform = TrainTransform((240, 320), (10, 20, 170, 190), 224, flip=True)
-    expected = image.resize((320, 240), Image.Resampling.BILINEAR).crop((10, 20, 170, 190))
-    expected = expected.resize((224, 224), Image.Resampling.BILINEAR).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert np.array_equal(transform(image)[0], np.asarray(expected))
+def picture(width: int, height: int) -> np.ndarray:
+    """Smooth, with little noise, as pictures are."""
+    smooth = Image.fromarray(noise(8, 6)).resize((width, height), Image.Resampling.BICUBIC)
+    return (np.asarray(smooth) + noise(width, height) % 16 - 8.0).clip(0, 255).astype(np.uint8)
+
+
+def by_pillow(image: np.ndarray, *steps: tuple[int, ...]) -> np.ndarray:
+    """Resizes (W, H) and crops (left, top, right, bottom), one after another."""
+    done = Image.fromarray(image)
+    for step in steps:
+        done = done.crop(step) if len(step) == 4 else done.resize(step, Image.Resampling.BILINEAR)
+    return np.asarray(done)
+
+
+def levels_off(ours: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    assert ours.shape == reference.shape
+    return np.abs(ours.astype(int) - reference)
+
+
+BOXES = [(10, 20, 170, 190), (80, 0, 320, 240), (0, 30, 210, 240), (55, 41, 213, 221)]
+SIZES = [(320, 240), (340, 256), (427, 240), (200, 150), (640, 480)]  # W, H
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("box", BOXES)
+def test_training_is_crop_resize_flip_of_frames_of_the_right_size(box: tuple[int, ...], flip: bool) -> None:
+    """Within one level of Pillow, in pictures and in noise."""
+    for image in (picture(320, 240), noise(320, 240)):
+        ours = TrainTransform((240, 320), box, 224, flip)([image])[0][0]
+        expected = by_pillow(image, box, (224, 224))
+        assert levels_off(ours, expected[:, ::-1] if flip else expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("box", BOXES)
+def test_training_is_resize_crop_resize_of_other_frames(size: tuple[int, int], box: tuple[int, ...]) -> None:
+    """Two resizes in the official order: one level in pictures; in pure noise some pixels are two off."""
+    transform = TrainTransform((240, 320), box, 224, flip=False)
+    ours = transform([picture(*size), noise(*size)])
+    pictures, noises = (
+        levels_off(frame[0], by_pillow(image, (320, 240), box, (224, 224)))
+        for frame, image in zip(ours, (picture(*size), noise(*size)), strict=True)
+    )
+    assert pictures.max() <= 1
+    assert noises.max() <= 2
+    assert (noises > 1).mean() < 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("crops", [1, 3])
+def test_the_resize_of_a_test_is_within_a_level(size: tuple[int, int], crops: int) -> None:
+    preprocessing = eval_preprocessing(224, crops)
+    short = min(size)
+    resized = (320, 240) if crops == 1 else (int(size[0] * 256 / short), int(size[1] * 256 / short))
+    whole = preprocessing.resized([picture(*size)])[0]
+    assert levels_off(whole, by_pillow(picture(*size), resized)).max() <= 1
+
+
+def test_several_images_at_once_are_as_one_by_one() -> None:
+    """Of several sizes, too."""
+    images = [noise(320, 240, 1), noise(320, 240, 2), noise(100, 80), noise(340, 256)]
+    for transform in (
+        TrainTransform((240, 320), BOXES[0], 224, flip=True),
+        eval_preprocessing(224),
+        eval_preprocessing(224, 3, full_res=True),
+    ):
+        assert all(np.array_equal(a, transform([b])[0]) for a, b in zip(transform(images), images, strict=True))
 
 
 def test_frames_of_the_right_size_are_not_resampled() -> None:
-    image = picture(320, 240)
+    image = noise(320, 240)
     transform = TrainTransform((240, 320), (8, 8, 232, 232), 224, flip=False)
-    assert np.array_equal(transform(image)[0], np.asarray(image)[8:232, 8:232])
+    assert np.array_equal(transform([image])[0][0], image[8:232, 8:232])
+    mirrored = TrainTransform((240, 320), (8, 8, 232, 232), 224, flip=True)
+    assert np.array_equal(mirrored([image])[0][0], image[8:232, 8:232][:, ::-1])
 
 
 def test_centre_crop() -> None:
-    image = picture(320, 240)
-    assert np.array_equal(eval_preprocessing(224)(image)[0], np.asarray(image)[8:232, 48:272])
+    image = noise(320, 240)
+    assert np.array_equal(eval_preprocessing(224)([image])[0][0], image[8:232, 48:272])
 
 
 def test_full_res_centre_crop() -> None:
-    image = picture(340, 256)
-    assert np.array_equal(eval_preprocessing(224, full_res=True)(image)[0], np.asarray(image)[:, 42:298])
+    image = noise(340, 256)
+    assert np.array_equal(eval_preprocessing(224, full_res=True)([image])[0][0], image[:, 42:298])
 
 
 @pytest.mark.parametrize("full_res", [True, False])
 def test_three_crops_are_left_right_centre(full_res: bool) -> None:
     """As TSN's full-resolution crops: at quarters of the free room, rounded down."""
-    image = picture(341, 256)
+    image = noise(341, 256)
     size = 256 if full_res else 224
     step, top = (341 - size) // 4, 2 * ((256 - size) // 4)
-    views = eval_preprocessing(224, 3, full_res)(image)
-    pixels = np.asarray(image)
+    (views,) = eval_preprocessing(224, 3, full_res)([image])
     for view, left in zip(views, (0, 4 * step, 2 * step), strict=True):
-        assert np.array_equal(view, pixels[top : top + size, left : left + size])
+        assert np.array_equal(view, image[top : top + size, left : left + size])
 
 
 def test_three_crops_of_a_tall_video_lie_along_its_height() -> None:
-    image = picture(256, 400)
-    views = eval_preprocessing(224, 3, True)(image)
-    assert np.array_equal(views[1], np.asarray(image)[144:400])
+    image = noise(256, 400)
+    (views,) = eval_preprocessing(224, 3, True)([image])
+    assert np.array_equal(views[1], image[144:400])
 
 
 def test_sizes_scale_with_the_input_size() -> None:
@@ -82,11 +142,11 @@ def test_all_positions_and_sizes_occur() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (37, 900), (500, 3)])
 def test_odd_sizes(size: tuple[int, int]) -> None:
-    image = picture(*size)
+    images = [noise(*size)]
     transform = TrainTransform.draw(64, np.random.default_rng(0), flip=True)
-    assert transform(image).shape == (1, 64, 64, 3)
-    assert eval_preprocessing(64)(image).shape == (1, 64, 64, 3)
-    assert eval_preprocessing(64, 3, True)(image).shape == (3, 73, 73, 3)
+    assert transform(images)[0].shape == (1, 64, 64, 3)
+    assert eval_preprocessing(64)(images)[0].shape == (1, 64, 64, 3)
+    assert eval_preprocessing(64, 3, True)(images)[0].shape == (3, 73, 73, 3)
 
 
 def test_no_flip_where_it_is_not_allowed() -> None:
@@ -100,14 +160,8 @@ def test_no_flip_where_it_is_not_allowed() -> None:
 
 
 def test_clips_lie_channels_last_in_memory() -> None:
-    frames = {number: np.full((2, 4, 6, 3), number, np.uint8) for number in (3, 5)}
+    frames = [np.full((2, 4, 6, 3), number, np.uint8) for number in range(6)]
     clip = lay_out(frames, np.array([[3, 5], [5, 5]]))
     assert clip.shape == (2, 2, 2, 3, 4, 6)
     assert clip[0, :, :, 0, 0, 0].tolist() == [[3, 5], [5, 5]]
     assert clip.permute(0, 1, 2, 4, 5, 3).is_contiguous()
-
-
-def test_frames_of_several_sizes_in_one_video() -> None:
-    frames = [np.zeros((1, 4, 6, 3), np.uint8), np.zeros((1, 4, 7, 3), np.uint8)]
-    with pytest.raises(InputError, match="4 x 6 and 4 x 7"):
-        lay_out(frames, np.array([[0, 1]]))

@@ -3,11 +3,14 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from video_files import write_dataset
 
+from datasets import frames
 from datasets.catalogue import DatasetSpec, resolve
+from datasets.decoders import choose_decoder
 from datasets.loader import Batch, EpochSampler, _quiet_about_a_gone_parent, make_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
@@ -78,6 +81,21 @@ def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
     assert seen == {0, 1, 2}
 
 
+def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypatch) -> None:
+    """However many frames are resized at once: here 8, 8 and 1 or more."""
+    decoded: list[bytes] = []
+    decode = choose_decoder("auto")
+    monkeypatch.setattr(frames, "choose_decoder", lambda _: lambda data: decoded.append(data) or decode(data))
+    shape = {"num_segments": 16, "frames_per_segment": 5}
+    sample = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)[5]  # a video of 17 frames
+    assert 8 < len(decoded) == len(set(decoded)) <= 17
+    alone = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)
+    reader, draw = alone.draw(0, 5)
+    for place, number in np.ndenumerate(draw.indices):
+        image = reader.read([int(number)], replace_unreadable=False).images[int(number)]
+        assert np.array_equal(sample.clip[(0, *place)].permute(1, 2, 0), draw.transform([image])[0][0])
+
+
 def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
     val = val_dataset(spec, **SHAPE, input_size=32)
     test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
@@ -131,8 +149,8 @@ def test_frame_orders(spec: DatasetSpec) -> None:
     assert torch.equal(clip("reversed"), normal.flip(1, 2))
     assert torch.equal(clip("shuffled"), shuffled)
     assert not torch.equal(shuffled, normal)
-    frames = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
-    assert frames[0] == frames[1]
+    means = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
+    assert means[0] == means[1]
 
 
 def test_a_one_frame_video(spec: DatasetSpec) -> None:

@@ -95,7 +95,7 @@ def test_the_kinds_of_files_are_what_their_names_say(tmp_path: Path) -> None:
     )
     for path in (turned, wrong, cut, edited):
         KINDS[path.name][1](path)
-    assert next(decode_video(turned)).size == (48, 64)
+    assert next(decode_video(turned)).shape == (64, 48, 3)
     with av.open(str(wrong)) as container:
         assert container.streams.video[0].frames == 99
     assert VideoFile(cut).num_frames < 23

@@ -66,7 +66,7 @@ class Extraction:
                 for number, image in enumerate(decode_video(source)):
                     decoded += 1
                     if copies[number]:
-                        content = self._encoded(image)
+                        content = self._encoded(Image.fromarray(image))
                         for name in islice(rest, copies[number]):
                             write(name, content)
                 if decoded != video.num_frames:
