@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from datasets.transforms import Preprocessing, TrainTransform
 from datasets.video_dataset import VideoDataset
+from errors import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FIRST_NUMBER = 1  # of the first frame's file
@@ -42,7 +43,12 @@ class FamilyDataset(Dataset[tuple[Tensor, int]]):
 
 def read_frames(folder: Path, image_tmpl: str, indices: np.ndarray) -> Images:
     """The T*L frames of a clip from (T, L) 0-based numbers, a frame that occurs twice decoded twice."""
-    return [Image.open(folder / image_tmpl.format(index + FIRST_NUMBER)).convert("RGB") for index in indices.flat]
+    files = [folder / image_tmpl.format(index + FIRST_NUMBER) for index in indices.flat]
+    try:
+        return [Image.open(file).convert("RGB") for file in files]
+    except OSError as error:
+        cure = "this reference replaces nothing; find what is damaged with scripts/check_data.py"
+        raise InputError(f"a frame in {folder} cannot be read ({error}); {cure}") from error
 
 
 def train_crops(images: Images, transform: TrainTransform) -> Images:

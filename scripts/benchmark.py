@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
@@ -18,7 +19,7 @@ import torch
 
 from errors import run_script
 from opts_types import HelpFormatter, make_parser, number
-from scripts.benchmarking import model_and_step
+from scripts.benchmarking import growth, loading, model_and_step, views
 from scripts.benchmarking.report import check_target, describe, machine, write_report
 
 
@@ -36,8 +37,11 @@ def benchmark_parser() -> argparse.ArgumentParser:
 
 
 COMMANDS = {
-    "model": ("Evaluation.", model_and_step.add_options, lambda args: model_and_step.run(args, training=False)),
-    "step": ("A step of training.", model_and_step.add_options, lambda args: model_and_step.run(args, training=True)),
+    "model": ("Evaluation of the networks.", model_and_step.add_options, partial(model_and_step.run, training=False)),
+    "step": ("Training step of the networks.", model_and_step.add_options, partial(model_and_step.run, training=True)),
+    "loader": ("Training clips from files.", loading.add_options, loading.run),
+    "views": ("The data of a test of many views.", views.add_options, views.run),
+    "growth": ("Time and memory against size.", growth.add_options, growth.run),
 }
 
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from video_files import own_data_flags, write_dataset
 
 from errors import InputError
 from scripts import benchmark
 from scripts.benchmarking import model_and_step
+from scripts.benchmarking.growth import Growth, growth
+from scripts.benchmarking.loading import worker_counts
+from scripts.benchmarking.material import frame_size
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
 from scripts.benchmarking.networks import Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
@@ -117,6 +121,66 @@ def test_networks(command: str, tmp_path: Path, monkeypatch, capsys) -> None:
     out = capsys.readouterr().out
     assert out.count("\n| `") == 3
     assert "| time x tsn | tensors x tsn |" in out
+
+
+def test_loader(tmp_path: Path, capsys) -> None:
+    tiny = ["--clips", "3", "--rounds", "2", "-j", "1", "--num_segments", "2", "--input_size", "32"]
+    content = measured(tmp_path, "loader", *tiny, "--num_frames", "6", "8", "--frame_sizes", "40x32")
+    assert [table["videos"] for table in content["tables"]] == [f"{n} frames of 40 x 32 a video" for n in (6, 8)]
+    for table in content["tables"]:
+        names = {"family", "pil", "decode", "decode_unique"}
+        assert names <= set(table["seconds"]["0"]) == set(table["seconds"]["1"])
+        assert {len(values) for values in table["seconds"]["1"].values()} == {2}
+        assert table["pixels"]["pil"][0] <= 1
+    assert "| x family | x decode |" in capsys.readouterr().out
+
+
+def test_loader_with_own_videos_in_every_form(tmp_path: Path, capsys) -> None:
+    flags = own_data_flags(write_dataset(tmp_path, train=3))
+    flags = [*flags[:4], *flags[6:]]  # without the val list
+    tiny = ["--rounds", "1", "-j", "0", "--num_segments", "2", "--input_size", "32", "--base", "folder"]
+    content = measured(tmp_path, "loader", "mine", *flags, *tiny, "--variants", "folder", "archive", "video")
+    assert set(content["tables"][0]["seconds"]["0"]) == {"folder", "archive", "video"}
+    files = [line.split(" files")[0] for line in capsys.readouterr().out.splitlines() if " files, " in line]
+    assert files == ["archive: 3", f"folder: {12 + 13 + 14}", "video: 3"]
+
+
+def test_views(tmp_path: Path, capsys) -> None:
+    tiny = ["--clips", "2", "--rounds", "1", "--num_segments", "2", "--input_size", "32", "--num_clips", "2"]
+    content = measured(tmp_path, "views", *tiny, "--num_frames", "6", "--frame_sizes", "40x32")
+    assert set(content["tables"][0]["times_as_fast"]) == {"family", "single"}
+    assert "2 clips x 3 crops of 2 x 5 frames, resize to short side 37" in capsys.readouterr().out
+
+
+def test_worker_counts() -> None:
+    assert [worker_counts(most) for most in (0, 1, 2, 6)] == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize("wrong", ["320", "320x", "320x8", "axb", "320x240x3"])
+def test_a_wrong_frame_size_is_refused(wrong: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="320x240"):
+        frame_size(wrong)
+
+
+def test_growth_is_an_exponent() -> None:
+    """Twice as many segments: the time four times as long (square), memory as much again (linear)."""
+    quadratic = growth([8, 16], [[1.0, 2.0, 1.0], [4.0, 8.0, 4.0]], [100, 200])
+    assert quadratic == Growth(Spread(2.0, 2.0, 2.0), 1.0)
+    assert quadratic.faster_than_linear()
+    assert not growth([8, 16], [[1.0], [1.9]], [100, 150]).faster_than_linear()
+    assert growth([1, 4], [[1.0], [1.0]], [100, 800]).memory == pytest.approx(1.5)
+
+
+def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(benchmark.growth, "VIDEO", (6, (40, 32)))
+    axes = ["--segments", "2", "4", "--sizes", "32", "64", "--batch_sizes", "1", "2"]
+    few = ["--arch", "resnet18", "--device", "cpu", "--rounds", "1", "--clips", "2", "-j", "1", "--variant", "tsn"]
+    content = measured(tmp_path, "growth", *axes, *few)
+    measured_axes = [(table["axis"], table["training"], table["values"]) for table in content["tables"]]
+    values = [("segments", [2, 4]), ("size", [32, 64]), ("batch_size", [1, 2])]
+    assert measured_axes == [(name, training, axis) for training in (False, True) for name, axis in values]
+    assert all(len(table["growth"]) == 1 for table in content["tables"])
+    assert content["loader"]["workers"] == [0, 1]
 
 
 def test_default_variants_are_known_and_hold_their_bases() -> None:

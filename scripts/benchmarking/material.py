@@ -1,9 +1,10 @@
 """Videos to read: the built-in data set's, drawn anew in any length and size, or your own; in every form."""
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 
@@ -15,11 +16,14 @@ from datasets.preparing.extraction import Extraction
 from datasets.readers import Reader, open_record
 from datasets.video_file import VideoFile
 from opts import data_options
+from opts_groups import add_data_options
+from opts_types import number
 
 FORMS = ("folder", "archive", "video")
 FRAME_RATE = 25
 CLASSES = 12  # of the built-in data set
 Size = tuple[int, int]  # W, H in pixels
+Specs = dict[str, DatasetSpec]  # form -> where it is
 
 
 def frame_size(text: str) -> Size:
@@ -31,6 +35,34 @@ def frame_size(text: str) -> Size:
     if min(width, height) < 16:
         raise argparse.ArgumentTypeError(f"{text!r}: write W x H as 320x240, both 16 or more")
     return width, height
+
+
+def add_options(parser: argparse.ArgumentParser, which: str, *, clips: int, num_frames: list[int], size: Size) -> None:
+    """Add the options that say which videos are read and what a clip of them is, with these defaults."""
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; the built-in one is drawn anew")
+    parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
+    parser.add_argument("--frames_per_segment", type=number(int, 1), default=5, help="L: 5 for H2CN and TDN, else 1")
+    text = f"videos of the {which} list to measure with"
+    parser.add_argument("--clips", type=number(int, 1), default=clips, help=text)
+    text = "of a built-in video; a table each"
+    parser.add_argument("--num_frames", type=number(int, 2), nargs="+", default=num_frames, help=f"frames {text}")
+    parser.add_argument(
+        "--frame_sizes", type=frame_size, nargs="+", default=[size], metavar="WxH", help=f"pixels {text}"
+    )
+    add_data_options(parser, (which,))
+    parser.set_defaults(threads=1)  # what a worker has
+
+
+def materials(args: argparse.Namespace, which: str, forms: Collection[str]) -> Iterator[tuple[str, Specs]]:
+    """What tables are made of, one after the other: a title, and the videos, which are there until the next is made."""
+    own = args.dataset != BUILT_IN
+    sizes, lengths = (args.frame_sizes, args.num_frames) if not own else ([(0, 0)], [0])
+    for size in sizes:
+        for num_frames in lengths:
+            title = args.dataset if own else f"{num_frames} frames of {size[0]} x {size[1]} a video"
+            with TemporaryDirectory() as folder:
+                spec = find_videos(args, Path(folder), num_frames, size, which)
+                yield title, in_forms(spec, args.clips, Path(folder), which, forms)
 
 
 def find_videos(args: argparse.Namespace, scratch: Path, num_frames: int, size: Size, which: str) -> DatasetSpec:
@@ -45,9 +77,7 @@ def find_videos(args: argparse.Namespace, scratch: Path, num_frames: int, size: 
     return resolve(args.dataset, **options, need=(which,))
 
 
-def in_forms(
-    spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Collection[str]
-) -> dict[str, DatasetSpec]:
+def in_forms(spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Collection[str]) -> Specs:
     """The first clips of a list in each of the forms that are wanted.
 
     Frame folders stay as they are if nothing else is wanted; else all forms are made from one video file each, so that

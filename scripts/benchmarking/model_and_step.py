@@ -39,7 +39,7 @@ DEFAULTS = {
     ),
 }  # fmt: skip
 CALLS = {"cpu": 1, "cuda": 10}  # a turn
-WARMUP = {"cpu": 1, "cuda": 3}
+WARMUP = {"cpu": 2, "cuda": 3}
 MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the product whose rate is the machine's peak
 
 
