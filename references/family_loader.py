@@ -7,6 +7,7 @@ which crop, mirrored or not) are those of `datasets/`, so that speed and pixels 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,8 +38,9 @@ class FamilyDataset(Dataset[tuple[Tensor, int]]):
         record = self.videos.records[key[1]]
         _, draw = self.videos.draw(*key)
         images = read_frames(self.videos.spec.root_path / record.path, self.videos.spec.image_tmpl, draw.indices)
-        cut = train_crops if isinstance(draw.transform, TrainTransform) else view_crops
-        return to_tensor(cut(images, draw.transform)), draw.label
+        transform: Any = draw.transform
+        cut = train_crops if isinstance(transform, TrainTransform) else view_crops
+        return to_tensor(cut(images, transform)), draw.label
 
 
 def read_frames(folder: Path, image_tmpl: str, indices: np.ndarray) -> Images:

@@ -4,6 +4,8 @@ The tests hold `ops/` against it, and `scripts/benchmark.py` measures against it
 parameters bear the same names, so that one state dict fits both. Axes: N clips, T segments, L frames a segment.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -136,7 +138,7 @@ class NaiveH2CN(nn.Module):
         self.dropout, self.fc = nn.Dropout(dropout), nn.Linear(inplanes, num_class)
 
     @classmethod
-    def from_network(cls, model: nn.Module) -> "NaiveH2CN":
+    def from_network(cls, model: Any) -> "NaiveH2CN":
         """The naive form of one of our H2CNs (without ablations): its weights, mode, device and type."""
         naive = cls(model.arch, model.num_class, model.num_segments, model.dropout.p).to(model.fc.weight)
         naive.load_state_dict(model.state_dict())

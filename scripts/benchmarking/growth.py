@@ -134,11 +134,11 @@ def along_workers(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for workers in counts:
         own, none = memory[workers], memory[0]
-        known = own is not None and none is not None
-        more = f"{(own - none) / MIB / workers:.0f}" if known and workers else "-"
+        held = "-" if own is None else f"{own / MIB:.0f}"
+        more = f"{(own - none) / MIB / workers:.0f}" if own and none and workers else "-"
         speed = Spread.of([len(videos) / taken for taken in times[str(workers)]])
         rows.append([str(workers), speed.text(1), ratios(times["0"], times[str(workers)]).text()])
-        rows[-1] += [f"{own / MIB:.0f}" if known else "-", more]
+        rows[-1] += [held, more]
     print_table(["workers", "clips/s", "x none", "all processes, MiB", "more than none, MiB a worker"], rows)
     return {"workers": counts, "clips": len(videos), "seconds": list(times.values()), "bytes": list(memory.values())}
 
@@ -154,12 +154,18 @@ def reading(loader: DataLoader) -> Callable[[], int]:
 
 def loader_bytes(loader: DataLoader) -> int | None:
     """The most memory that this process and the loader's workers hold together while it reads, looked up each batch."""
-    before = {child.pid for child in multiprocessing.active_children()}
+    before = children()
     peak = 0
     for _ in loader:
-        workers = {child.pid for child in multiprocessing.active_children()} - before
-        held = [resident_bytes(pid) for pid in ("self", *workers)]
-        if None in held:
+        workers = children() - before
+        held = [resident_bytes(pid) for pid in (os.getpid(), *workers)]
+        known = [size for size in held if size is not None]
+        if len(known) < len(held):
             return None
-        peak = max(peak, sum(held))
+        peak = max(peak, sum(known))
     return peak
+
+
+def children() -> set[int]:
+    """Processes that this one has started."""
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}

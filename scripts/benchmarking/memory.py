@@ -34,7 +34,7 @@ def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
     return peak
 
 
-def resident_bytes(pid: int | str = "self") -> int | None:
+def resident_bytes(pid: int) -> int | None:
     """Memory of a process now; pages that several processes share count in parts. None: the system does not tell."""
     return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
 

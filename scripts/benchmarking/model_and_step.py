@@ -79,10 +79,11 @@ def best_device() -> str:
 def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
     """Measure and print; returns what the JSON file holds."""
     setting = Setting(args.arch, args.batch_size, args.segments, args.size, torch.device(args.device), training)
-    names, bases = DEFAULTS[training, args.device == "cuda"]
-    variants = args.variants or [Variant.parse(name) for name in names.split()]
-    bases = args.base or [Variant.parse(name) for name in bases.split()]
-    variants = list(dict.fromkeys(variants + (args.base or [])))
+    default_variants, default_bases = (
+        [Variant.parse(name) for name in names.split()] for names in DEFAULTS[training, args.device == "cuda"]
+    )
+    variants = list(dict.fromkeys([*(args.variants or default_variants), *(args.base or [])]))
+    bases = [base for base in args.base or default_bases if base in variants]
     calls = args.calls or CALLS[args.device]
     measure = measure_apart if args.processes else measure_together
     measured = measure(variants, setting, args.rounds, calls)
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
         "and input."
     )
     macs = count_all(variants, setting)
-    print_measured(measured, [base for base in bases if base in variants], setting, macs)
+    print_measured(measured, bases, setting, macs)
     peaks = {str(dtype).removeprefix("torch."): product_rate(setting.device, dtype) for dtype in dtypes_of(variants)}
     for dtype, rate in peaks.items():
         print(
@@ -116,13 +117,13 @@ def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, ca
     """Every turn in a new process: nothing that one variant leaves behind helps or hinders another."""
     measured = {variant: Measured() for variant in variants}
     spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
-    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        turns = [variant for _ in range(rounds) for variant in variants]
-        for variant in track(turns, len(turns), "turn", 1, lambda: ""):
+    turns = [variant for _ in range(rounds) for variant in variants]
+    for variant in track(turns, len(turns), "turn", 1, lambda: ""):
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             turn = pool.submit(one_turn, variant, setting, calls, threads).result()
-            measured[variant].seconds += turn.seconds
-            measured[variant].resident_bytes += turn.resident_bytes
-            measured[variant].tensor_bytes = turn.tensor_bytes
+        measured[variant].seconds += turn.seconds
+        measured[variant].resident_bytes += turn.resident_bytes
+        measured[variant].tensor_bytes = turn.tensor_bytes
     return measured
 
 
@@ -154,11 +155,8 @@ def net_of(variant: Variant) -> str:
 
 
 def ratios_of(measured: Mapping[Variant, Measured], variant: Variant, bases: Sequence[Variant]) -> dict[str, Any]:
-    """Of times to each base that was measured."""
-    return {
-        str(base): asdict(ratios(measured[variant].seconds, measured[base].seconds))
-        for base in bases if base in measured
-    }  # fmt: skip
+    """Of times, to each base."""
+    return {str(base): asdict(ratios(measured[variant].seconds, measured[base].seconds)) for base in bases}
 
 
 def print_measured(
