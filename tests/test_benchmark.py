@@ -18,17 +18,10 @@ from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_by
 from scripts.benchmarking.networks import Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TINY = ["--arch", "resnet18", "-b", "1", "--segments", "2", "--size", "32", "--device", "cpu", "--rounds", "2"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """So small networks gain nothing from two, and lose much where other work holds one of the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def measured(tmp_path: Path, *arguments: str) -> dict:
