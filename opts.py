@@ -140,7 +140,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
-    add_batch_size(group, 16, "videos a batch")
+    add_batch_size(group, 16, "videos a batch, each with one clip and all its crops; their frames lie on the device")
     add_print_freq(group)
     add_data_options(parser, ("val",))
     add_decoder_option(parser)

@@ -3,16 +3,18 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from datasets.catalogue import canonical_name, resolve
 from datasets.lists import list_hash
-from datasets.loader import make_loader
+from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import ClipPlan, clip_dataset
+from datasets.video_dataset import ClipPlan
+from datasets.view_dataset import ViewDataset
 from errors import run_script
 from ops.checkpoint_file import file_hash
-from ops.inference import Weights, claim_folder, score_clip
+from ops.inference import Weights, claim_folder, score_views
 from ops.run_log import make_folder
 from ops.runtime import start_runtime
 from ops.scores import pickle_path, write_scores
@@ -58,28 +60,28 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     logging.info("%s %s, %d x %d frames, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
                  preprocessing.describe(), protocol["sampling"])  # fmt: skip
 
-    # scores
-    wrapped = runtime.wrap(runtime.place(model))
-    for clip in args.clip_index:
-        paths = [pickle_path(folder, clip, crop) for crop in range(crops)]
+    # scores: one pass over the videos for all clips that are not there
+    files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
+    for clip, paths in list(files.items()):
         if all(path.exists() for path in paths) and not args.overwrite:
             logging.info("clip %d: there already (--overwrite scores it again)", clip)
-            continue
+            del files[clip]
+    if files:
         plan = ClipPlan(
-            model.num_segments, model.frames_per_segment, preprocessing,
-            clip=clip if random_clips else None, seed=args.seed, frame_order=args.frame_order,
-        )  # fmt: skip
-        videos = clip_dataset(spec, plan, args.decoder)
-        loader = make_loader(
-            videos, batch_size=args.batch_size, workers=args.workers, shuffle=False, seed=args.seed,
-            pin_memory=runtime.device.type == "cuda",
-        )  # fmt: skip
-        logits, labels, video_ids = score_clip(
-            wrapped, loader, runtime, amp=args.amp, title=f"clip {clip}", print_freq=args.print_freq
+            model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order
         )
-        for path, view in zip(paths, logits.numpy(), strict=True):
-            write_scores(path, view, labels, video_ids)
-        logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, paths)))
+        plans = [replace(plan, clip=clip if random_clips else None) for clip in files]
+        loader = make_view_loader(
+            ViewDataset(spec, plans, args.decoder), workers=args.workers, pin_memory=runtime.device.type == "cuda"
+        )
+        logits, labels, video_ids = score_views(
+            runtime.wrap(runtime.place(model)), loader, runtime, batch_size=args.batch_size, amp=args.amp,
+            title=f"clip {', '.join(map(str, files))}:", print_freq=args.print_freq * args.batch_size,
+        )  # fmt: skip
+        for (clip, paths), views in zip(files.items(), logits.numpy(), strict=True):
+            for path, view in zip(paths, views, strict=True):
+                write_scores(path, view, labels, video_ids)
+            logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, paths)))
     num_clips = max(args.clip_index) + 1
     logging.info(
         "Merge: python pkl_to_results.py --num_clips %d --test_crops %d --output_dir %s", num_clips, crops, folder

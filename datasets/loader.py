@@ -1,18 +1,19 @@
 """Batches of clips, read by worker processes that live as long as the loader."""
 
-import math
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Sampler
 
+from datasets.shared_memory import uint8_memory
 from datasets.video_dataset import Sample, VideoDataset
+from datasets.view_dataset import VideoViews, ViewDataset
 from errors import InputError
 
 
@@ -55,14 +56,6 @@ def collate(samples: Sequence[Sample], memory: Tensor) -> Batch:
     )
 
 
-def _batch_memory(shape: tuple[int, ...]) -> Tensor:
-    """Memory for uint8; in a worker it is shared with the main process, so that a batch is never copied."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # as torch's own `default_collate` does
-    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, shape)  # type: ignore[call-overload]
-
-
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, index) of this process's share of the samples.
 
@@ -95,20 +88,29 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in share.tolist()])
 
 
-class _Batches(torch.utils.data.Dataset):
-    """What a loader's worker does: a whole batch at once, so that frames are written where they stay."""
+def _read_batch(dataset: VideoDataset, keys: Sequence[tuple[int, int]]) -> Batch:
+    """A whole batch at once, so that its frames are written where they stay."""
+    memory = uint8_memory((len(keys), *dataset.plan.clip_shape))
+    return collate([dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
 
-    def __init__(self, dataset: VideoDataset) -> None:
-        self.dataset = dataset
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+def _read_views(dataset: ViewDataset, keys: Sequence[tuple[int, int]]) -> VideoViews:
+    """The views of one video."""
+    ((_epoch, index),) = keys
+    return dataset[index]
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch | InputError:
-        """The batch; an `InputError` is handed over as a value: a worker would wrap it into its traceback's text."""
-        memory = _batch_memory((len(keys), *self.dataset.plan.clip_shape))
+
+@dataclass(frozen=True)
+class _Reading(torch.utils.data.Dataset):
+    """What a worker does for one batch: `read(dataset, keys)`."""
+
+    dataset: Any
+    read: Callable[[Any, Sequence[tuple[int, int]]], Any]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
+        """What was read; or an `InputError` as a value: a worker would wrap it into its traceback's text."""
         try:
-            return collate([self.dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
+            return self.read(self.dataset, keys)
         except InputError as error:
             return error
 
@@ -153,17 +155,37 @@ def make_loader(
         pin_memory: for a faster way to the GPU.
     """
     sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
+    return _start_loader(
+        _Reading(dataset, _read_batch), sampler, workers, pin_memory,
+        batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
+    )  # fmt: skip
+
+
+def make_view_loader(dataset: ViewDataset, *, workers: int, pin_memory: bool = False) -> ClipLoader:
+    """A loader of `VideoViews`, one video at a time, in list order.
+
+    Args:
+        dataset: videos.
+        workers: processes; 0: read in this one.
+        pin_memory: for a faster way to the GPU.
+    """
+    sampler = EpochSampler(len(dataset), seed=0, shuffle=False)
+    return _start_loader(_Reading(dataset, _read_views), sampler, workers, pin_memory, batch_size=1)
+
+
+def _start_loader(
+    reading: _Reading, sampler: EpochSampler, workers: int, pin_memory: bool, **batches: Any
+) -> ClipLoader:
     return ClipLoader(
-        _Batches(dataset),
-        batch_size=batch_size,
+        reading,
         sampler=sampler,
-        drop_last=drop_last and len(sampler) >= batch_size,
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # its own: the global one belongs to the training step
+        **batches,
     )
 
 

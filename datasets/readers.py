@@ -1,8 +1,10 @@
 """One reader for each form in which a video's frames may lie; which one, is seen from what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import VideoRecord
@@ -31,6 +33,46 @@ class Reader(Protocol):
             InputError: a frame cannot be read and must not be replaced, or none can be.
         """
         ...
+
+
+AT_ONCE = 8  # frames that are changed in one call: resizing so is quicker than one by one, and few are held
+
+
+def read_changed(
+    reader: Reader,
+    numbers: Sequence[int],
+    change: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
+    write: Callable[[int, np.ndarray], object],
+    *,
+    replace_unreadable: bool,
+) -> list[str]:
+    """Read frames, change several at a time, and hand on what they have become.
+
+    Args:
+        reader: of the video.
+        numbers: as for `Reader.read`, and so is `replace_unreadable`.
+        change: images (H, W, 3) -> what becomes of each.
+        write: called with a frame's number and what it has become.
+
+    Returns:
+        `Frames.replaced`.
+    """
+    waiting: dict[int, np.ndarray] = {}
+
+    def hand_on() -> None:
+        for number, changed in zip(waiting, change(list(waiting.values())), strict=True):
+            write(number, changed)
+        waiting.clear()
+
+    def take(number: int, image: np.ndarray) -> None:
+        waiting[number] = image
+        if len(waiting) == AT_ONCE:
+            hand_on()
+
+    replaced = reader.read(numbers, replace_unreadable=replace_unreadable, take=take).replaced
+    if waiting:
+        hand_on()
+    return replaced
 
 
 def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: str = "auto") -> Reader:

@@ -50,7 +50,7 @@ class Preprocessing:
 
     def __call__(self, images: Images) -> Sequence[np.ndarray]:
         """Images -> the V crops of each, (V, H, W, 3) uint8."""
-        return [np.stack([_crop(image, box) for box in self.boxes(*image.shape[:2])]) for image in self.resized(images)]
+        return [np.stack([cut(image, box) for box in self.boxes(*image.shape[:2])]) for image in self.resized(images)]
 
     def resized(self, images: Images) -> Images:
         """Images before the crops."""
@@ -119,7 +119,7 @@ class TrainTransform:
 
     def __call__(self, images: Images) -> Sequence[np.ndarray]:
         """Images -> the only crop of each, (1, H, W, 3) uint8, perhaps a view."""
-        crops = [_crop(image, self.box) for image in _resize(images, self.resize)]
+        crops = [cut(image, self.box) for image in _resize(images, self.resize)]
         resized = _resize(crops, (self.input_size, self.input_size))
         if self.flip:
             resized = [torch.from_numpy(image).flip(1).numpy() for image in resized]  # 10 times as fast as NumPy's
@@ -168,7 +168,7 @@ def lay_out(frames: Sequence[np.ndarray], indices: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack(segments, 1)).permute(0, 1, 2, 5, 3, 4)
 
 
-def _crop(image: np.ndarray, box: Box) -> np.ndarray:
+def cut(image: np.ndarray, box: Box) -> np.ndarray:
     """A part of (H, W, 3), not copied."""
     left, top, right, bottom = box
     return image[top:bottom, left:right]

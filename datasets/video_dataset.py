@@ -12,11 +12,9 @@ from datasets.catalogue import DatasetSpec
 from datasets.decoders import choose_decoder
 from datasets.labels import mirrored_labels
 from datasets.lists import VideoRecord, read_list
-from datasets.readers import Reader, open_record
+from datasets.readers import Reader, open_record, read_changed
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing
-
-AT_ONCE = 8  # frames that are resized in one call: some tenths quicker than one by one, and few enough to be held
 
 
 @dataclass(frozen=True)
@@ -168,22 +166,12 @@ class VideoDataset(Dataset[Sample]):
             places[int(draw.indices[place])].append(place)
 
         clip = memory.numpy()
-        waiting: dict[int, np.ndarray] = {}
 
-        def write() -> None:
-            for number, frame in zip(waiting, draw.transform(list(waiting.values())), strict=True):
-                for segment, place in places[number]:
-                    clip[:, segment, place] = frame
-            waiting.clear()
+        def write(number: int, frame: np.ndarray) -> None:
+            for segment, place in places[number]:
+                clip[:, segment, place] = frame
 
-        def take(number: int, image: np.ndarray) -> None:
-            waiting[number] = image
-            if len(waiting) == AT_ONCE:
-                write()
-
-        replaced = reader.read(list(places), replace_unreadable=self.replace_unreadable, take=take).replaced
-        if waiting:
-            write()
+        replaced = read_changed(reader, list(places), draw.transform, write, replace_unreadable=self.replace_unreadable)
         return Sample(memory.permute(0, 1, 2, 5, 3, 4), draw.label, index, record.path, replaced)
 
     def draw(self, epoch: int, index: int) -> tuple[Reader, Draw]:

@@ -94,38 +94,50 @@ class Weights:
 
 
 @torch.inference_mode()
-def score_clip(
-    model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title: str, print_freq: int
+def score_views(
+    model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: int, amp: str, title: str, print_freq: int
 ) -> tuple[Tensor, list[int], list[str]]:
-    """Logits of every view of one clip of every video.
+    """Logits of every view of every video, in one pass over the videos.
+
+    A batch is one clip of several videos, with all its crops: the same batches, and to the bit the same logits, as if
+    each clip were scored by a pass of its own.
 
     Args:
         model: as `Runtime.wrap` gave it.
-        loader: batches with clips (N, V, T, L, 3, H, W); V: the crops.
+        loader: the videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8, `places`
+            (C, T, L), `label` and `video_id`.
         runtime: the devices.
+        batch_size: N, videos a batch; the frames of so many are held on the device.
         amp: "off", "bf16" or "fp16".
         title: of the progress line.
-        print_freq: batches between two progress lines.
+        print_freq: videos between two progress lines.
 
     Returns:
-        (V, M, K) float32 logits in list order, M labels, M video ids.
+        (C, V, M, K) float32 logits in list order, M labels, M video ids.
     """
     model.eval()
-    scores: dict[int, Tensor] = {}
-    labels: dict[int, int] = {}
-    video_ids: dict[int, str] = {}
-    for batch in track(loader, len(loader), title, print_freq, lambda: f"{len(scores)} videos"):
-        views = batch.clip.shape[1]
-        clips = batch.clip.to(runtime.device, non_blocking=True).flatten(0, 1)  # (N*V, T, L, 3, H, W)
-        with runtime.autocast(amp):
-            logits = model(clips)
-        logits = logits.float().cpu().unflatten(0, (-1, views))  # (N, V, K)
-        for row, index in enumerate(batch.index.tolist()):
-            scores[index] = logits[row]
-            labels[index] = int(batch.label[row])
-            video_ids[index] = batch.video_ids[row]
-    order = sorted(scores)
-    return torch.stack([scores[i] for i in order], 1), [labels[i] for i in order], [video_ids[i] for i in order]
+    logits: list[Tensor] = []  # of each batch of videos, (C, V, N, K)
+    labels: list[int] = []
+    video_ids: list[str] = []
+    waiting: list[Any] = []
+    for video in track(loader, len(loader), title, print_freq, lambda: "videos"):
+        waiting.append(video.to(runtime.device))
+        labels.append(video.label)
+        video_ids.append(video.video_id)
+        if len(waiting) == batch_size or len(labels) == len(loader):
+            clips = range(len(video.places))
+            logits.append(torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips]))
+            waiting.clear()
+    return torch.cat(logits, 2), labels, video_ids
+
+
+def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
+    """Logits (V, N, K) of one clip of N videos, on the CPU."""
+    clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
+    views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
+    with runtime.autocast(amp):
+        logits = model(views)
+    return logits.float().cpu().unflatten(0, clips.shape[:2]).transpose(0, 1)
 
 
 def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> None:

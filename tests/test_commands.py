@@ -16,13 +16,16 @@ import predict
 import test_models_center_crop as center_crop
 import train
 from datasets.catalogue import resolve
+from datasets.loader import make_loader
 from datasets.moving_digits import Settings, make_moving_digits
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan, clip_dataset
 from errors import InputError
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import read_checkpoint, save_checkpoint
+from ops.inference import Weights
 from ops.models import ABLATIONS, DESIGNS, NETS, build_model
+from ops.runtime import start_runtime
 from ops.scores import read_scores
 
 TINY = ["--num_segments", "2", "--input_size", "32", "-j", "0", "--epochs", "1"]
@@ -128,13 +131,69 @@ def test_the_scores_are_those_of_the_training_evaluation(checkpoint: str) -> Non
     assert loss.item() == pytest.approx(logged["val/loss"], rel=1e-4)
 
 
-def test_clips_do_not_depend_on_how_they_are_computed(checkpoint: str) -> None:
-    flags = ["--weights", checkpoint, "-j", "0", "--sampling", "random"]
-    center_crop.main([*flags, "--output_dir", "scores/once", "--clip_index", "0-2"])
-    center_crop.main([*flags, "--output_dir", "scores/apart", "--clip_index", "2", "-b", "1"])
-    once, apart = (read_scores(Path(f"scores/{name}/2_crop0.pkl")) for name in ("once", "apart"))
-    assert np.allclose(once.logits, apart.logits, atol=1e-5)
-    assert not np.allclose(once.logits, read_scores(Path("scores/once/0_crop0.pkl")).logits, atol=1e-5)
+def pickles(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".pkl"}
+
+
+@pytest.mark.parametrize(("crops", "flags"), [(1, ["--full_res", "--frame_order", "shuffled"]), (3, ["--no-full_res"])])
+def test_one_pass_for_all_clips_is_as_a_pass_for_each(checkpoint: str, tmp_path: Path, crops: int, flags: list) -> None:
+    """To the bit, with the same batches: each is one clip of the same videos, the last one incomplete."""
+    flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", "random", "--seed", "3", *flags]
+    center_crop.main([*flags, "--output_dir", str(tmp_path / "once"), "--clip_index", "1,4"], crops=crops)
+    for clip in (1, 4):
+        center_crop.main([*flags, "--output_dir", str(tmp_path / "apart"), "--clip_index", str(clip)], crops=crops)
+    once = pickles(tmp_path / "once")
+    assert sorted(once) == sorted(f"{clip}_crop{crop}.pkl" for clip in (1, 4) for crop in range(crops))
+    assert len(set(once.values())) == 2 * crops
+    assert once == pickles(tmp_path / "apart")
+
+
+@pytest.mark.parametrize(("crops", "sampling"), [(1, "centre"), (3, "random")])
+def test_the_scores_are_those_of_clips_that_are_read_one_by_one(
+    checkpoint: str, tmp_path: Path, crops: int, sampling: str
+) -> None:
+    """To the bit: the views are cut on the device from frames that are read once; here each is a clip of its own."""
+    flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", sampling, "--clip_index", "0-1"]
+    center_crop.main([*flags, "--output_dir", str(tmp_path)], crops=crops)
+    weights = Weights.read(checkpoint)
+    model = weights.build(list(CLASSES), net=None, arch=None, num_segments=None, dataset=None)
+    model = start_runtime([]).place(model)
+    dataset, options = weights.data_options(None, dict.fromkeys(("root_path", "val_list", "classes")))
+    spec = resolve(dataset, **options, need=("val",))
+    for clip in (0, 1):
+        numbered = clip if sampling == "random" else None
+        plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip=numbered)
+        batches = make_loader(clip_dataset(spec, plan), batch_size=3, workers=0, shuffle=False)
+        with torch.inference_mode():
+            logits = [model(batch.clip.flatten(0, 1)).unflatten(0, (-1, crops)) for batch in batches]
+        for crop, expected in enumerate(torch.cat(logits).unbind(1)):
+            scores = read_scores(tmp_path / f"{clip}_crop{crop}.pkl")
+            assert np.array_equal(scores.logits, expected)
+            assert scores.video_ids == tuple(f"val {i}" for i in range(5))
+
+
+def test_another_batch_size_changes_no_more_than_the_last_digits(checkpoint: str, tmp_path: Path) -> None:
+    flags = ["--weights", checkpoint, "-j", "0", "--sampling", "random", "--clip_index", "0-1"]
+    center_crop.main([*flags, "--output_dir", str(tmp_path / "16")])
+    center_crop.main([*flags, "--output_dir", str(tmp_path / "1"), "-b", "1"])
+    for clip in (0, 1):
+        first, second = (read_scores(tmp_path / size / f"{clip}_crop0.pkl").logits for size in ("16", "1"))
+        assert np.allclose(first, second, atol=1e-5)
+
+
+def test_only_the_clips_that_are_missing_are_scored(checkpoint: str, tmp_path: Path, capsys) -> None:
+    flags = ["--weights", checkpoint, "-j", "0", "--clip_index", "0-2", "--output_dir", str(tmp_path)]
+    center_crop.main(flags, crops=3)
+    whole = pickles(tmp_path)
+    (tmp_path / "1_crop2.pkl").unlink()
+    kept = (tmp_path / "2_crop0.pkl").stat().st_mtime_ns
+    capsys.readouterr()
+    center_crop.main(flags, crops=3)
+    printed = capsys.readouterr().out
+    assert "clip 0: there already" in printed
+    assert "clip 1: 5 videos" in printed
+    assert pickles(tmp_path) == whole
+    assert (tmp_path / "2_crop0.pkl").stat().st_mtime_ns == kept
 
 
 def test_overwrite_scores_a_view_again(checkpoint: str) -> None:

@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         base = Setting(args.arch, **first, device=torch.device(args.device), training=training)
         for name, axis in values.items():
             settings = [replace(base, **{name: value}) for value in sorted(set(axis))]
-            tables.append(along(name, settings, args.variant, args.rounds))
+            if len(settings) > 1:
+                tables.append(along(name, settings, args.variant, args.rounds))
     return {"variant": str(args.variant), "tables": tables, "loader": along_workers(args)}
 
 
