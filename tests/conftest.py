@@ -1,11 +1,21 @@
 """Shared by all tests: two threads are what the smallest machine has, and tests must not fight for more."""
 
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 import torch
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For many small networks: they gain nothing from two, and lose much where other work holds one of the cores."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session", autouse=True)
