@@ -15,6 +15,7 @@ from datasets.view_dataset import ViewDataset
 from errors import run_script
 from ops.checkpoint_file import file_hash
 from ops.inference import Weights, claim_folder, score_views
+from ops.prepare import prepare_for_inference
 from ops.run_log import make_folder
 from ops.runtime import start_runtime
 from ops.scores import pickle_path, write_scores
@@ -74,8 +75,9 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         loader = make_view_loader(
             ViewDataset(spec, plans, args.decoder), workers=args.workers, pin_memory=runtime.device.type == "cuda"
         )
+        network = runtime.wrap(prepare_for_inference(runtime.place(model)))
         logits, labels, video_ids = score_views(
-            runtime.wrap(runtime.place(model)), loader, runtime, batch_size=args.batch_size, amp=args.amp,
+            network, loader, runtime, batch_size=args.batch_size, amp=args.amp,
             title=f"clip {', '.join(map(str, files))}:", print_freq=args.print_freq * args.batch_size,
         )  # fmt: skip
         for (clip, paths), views in zip(files.items(), logits.numpy(), strict=True):

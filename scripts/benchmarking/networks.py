@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ops.models import build_model, frames_per_segment
 from ops.network import VideoNet
+from ops.prepare import prepare_for_inference
 from ops.runtime import Runtime
 from references.naive_h2cn import NaiveH2CN
 
@@ -103,8 +104,6 @@ def build(variant: Variant, setting: Setting) -> tuple[nn.Module, Tensor]:
         layout = network.memory_format
     network = network.to(setting.device).train(setting.training)
     if "prepared" in variant.changes:
-        from ops.prepare import prepare_for_inference
-
         network = prepare_for_inference(network)
     if "compiled" in variant.changes:
         network = torch.compile(network)
