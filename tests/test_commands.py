@@ -25,6 +25,7 @@ from ops.checkpoint import load_weights
 from ops.checkpoint_file import read_checkpoint, save_checkpoint
 from ops.inference import Weights
 from ops.models import ABLATIONS, DESIGNS, NETS, build_model
+from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
 from ops.scores import read_scores
 
@@ -157,7 +158,7 @@ def test_the_scores_are_those_of_clips_that_are_read_one_by_one(
     center_crop.main([*flags, "--output_dir", str(tmp_path)], crops=crops)
     weights = Weights.read(checkpoint)
     model = weights.build(list(CLASSES), net=None, arch=None, num_segments=None, dataset=None)
-    model = start_runtime([]).place(model)
+    model = prepare_for_inference(start_runtime([]).place(model))
     dataset, options = weights.data_options(None, dict.fromkeys(("root_path", "val_list", "classes")))
     spec = resolve(dataset, **options, need=("val",))
     for clip in (0, 1):
