@@ -7,7 +7,7 @@ from datasets.decoders import DECODER_NAMES
 from ops.blocks import ARCHS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
 from ops.optimiser import OPTIMISERS
-from ops.runtime import AMP_DTYPES
+from ops.runtime import AMP_DTYPES, MALLOC
 from ops.schedule import LR_TYPES
 from opts_types import number
 
@@ -67,6 +67,9 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--gpus", type=int, nargs="+", help="GPU numbers; several: DataParallel. The first, if not given"
     )
     group.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
+    group.add_argument(
+        "--malloc", choices=MALLOC, default="keep", help="freed memory, on the CPU: keep it (faster) or give it back"
+    )
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:

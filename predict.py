@@ -53,7 +53,7 @@ def read_source(source: Path, decoder: str) -> Iterator[np.ndarray]:
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus)
+    runtime = start_runtime(args.gpus, malloc=args.malloc)
 
     # network
     weights = Weights.read(args.weights)

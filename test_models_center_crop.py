@@ -25,7 +25,7 @@ from opts import data_options, parse_test
 def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus)
+    runtime = start_runtime(args.gpus, malloc=args.malloc)
 
     # weights, and what they were trained on
     weights = Weights.read(args.weights)

@@ -33,7 +33,7 @@ from opts import data_options, parse_train, resume_command
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus)
+    runtime = start_runtime(args.gpus, malloc=args.malloc)
 
     # data
     with runtime.main_first():  # the built-in data set is made on first use

@@ -18,6 +18,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its
 import torch
 
 from errors import run_script
+from ops.runtime import MALLOC, keep_freed_memory
 from opts_types import HelpFormatter, make_parser, number
 from scripts.benchmarking import growth, loading, model_and_step, views
 from scripts.benchmarking.report import check_target, describe, machine, write_report
@@ -31,6 +32,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
         add_options(own)
         own.add_argument("--rounds", type=number(int, 1), default=9, help="turns of each variant")
         own.add_argument("--threads", type=number(int, 1), help="of PyTorch in this process")
+        own.add_argument("--malloc", choices=MALLOC, default="system", help="of freed memory, as in train.py")
         own.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
         own.set_defaults(run=run)
     return parser
@@ -51,7 +53,9 @@ def main(argv: list[str] | None = None) -> None:
     check_target(args.json)
     if args.threads:
         torch.set_num_threads(args.threads)
-    about = machine(torch.device(getattr(args, "device", "cpu")))
+    if args.malloc == "keep":
+        keep_freed_memory()
+    about = {**machine(torch.device(getattr(args, "device", "cpu"))), "malloc": args.malloc}
     print(describe(about))
     write_report(args.json, {"benchmark": args.command, "machine": about, **args.run(args)})
 

@@ -13,6 +13,7 @@ import torch
 from ops.blocks import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
+from ops.runtime import keep_freed_memory
 from opts_types import number
 from progress import track
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
@@ -78,7 +79,8 @@ def best_device() -> str:
 
 def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
     """Measure and print; returns what the JSON file holds."""
-    setting = Setting(args.arch, args.batch_size, args.segments, args.size, torch.device(args.device), training)
+    device = torch.device(args.device)
+    setting = Setting(args.arch, args.batch_size, args.segments, args.size, device, training, malloc=args.malloc)
     default_variants, default_bases = (
         [Variant.parse(name) for name in names.split()] for names in DEFAULTS[training, args.device == "cuda"]
     )
@@ -130,6 +132,8 @@ def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, ca
 def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Measured:
     """In a new process. Its first call shows the memory: a later one finds what the first one has left."""
     torch.set_num_threads(threads)
+    if setting.malloc == "keep":
+        keep_freed_memory()
     call, device = make_call(variant, setting), setting.device
     resident = peak_resident_bytes(call)
     for _ in range(WARMUP[device.type] - 1):

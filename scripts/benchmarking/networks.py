@@ -42,6 +42,7 @@ class Setting:
         device: of the networks.
         training: a step of training instead of an evaluation.
         num_class: K.
+        malloc: what new processes do with freed memory; this one has decided.
     """
 
     arch: str
@@ -51,6 +52,7 @@ class Setting:
     device: torch.device
     training: bool
     num_class: int = 174
+    malloc: str = "system"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def describe(about: Mapping[str, Any]) -> str:
     """One line of `machine`."""
     packages = [f"{name} {about[name]}" for name in ("python", "torch", "torchvision", *PACKAGES) if name in about]
     parts = [f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads", *packages, about["device"]]
+    if about["malloc"] == "keep":
+        parts.append("freed memory kept")
     return "; ".join(parts)
 
 
