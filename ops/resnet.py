@@ -88,10 +88,8 @@ class ResNetVideo(VideoNet):
         """(N*T, C, H, W) features, blended with a motion map (N*T, C, H/2, W/2) if there is one."""
         if self.motion is None or not maps:
             return x
-        # Each value of the map stands for a square of 2 x 2 pixels, so it need not be written four times.
-        squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (N*T, H/2, 2, W/2, 2, C)
-        values = maps[0].permute(0, 2, 3, 1)[:, :, None, :, None]
-        return torch.lerp(squares, values, self.motion.share).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        of_motion = nn.functional.interpolate(maps[0], size=x.shape[2:], mode="nearest")
+        return torch.lerp(x, of_motion, self.motion.share)
 
     def stem(self, key_frames: Tensor) -> Tensor:
         """(N*T, 3, H, W) -> (N*T, 64, H/4, W/4)."""
