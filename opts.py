@@ -20,6 +20,7 @@ from opts_groups import (
     add_print_freq,
     add_run_options,
 )
+from opts_mixing import add_mixing_options, complete_mixing
 from opts_types import clip_numbers, make_parser, number, true_or_false
 
 BUILT_IN_ARCH = "resnet18"
@@ -55,6 +56,7 @@ def train_parser() -> argparse.ArgumentParser:
     add_optimiser_options(parser)
     add_data_options(parser, ("train", "val"))
     add_augmentation_options(parser)
+    add_mixing_options(parser)
     add_run_options(parser)
     add_device_options(parser)
     return parser
@@ -76,6 +78,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
+    complete_mixing(args)
     return args
 
 
