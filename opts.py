@@ -8,7 +8,7 @@ from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import NETS
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, stride_of
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, require_stride
 from opts_groups import (
     DEFAULT_ARCH,
     add_augmentation_options,
@@ -92,12 +92,7 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
     if known.dataset == BUILT_IN:
         parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
     args = parser.parse_args(argv)
-    stride = stride_of(args.net)
-    if args.input_size % stride:
-        near = max(stride, stride * round(args.input_size / stride))
-        raise InputError(
-            f"--input_size {args.input_size} is not a multiple of {stride}, {args.net}'s stride; the nearest is {near}"
-        )
+    require_stride(args.net, args.input_size)
     return args
 
 

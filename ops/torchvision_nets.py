@@ -52,6 +52,20 @@ def stride_of(net: str) -> int:
     return TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
 
 
+def require_stride(net: str, input_size: int) -> None:
+    """Refuse an input size that is no multiple of the network's stride.
+
+    Raises:
+        InputError: it is none.
+    """
+    stride = stride_of(net)
+    if input_size % stride:
+        near = max(stride, stride * round(input_size / stride))
+        raise InputError(
+            f"--input_size {input_size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}"
+        )
+
+
 class TorchvisionNet(VideoNet):
     """One of `TORCHVISION_NETS`; parameters bear torchvision's names behind `network.`."""
 
