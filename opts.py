@@ -8,7 +8,7 @@ from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import NETS
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, stride_of
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, require_stride
 from opts_groups import (
     DEFAULT_ARCH,
     add_augmentation_options,
@@ -21,6 +21,7 @@ from opts_groups import (
     add_print_freq,
     add_run_options,
 )
+from opts_mixing import add_mixing_options, complete_mixing
 from opts_types import clip_numbers, make_parser, number, true_or_false
 
 BUILT_IN_ARCH = "resnet18"
@@ -57,6 +58,7 @@ def train_parser() -> argparse.ArgumentParser:
     add_data_options(parser, ("train", "val"))
     add_decoder_option(parser)
     add_augmentation_options(parser)
+    add_mixing_options(parser)
     add_run_options(parser)
     add_device_options(parser)
     return parser
@@ -78,6 +80,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
+    complete_mixing(args)
     return args
 
 
@@ -91,12 +94,7 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
     if known.dataset == BUILT_IN:
         parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
     args = parser.parse_args(argv)
-    stride = stride_of(args.net)
-    if args.input_size % stride:
-        near = max(stride, stride * round(args.input_size / stride))
-        raise InputError(
-            f"--input_size {args.input_size} is not a multiple of {stride}, {args.net}'s stride; the nearest is {near}"
-        )
+    require_stride(args.net, args.input_size)
     return args
 
 

@@ -7,18 +7,21 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from datasets.catalogue import resolve
 from datasets.lists import list_hash
 from datasets.loader import make_loader
+from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
-from errors import run_script
+from errors import InputError, run_script
 from ops.checkpoint import load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
+from ops.mixer import Mixer, mix_method
 from ops.models import build_model
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups
 from ops.pretrained import load_pretrained
@@ -26,8 +29,10 @@ from ops.recipes import check_recipe
 from ops.run_log import make_folder, provenance, write_json
 from ops.runtime import start_runtime
 from ops.schedule import learning_rate
+from ops.svmix_training import SvMixSettings
 from ops.training import BEST, LATEST, TrainedOn, TrainState, run_name
 from opts import data_options, parse_train, resume_command
+from opts_mixing import svmix_options
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,6 +60,13 @@ def main(argv: list[str] | None = None) -> None:
         freeze_partial_bn(model)
     model = runtime.place(model)
 
+    # mixing
+    mixer = None
+    if args.mix != "none":
+        method = mix_method(args.mix, model, args.input_size, runtime, SvMixSettings(**svmix_options(args)))
+        draws = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank, "num_examples": args.log_images}
+        mixer = Mixer(method, spec.num_class, **draws)
+
     # loaders
     clips = {
         "num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment,
@@ -67,6 +79,9 @@ def main(argv: list[str] | None = None) -> None:
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
     )  # fmt: skip
     train_loader, val_loader = loader(train_set, shuffle=True, drop_last=True), loader(val_set, shuffle=False)
+
+    if mixer is not None and len(train_loader.sampler) < 2:  # type: ignore[arg-type]
+        raise InputError(f"{spec.lists['train']} has one clip for each process; --mix mixes 2 or more with one another")
 
     # optimiser
     groups = parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5)
@@ -85,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
         preprocessing=eval_preprocessing(args.input_size).describe(),
         train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
     )  # fmt: skip
-    state = TrainState(model, optimiser, scaler, trained_on)
+    state = TrainState(model, optimiser, scaler, trained_on, mixer=mixer)
     variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
     name = "_".join(filter(None, [variant, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
     name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
@@ -97,10 +112,12 @@ def main(argv: list[str] | None = None) -> None:
     if not (folder / BEST).exists():
         state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
     if args.evaluate:
-        val = evaluate(
-            runtime.wrap(model), val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq
-        )
-        logging.info("%s on %d videos of %s: %s", args.resume, val.videos, spec.lists["val"], val.describe())
+        networks = {args.resume: runtime.wrap(model)}
+        if args.eval_teacher:
+            networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(method.teacher)
+        for name, network in networks.items():
+            val = evaluate(network, val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq)
+            logging.info("%s on %d videos of %s: %s", name, val.videos, spec.lists["val"], val.describe())
         return
 
     # epochs
@@ -117,7 +134,8 @@ def main(argv: list[str] | None = None) -> None:
         logging.info("Checkpoints: %s   curves: tensorboard --logdir %s", folder, args.root_log)
     run_settings = FitSettings(
         epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
-        folder=folder, log_folder=log_folder, options=vars(args),
+        folder=folder, log_folder=log_folder, options=vars(args), eval_teacher=bool(args.eval_teacher),
+        draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
     )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
     try:

@@ -63,12 +63,12 @@ def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Imag
     segments, length, height, width = clips[0].frames.shape[:4]
     shown = list(range(length)) if all_frames else [length // 2]
     room = SHEET_WIDTH if len(shown) == 1 else SHEET_WIDTH / 2
-    thumb = _thumb_size((height, width), room / segments - GAP)
+    thumb = thumb_size((height, width), room / segments - GAP)
     sheet_width = max(segments * (thumb[1] + GAP) - GAP, 480)
     blocks = []
     for clip in clips:
         details = [(f"{clip.video_id}, {clip.num_frames} frames", QUIET, False)]
-        text = _text_block(clip.heading() + details, sheet_width, most_lines=4)
+        text = text_block(clip.heading() + details, sheet_width, most_lines=4)
         top = text.height + GAP
         block = Image.new("RGB", (sheet_width, top + len(shown) * (thumb[0] + GAP) + SMALL + GAP), PAPER)
         block.paste(text, (0, 0))
@@ -76,13 +76,13 @@ def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Imag
         for segment in range(segments):
             x = segment * (thumb[1] + GAP)
             for row, place in enumerate(shown):
-                block.paste(_resized(clip.frames[segment, place], thumb), (x, top + row * (thumb[0] + GAP)))
+                block.paste(resized(clip.frames[segment, place], thumb), (x, top + row * (thumb[0] + GAP)))
             numbers = clip.numbers[segment, shown] + 1
             label = f"{numbers[0]}" if len(shown) == 1 else f"{numbers[0]}\N{EN DASH}{numbers[-1]}"
             place = (x + thumb[1] // 2, block.height - SMALL - GAP)
             draw.text(place, label, QUIET, _font(label, SMALL), anchor="ma")
         blocks.append(block)
-    return _stack(blocks, MARGIN)
+    return stack(blocks, MARGIN)
 
 
 def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
@@ -92,9 +92,9 @@ def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
         clips: of one shape.
     """
     segments, length, height, width = clips[0].frames.shape[:4]
-    thumb = _thumb_size((height, width), CELL)
+    thumb = thumb_size((height, width), CELL)
     columns = min(len(clips), 4)
-    texts = [_text_block(clip.heading(), thumb[1], most_lines=3) for clip in clips]
+    texts = [text_block(clip.heading(), thumb[1], most_lines=3) for clip in clips]
     cell_height = thumb[0] + GAP + SMALL + GAP + max(text.height for text in texts)
     rows = -(-len(clips) // columns)
     size = (columns * (thumb[1] + MARGIN) + MARGIN, rows * (cell_height + MARGIN) + MARGIN)
@@ -104,7 +104,7 @@ def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
         for number, (clip, text) in enumerate(zip(clips, texts, strict=True)):
             x = MARGIN + number % columns * (thumb[1] + MARGIN)
             y = MARGIN + number // columns * (cell_height + MARGIN)
-            picture.paste(_resized(clip.frames[segment, place], thumb), (x, y))
+            picture.paste(resized(clip.frames[segment, place], thumb), (x, y))
             y += thumb[0] + GAP
             counter = f"segment {segment + 1} of {segments}, frame {clip.numbers[segment, place] + 1}"
             draw.text((x, y), counter, QUIET, _font(counter, SMALL), anchor="la")
@@ -119,7 +119,7 @@ def save_animation(pictures: Iterator[Image.Image], path: Path) -> None:
     first.save(path, save_all=True, append_images=rest, duration=STEP, loop=0)
 
 
-def _thumb_size(frame: tuple[int, int], room: float) -> tuple[int, int]:
+def thumb_size(frame: tuple[int, int], room: float) -> tuple[int, int]:
     """(H, W) of a picture about `room` wide; small frames grow by a whole factor, so that their pixels show."""
     height, width = frame
     wanted = int(min(max(room, THUMB_WIDTHS[0]), max(THUMB_WIDTHS[1], width)))
@@ -127,13 +127,13 @@ def _thumb_size(frame: tuple[int, int], room: float) -> tuple[int, int]:
     return round(height * wanted / width), wanted
 
 
-def _resized(frame: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def resized(frame: np.ndarray, size: tuple[int, int]) -> Image.Image:
     image = Image.fromarray(frame)
     grows = size[1] > image.width
     return image.resize(size[::-1], Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS)
 
 
-def _stack(blocks: Sequence[Image.Image], space: int) -> Image.Image:
+def stack(blocks: Sequence[Image.Image], space: int) -> Image.Image:
     """Blocks of one width, one below the other."""
     height = sum(block.height + space for block in blocks) + space
     sheet = Image.new("RGB", (blocks[0].width + 2 * space, height), PAPER)
@@ -144,7 +144,7 @@ def _stack(blocks: Sequence[Image.Image], space: int) -> Image.Image:
     return sheet
 
 
-def _text_block(lines: Sequence[tuple[str, str, bool]], width: int, most_lines: int) -> Image.Image:
+def text_block(lines: Sequence[tuple[str, str, bool]], width: int, most_lines: int) -> Image.Image:
     """Lines of text (text, colour, in large letters), wrapped to a width in pixels."""
     placed, y = [], 0
     for text, colour, large in lines:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errors import InputError
 from ops.metrics import topk_correct
-from ops.optimiser import set_learning_rate, train_mode
+from ops.mixer import Mixer
+from ops.network import VideoNet
+from ops.optimiser import make_step, require_finite, set_learning_rate, train_mode
 from ops.runtime import Runtime, unwrap
 from ops.timing import Seconds, StepClock
 from progress import track
@@ -85,8 +86,11 @@ def train_one_epoch(
     *,
     epoch: int,
     lr_at: Callable[[float], float],
+    mixer: Mixer | None = None,
 ) -> Sums:
     """Train for one epoch.
+
+    Of mixed clips, those count as right whose class of the larger share is named.
 
     Args:
         model: as `Runtime.wrap` gave it.
@@ -97,6 +101,7 @@ def train_one_epoch(
         settings: how a step is made.
         epoch: from 0.
         lr_at: learning rate as a function of the epoch with its fraction.
+        mixer: mixes clips and labels of each batch; None: they stay as they are.
 
     Returns:
         Sums over this process's share of the videos.
@@ -107,6 +112,8 @@ def train_one_epoch(
     sums, clock = Sums(), StepClock(runtime.device)
     steps = len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
+    if mixer is not None:
+        mixer.start_epoch()
     # Dropout depends on (seed, epoch) alone, so that a resumed run needs no stored random state.
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
     progress = f"epoch {epoch + 1} train"
@@ -116,12 +123,17 @@ def train_one_epoch(
         set_learning_rate(optimiser, lr)
         group_start = step - step % settings.accumulate
         group = min(settings.accumulate, steps - group_start)  # the last group may be smaller
+        where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
         clip, label = _to_device(batch, runtime.device)
+        target = label
+        if mixer is not None:
+            clip, target = _mix(mixer, unwrap(model), clip, label, scaler, where, share=1 / group, moment=(epoch, step))
+            label = target.argmax(1)  # the class of the larger share
+            clock.lap("mixing")
         with runtime.autocast(settings.amp):
             logits = model(clip)
-            loss = F.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
-        where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
-        _require_finite(loss, "loss", where)
+            loss = F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
+        require_finite(loss, "loss", where)
         sums.add(logits.detach(), label, loss.item())
         sums.replaced += batch.replaced
         sums.seconds.decoding += batch.seconds
@@ -129,7 +141,10 @@ def train_one_epoch(
         scaler.scale(loss / group).backward()
         clock.lap("backward")
         if step + 1 == group_start + group:
-            _step(model, optimiser, scaler, settings.clip_gradient, where)
+            make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
+            if mixer is not None:
+                mixer.method.step(unwrap(model), scaler, lr, where)
+            scaler.update()
         clock.lap("optimiser")
     sums.seconds += clock.read()
     return sums
@@ -140,30 +155,27 @@ def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     return batch.clip[:, 0].to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
 
 
-def _step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+def _mix(
+    mixer: Mixer,
+    model: VideoNet,
+    clip: Tensor,
+    label: Tensor,
     scaler: torch.amp.GradScaler,
-    clip_gradient: float | None,
     where: str,
-) -> None:
-    """Clip the gradients, make the step, and drop the gradients."""
-    scaler.unscale_(optimiser)
-    limit = float("inf") if clip_gradient is None else clip_gradient
-    norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
-    if not scaler.is_enabled():  # fp16's scaler meets such steps on its way, skips them and lowers its scale
-        _require_finite(norm, "gradient", where)
-    scaler.step(optimiser)
-    scaler.update()
-    optimiser.zero_grad(set_to_none=True)
+    *,
+    share: float,
+    moment: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Mixed clips and their targets (N, K).
 
-
-def _require_finite(value: Tensor, name: str, where: str) -> None:
-    if not torch.isfinite(value).all():
-        raise InputError(
-            f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
-            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
-        )
+    What the mixing learns itself gets its gradient here: no parameter of the network is in its loss, so that its graph
+    is gone before the network's is made.
+    """
+    clip, target, own_loss = mixer.mix(model, clip, label, *moment)
+    if own_loss is not None:
+        require_finite(own_loss, "loss of the mixing", where)
+        scaler.scale(own_loss * share).backward()
+    return clip, target
 
 
 @torch.inference_mode()
@@ -179,6 +191,7 @@ def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title
         print_freq: batches between two progress lines.
     """
     model.eval()
+    runtime.share_buffers(model)
     own, results = Sums(), {}
     for batch in track(loader, len(loader), title, print_freq, own.describe):
         clip, label = _to_device(batch, runtime.device)

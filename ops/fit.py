@@ -2,14 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ops.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
+from ops.mixer import MixedExample
 from ops.run_log import RunLog
 from ops.runtime import Runtime
 from ops.timing import time_report
@@ -29,6 +33,8 @@ class FitSettings:
         folder: for checkpoints.
         log_folder: for curves and lines.
         options: plain values, kept in the checkpoint.
+        eval_teacher: evaluate the teacher of a mixing that has one, too.
+        draw_mixed: makes a picture (H, W, 3) of mixed clips.
     """
 
     epochs: int
@@ -37,6 +43,8 @@ class FitSettings:
     folder: Path
     log_folder: Path
     options: dict[str, Any]
+    eval_teacher: bool = False
+    draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None
 
 
 def fit(
@@ -60,25 +68,28 @@ def fit(
         epoch, start = state.epoch, time.perf_counter()
         train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         own = train_one_epoch(
-            model, train_loader, state.optimiser, state.scaler, runtime, step, epoch=epoch, lr_at=run.lr_at
-        )
+            model, train_loader, state.optimiser, state.scaler, runtime, step, epoch=epoch, lr_at=run.lr_at,
+            mixer=state.mixer,
+        )  # fmt: skip
         train = over_processes(own, runtime)
         done = epoch + 1
         figures = {f"train/{name}": value for name, value in train.averages().items()}
         figures |= {"train/lr": run.lr_at(epoch)}
+        if state.mixer is not None:
+            figures |= {f"train/{name}": value for name, value in state.mixer.method.figures().items()}
         share = train.seconds.shares(train_loader.num_workers)
         figures |= {f"time/{part}": value for part, value in share.items()}
         best = False
         if done % run.eval_freq == 0 or done == run.epochs:
-            title = f"epoch {done} val"
-            val = evaluate(model, val_loader, runtime, amp=step.amp, title=title, print_freq=step.print_freq)
+            val, of_val = _evaluate(state, model, val_loader, runtime, step, run, f"epoch {done}")
             train.replaced += val.replaced
-            best = val.averages()["top1"] > state.best_top1
-            state.best_top1 = max(state.best_top1, val.averages()["top1"])
-            figures |= {f"val/{name}": value for name, value in val.averages().items()}
-            figures["val/best_top1"] = state.best_top1
+            best = of_val["val/top1"] > state.best_top1
+            state.best_top1 = max(state.best_top1, of_val["val/top1"])
+            figures |= {**of_val, "val/best_top1": state.best_top1}
         if log is not None:
             log.write(epoch, figures)
+            if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
+                log.write_image(epoch, "train/mixed", run.draw_mixed(state.mixer.examples))
             logging.info(_line(done, run.epochs, figures, time.perf_counter() - start))
             logging.info(time_report(share, train_loader.num_workers, runtime.cores))
             _report_replaced(train, run.log_folder)
@@ -86,6 +97,26 @@ def fit(
         state.epoch = done
     if log is not None:
         log.close()
+
+
+def _evaluate(
+    state: TrainState,
+    model: nn.Module,
+    loader: DataLoader,
+    runtime: Runtime,
+    step: TrainSettings,
+    run: FitSettings,
+    title: str,
+) -> tuple[Sums, dict[str, float]]:
+    """The network's sums over the val list, and its figures by curve name, with the teacher's if they are wanted."""
+    examine = partial(evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq)
+    val = examine(model, title=f"{title} val")
+    figures = {f"val/{name}": value for name, value in val.averages().items()}
+    teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
+    if teacher is not None:
+        averages = examine(runtime.wrap_frozen(teacher), title=f"{title} teacher").averages()
+        figures |= {f"val/teacher_{name}": value for name, value in averages.items()}
+    return val, figures
 
 
 def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) -> str:
@@ -99,6 +130,8 @@ def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) ->
                 **figures
             )
         )
+    if "val/teacher_top1" in figures:
+        text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
     return f"{text}  ({seconds:.0f} s)"
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from errors import InputError
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -83,6 +85,20 @@ class VideoNet(nn.Module, ABC):
     @abstractmethod
     def scores(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> logits (N, K)."""
+
+    def feature_map(self, clip: Tensor) -> Tensor:
+        """The last features that still have places in time and space, for SV-Mix.
+
+        Args:
+            clip: (N, T, L, 3, H, W), normalised.
+
+        Returns:
+            (N, C, T', h, w).
+
+        Raises:
+            InputError: the network has no such map.
+        """
+        raise InputError(f"{self.net} has no feature map with places in time and space, which --mix svmix needs")
 
     def normalise(self, frames: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 -> the same as float, less the mean, over the standard deviation; floats pass."""

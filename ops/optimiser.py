@@ -1,10 +1,12 @@
 """Optimisers with the parameter groups of the TSN family, and its partial BatchNorm."""
 
 import re
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from errors import InputError
 from ops.network import VideoNet
 
 OPTIMISERS = ("sgd", "adamw")
@@ -58,6 +60,45 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
     """Set every group to the base rate `lr` times its own factor."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group["lr_mult"]
+
+
+def make_step(
+    parameters: Iterable[Tensor],
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    clip_gradient: float | None,
+    where: str,
+) -> None:
+    """Clip the gradients, make the step, and drop the gradients. The scaler's update is the caller's: once for all.
+
+    Raises:
+        InputError: a gradient is not finite, where no scaler deals with it.
+    """
+    scaler.unscale_(optimiser)
+    limit = float("inf") if clip_gradient is None else clip_gradient
+    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    if not scaler.is_enabled():  # fp16's scaler meets such steps on its way, skips them and lowers its scale
+        require_finite(norm, "gradient", where)
+    scaler.step(optimiser)
+    optimiser.zero_grad(set_to_none=True)
+
+
+def require_finite(value: Tensor, name: str, where: str) -> None:
+    """Stop a training before a step that would ruin it.
+
+    Args:
+        value: loss or norm.
+        name: what it is.
+        where: epoch, step and videos, for the message.
+
+    Raises:
+        InputError: it is infinite or no number.
+    """
+    if not torch.isfinite(value).all():
+        raise InputError(
+            f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
+            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
+        )
 
 
 def freeze_partial_bn(model: VideoNet) -> None:

@@ -47,7 +47,7 @@ class Motion(nn.Module, ABC):
 class ResNetVideo(VideoNet):
     """A ResNet over the key frame of each segment, with temporal parts; the segments' scores are averaged.
 
-    Parameters of the ResNet bear torchvision's names. `scores` is the list of its parts: motion, stem, stages, head.
+    Parameters of the ResNet bear torchvision's names. `backbone` lists its parts: motion, stem, stages; then the head.
     """
 
     memory_format = torch.channels_last
@@ -77,12 +77,19 @@ class ResNetVideo(VideoNet):
 
     def scores(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> logits (N, K)."""
+        return self.head(self.backbone(clip))
+
+    def feature_map(self, clip: Tensor) -> Tensor:
+        """Normalised clips (N, T, L, 3, H, W) -> stage 4's output (N, C, T, H/32, W/32)."""
+        return self.backbone(clip).unflatten(0, (-1, self.num_segments)).transpose(1, 2)
+
+    def backbone(self, clip: Tensor) -> Tensor:
+        """Normalised clips (N, T, L, 3, H, W) -> stage 4's output (N*T, C, H/32, W/32)."""
         frames = clip.flatten(0, 1)  # (N*T, L, 3, H, W)
         maps = [] if self.motion is None else self.motion(frames)
         x = self.stem(frames[:, self.frames_per_segment // 2])  # (N*T, 64, H/4, W/4) of the key frame
         x = self.layer1(self.join(x, maps[:1]))
-        x = self.layer4(self.layer3(self.layer2(self.join(x, maps[1:]))))  # (N*T, C, H/32, W/32)
-        return self.head(x)
+        return self.layer4(self.layer3(self.layer2(self.join(x, maps[1:]))))
 
     def join(self, x: Tensor, maps: list[Tensor]) -> Tensor:
         """(N*T, C, H, W) features, blended with a motion map (N*T, C, H/2, W/2) if there is one."""

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tensorboardX import SummaryWriter
 
@@ -41,6 +42,10 @@ class RunLog:
         self.writer.flush()
         with self.path.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
+
+    def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
+        """A picture (H, W, 3) uint8 of one epoch, for TensorBoard alone."""
+        self.writer.add_image(name, picture, epoch, dataformats="HWC")
 
     def close(self) -> None:
         self.writer.close()

@@ -46,10 +46,25 @@ class Runtime:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The placed model for all devices: itself, in DataParallel, or in DistributedDataParallel."""
-        if self.world_size > 1:
-            ids = [self.device.index] if self.device.type == "cuda" else None
-            return DistributedDataParallel(model, device_ids=ids)
+        return self._distributed(model) if self.world_size > 1 else self.wrap_frozen(model)
+
+    def wrap_frozen(self, model: nn.Module) -> nn.Module:
+        """A placed model without gradients of its own: every process has its own copy, several GPUs share the batch."""
         return DataParallel(model, list(self.gpus)) if len(self.gpus) > 1 else model
+
+    def synchronise(self, module: nn.Module) -> nn.Module:
+        """A small module that runs on one device a process; its gradients are averaged over the processes."""
+        return self._distributed(module) if self.world_size > 1 else module
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give the main process's BatchNorm statistics to all: each process's own last batch has changed them."""
+        if self.world_size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def _distributed(self, module: nn.Module) -> DistributedDataParallel:
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=ids)
 
     def autocast(self, amp: str) -> torch.autocast:
         """Mixed precision: `amp` is one of `AMP_DTYPES`."""

@@ -18,6 +18,7 @@ class Seconds:
     optimiser: float = 0.0
     decoding: float = 0.0  # summed over the workers
     total: float = 0.0
+    mixing: float = 0.0  # of clips, with what a mixing learns; 0: there is none
 
     def __add__(self, other: "Seconds") -> "Seconds":
         return Seconds(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -31,6 +32,8 @@ class Seconds:
         parts = asdict(self)
         total = max(parts.pop("total"), 1e-9)
         parts["decoding"] /= max(workers, 1)
+        if not parts["mixing"]:
+            del parts["mixing"]
         return {part: seconds / total for part, seconds in parts.items()}
 
 
@@ -90,7 +93,7 @@ def time_report(share: dict[str, float], workers: int, cores: int) -> str:
     percent = {part: f"{100 * value:.0f} %" for part, value in share.items()}
     busy = f"{workers} worker(s) busy {percent['decoding']}" if workers else f"of it decoding {percent['decoding']}"
     line = "  time: waiting for data {waiting} ({}), forward {forward}, backward {backward}, optimiser {optimiser}"
-    text = line.format(busy, **percent)
+    text = line.format(busy, **percent) + (f", mixing {percent['mixing']}" if "mixing" in percent else "")
     if share["waiting"] <= TOLERATED:
         return text
     return f"{text}\n  The network waits for data {percent['waiting']} of the time. {_advice(share, workers, cores)}"

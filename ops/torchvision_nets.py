@@ -4,7 +4,7 @@ They take T single frames, as many as `--num_segments` says, and mix them in tim
 (R(2+1)D, arXiv 1711.11248; S3D, arXiv 1712.04851) or attention (MViTv2, arXiv 2112.01526; Video Swin, 2106.13230).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ class Form(NamedTuple):
 
     Attributes:
         classifier: name of its last layer.
+        features: name of the layer whose output is its feature map.
         stride: of the whole network in space; H and W are multiples of it.
         input_size: H = W in pixels that its weights were made for.
         convolves: whether it mixes frames by 3-D convolutions.
@@ -29,6 +30,7 @@ class Form(NamedTuple):
     """
 
     classifier: str
+    features: str
     stride: int = 32
     input_size: int = 224
     convolves: bool = False
@@ -36,18 +38,32 @@ class Form(NamedTuple):
 
 
 TORCHVISION_NETS = {
-    "r2plus1d_18": Form("fc", stride=16, input_size=112, convolves=True),
-    "mvit_v2_s": Form("head.1"),
-    "swin3d_t": Form("head"),
-    "swin3d_s": Form("head"),
-    "swin3d_b": Form("head"),
-    "s3d": Form("classifier.1", convolves=True, min_segments=8),
+    "r2plus1d_18": Form("fc", "layer4", stride=16, input_size=112, convolves=True),
+    "mvit_v2_s": Form("head.1", "blocks.15"),
+    "swin3d_t": Form("head", "norm"),
+    "swin3d_s": Form("head", "norm"),
+    "swin3d_b": Form("head", "norm"),
+    "s3d": Form("classifier.1", "features", convolves=True, min_segments=8),
 }
 
 
 def stride_of(net: str) -> int:
     """H and W of a network's clips, torchvision's or a ResNet, are multiples of this."""
     return TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
+
+
+def require_stride(net: str, input_size: int) -> None:
+    """Refuse an input size that is no multiple of the network's stride.
+
+    Raises:
+        InputError: it is none.
+    """
+    stride = stride_of(net)
+    if input_size % stride:
+        near = max(stride, stride * round(input_size / stride))
+        raise InputError(
+            f"--input_size {input_size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}"
+        )
 
 
 class TorchvisionNet(VideoNet):
@@ -92,6 +108,30 @@ class TorchvisionNet(VideoNet):
             with torch.autocast("cpu", enabled=False):
                 return self.network(x)
         return self.network(x)
+
+    def feature_map(self, clip: Tensor) -> Tensor:
+        """Normalised clips (N, T, 1, 3, H, W) -> (N, C, T', h, w), the output of the layer `Form.features`."""
+        layer = self.network.get_submodule(TORCHVISION_NETS[self.net].features)
+        outputs = []
+
+        def keep(module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            if module is layer:  # DataParallel's replicas share their hooks
+                outputs.append(output)
+
+        hook = layer.register_forward_hook(keep)
+        try:
+            self.scores(clip)
+        finally:
+            hook.remove()
+        return _as_map(self.net, outputs[0])
+
+
+def _as_map(net: str, output: Any) -> Tensor:
+    """The output of a network's feature layer as (N, C, T', h, w)."""
+    if net == "mvit_v2_s":
+        tokens, grid = output  # (N, 1 + T'*h*w, C), the class token first
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+    return output.movedim(-1, 1) if net.startswith("swin3d") else output  # Swin: (N, T', h, w, C)
 
 
 class WindowMean(nn.Module):

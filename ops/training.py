@@ -10,6 +10,7 @@ import torch
 from errors import InputError
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
+from ops.mixer import Mixer
 from ops.network import VideoNet
 
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
@@ -113,6 +114,7 @@ class TrainState:
     trained_on: TrainedOn
     epoch: int = 0
     best_top1: float = -1.0
+    mixer: Mixer | None = None
 
     def save(self, folder: Path, options: dict[str, Any], *, epoch: int, best: bool) -> None:
         """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all."""
@@ -125,6 +127,8 @@ class TrainState:
             "trained_on": asdict(self.trained_on),
             "options": options,
         }
+        if self.mixer is not None:
+            content["mixing"] = self.mixer.method.state_dict()
         if best:  # first, so that a run that is killed in between repeats the epoch
             save_checkpoint(folder / BEST, content)
             link_checkpoint(folder / BEST, folder / LATEST)
@@ -160,5 +164,16 @@ class TrainState:
         for group, options in zip(self.optimiser.param_groups, own, strict=True):
             group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
         self.scaler.load_state_dict(checkpoint["scaler"])
+        self._resume_mixing(path, checkpoint.get("mixing", {}))
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
+
+    def _resume_mixing(self, path: Path, stored: dict[str, Any]) -> None:
+        """Go on with what a mixing has learnt."""
+        learns = self.mixer is not None and bool(self.mixer.method.state_dict())
+        if learns and not stored:
+            raise InputError(f"{path} was trained without --mix svmix; start from it with --tune_from {path}")
+        if stored and not learns:
+            logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
+        elif self.mixer is not None:
+            self.mixer.method.load_state_dict(stored)

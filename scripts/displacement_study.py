@@ -2,20 +2,14 @@
 """How far can a network follow? Train networks on clips of a controlled displacement; draw accuracy against it."""
 
 import argparse
-import csv
-import json
 import logging
-import multiprocessing
-import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -23,17 +17,14 @@ import torch
 
 from datasets.drifting import DIRECTIONS, Drift, DriftingClips
 from datasets.loader import make_loader
-from errors import InputError, run_script
+from errors import run_script
 from ops.blocks import ARCHS
-from ops.engine import TrainSettings, evaluate, train_one_epoch
+from ops.engine import evaluate
 from ops.models import ABLATIONS, build_model
-from ops.optimiser import make_optimiser, parameter_groups
 from ops.plots import plot_spread
-from ops.run_log import make_folder, provenance, write_json
-from ops.runtime import Runtime
-from ops.schedule import learning_rate
+from ops.run_log import make_folder
+from ops.study import claim_budget, complete, on_one_core, read_rows, spread_text, train
 from opts_types import make_parser, number
-from progress import track
 
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {net: (net, ()) for net in ("TSN", "TSM", "TDN", "H2CN")}
 VARIANTS |= {f"H2CN-{part}": ("H2CN", (part,)) for part in ABLATIONS}
@@ -91,9 +82,7 @@ class Row:
 
 def train_and_test(job: Job, budget: Budget) -> Row:
     """One training from random weights, and its accuracy on clips that it has not seen."""
-    torch.set_num_threads(1)
-    logging.getLogger().setLevel(logging.WARNING)
-    start, runtime = time.perf_counter(), Runtime(torch.device("cpu"))
+    start, runtime = time.perf_counter(), on_one_core()
     torch.manual_seed(job.seed)
     net, ablate = VARIANTS[job.variant]
     model = build_model(net, budget.arch, len(DIRECTIONS), budget.num_segments, dropout=0.0, ablate=ablate)
@@ -101,14 +90,7 @@ def train_and_test(job: Job, budget: Budget) -> Row:
     drift = Drift(job.displacement, budget.num_segments, model.frames_per_segment)
     loader = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=job.seed)
     train_loader = loader(DriftingClips(drift, budget.clips, job.seed), shuffle=True, drop_last=True)
-    optimiser = make_optimiser("sgd", parameter_groups(model, budget.lr, 5e-4), budget.lr, 0.9)
-    no_scaler, settings = torch.amp.GradScaler("cpu", enabled=False), TrainSettings(clip_gradient=20, seed=job.seed)
-    lr_at = partial(learning_rate, lr=budget.lr, lr_type="cos", lr_steps=(), epochs=budget.epochs, warmup=0.5)
-    for epoch in range(budget.epochs):
-        train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        sums = train_one_epoch(
-            model, train_loader, optimiser, no_scaler, runtime, settings, epoch=epoch, lr_at=lr_at
-        )  # fmt: skip
+    sums = train(model, train_loader, runtime, epochs=budget.epochs, lr=budget.lr, seed=job.seed)
     top1 = []
     for order in ("normal", "reversed"):
         videos = loader(DriftingClips(replace(drift, frame_order=order), budget.val_clips, VAL_SEED), shuffle=False)
@@ -116,34 +98,6 @@ def train_and_test(job: Job, budget: Budget) -> Row:
         top1.append(result.averages()["top1"])
     return Row(**asdict(job), top1=top1[0], top1_reversed=top1[1], train_loss=sums.averages()["loss"],
                seconds=time.perf_counter() - start)  # fmt: skip
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The table so far; empty if there is none.
-
-    Raises:
-        InputError: it is none of this script's.
-    """
-    if not path.exists():
-        return []
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(Row)}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [Row(**{name: kinds[name](text) for name, text in line.items()}) for line in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no table of this script ({error!r}); choose another --output_dir") from error
-
-
-def append_row(path: Path, row: Row) -> None:
-    """One more line, with a heading if it is the first: what a stopped study has done stays done."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        if new:
-            writer.writeheader()
-        writer.writerow(
-            {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
-        )
 
 
 def draw(rows: Sequence[Row], path: Path, title: str) -> None:
@@ -171,41 +125,10 @@ def print_table(rows: Sequence[Row]) -> None:
     for variant in VARIANTS:
         cells = []
         for displacement in displacements:
-            top1 = torch.tensor([r.top1 for r in rows if (r.variant, r.displacement) == (variant, displacement)])
-            mean = f"{top1.mean():.1f}" if len(top1) else "-"
-            cells.append(f"{f'{mean} ± {top1.std():.1f}' if len(top1) > 1 else mean:>14}")
+            top1 = [row.top1 for row in rows if (row.variant, row.displacement) == (variant, displacement)]
+            cells.append(f"{spread_text(top1):>14}")
         if any(cell.strip() != "-" for cell in cells):
             print(f"{variant:<18}" + "".join(cells))
-
-
-def run_jobs(jobs: Sequence[Job], budget: Budget, workers: int) -> Iterator[Row]:
-    """Rows in the order in which they are done. When it is left early, what has not ended is given up at once."""
-    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
-    try:
-        for result in as_completed([pool.submit(train_and_test, job, budget) for job in jobs]):
-            yield result.result()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    pool.shutdown()
-
-
-def claim_budget(path: Path, budget: Budget, *, new: bool) -> None:
-    """Write the budget and what the run depends on; a study that goes on must have the same budget.
-
-    Raises:
-        InputError: it has another one, or the file is damaged.
-    """
-    try:
-        runs = [] if new else json.loads(path.read_text())["runs"]
-        same = new or runs[0]["budget"] == asdict(budget)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{path} does not say the budget of the rows ({error!r}); choose another folder") from error
-    if not same:
-        raise InputError(f"{path.parent} has rows of another budget ({path}); choose another --output_dir")
-    write_json(path, {"runs": [*runs, {"budget": asdict(budget), **provenance()}]})
 
 
 def study_parser() -> argparse.ArgumentParser:
@@ -240,19 +163,10 @@ def main(argv: list[str] | None = None) -> None:
         Drift(displacement, args.num_segments, 5)  # refuses what cannot be told before anything is trained
     folder = make_folder(args.output_dir, "--output_dir")
     table, settings = folder / "displacement.csv", folder / "settings.json"
-    rows = read_rows(table)
+    rows = read_rows(table, Row)
     claim_budget(settings, budget, new=not rows)
-    done = {row.job for row in rows}
     jobs = [Job(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
-    jobs = [job for job in jobs if job not in done]
-    logging.info("%d trainings, %d are in %s already", len(jobs), len(done), table)
-    try:
-        for row in track(run_jobs(jobs, budget, args.workers), len(jobs), "trainings", 1, lambda: str(rows[-1])):
-            rows.append(row)
-            append_row(table, row)
-    except KeyboardInterrupt:
-        logging.info("\nStopped. %d trainings are in %s; the same command goes on.", len(rows), table)
-        sys.exit(130)
+    complete(table, rows, jobs, partial(train_and_test, budget=budget), args.workers)
     figure, seeds = folder / "displacement.png", Counter((row.variant, row.displacement) for row in rows).values()
     counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(min(seeds))
     draw(rows, figure, f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, {counts} seeds")

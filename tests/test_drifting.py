@@ -9,6 +9,7 @@ import torch
 
 from datasets.drifting import Drift, DriftingClips, draw_drift
 from errors import InputError
+from ops import study
 from scripts import displacement_study
 
 
@@ -80,9 +81,9 @@ def test_a_stopped_study_gives_up_what_has_not_ended_and_keeps_the_rest(tmp_path
     flags = ["--output_dir", str(tmp_path), "--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4",
              "--val_clips", "4", "--num_segments", "2", "-j", "1", "--net", "TSN", "--seeds", "0", "1"]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(displacement_study, "track", after_one)
+        patch.setattr(study, "track", after_one)
         with pytest.raises(SystemExit) as stop:
             displacement_study.main(flags)
     assert stop.value.code == 130
     assert "1 trainings are in" in capsys.readouterr().out
-    assert len(displacement_study.read_rows(tmp_path / "displacement.csv")) == 1
+    assert len(study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)) == 1

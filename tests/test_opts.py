@@ -12,7 +12,8 @@ ALL_FLAGS = {
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--malloc",
-        "--check_data", "--decoder",
+        "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images", "--mix_switch_prob",
+        "--selector_lr", "--eval_teacher",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",

@@ -1,0 +1,154 @@
+"""Studies: many small trainings, a core and a row of a table each. What a stopped study has done stays done."""
+
+import csv
+import json
+import logging
+import multiprocessing
+import signal
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from errors import InputError
+from ops.engine import Sums, TrainSettings, train_one_epoch
+from ops.mixer import Mixer
+from ops.network import VideoNet
+from ops.optimiser import make_optimiser, parameter_groups
+from ops.run_log import provenance, write_json
+from ops.runtime import Runtime
+from ops.schedule import learning_rate
+from progress import track
+
+Job = TypeVar("Job")
+Row = TypeVar("Row", bound=Any)  # a dataclass of plain values
+
+
+def train(
+    model: VideoNet,
+    loader: Any,
+    runtime: Runtime,
+    *,
+    epochs: int,
+    lr: float,
+    seed: int,
+    label_smoothing: float = 0.0,
+    mixer: Mixer | None = None,
+) -> Sums:
+    """Train a placed network: SGD, half a cosine after half an epoch of warm-up, decay 5e-4, gradients clipped at 20.
+
+    Returns:
+        The sums of the last epoch.
+    """
+    optimiser = make_optimiser("sgd", parameter_groups(model, lr, 5e-4), lr, 0.9)
+    no_scaler = torch.amp.GradScaler("cpu", enabled=False)
+    settings = TrainSettings(clip_gradient=20, seed=seed, label_smoothing=label_smoothing)
+    lr_at = partial(learning_rate, lr=lr, lr_type="cos", lr_steps=(), epochs=epochs, warmup=0.5)
+    sums = Sums()
+    for epoch in range(epochs):
+        loader.sampler.set_epoch(epoch)
+        sums = train_one_epoch(
+            model, loader, optimiser, no_scaler, runtime, settings, epoch=epoch, lr_at=lr_at, mixer=mixer
+        )
+    return sums
+
+
+def on_one_core() -> Runtime:
+    """Set a worker process up: one thread, no lines of its own."""
+    torch.set_num_threads(1)
+    logging.getLogger().setLevel(logging.WARNING)
+    return Runtime(torch.device("cpu"))
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """The table so far; empty if there is none.
+
+    Raises:
+        InputError: it is none of this script's.
+    """
+    if not path.exists():
+        return []
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(kind)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [kind(**{name: kinds[name](text) for name, text in line.items()}) for line in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no table of this script ({error!r}); choose another --output_dir") from error
+
+
+def append_row(path: Path, row: Row) -> None:
+    """One more line, with a heading if it is the first."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(row)])
+        if new:
+            writer.writeheader()
+        writer.writerow(
+            {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
+        )
+
+
+def claim_budget(path: Path, budget: Any, *, new: bool) -> None:
+    """Write the budget and what the run depends on; a study that goes on must have the same budget.
+
+    Raises:
+        InputError: it has another one, or the file is damaged.
+    """
+    try:
+        runs = [] if new else json.loads(path.read_text())["runs"]
+        same = new or runs[0]["budget"] == asdict(budget)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path} does not say the budget of the rows ({error!r}); choose another folder") from error
+    if not same:
+        raise InputError(f"{path.parent} has rows of another budget ({path}); choose another --output_dir")
+    write_json(path, {"runs": [*runs, {"budget": asdict(budget), **provenance()}]})
+
+
+def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> None:
+    """Do what is missing, and put each row into `rows` and the table as soon as it is there.
+
+    Args:
+        table: file of the rows.
+        rows: those that are in it.
+        jobs: what is to be in it; a row has its `job`.
+        work: makes a row, in a process of its own.
+        workers: processes.
+    """
+    done = {row.job for row in rows}
+    missing = [job for job in jobs if job not in done]
+    logging.info("%d trainings, %d are in %s already", len(missing), len(done), table)
+    try:
+        for row in track(_run(missing, work, workers), len(missing), "trainings", 1, lambda: str(rows[-1])):
+            rows.append(row)
+            append_row(table, row)
+    except KeyboardInterrupt:
+        logging.info("\nStopped. %d trainings are in %s; the same command goes on.", len(rows), table)
+        sys.exit(130)
+
+
+def _run(jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> Iterator[Row]:
+    """Rows in the order in which they are done. When it is left early, what has not ended is given up at once."""
+    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        for result in as_completed([pool.submit(work, job) for job in jobs]):
+            yield result.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def spread_text(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and sample standard deviation; "-" without values, the mean alone of one."""
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
