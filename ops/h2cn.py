@@ -79,7 +79,8 @@ def _halved(frames: Tensor) -> Tensor:
     Two sums, of neighbouring rows and then of columns, over pixels as a loader lays them out: several times faster
     than a pooling.
     """
-    pixels = frames.permute(0, 1, 3, 4, 2).contiguous()  # (B, F, H, W, 3)
+    height, width = (side - side % 2 for side in frames.shape[-2:])  # a last odd row or column has no partner
+    pixels = frames[..., :height, :width].permute(0, 1, 3, 4, 2).contiguous()  # (B, F, H, W, 3)
     upper, lower = pixels.flatten(3).unflatten(2, (-1, 2)).unbind(3)  # (B, F, H/2, W*3) each
     left, right = (upper + lower).unflatten(3, (-1, 2, 3)).unbind(4)  # (B, F, H/2, W/2, 3) each
     return _pixels((left + right).div_(4).permute(0, 1, 4, 2, 3))

@@ -48,13 +48,13 @@ class FrameMotion(nn.Module):
         self.conv, self.bn = nn.Conv2d(9, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N*T, 5, 3, H, W) -> (N*T, 64, H/4, W/4)."""
+        """(N*T, 5, 3, H, W) -> (N*T, 64, H/8, W/8)."""
         x = F.avg_pool2d(frames.flatten(0, 1), 2).unflatten(0, (-1, FRAMES))  # (N*T, 5, 3, H/2, W/2)
         for hourglass, bn in ((self.hourglass1, self.bn1), (self.hourglass2, self.bn2)):
             x = hourglass(x)  # two frames fewer
             x = F.relu(bn(x.flatten(0, 1))).unflatten(0, x.shape[:2])  # BatchNorm over the frames in the batch
         x = F.relu(self.bn(self.conv(x[:, 0])))  # (N*T, 64, H/4, W/4) from (N*T, 9, H/2, W/2)
-        return F.interpolate(F.max_pool2d(x, 3, stride=2, padding=1), size=x.shape[-2:], mode="nearest")
+        return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 class ClipMotion(nn.Module):
@@ -147,7 +147,8 @@ class NaiveH2CN(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         frames = clip.flatten(0, 1).contiguous()  # (N*T, 5, 3, H, W), NCHW in memory, too
         stem = F.relu(self.bn1(self.conv1(frames[:, FRAMES // 2])))  # of the key frame
-        x = 0.5 * F.max_pool2d(stem, 3, stride=2, padding=1) + 0.5 * self.motion(frames)  # (N*T, 64, H/4, W/4)
+        x = F.max_pool2d(stem, 3, stride=2, padding=1)  # (N*T, 64, H/4, W/4)
+        x = 0.5 * x + 0.5 * F.interpolate(self.motion(frames), size=x.shape[-2:], mode="nearest")
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N*T, C, H/32, W/32)
         scores = self.fc(self.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1)))  # (N*T, K): of every segment
         return scores.unflatten(0, (-1, self.num_segments)).mean(1)
