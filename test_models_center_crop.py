@@ -2,6 +2,7 @@
 """Score a list of videos with one centre crop a frame; one pickle a clip. Merge them with pkl_to_results.py."""
 
 import logging
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ops.inference import Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
 from ops.run_log import make_folder
 from ops.runtime import start_runtime
+from ops.score_journal import ScoreJournal
 from ops.scores import pickle_path, write_scores
 from opts import data_options, parse_test
 
@@ -72,18 +74,30 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order
         )
         plans = [replace(plan, clip=clip if random_clips else None) for clip in files]
+        videos = ViewDataset(spec, plans, args.decoder)
+        key = {**protocol, "clips": list(files), "batch_size": args.batch_size, "amp": args.amp}
+        journal = ScoreJournal(folder, key, anew=args.overwrite)
+        if journal.videos:
+            logging.info("continuing behind video %d of %d", journal.videos, len(videos))
         loader = make_view_loader(
-            ViewDataset(spec, plans, args.decoder), workers=args.workers, pin_memory=runtime.device.type == "cuda"
+            videos, workers=args.workers, first=journal.videos, pin_memory=runtime.device.type == "cuda"
         )
         network = runtime.wrap(prepare_for_inference(runtime.place(model)))
-        logits, labels, video_ids = score_views(
-            network, loader, runtime, batch_size=args.batch_size, amp=args.amp,
-            title=f"clip {', '.join(map(str, files))}:", print_freq=args.print_freq * args.batch_size,
-        )  # fmt: skip
-        for (clip, paths), views in zip(files.items(), logits.numpy(), strict=True):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+        try:
+            score_views(
+                network, loader, runtime, journal, batch_size=args.batch_size, amp=args.amp,
+                title=f"clip {', '.join(map(str, files))}:", print_freq=args.print_freq * args.batch_size,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            logging.info("\nStopped. The same command goes on behind video %d of %d.", journal.videos, len(videos))
+            sys.exit(130)
+        scores = journal.scores()
+        for (clip, paths), views in zip(files.items(), scores.logits, strict=True):
             for path, view in zip(paths, views, strict=True):
-                write_scores(path, view, labels, video_ids)
-            logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, paths)))
+                write_scores(path, view, scores.labels.tolist(), scores.video_ids.tolist())
+            logging.info("clip %d: %d videos, %s", clip, len(scores.labels), ", ".join(map(str, paths)))
+        journal.remove()
     num_clips = max(args.clip_index) + 1
     logging.info(
         "Merge: python pkl_to_results.py --num_clips %d --test_crops %d --output_dir %s", num_clips, crops, folder

@@ -164,20 +164,21 @@ def make_loader(
     )  # fmt: skip
 
 
-def make_view_loader(dataset: ViewDataset, *, workers: int, pin_memory: bool = False) -> ClipLoader:
+def make_view_loader(dataset: ViewDataset, *, workers: int, first: int = 0, pin_memory: bool = False) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time, in list order.
 
     Args:
         dataset: videos.
+        first: place in the list to begin at.
         workers: processes; 0: read in this one.
         pin_memory: for a faster way to the GPU.
     """
-    sampler = EpochSampler(len(dataset), seed=0, shuffle=False)
-    return _start_loader(_Reading(dataset, _read_views), sampler, workers, pin_memory, batch_size=1)
+    places = [(0, index) for index in range(first, len(dataset))]
+    return _start_loader(_Reading(dataset, _read_views), places, workers, pin_memory, batch_size=1)
 
 
 def _start_loader(
-    reading: _Reading, sampler: EpochSampler, workers: int, pin_memory: bool, **batches: Any
+    reading: _Reading, sampler: EpochSampler | list[tuple[int, int]], workers: int, pin_memory: bool, **batches: Any
 ) -> ClipLoader:
     return ClipLoader(
         reading,

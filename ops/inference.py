@@ -17,6 +17,7 @@ from ops.models import build_model
 from ops.network import VideoNet
 from ops.run_log import write_json
 from ops.runtime import Runtime
+from ops.score_journal import ScoreJournal
 from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training import TrainedOn
 from progress import track
@@ -95,40 +96,41 @@ class Weights:
 
 @torch.inference_mode()
 def score_views(
-    model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: int, amp: str, title: str, print_freq: int
-) -> tuple[Tensor, list[int], list[str]]:
-    """Logits of every view of every video, in one pass over the videos.
+    model: nn.Module,
+    loader: Any,
+    runtime: Runtime,
+    journal: ScoreJournal,
+    *,
+    batch_size: int,
+    amp: str,
+    title: str,
+    print_freq: int,
+) -> None:
+    """Score every view of every video, in one pass over the videos; the logits go into the journal.
 
     A batch is one clip of several videos, with all its crops: the same batches, and to the bit the same logits, as if
     each clip were scored by a pass of its own.
 
     Args:
         model: as `Runtime.wrap` gave it.
-        loader: the videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8, `places`
-            (C, T, L), `label` and `video_id`.
+        loader: the videos behind those of the journal, in list order, each with `to(device)`, `clip(number)` ->
+            (V, T, L, H, W, 3) uint8, `places` (C, T, L), `label` and `video_id`.
         runtime: the devices.
+        journal: keeps each batch.
         batch_size: N, videos a batch; the frames of so many are held on the device.
         amp: "off", "bf16" or "fp16".
         title: of the progress line.
         print_freq: videos between two progress lines.
-
-    Returns:
-        (C, V, M, K) float32 logits in list order, M labels, M video ids.
     """
     model.eval()
-    logits: list[Tensor] = []  # of each batch of videos, (C, V, N, K)
-    labels: list[int] = []
-    video_ids: list[str] = []
     waiting: list[Any] = []
-    for video in track(loader, len(loader), title, print_freq, lambda: "videos"):
+    for number, video in enumerate(track(loader, len(loader), title, print_freq, lambda: "videos"), start=1):
         waiting.append(video.to(runtime.device))
-        labels.append(video.label)
-        video_ids.append(video.video_id)
-        if len(waiting) == batch_size or len(labels) == len(loader):
+        if len(waiting) == batch_size or number == len(loader):
             clips = range(len(video.places))
-            logits.append(torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips]))
+            logits = torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
+            journal.add(logits.numpy(), [v.label for v in waiting], [v.video_id for v in waiting])
             waiting.clear()
-    return torch.cat(logits, 2), labels, video_ids
 
 
 def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
