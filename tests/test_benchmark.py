@@ -116,6 +116,16 @@ def test_networks(command: str, tmp_path: Path, monkeypatch, capsys) -> None:
     assert "| time x tsn | tensors x tsn |" in out
 
 
+def test_what_mixing_costs(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(model_and_step.MATRIX, "cpu", 32)
+    tiny = ["2" if flag == "1" else flag for flag in TINY]  # two clips, for mixing
+    variants = ["--variants", "tsn", "tsn+svmix", "--base", "tsn"]
+    figures = measured(tmp_path, "step", *tiny, *variants)["variants"]
+    assert figures["tsn+svmix"]["tensor_bytes"] > figures["tsn"]["tensor_bytes"]
+    with pytest.raises(InputError, match=r"\+svmix goes with step"):
+        benchmark.main(["model", *tiny, *variants])
+
+
 def test_loader(tmp_path: Path, capsys) -> None:
     tiny = ["--clips", "3", "--rounds", "2", "-j", "1", "--num_segments", "2", "--input_size", "32"]
     content = measured(tmp_path, "loader", *tiny, "--num_frames", "6", "8", "--frame_sizes", "40x32")

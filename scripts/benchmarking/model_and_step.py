@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from errors import InputError
 from ops.blocks import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
@@ -85,6 +86,9 @@ def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
         [Variant.parse(name) for name in names.split()] for names in DEFAULTS[training, args.device == "cuda"]
     )
     variants = list(dict.fromkeys([*(args.variants or default_variants), *(args.base or [])]))
+    foreign = "prepared" if training else "svmix"
+    if any(foreign in variant.changes for variant in variants):
+        raise InputError(f"+{foreign} goes with {'model, an evaluation' if training else 'step, a training'}")
     bases = [base for base in args.base or default_bases if base in variants]
     calls = args.calls or CALLS[args.device]
     measure = measure_apart if args.processes else measure_together

@@ -6,18 +6,22 @@ that it is fastest with.
 """
 
 import argparse
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from ops.mixer import Mixer, mix_method
 from ops.models import build_model, frames_per_segment
 from ops.network import VideoNet
 from ops.prepare import prepare_for_inference
 from ops.runtime import Runtime
+from ops.svmix_training import SvMixSettings
 from references.naive_h2cn import NaiveH2CN
 
 OURS = {"h2cn": "H2CN", "tsn": "TSN", "tsm": "TSM", "tdn": "TDN"}
@@ -27,6 +31,7 @@ CHANGES = {
     "prepared": "by prepare_for_inference; ours, evaluation only",
     "compiled": "by torch.compile",
     "bf16": "under autocast to bfloat16",
+    "svmix": "trained with SV-Mix; ours, step only",
 }
 
 
@@ -70,8 +75,11 @@ class Variant:
             raise argparse.ArgumentTypeError(
                 f"{text!r}: write a network of {', '.join(NETWORKS)}, then what is done to it: +{', +'.join(CHANGES)}"
             )
-        if ("channels_last" in changes) > (network == "torchvision") or ("prepared" in changes) > (network in OURS):
-            raise argparse.ArgumentTypeError(f"{text!r}: +channels_last goes with torchvision, +prepared with ours")
+        of_ours = {"prepared", "svmix"} & set(changes)
+        if ("channels_last" in changes and network != "torchvision") or (of_ours and network not in OURS):
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: +channels_last goes with torchvision, +prepared and +svmix with ours"
+            )
         return cls(network, frozenset(changes))
 
     def __str__(self) -> str:
@@ -144,6 +152,8 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
         return evaluate
     label = torch.arange(setting.batch_size, device=setting.device) % setting.num_class
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
+    if "svmix" in variant.changes:
+        return _svmix_step(network, clip, label, optimiser, autocast, setting)
 
     def step() -> None:
         with autocast:
@@ -151,5 +161,25 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _svmix_step(
+    network: Any, clip: Tensor, label: Tensor, optimiser: torch.optim.Optimizer, autocast: Any, setting: Setting
+) -> Callable[[], object]:
+    """The same step on clips that SV-Mix has mixed, with what its selector learns and its teacher."""
+    method = mix_method("svmix", network, setting.size, Runtime(setting.device), SvMixSettings())
+    mixer, no_scaler = Mixer(method, setting.num_class), torch.amp.GradScaler(setting.device.type, enabled=False)
+    numbers = itertools.count()
+
+    def step() -> None:
+        mixed, target, of_selector = mixer.mix(network, clip, label, 0, next(numbers))
+        with autocast:
+            loss = F.cross_entropy(network(mixed), target)
+        (loss + of_selector).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        method.step(network, no_scaler, 1e-4, "the benchmark")
 
     return step
