@@ -12,6 +12,8 @@ from datasets import clip_pictures
 from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_animation
 from datasets.loader import make_loader
 from errors import InputError
+from ops.checkpoint_file import save_checkpoint
+from ops.models import build_model
 from scripts import show_clips
 
 TINY = ["--num_segments", "3", "--input_size", "32", "-j", "0", "--clips", "4"]
@@ -149,3 +151,24 @@ def test_long_names_keep_their_ends() -> None:
     assert lines[0].startswith("Pushing")
     assert lines[-1].endswith("from left to right")
     assert all(font.getlength(line) <= 200 for line in lines)
+
+
+@pytest.mark.parametrize("mix", ["cutmix", "svmix"])
+def test_mixed_clips_are_those_of_the_sheet_mixed_with_one_another(flags: list[str], tmp_path: Path, mix: str) -> None:
+    show_clips.main([*flags, "--net", "TSM", "--mix", mix])
+    with Image.open(tmp_path / "out" / "mixed.png") as sheet:
+        assert sheet.width > 3 * 32
+        assert len(sheet.getcolors(1 << 20)) > 50
+    show_clips.main([*flags, "--net", "TSM", "--mix", "none", "--output_dir", str(tmp_path / "plain")])
+    assert not (tmp_path / "plain" / "mixed.png").exists()
+
+
+def test_what_mixing_cannot_use_is_refused(flags: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--weights belongs to --mix svmix"):
+        show_clips.main([*flags, "--mix", "cutmix", "--weights", "x"])
+    with pytest.raises(InputError, match="2 clips or more"):
+        show_clips.main([*flags, "--mix", "cutmix", "--clips", "1"])
+    model = build_model("TSM", "resnet18", len(CLASSES), 3)
+    save_checkpoint(tmp_path / "plain.pth.tar", {"state_dict": model.state_dict()})
+    with pytest.raises(InputError, match="holds no selector"):
+        show_clips.main([*flags, "--net", "TSM", "--mix", "svmix", "--weights", str(tmp_path / "plain.pth.tar")])
