@@ -1,8 +1,13 @@
 """The recipe check speaks when the learning rate does not fit, and only then."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from ops.recipes import check_recipe
+from opts import parse_results, parse_test, parse_train
 
 FINE = {"lr": 0.01, "batch": 8, "partial_bn": False, "random_start": False}
 
@@ -33,3 +38,41 @@ def test_one_line_says_what_would_fit(change: dict, fits: str) -> None:
 
 def test_a_rate_scaled_by_the_linear_rule_fits() -> None:
     assert check_recipe("H2CN", "kinetics", lr=0.01, batch=64, partial_bn=False, random_start=False) == []
+
+
+RECIPES = Path(__file__).parents[1] / "scripts" / "recipes"
+SVMIX_DATA = ("ucf101", "diving48", "egtea1", "somethingv1", "somethingv2")
+RUNS = [("kinetics.sh",), ("somethingv1.sh", "16"), ("somethingv2.sh",)]
+RUNS += [("svmix.sh", data, net) for data in SVMIX_DATA for net in ("TSM", "H2CN")]
+PARSERS = {
+    "train.py": parse_train,
+    "test_models_center_crop.py": lambda argv: parse_test(1, argv),
+    "test_models_three_crops.py": lambda argv: parse_test(3, argv),
+    "pkl_to_results.py": parse_results,
+}
+
+
+@pytest.mark.parametrize("run", RUNS, ids=" ".join)
+def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str, ...], tmp_path: Path) -> None:
+    """A stand-in for python writes its arguments down; what is trained is what is tested and merged."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@" END >> commands.txt\n')
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", str(RECIPES / run[0]), *run[1:]], cwd=tmp_path, env=environment, check=True)
+    commands = [text.splitlines() for text in (tmp_path / "commands.txt").read_text().split("END\n")[:-1]]
+    parsed = [PARSERS[script](arguments) for script, *arguments in commands]
+    assert [command[0][:4] for command in commands] == ["trai", "test", "pkl_"]
+    train, test, merge = parsed
+    folder = f"{train.net}_{train.dataset}_{train.arch}_{train.num_segments}f_{train.suffix}"
+    assert test.weights == f"runs/{folder}/ckpt.best.pth.tar"
+    assert merge.output_dir == [test.output_dir]
+    assert (merge.num_clips, merge.test_crops) == (len(test.clip_index), test.test_crops)
+    if run[0] == "svmix.sh":
+        assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
+
+
+def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(["bash", str(RECIPES / "svmix.sh"), "jester"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no recipe for jester; there are ucf101" in done.stderr
