@@ -124,3 +124,29 @@ def test_frame_hourglass_is_the_equation() -> None:
 def test_motion_starts_as_this_frame_minus_a_blend_of_the_next() -> None:
     motion = build_model("H2CN", "resnet18", 5, 2).motion
     assert motion.hourglass1.temporal.tolist() == [[0.0, 1.0, -1.0]] * 3
+
+
+def training_step(model: nn.Module, clip: torch.Tensor, call=None) -> list[torch.Tensor]:
+    """Logits, gradients and statistics of a step."""
+    model.zero_grad()
+    logits = (call or model)(clip)
+    logits.square().sum().backward()
+    return [logits.detach(), *(p.grad for p in model.parameters()), *(b.double() for b in model.buffers())]
+
+
+@pytest.mark.parametrize("how", ["NCHW", "compiled"])
+def test_a_step_has_the_same_numbers(how: str) -> None:
+    """In another memory format; and with the graph that a compiler makes of it, whatever backend then runs it."""
+    clip = torch.randn(2, 3, 5, 3, 32, 32, dtype=torch.float64)
+
+    def fresh(memory_format: torch.memory_format) -> nn.Module:
+        torch.manual_seed(0)
+        return build_model("H2CN", "resnet18", 4, 3, dropout=0.0).double().to(memory_format=memory_format)
+
+    expected = training_step(fresh(torch.channels_last), clip)
+    if how == "NCHW":
+        found = training_step(fresh(torch.contiguous_format), clip)
+    else:
+        model = fresh(torch.channels_last)
+        found = training_step(model, clip, torch.compile(model, backend="aot_eager"))
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(found, expected, strict=True))
