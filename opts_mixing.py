@@ -9,7 +9,7 @@ from opts_types import number
 
 # Options that only a mixing reads, and those that only SV-Mix reads, with their defaults.
 MIX_DEFAULTS = {"mix_prob": 1.0, "log_images": 2}
-SVMIX_DEFAULTS = {"mix_switch_prob": 0.5, "selector_lr": 0.04, "eval_teacher": False}
+SVMIX_DEFAULTS = {"mix_switch_prob": 0.5, "selector_lr": 0.04, "teacher_decay": 0.999, "eval_teacher": False}
 
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,8 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mix_switch_prob", type=probability, help=text)
     text = "svmix: learning rate of the selector, which follows the schedule of --lr; 0.04, if not given"
     group.add_argument("--selector_lr", type=number(float, 0, open_low=True), help=text)
+    text = "svmix: share of the teacher that stays after each step, the rest is the network's; 0.999, if not given"
+    group.add_argument("--teacher_decay", type=probability, help=text)
     text = "svmix: evaluate the teacher, too (val/teacher_top1); the best checkpoint is the network's"
     group.add_argument("--eval_teacher", action="store_true", default=None, help=text)
 
@@ -41,7 +43,8 @@ def svmix_options(args: argparse.Namespace) -> dict[str, Any]:
     """What `ops.svmix_training.SvMixSettings` takes, as far as it is given."""
     options = {
         "selector_lr": args.selector_lr, "network_lr": args.lr, "switch_prob": args.mix_switch_prob,
-        "alpha": args.mix_alpha, "label_smoothing": args.label_smoothing, "partial_bn": not args.npb, "amp": args.amp,
+        "teacher_decay": args.teacher_decay, "alpha": args.mix_alpha, "label_smoothing": args.label_smoothing,
+        "partial_bn": not args.npb, "amp": args.amp,
     }  # fmt: skip
     return {name: value for name, value in options.items() if value is not None}
 

@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # epochs
     batch = args.batch_size * args.accumulate * runtime.world_size
-    recipe = {"lr": args.lr, "batch": batch, "partial_bn": not args.npb}
+    recipe = {"mix": args.mix, "lr": args.lr, "batch": batch, "partial_bn": not args.npb}
     recipe["random_start"] = args.pretrain == "none" and not args.tune_from
     if runtime.is_main:
         make_folder(folder, "--root_model")

@@ -9,13 +9,14 @@ frames of a segment: every network, whatever it reads of a segment, has to follo
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.motions import CLASS_NAMES, Card
 from datasets.moving_digits import Settings, draw_background, draw_look, paste
 from datasets.sampling import reorder, sample_rng, segment_indices
-from datasets.transforms import lay_out
 from datasets.video_dataset import Sample
 from errors import InputError
 
@@ -64,15 +65,26 @@ class DriftingClips(Dataset[Sample]):
     def __len__(self) -> int:
         return self.num_clips
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """(V, T, L, H, W, 3) of every clip."""
+        drift = self.drift
+        return 1, drift.num_segments, drift.frames_per_segment, drift.height, drift.width, 3
+
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """The clip (1, T, L, 3, H, W) for (epoch, index); labels alternate with the index."""
+        return self.read(key, torch.empty(self.clip_shape, dtype=torch.uint8))
+
+    def read(self, key: tuple[int, int], memory: Tensor) -> Sample:
+        """As `clips[key]`, with the clip in given memory: (V, T, L, H, W, 3) uint8, such as a part of a batch."""
         epoch, index = key
         drift, label = self.drift, index % len(DIRECTIONS)
         rng = sample_rng(self.seed, epoch, index)
-        frames = [np.asarray(image)[None] for image in draw_drift(drift, label, rng)]
+        frames = [np.asarray(image) for image in draw_drift(drift, label, rng)]
         starts = np.arange(drift.num_segments) + drift.margin
-        indices = segment_indices(starts, drift.frames_per_segment, len(frames))
-        return Sample(lay_out(frames, reorder(indices, drift.frame_order, rng)), label, index, f"{epoch}-{index}", [])
+        indices = reorder(segment_indices(starts, drift.frames_per_segment, len(frames)), drift.frame_order, rng)
+        memory[0] = torch.from_numpy(np.stack(frames)[indices])
+        return Sample(memory.permute(0, 1, 2, 5, 3, 4), label, index, f"{epoch}-{index}", [])
 
 
 def draw_drift(drift: Drift, label: int, rng: np.random.Generator) -> list[Image.Image]:

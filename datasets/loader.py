@@ -93,7 +93,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 def _read_batch(dataset: VideoDataset, keys: Sequence[tuple[int, int]]) -> Batch:
     """A whole batch at once, so that its frames are written where they stay."""
-    memory = uint8_memory((len(keys), *dataset.plan.clip_shape))
+    memory = uint8_memory((len(keys), *dataset.clip_shape))
     return collate([dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
 
 

@@ -152,12 +152,17 @@ class VideoDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """(V, T, L, H, W, 3) of every clip."""
+        return self.plan.clip_shape
+
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
         """The clip for (epoch, index); an index alone is of epoch 0.
 
         The sampler sends the epoch along, so that workers that live through all epochs need not be told.
         """
-        return self.read(key, torch.empty(self.plan.clip_shape, dtype=torch.uint8))
+        return self.read(key, torch.empty(self.clip_shape, dtype=torch.uint8))
 
     def read(self, key: tuple[int, int] | int, memory: Tensor) -> Sample:
         """As `dataset[key]`, with the clip in given memory: (V, T, L, H, W, 3) uint8, such as a part of a batch."""

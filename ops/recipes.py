@@ -15,33 +15,44 @@ class Recipe:
         lr: learning rate.
         batches: smallest and largest number of clips a step that was published with this rate.
         source: where it stands.
+        every_norm: whether it is known that every BatchNorm was trained.
     """
 
     lr: float
     batches: tuple[int, int]
     source: str
+    every_norm: bool = True
 
 
 _TDN = "TDN's, which H2CN's code is built on; none of H2CN's own is published"
-RECIPES = {  # (net, data set)
-    ("H2CN", "somethingv1"): Recipe(0.01, (8, 32), "H2CN's code: batch 8 in its last state, 4 x 8 in its first"),
-    ("H2CN", "somethingv2"): Recipe(0.01, (64, 64), _TDN),
-    ("H2CN", "kinetics"): Recipe(0.02, (128, 128), _TDN),
+_SVMIX = "SV-Mix's released code"
+RECIPES = {  # (net, data set, mix)
+    ("H2CN", "somethingv1", "none"): Recipe(0.01, (8, 32), "H2CN's code: batch 8 in its last state, 4 x 8 at first"),
+    ("H2CN", "somethingv2", "none"): Recipe(0.01, (64, 64), _TDN),
+    ("H2CN", "kinetics", "none"): Recipe(0.02, (128, 128), _TDN),
+    ("TSM", "ucf101", "svmix"): Recipe(0.02, (64, 64), _SVMIX, every_norm=False),
+    ("TSM", "diving48", "svmix"): Recipe(0.01, (64, 64), _SVMIX, every_norm=False),
+    ("TSM", "egtea1", "svmix"): Recipe(0.01, (64, 64), _SVMIX, every_norm=False),
+    ("TSM", "somethingv1", "svmix"): Recipe(0.01, (32, 32), _SVMIX, every_norm=False),
+    ("TSM", "somethingv2", "svmix"): Recipe(0.01, (32, 32), _SVMIX, every_norm=False),
 }
 
 
-def check_recipe(net: str, dataset: str, *, lr: float, batch: int, partial_bn: bool, random_start: bool) -> list[str]:
+def check_recipe(
+    net: str, dataset: str, *, mix: str = "none", lr: float, batch: int, partial_bn: bool, random_start: bool
+) -> list[str]:
     """Lines that say where a run differs from the published one, and what would fit. Empty where none is published.
 
     Args:
         net: network.
         dataset: data set.
+        mix: how clips are mixed, as `--mix` names it.
         lr: learning rate of the run.
         batch: clips a step of the optimiser, over all devices and accumulated batches.
         partial_bn: whether BatchNorms are frozen.
         random_start: whether no weights are loaded at the start.
     """
-    recipe = RECIPES.get((net, dataset))
+    recipe = RECIPES.get((net, dataset, mix))
     if recipe is None:
         return []
     lines = []
@@ -53,7 +64,7 @@ def check_recipe(net: str, dataset: str, *, lr: float, batch: int, partial_bn: b
             f"recipe: {recipe.lr:g} was published with {published} clips a step ({recipe.source}); "
             f"this run has --lr {lr:g} with {batch}; what fits is --lr {fit:g}"
         )
-    if partial_bn:
+    if partial_bn and recipe.every_norm:
         lines.append("recipe: the published run trains every BatchNorm; that would be --npb")
     if random_start:
         lines.append("recipe: the published run starts from ImageNet weights; that would be --pretrain imagenet")

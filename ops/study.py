@@ -22,7 +22,7 @@ from ops.mixer import Mixer
 from ops.network import VideoNet
 from ops.optimiser import make_optimiser, parameter_groups
 from ops.run_log import provenance, write_json
-from ops.runtime import Runtime
+from ops.runtime import Runtime, keep_freed_memory
 from ops.schedule import learning_rate
 from progress import track
 
@@ -62,6 +62,7 @@ def train(
 def on_one_core() -> Runtime:
     """Set a worker process up: one thread, no lines of its own."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     logging.getLogger().setLevel(logging.WARNING)
     return Runtime(torch.device("cpu"))
 

@@ -9,6 +9,7 @@ Offline: the selector, with gradient, mixes the clips for the teacher, a moving 
 The first term reaches the network alone, the others reach the selector alone.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,7 @@ from ops.optimiser import make_step, set_learning_rate
 from ops.runtime import Runtime
 from ops.svmix import PLAIN_BELOW, Selector, mask_loss, saliency_share, spread
 
-MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD
-TEACHER_DECAY = 0.999  # teacher <- 0.999 teacher + 0.001 network, after each step
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not clipped
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SvMixSettings:
         selector_lr: learning rate of the selector while the network has `network_lr`; the two keep this proportion.
         network_lr: base learning rate of the network.
         switch_prob: of the spatial mode.
+        teacher_decay: d of teacher <- d * teacher + (1 - d) * network, after each step.
         alpha: of every Beta distribution; None: the released code's, 1 and, online in temporal mode, 0.8.
         label_smoothing: as the network's.
         partial_bn: as the network's.
@@ -46,6 +47,7 @@ class SvMixSettings:
     selector_lr: float = 0.04
     network_lr: float = 0.01
     switch_prob: float = 0.5
+    teacher_decay: float = 0.999
     alpha: float | None = None
     label_smoothing: float = 0.0
     partial_bn: bool = False
@@ -85,7 +87,8 @@ class SvMix(MixMethod):
             InputError: the network has no feature map, or its cells do not divide the clip.
         """
         self.settings, self.runtime = settings, runtime
-        self._average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(TEACHER_DECAY), use_buffers=True)
+        follow = get_ema_multi_avg_fn(settings.teacher_decay)
+        self._average = AveragedModel(student, multi_avg_fn=follow, use_buffers=True)
         self._average.n_averaged.fill_(1)  # else its first update would copy the network again
         self.teacher: VideoNet = self._average.module  # type: ignore[assignment]
         self.teacher.requires_grad_(False)
@@ -112,12 +115,16 @@ class SvMix(MixMethod):
         with torch.no_grad():
             _, channels, *cells = net.feature_map(torch.zeros(shape, device=device, dtype=net.mean.dtype)).shape
         clip = (net.num_segments, input_size, input_size)
+        of_clip, of_map = (" x ".join(map(str, sizes)) for sizes in (clip, cells))
         if any(size % cell for size, cell in zip(clip, cells, strict=True)):
-            of_clip, of_map = (" x ".join(map(str, sizes)) for sizes in (clip, cells))
             raise InputError(
                 f"--mix svmix: {net.net}'s feature map has {of_map} cells (time, height, width), which do not divide a "
                 f"clip of {of_clip}; choose --num_segments and --input_size that are multiples of them"
             )
+        lone = (
+            " (a cell is a whole frame: no volumes in space at this --input_size)" if cells[1] * cells[2] == 1 else ""
+        )
+        logging.info("SV-Mix: masks of %s cells (time, height, width) for clips of %s%s", of_map, of_clip, lone)
         return channels
 
     def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:

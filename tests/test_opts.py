@@ -13,7 +13,7 @@ ALL_FLAGS = {
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--malloc",
         "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images", "--mix_switch_prob",
-        "--selector_lr", "--eval_teacher",
+        "--selector_lr", "--teacher_decay", "--eval_teacher",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",

@@ -76,3 +76,11 @@ def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(["bash", str(RECIPES / "svmix.sh"), "jester"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no recipe for jester; there are ucf101" in done.stderr
+
+
+def test_a_recipe_belongs_to_its_mixing() -> None:
+    options = {"lr": 0.01, "batch": 64, "partial_bn": True, "random_start": False}
+    assert check_recipe("TSM", "diving48", mix="svmix", **options) == []  # which BatchNorms were trained is not known
+    assert check_recipe("TSM", "diving48", **{**options, "batch": 8}) == []
+    (line,) = check_recipe("TSM", "ucf101", mix="svmix", **options)
+    assert line.endswith("--lr 0.02")

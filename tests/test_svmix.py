@@ -164,6 +164,15 @@ def test_the_teacher_is_a_copy_that_follows_the_network() -> None:
     assert torch.allclose(teacher["bn.running_mean"], start["bn.running_mean"] + 2 * moved, atol=1e-6)
 
 
+def test_a_teacher_may_follow_faster() -> None:
+    student, svmix = make(teacher_decay=0.5)
+    start = student.fc.bias.detach().clone()
+    with torch.no_grad():
+        student.fc.bias.add_(1.0)
+    step(svmix, student, 0.01)
+    assert torch.allclose(svmix.teacher.fc.bias, start + 0.5)
+
+
 def test_the_teachers_passes_leave_its_statistics_alone_and_have_no_dropout() -> None:
     _, svmix = make(switch_prob=1.0)
     svmix.teacher.dropout.p = 1.0  # would blank everything

@@ -134,6 +134,8 @@ BAD_FLAGS = [
     (["--log_images", "2"], InputError, "--log_images belongs to --mix"),
     (["--mix", "cutmix", "--selector_lr", "0.1"], InputError, "--selector_lr belongs to --mix svmix, .*--mix cutmix"),
     (["--mix", "cutmix", "--mix_switch_prob", "0"], InputError, "--mix_switch_prob belongs to --mix svmix"),
+    (["--mix", "mixup", "--teacher_decay", "0.9"], InputError, "--teacher_decay belongs to --mix svmix"),
+    (["--mix", "svmix", "--teacher_decay", "2"], SystemExit, "--teacher_decay.*at most 1"),
     (["--eval_teacher"], InputError, "--eval_teacher belongs to --mix svmix"),
     (["--mix", "mixup", "-b", "1"], InputError, "--batch-size 1.*2 or more"),
 ]
