@@ -3,6 +3,7 @@
 #     bash scripts/recipes/svmix.sh DATA [NET]      DATA: ucf101 diving48 egtea1 somethingv1 somethingv2   NET: TSM or H2CN
 # Claimed for TSM, 8 frames, top-1 without -> with SV-Mix: UCF101 85.2 -> 88.4, Diving48 77.6 -> 80.2, EGTEA split 1
 # 63.5 -> 65.5, Something V1 45.5 -> 47.2, V2 59.3 -> 60.3. These are best epochs of the teacher: val/teacher_top1 here.
+# One ratio is drawn for each batch; there, for each GPU's part of 8 clips (torchrun with --batch-size 8 does the same).
 # H2CN with SV-Mix has no published row. Not run by us: no copy of the data sets and no GPU were at hand.
 set -euo pipefail
 DATA=${1:?"which data set? ucf101 diving48 egtea1 somethingv1 somethingv2"}
@@ -23,7 +24,8 @@ case $DATA in
         exit 2 ;;
 esac
 python train.py "$DATA" RGB --net "$NET" --arch resnet50 --num_segments 8 "${OWN[@]}" --mix svmix --eval_teacher \
-    --label_smoothing 0.1 --wd 1e-4 --gd 20 --dropout 0.5 --fc_lr5 --npb --pretrain imagenet -j 16 --suffix svmix
+    --label_smoothing 0.1 --wd 1e-4 --gd 20 --dropout 0.5 --fc_lr5 --npb --pretrain imagenet \
+    --gpus 0 1 2 3 4 5 6 7 -j 16 --suffix svmix
 WEIGHTS=runs/${NET}_${DATA}_resnet50_8f_svmix/ckpt.best.pth.tar
 SCORES=scores/${NET}_${DATA}_svmix
 if [ "$CROPS" = 3 ]; then
