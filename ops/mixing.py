@@ -4,6 +4,7 @@ A mixed clip is `own * x + (1 - own) * x[partner]`, its target `share * y + (1 -
 as normalised floats on the device, a whole batch at a time; a segment's weights hold for all its L frames.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ def mixed_target(label: Tensor, partner: Tensor, share: Tensor, num_class: int) 
     return share[:, None] * one_hot + (1 - share[:, None]) * one_hot[partner]
 
 
-class MixMethod:
+class MixMethod(ABC):
     """How clips are mixed. What learns nothing has only `blend`.
 
     Attributes:
@@ -58,6 +59,7 @@ class MixMethod:
 
     teacher: Any = None
 
+    @abstractmethod
     def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
         """Mix a batch.
 
@@ -66,9 +68,10 @@ class MixMethod:
             label: (N,).
             rng: all draws come from it.
         """
-        raise NotImplementedError
 
-    def step(self, student: VideoNet, scaler: torch.amp.GradScaler, lr: float, where: str) -> None:
+    def step(  # noqa: B027  (most methods have nothing to do)
+        self, student: VideoNet, scaler: torch.amp.GradScaler, lr: float, where: str
+    ) -> None:
         """After a step of the network's optimiser, before the scaler's update.
 
         Args:
@@ -86,7 +89,7 @@ class MixMethod:
         """What a checkpoint must hold: tensors and plain values."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most methods have no state)
         """Go on from `state_dict`."""
 
 
@@ -108,9 +111,8 @@ class ImageMix(MixMethod):
         number = torch.arange(count, device=clip.device, dtype=clip.dtype)
         pixels = number.view(-1, 1, 1, 1, 1).expand(-1, 1, 1, *clip.shape[-2:])
         with torch.random.fork_rng(devices=[]):  # it draws from the CPU's global generator
-            torch.default_generator.manual_seed(
-                int(rng.integers(2**63))
-            )  # torch.manual_seed would reset the GPUs', too
+            # Not torch.manual_seed, which would reset the GPUs' generators, too.
+            torch.default_generator.manual_seed(int(rng.integers(2**63)))
             identity = torch.eye(count, device=clip.device, dtype=clip.dtype)
             mixed, shares, pixels = self.transform(Video(clip.flatten(1, 2)), identity, Video(pixels))
         partner = torch.arange(count, device=clip.device).roll(1)

@@ -8,9 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST_INNER = (
-    1024  # channels of queries and keys: as many as the features have, at most these (ResNet-50: 2048 -> 1024)
-)
+LARGEST_INNER = 1024  # channels of queries and keys, where the features have more (ResNet-50: 2048)
 DEAD_ZONE, MASK_WEIGHT = 0.1, 0.1  # of the mask loss
 PLAIN_BELOW = 0.08  # a ratio this near to 0 or 1 is mixed as in Mixup: the selector cannot reach it
 

@@ -8,7 +8,7 @@ from tiny_net import TinyNet, random_clips
 
 from errors import InputError
 from ops.mixer import Mixer, mix_method
-from ops.mixing import ALPHAS, Blend, ImageMix, MixMethod, VideoMix, over_clip
+from ops.mixing import ALPHAS, Blend, ImageMix, VideoMix, over_clip
 from ops.runtime import Runtime
 from ops.svmix_training import SvMixSettings
 
@@ -145,4 +145,4 @@ def test_what_cannot_be_mixed() -> None:
     with pytest.raises(InputError, match="2 clips or more in a batch.*larger --batch-size"):
         mixer().mix(TinyNet(), random_clips(1), LABEL[:1], 0, 0)
     with pytest.raises(InputError, match="one class only; leave --mix out"):
-        Mixer(MixMethod(), 1)
+        Mixer(VideoMix(1.0), 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import in_empty_folder
 from video_files import own_data_flags, write_dataset
 
 import train
@@ -31,13 +32,7 @@ def data(tmp_path_factory) -> list[str]:
 @pytest.fixture
 def run(data, tmp_path: Path, monkeypatch):
     """Run train.py in an empty folder; returns the run's folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*flags: str, name: str = NAME) -> Path:
-        train.main(["mine", "RGB", *data, *SMALL, *flags])
-        return tmp_path / "runs" / name
-
-    return run
+    return in_empty_folder(tmp_path, monkeypatch, data, SMALL, NAME)
 
 
 def test_what_a_run_leaves_behind(run) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import in_empty_folder
 from video_files import own_data_flags, write_dataset
 
 import test_models_center_crop
@@ -29,13 +30,7 @@ def data(tmp_path_factory) -> list[str]:
 @pytest.fixture
 def run(data, tmp_path: Path, monkeypatch):
     """Run train.py in an empty folder; returns the run's folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*flags: str, name: str = NAME) -> Path:
-        train.main(["mine", "RGB", *data, *SMALL, *flags])
-        return tmp_path / "runs" / name
-
-    return run
+    return in_empty_folder(tmp_path, monkeypatch, data, SMALL, NAME)
 
 
 def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
