@@ -14,8 +14,8 @@ from opts_types import number
 DEFAULT_ARCH = "resnet50"
 
 
-def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) -> None:
-    """Add the options that `data_options` reads; `lists`: "train", "val"."""
+def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *, workers: bool = True) -> None:
+    """Add the options that `data_options` reads; `lists`: "train", "val"; `workers`: also --workers, which read."""
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", default="data", help="folder with one folder a data set, as prepared")
     group.add_argument(
@@ -28,9 +28,9 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...]) ->
         )
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
-    group.add_argument(
-        "-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help="processes that read frames"
-    )
+    if workers:
+        most = min(4, os.cpu_count() or 1)
+        group.add_argument("-j", "--workers", type=number(int, 0), default=most, help="processes that read frames")
 
 
 def add_decoder_option(parser: argparse.ArgumentParser) -> None:
