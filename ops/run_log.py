@@ -1,6 +1,7 @@
 """What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -61,15 +62,26 @@ def make_folder(folder: Path, flag: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may have been faster
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}") from error
     return folder
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Indented JSON."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    """Indented JSON, written whole or not at all: another run may read it meanwhile.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def provenance() -> dict[str, Any]:
