@@ -1,5 +1,6 @@
 """The one exception that means: the user can mend this; and how a script shows it."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,11 @@ def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def take_sigterm_as_ctrl_c() -> None:
+    """A scheduler's stop becomes a `KeyboardInterrupt`, for a main that ends in order."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -2,7 +2,6 @@
 """Score a list of videos with one centre crop a frame; one pickle a clip. Merge them with pkl_to_results.py."""
 
 import logging
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
-from errors import run_script
+from errors import run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint_file import file_hash
 from ops.inference import Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
@@ -83,7 +82,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             videos, workers=args.workers, first=journal.videos, pin_memory=runtime.device.type == "cuda"
         )
         network = runtime.wrap(prepare_for_inference(runtime.place(model)))
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+        take_sigterm_as_ctrl_c()
         try:
             score_views(
                 network, loader, runtime, journal, batch_size=args.batch_size, amp=args.amp,

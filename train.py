@@ -2,7 +2,6 @@
 """Train a video network: options -> data -> model -> optimiser -> resume -> epochs."""
 
 import logging
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
-from errors import InputError, run_script
+from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint import load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
@@ -137,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         folder=folder, log_folder=log_folder, options=vars(args), eval_teacher=bool(args.eval_teacher),
         draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
     )  # fmt: skip
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    take_sigterm_as_ctrl_c()
     try:
         fit(state, train_loader, val_loader, runtime, step_settings, run_settings)
     except KeyboardInterrupt:

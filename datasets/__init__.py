@@ -7,13 +7,12 @@ readers        what a record is, and its reader
 frames         frame folder or archive -> images; decoders: content of an image file -> pixels
 video          video file: opened, decoded, its packets; container_length: how long the file must be
 video_file     video file -> images of given numbers
-extraction     video file -> frame folder or archive
 transforms     images -> uint8 clip, one random draw a clip
 labels         labels of mirrored clips, from class names
 video_dataset  records -> clips, for training and validation
 view_dataset   records -> all test views of a video
 loader         clips -> batches, in worker processes; shared_memory: where they lie
-clip_pictures  clips -> contact sheet and animation
+clip_pictures  clips -> contact sheet and animation; mixed_pictures: mixed clips and their masks
 moving_digits  the built-in data set; motions: how its things move; drifting: with a controlled displacement
 preparing/     from downloads to lists, and a check of them
 """

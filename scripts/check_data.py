@@ -3,7 +3,6 @@
 
 import argparse
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from datasets.catalogue import resolve
 from datasets.preparing.check_report import describe, write_clean
 from datasets.preparing.checks import check_data
 from datasets.preparing.parallel import StoppedError
-from errors import InputError, run_script
+from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from opts import data_options
 from opts_groups import add_data_options
 from opts_types import make_parser, number
@@ -38,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     spec = resolve(args.dataset, **data_options(args), need=None)
     if len(spec.lists) == 1:
         logging.info("There is no other list than the %s list.", *spec.lists)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    take_sigterm_as_ctrl_c()
     stop = None
     try:
         checks = check_data(spec, decode=args.decode, workers=args.workers)

@@ -8,7 +8,6 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format
 from datasets.preparing.parallel import StoppedError, in_processes
 from datasets.preparing.whole_files import write_whole
-from errors import InputError, run_script
+from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from opts_types import make_parser, number
 
 SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
@@ -155,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out_list.exists() and args.out_list.samefile(args.list):
         raise InputError(f"{args.out_list} is the list of the videos; write the list of the frames to another file")
     claim_root(args.frame_root, how)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is handled as Ctrl-C is
+    take_sigterm_as_ctrl_c()
     try:
         args.out_list.parent.mkdir(parents=True, exist_ok=True)
         paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]

@@ -24,15 +24,10 @@ NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> list[str]:
-    return own_data_flags(write_dataset(tmp_path_factory.mktemp("data")))
-
-
 @pytest.fixture
-def run(data, tmp_path: Path, monkeypatch):
+def run(tiny_data, tmp_path: Path, monkeypatch):
     """Run train.py in an empty folder; returns the run's folder."""
-    return in_empty_folder(tmp_path, monkeypatch, data, SMALL, NAME)
+    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
 
 
 def test_what_a_run_leaves_behind(run) -> None:
@@ -94,9 +89,9 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
     assert len(losses[0]) == 3
 
 
-def test_a_killed_process_says_how_to_go_on(data, tmp_path: Path) -> None:
+def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
     """SIGTERM, as a scheduler sends it, to a real process in its second epoch."""
-    command = [sys.executable, str(Path(train.__file__)), "mine", *data, *SMALL, "--epochs", "500", "-j", "1"]
+    command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -164,7 +159,7 @@ def test_partial_bn_and_bf16(run) -> None:
     assert not torch.equal(one["bn1.running_mean"], two["bn1.running_mean"])
 
 
-def test_unreadable_frames_are_counted_and_named(run, data, tmp_path: Path, capsys) -> None:
+def test_unreadable_frames_are_counted_and_named(run, tiny_data, tmp_path: Path, capsys) -> None:
     root = write_dataset(tmp_path / "damaged")
     for number in range(1, 7):
         (root / "frames" / "train 0" / f"{number:05d}.jpg").write_bytes(b"")
@@ -191,9 +186,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(r
     assert read_checkpoint(Path("runs") / NAME / "ckpt.pth.tar")["epoch"] == 1
 
 
-def test_two_processes_see_every_video_once(data, tmp_path: Path) -> None:
+def test_two_processes_see_every_video_once(tiny_data, tmp_path: Path) -> None:
     """torchrun: the evaluation is exact although 5 videos do not split evenly."""
-    script = [str(Path(train.__file__)), "mine", *data, *SMALL, "--epochs", "1"]
+    script = [str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "1"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -22,15 +22,10 @@ NAME = "TSM_mine_resnet18_2f"
 SMALL = ["--net", "TSM", "--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> list[str]:
-    return own_data_flags(write_dataset(tmp_path_factory.mktemp("data")))
-
-
 @pytest.fixture
-def run(data, tmp_path: Path, monkeypatch):
+def run(tiny_data, tmp_path: Path, monkeypatch):
     """Run train.py in an empty folder; returns the run's folder."""
-    return in_empty_folder(tmp_path, monkeypatch, data, SMALL, NAME)
+    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
 
 
 def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -92,7 +87,7 @@ def test_the_methods_that_learn_nothing(run, mix: str) -> None:
     assert json.loads((folder / "options.json").read_text())["options"]["mix_prob"] == 1.0
 
 
-def test_two_processes_draw_their_own_and_stay_one_selector(data, tmp_path: Path) -> None:
+def test_two_processes_draw_their_own_and_stay_one_selector(tiny_data, tmp_path: Path) -> None:
     script = f"""
 import sys, torch; sys.path[:0] = {[str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}
 import ops.svmix_training as training, train
@@ -111,7 +106,7 @@ assert all(a != b for a, b in zip(*ratios)), ratios
 """
     (tmp_path / "two.py").write_text(script)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]
-    flags = ["mine", *data, *SMALL, "--mix", "svmix", "--epochs", "1", "--eval_teacher"]
+    flags = ["mine", *tiny_data, *SMALL, "--mix", "svmix", "--epochs", "1", "--eval_teacher"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *torchrun, *flags], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
