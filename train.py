@@ -117,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, network in networks.items():
             val = evaluate(network, val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq)
             logging.info("%s on %d videos of %s: %s", name, val.videos, spec.lists["val"], val.describe())
+        runtime.close()
         return
 
     # epochs
@@ -144,6 +145,7 @@ def main(argv: list[str] | None = None) -> None:
         logging.info("\nStopped. %s. To go on: %s", kept, resume_command(sys.argv))
         sys.exit(130)
     logging.info("Best top-1 %.2f %%: %s", state.best_top1, folder / BEST)
+    runtime.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Where a run takes place: one device, several GPUs (DataParallel), or several processes (torchrun)."""
 
 import ctypes
+import gc
 import logging
 import os
 import platform
@@ -86,6 +87,13 @@ class Runtime:
         yield
         if self.world_size > 1 and self.is_main:
             dist.barrier()
+
+    def close(self) -> None:
+        """At the end of a run that went well: leave the other processes in order, else one may abort as it exits."""
+        if self.world_size > 1:
+            gc.collect()  # a wrapped model holds on to the group
+            dist.barrier()
+            dist.destroy_process_group()
 
 
 def unwrap(model: nn.Module) -> Any:
