@@ -5,7 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ops.hourglass import ClipHourglass, FrameHourglass, border_means, over_segments
+from ops.hourglass import (
+    TAPS_FROM_BORDERS,
+    ClipHourglass,
+    FrameHourglass,
+    border_means,
+    over_segments,
+    without_autocast,
+)
 from ops.resnet import Motion
 
 
@@ -37,9 +44,9 @@ class FrameMotion(Motion):
         x = _planes(self.hourglass1(_halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
         # One mean and variance a channel over all three frames: they lie under one another in the height.
         x = self.bn1(x.flatten(2, 3)).unflatten(2, (3, -1)).transpose(1, 2)
-        x = self.hourglass2(F.relu_(_pixels(x))).squeeze(1)  # (B, 9, H/2, W/2)
-        x = F.relu_(_pixels(self.bn2(_planes(x))))
-        return [self.maxpool(F.relu_(self.bn(self.conv(x))))]
+        x = self.hourglass2(F.relu(_pixels(x))).squeeze(1)  # (B, 9, H/2, W/2)
+        x = F.relu(_pixels(self.bn2(_planes(x))))
+        return [F.relu_(self.maxpool(self.bn(self.conv(x))))]  # = pooled ReLU, on a quarter of the values
 
     def for_inference(self) -> nn.Module:
         """The same with folded BatchNorms and hourglasses that are put together once: plain convolutions."""
@@ -142,7 +149,8 @@ class _FoldedClipMotion(nn.Module):
         self.num_segments = motion.num_segments
         reduce = fuse_conv_bn_eval(motion.reduce, motion.reduce_bn)
         expand = fuse_conv_bn_eval(motion.expand, motion.expand_bn)
-        factors = motion.hourglass.factors()  # (3, C/16, 9)
+        kernel = motion.hourglass.kernel_3d().flatten(2)  # (C/16, 3, taps)
+        factors = (kernel @ kernel.new_tensor(TAPS_FROM_BORDERS)).transpose(0, 1)  # (3, C/16, 9)
         weight = torch.einsum("wrk,rc->kcwr", factors, reduce.weight.flatten(1)).flatten(2).flatten(0, 1)
         whole, rows, columns, corners = torch.einsum("wrk,r->kwr", factors, reduce.bias).flatten(1).split((1, 2, 2, 4))
         self.register_buffer("weight", weight)
@@ -155,7 +163,7 @@ class _FoldedClipMotion(nn.Module):
         height, width = x.shape[2:]
         whole, rows, columns, corners = self.bias
         constant = whole + rows / height + columns / width + corners / (height * width)  # (3*C/16,)
-        with torch.autocast(x.device.type, enabled=False):  # few numbers, in full precision
+        with without_autocast(x.device.type):  # few numbers, in full precision
             parts = torch.addmm(constant, border_means(x).flatten(1), self.weight)  # (N*T, 3*C/16)
             pooled = over_segments(parts.unflatten(1, (3, -1)), self.num_segments)
             gate = torch.sigmoid(self.expand(pooled))  # (N*T, C)

@@ -9,6 +9,8 @@ narrow, wide in space-time, an hourglass. For every channel k
 with A a depthwise 3x3 convolution, the same for past and future. No bias.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,6 +44,13 @@ class Hourglass(nn.Module):
         """Output channels for each input channel: channel c yields c*expand ... c*expand + expand-1."""
         return self.temporal.shape[0] // self.channels
 
+    def kernel_3d(self) -> Tensor:
+        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
+        narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
+        narrow[:, 1, 1] = 1
+        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
+        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
+
     def extra_repr(self) -> str:
         return f"channels={self.channels}, expand={self.expand}, aggregate={self.spatial is not None}"
 
@@ -58,13 +67,6 @@ class FrameHourglass(Hourglass):
         frames = x.shape[1]
         y = F.conv2d(x.flatten(1, 2), self.kernel_2d(frames), padding=2, dilation=2)
         return y.unflatten(1, (frames - 2, -1))
-
-    def kernel_3d(self) -> Tensor:
-        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
-        narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
-        narrow[:, 1, 1] = 1
-        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
-        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
 
     def kernel_2d(self, frames: int) -> Tensor:
         """The same for frames laid in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
@@ -85,30 +87,51 @@ class ClipHourglass(Hourglass):
 
         mean(y_t) = w[0] * mean(A(x_{t-1}))  +  w[1] * mean(x_t)  +  w[2] * mean(A(x_{t+1}))
 
-    With its zero padding, a tap of A sees all of x but for a row or a column: those above the centre never see the last
-    row, those to its left never the last column, and so on. So mean(A(x)) is made of A and `border_means` alone.
+    So is mean(A(x)): each tap of A times the mean of what this tap sees, `tap_means`.
     """
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
-        """(N*T, C, H, W) -> (N*T, C)."""
-        parts = (border_means(x)[:, None] * self.factors().transpose(1, 2)).sum(2)  # (N*T, 3, C)
-        return over_segments(parts, num_segments)
+        """(N*T, C, H, W) -> (N*T, C); in float32 where x is of lower precision."""
+        with without_autocast(x.device.type):  # few numbers, in full precision
+            parts = (tap_means(x)[:, :, None] * self.kernel_3d().flatten(2)).sum(3)  # (N*T, C, 3)
+            return over_segments(parts.transpose(1, 2), num_segments)
 
-    def factors(self) -> Tensor:
-        """What each of the border means counts for in the parts of the past, this and the next segment: (3, C, 9)."""
-        narrow = self.temporal.new_zeros(self.channels, 9)
-        narrow[:, 0] = 1
-        wide = narrow
-        if self.spatial is not None:
-            a = self.spatial[:, 0]  # (C, 3, 3)
-            above_below, left_right = a[:, ::2], a[:, :, ::2]
-            corners = above_below[:, :, ::2].flatten(1)  # taken away twice, by row and by column
-            wide = torch.cat([a.sum((1, 2))[:, None], -above_below.sum(2), -left_right.sum(1), corners], 1)
-        return torch.stack([wide, narrow, wide]) * self.temporal.t()[:, :, None]
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """No mixed precision inside. `device`: a type such as cuda; the meta device has no autocast to leave."""
+    known = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if known else nullcontext()
+
+
+def tap_means(x: Tensor) -> Tensor:
+    """For each tap of a 3x3 kernel with zero padding, the mean of what it sees, over all places of the kernel.
+
+    The taps above the centre never see the last row, those to its left never the last column, and so on.
+
+    Args:
+        x: (B, C, H, W).
+
+    Returns:
+        (B, C, 9); in float32 where x is of lower precision.
+    """
+    height, width = x.shape[2:]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    rows, columns = (_seen(side, dtype, x.device) for side in (height, width))
+    seen = (rows[:, None, :, None] * columns[:, None, :]).flatten(2).flatten(0, 1)  # (H*W, 9)
+    return x.flatten(2).to(dtype) @ (seen / len(seen))
+
+
+def _seen(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Which rows (or columns) the taps before, at and behind the centre see: (side, 3), 1 or 0."""
+    seen = torch.ones(side, 3, dtype=dtype, device=device)
+    seen[-1, 0] = seen[0, 2] = 0
+    return seen
 
 
 def border_means(x: Tensor) -> Tensor:
     """Sums over all pixels, the last and the first row, the last and the first column, and their four corners, / H*W.
+
+    `TAPS_FROM_BORDERS` makes `tap_means` of them. Faster than those for many channels, channels-last; slower to train.
 
     Args:
         x: (B, C, H, W).
@@ -121,6 +144,21 @@ def border_means(x: Tensor) -> Tensor:
     sums = [x.sum((2, 3), dtype=dtype), *(side.sum(2, dtype=dtype) for side in sides)]
     corners = [x[:, :, i, j].to(dtype) for i in (-1, 0) for j in (-1, 0)]
     return torch.stack([*sums, *corners], 1) / (x.shape[2] * x.shape[3])
+
+
+# A row for each tap, row by row of the kernel: all pixels without a row and without a column; the corner in both was
+# taken away twice.
+TAPS_FROM_BORDERS = (
+    (1, -1, 0, -1, 0, 1, 0, 0, 0),
+    (1, -1, 0, 0, 0, 0, 0, 0, 0),
+    (1, -1, 0, 0, -1, 0, 1, 0, 0),
+    (1, 0, 0, -1, 0, 0, 0, 0, 0),
+    (1, 0, 0, 0, 0, 0, 0, 0, 0),
+    (1, 0, 0, 0, -1, 0, 0, 0, 0),
+    (1, 0, -1, -1, 0, 0, 0, 1, 0),
+    (1, 0, -1, 0, 0, 0, 0, 0, 0),
+    (1, 0, -1, 0, -1, 0, 0, 0, 1),
+)
 
 
 def over_segments(parts: Tensor, num_segments: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from ops.models import build_model
 from ops.network import VideoNet
 from ops.run_log import write_json
 from ops.runtime import Runtime
-from ops.score_journal import ScoreJournal
+from ops.score_journal import SUFFIX
 from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"
+BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
 
 
 @dataclass(frozen=True)
@@ -99,37 +100,41 @@ def score_views(
     model: nn.Module,
     loader: Any,
     runtime: Runtime,
-    journal: ScoreJournal,
     *,
     batch_size: int,
     amp: str,
     title: str,
     print_freq: int,
-) -> None:
-    """Score every view of every video, in one pass over the videos; the logits go into the journal.
+    start: int = 0,
+) -> Iterator[Tensor]:
+    """Logits of every view of every video, in one pass over the videos.
 
     A batch is one clip of several videos, with all its crops: the same batches, and to the bit the same logits, as if
     each clip were scored by a pass of its own.
 
     Args:
         model: as `Runtime.wrap` gave it.
-        loader: the videos behind those of the journal, in list order, each with `to(device)`, `clip(number)` ->
-            (V, T, L, H, W, 3) uint8, `places` (C, T, L), `label` and `video_id`.
+        loader: the videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8, `places`
+            (C, T, L).
         runtime: the devices.
-        journal: keeps each batch.
         batch_size: N, videos a batch; the frames of so many are held on the device.
         amp: "off", "bf16" or "fp16".
         title: of the progress line.
         print_freq: videos between two progress lines.
+        start: the loader's first video.
+
+    Yields:
+        (C, V, N, K) float32 logits of each batch, in list order.
     """
     model.eval()
     waiting: list[Any] = []
-    for number, video in enumerate(track(loader, len(loader), title, print_freq, lambda: "videos"), start=1):
+    total = start + len(loader)
+    videos = track(loader, total, title, print_freq, lambda: "videos", start)
+    for count, video in enumerate(videos, start=start + 1):
         waiting.append(video.to(runtime.device))
-        if len(waiting) == batch_size or number == len(loader):
+        if len(waiting) == batch_size or count == total:
             clips = range(len(video.places))
-            logits = torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
-            journal.add(logits.numpy(), [v.label for v in waiting], [v.video_id for v in waiting])
+            yield torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
             waiting.clear()
 
 
@@ -156,7 +161,7 @@ def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> 
     path = folder / PROTOCOL
     stored = json.loads(path.read_text()) if path.exists() else protocol
     for name, value in protocol.items():
-        if name in ("weights", "val_list") or stored.get(name) == value:  # of these two the hashes are compared
+        if name in BY_HASH or stored.get(name) == value:
             continue
         there, here = _short(stored.get(name)), _short(value)
         if not overwrite:
@@ -164,8 +169,8 @@ def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> 
                 f"{folder} holds views with {name} {there}, this run has {here}; "
                 "choose another --output_dir, or --overwrite to delete the views there"
             )
-        for view in folder.glob("*_crop*.pkl"):
-            view.unlink()
+        for view in [*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")]:
+            view.unlink(missing_ok=True)
     write_json(path, protocol)
 
 

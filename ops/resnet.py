@@ -95,8 +95,8 @@ class ResNetVideo(VideoNet):
         """(N*T, C, H, W) features, blended with a motion map (N*T, C, H/2, W/2) if there is one."""
         if self.motion is None or not maps:
             return x
-        of_motion = nn.functional.interpolate(maps[0], size=x.shape[2:], mode="nearest")
-        return torch.lerp(x, of_motion, self.motion.share)
+        of_motion = nn.functional.interpolate(maps[0] * self.motion.share, size=x.shape[2:], mode="nearest")
+        return torch.add(of_motion, x, alpha=1 - self.motion.share)
 
     def stem(self, key_frames: Tensor) -> Tensor:
         """(N*T, 3, H, W) -> (N*T, 64, H/4, W/4)."""

@@ -1,100 +1,133 @@
-"""The scores of an unfinished test run: a file that grows with each batch, so that a killed run can go on behind it."""
+"""Unfinished scores: a file that grows by each batch that is scored, so that a test that was stopped can go on.
 
-import hashlib
-import io
+A line of JSON says what the batches depend on; then each batch follows as float32 and a checksum, at the place that its
+number gives. So a killed process leaves at most one cut batch, which the checksum refuses, and two processes that score
+the same write the same.
+"""
+
 import json
-import os
+import logging
+import zlib
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from errors import InputError
 
+SUFFIX = ".unfinished"
+CHECKSUM = 4  # bytes
 
-class ScoredBatch(NamedTuple):
-    """Scores of N videos.
 
-    Attributes:
-        logits: (C, V, N, K) float32, of C clips and V crops.
-        labels: (N,).
-        video_ids: (N,) paths of the list.
-    """
-
-    logits: np.ndarray
-    labels: np.ndarray
-    video_ids: np.ndarray
+def journal_path(folder: Path, clips: Sequence[int]) -> Path:
+    """File for these (sorted) clips: other clips may be scored into the folder at the same time, on other machines."""
+    runs = [[clip for _, clip in run] for _, run in groupby(enumerate(clips), lambda pair: pair[1] - pair[0])]
+    names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return folder / f"clips_{','.join(names)}{SUFFIX}"
 
 
 class ScoreJournal:
-    """The batches of a run in list order, those of an earlier try included.
+    """The scores of one pass over the videos, until their pickles are written.
+
+    A context: the file is deleted at its end; after an error it stays, and a line says how to go on.
 
     Attributes:
-        batches: all that are scored.
+        clips: C clips to score.
+        batches: (C, V, N, K) float32 of each batch from the first video on; the last one of the list may be smaller.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, Any], *, anew: bool) -> None:
-        """Find what an earlier try has left.
+    def __init__(self, path: Path, depends_on: Mapping[str, Any], clips: list[int], *, overwrite: bool) -> None:
+        """Open the file, with the batches of a stopped test in it if they depend on the same.
 
         Args:
-            folder: for score pickles.
-            key: all that the scores and the batches depend on; another key is another journal.
-            anew: forget the earlier try.
+            path: as `journal_path` gives it.
+            depends_on: plain values; among them `test_crops` V, `batch_size` N and `num_class` K.
+            clips: to score. If the stopped test scored these and more, it goes on with all of its own.
+            overwrite: start at the first video.
+
+        Raises:
+            InputError: the file cannot be written.
         """
-        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        self.path = folder / f".unfinished_{name}"
-        self.batches: list[ScoredBatch] = []
-        if anew:
-            self.remove()
-        if self.path.exists():
-            with self.path.open("r+b") as file:
-                whole = 0
-                while (batch := _read(file)) is not None:
-                    self.batches.append(batch)
-                    whole = file.tell()
-                file.truncate(whole)  # a batch that a kill cut off
+        self.path = path
+        self.batches: list[np.ndarray] = []
+        self._again = "the same command without --overwrite" if overwrite else "the same command"
+        try:
+            path.touch()
+            self._file = path.open("r+b", buffering=0)
+            with path.open("rb") as file:
+                self._header = b"" if overwrite else file.readline()
+                stored = _parse(self._header)
+                other = [name for name, value in depends_on.items() if stored.get(name) != value]
+                if not set(clips) <= set(stored.get("clips", [])):
+                    other.append("clips")
+                self.clips: list[int] = clips if other else stored["clips"]
+                if not other:
+                    self._read(file, len(self.clips), depends_on)
+            if other:
+                self._file.truncate(0)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; choose another --output_dir") from error
+        if other:
+            self._header = json.dumps({**depends_on, "clips": clips}).encode() + b"\n"
+            self._write(self._header)
+        if other and stored and clips:
+            logging.info("%s is of another %s: starting at the first video", path, ", ".join(other))
 
     @property
     def videos(self) -> int:
-        """Videos that are scored: the first ones of the list."""
-        return sum(len(batch.labels) for batch in self.batches)
+        """How many are scored."""
+        return sum(batch.shape[2] for batch in self.batches)
 
-    def add(self, logits: np.ndarray, labels: Sequence[int], video_ids: Sequence[str]) -> None:
-        """Keep a batch.
+    def _read(self, file: BinaryIO, num_clips: int, depends_on: Mapping[str, Any]) -> None:
+        """Take the whole batches, up to the first that is cut off or damaged, and stand behind them."""
+        shape = (num_clips, depends_on["test_crops"], -1, depends_on["num_class"])
+        size = 4 * num_clips * depends_on["test_crops"] * depends_on["batch_size"] * depends_on["num_class"] + CHECKSUM
+        self._file.seek(len(self._header))
+        while len(record := file.read(size)) > CHECKSUM:
+            scores, checksum = record[:-CHECKSUM], record[-CHECKSUM:]
+            if checksum != self._checksum(scores):
+                break
+            self.batches.append(np.frombuffer(scores, np.float32).reshape(shape))
+            self._file.seek(len(record), 1)
+
+    def _checksum(self, scores: bytes) -> bytes:
+        """Of a batch under this header: what another test wrote into the file is refused."""
+        return zlib.crc32(scores, zlib.crc32(self._header)).to_bytes(CHECKSUM, "little")
+
+    def append(self, batch: np.ndarray) -> None:
+        """Keep the scores of the next batch, (C, V, N, K) float32.
 
         Raises:
-            InputError: it cannot be written; what was written before stays valid.
+            InputError: the disk is full; the batches before stay.
         """
-        batch = ScoredBatch(logits, np.array(labels), np.array(video_ids))
-        record = io.BytesIO()
-        for array in batch:
-            np.save(record, array, allow_pickle=False)
-        try:
-            with self.path.open("ab") as file:
-                file.write(record.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise InputError(
-                f"cannot write to {self.path}: {error.strerror}; free some space, then the same command goes on "
-                f"behind video {self.videos}"
-            ) from error
+        scores = batch.tobytes()
+        self._write(scores + self._checksum(scores))
         self.batches.append(batch)
 
-    def scores(self) -> ScoredBatch:
-        """All batches as one."""
-        logits, labels, video_ids = zip(*self.batches, strict=True)
-        return ScoredBatch(np.concatenate(logits, 2), np.concatenate(labels), np.concatenate(video_ids))
+    def _write(self, record: bytes) -> None:
+        left = memoryview(record)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror}; free some space and go on") from error
 
-    def remove(self) -> None:
-        """The run is finished: its pickles are written."""
-        self.path.unlink(missing_ok=True)
+    def __enter__(self) -> "ScoreJournal":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: Any) -> None:
+        self._file.close()
+        if kind is not None and self.batches:
+            logging.info("\n%d videos are scored. To go on behind them: %s", self.videos, self._again)
+        else:
+            self.path.unlink(missing_ok=True)
 
 
-def _read(file: IO[bytes]) -> ScoredBatch | None:
-    """The next batch; None if there is no whole one."""
+def _parse(header: bytes) -> dict[str, Any]:
+    """What a header says; nothing, if it is not whole."""
     try:
-        return ScoredBatch(*(np.load(file, allow_pickle=False) for _ in ScoredBatch._fields))
-    except (EOFError, ValueError, OSError):
-        return None
+        return json.loads(header) if header.endswith(b"\n") else {}
+    except ValueError:
+        return {}

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.checkpoint import load_weights
-from ops.hourglass import border_means
+from ops.hourglass import TAPS_FROM_BORDERS, border_means, tap_means
 from ops.models import build_model
 from ops.network import VideoNet
 from ops.prepare import prepare_for_inference
@@ -84,17 +84,13 @@ def test_both_memory_formats_and_bfloat16(net: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (5, 4)])
-def test_border_means_make_what_the_nine_taps_see(size: tuple[int, int]) -> None:
-    """The mean of a depthwise 3x3 convolution, for images down to one pixel."""
+def test_means_of_what_the_nine_taps_see(size: tuple[int, int]) -> None:
+    """They make the mean of a depthwise 3x3 convolution, for images down to one pixel; the border means make them."""
     torch.manual_seed(0)
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     kernel = torch.randn(3, 1, 3, 3, dtype=torch.float64)
     expected = nn.functional.conv2d(x, kernel, padding=1, groups=3).mean((2, 3))
-    a = kernel[:, 0]
-    whole, last_row, first_row, last_column, first_column, *corners = border_means(x).unbind(1)
-    made = (
-        whole * a.sum((1, 2)) - last_row * a[:, 0].sum(1) - first_row * a[:, 2].sum(1)
-        - last_column * a[:, :, 0].sum(1) - first_column * a[:, :, 2].sum(1)
-        + sum(corner * a[:, i, j] for corner, (i, j) in zip(corners, [(0, 0), (0, 2), (2, 0), (2, 2)], strict=True))
-    )  # fmt: skip
-    assert torch.allclose(made, expected, atol=1e-12, rtol=0)
+    means = tap_means(x)  # (2, 3, 9)
+    assert torch.allclose((means * kernel.flatten(1)).sum(2), expected, atol=1e-12, rtol=0)
+    from_borders = x.new_tensor(TAPS_FROM_BORDERS) @ border_means(x)  # (2, 9, 3)
+    assert torch.allclose(from_borders.transpose(1, 2), means, atol=1e-12, rtol=0)
