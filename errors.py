@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 SHOWN = 5  # faults of one kind that a message names
 
@@ -24,8 +25,13 @@ def few(names: Sequence[str], number: int = 3) -> str:
 
 
 def take_sigterm_as_ctrl_c() -> None:
-    """A scheduler's stop becomes a `KeyboardInterrupt`, for a main that ends in order."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let a scheduler's stop be a `KeyboardInterrupt` in this process, which may have a DataLoader."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # workers got it too; torch would call their end a fault
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from datasets.catalogue import canonical_name, resolve
 from datasets.lists import list_hash
 from datasets.loader import make_view_loader
@@ -14,11 +16,11 @@ from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
 from errors import run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint_file import file_hash
-from ops.inference import Weights, claim_folder, score_views
+from ops.inference import BY_HASH, Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
 from ops.run_log import make_folder
 from ops.runtime import start_runtime
-from ops.score_journal import ScoreJournal
+from ops.score_journal import ScoreJournal, journal_path
 from ops.scores import pickle_path, write_scores
 from opts import data_options, parse_test
 
@@ -62,41 +64,40 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     logging.info("%s %s, %d x %d frames, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
                  preprocessing.describe(), protocol["sampling"])  # fmt: skip
 
-    # scores: one pass over the videos for all clips that are not there
+    # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
-    for clip, paths in list(files.items()):
-        if all(path.exists() for path in paths) and not args.overwrite:
+    missing = [clip for clip, paths in files.items() if args.overwrite or not all(path.exists() for path in paths)]
+    depends_on = {name: value for name, value in protocol.items() if name not in BY_HASH}
+    depends_on |= {"batch_size": args.batch_size, "amp": args.amp}
+    take_sigterm_as_ctrl_c()
+    with ScoreJournal(journal_path(folder, args.clip_index), depends_on, missing, overwrite=args.overwrite) as journal:
+        for clip in sorted(files.keys() - set(journal.clips)):
             logging.info("clip %d: there already (--overwrite scores it again)", clip)
-            del files[clip]
-    if files:
-        plan = ClipPlan(
-            model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order
-        )
-        plans = [replace(plan, clip=clip if random_clips else None) for clip in files]
-        videos = ViewDataset(spec, plans, args.decoder)
-        key = {**protocol, "clips": list(files), "batch_size": args.batch_size, "amp": args.amp}
-        journal = ScoreJournal(folder, key, anew=args.overwrite)
-        if journal.videos:
-            logging.info("continuing behind video %d of %d", journal.videos, len(videos))
-        loader = make_view_loader(
-            videos, workers=args.workers, first=journal.videos, pin_memory=runtime.device.type == "cuda"
-        )
-        network = runtime.wrap(prepare_for_inference(runtime.place(model)))
-        take_sigterm_as_ctrl_c()
-        try:
-            score_views(
-                network, loader, runtime, journal, batch_size=args.batch_size, amp=args.amp,
-                title=f"clip {', '.join(map(str, files))}:", print_freq=args.print_freq * args.batch_size,
+        if journal.clips:
+            plan = ClipPlan(
+                model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed,
+                frame_order=args.frame_order,
             )  # fmt: skip
-        except KeyboardInterrupt:
-            logging.info("\nStopped. The same command goes on behind video %d of %d.", journal.videos, len(videos))
-            sys.exit(130)
-        scores = journal.scores()
-        for (clip, paths), views in zip(files.items(), scores.logits, strict=True):
-            for path, view in zip(paths, views, strict=True):
-                write_scores(path, view, scores.labels.tolist(), scores.video_ids.tolist())
-            logging.info("clip %d: %d videos, %s", clip, len(scores.labels), ", ".join(map(str, paths)))
-        journal.remove()
+            plans = [replace(plan, clip=clip if random_clips else None) for clip in journal.clips]
+            dataset = ViewDataset(spec, plans, args.decoder)
+            if journal.videos:
+                logging.info("continuing behind video %d of %d", journal.videos, len(dataset))
+            loader = make_view_loader(
+                dataset, workers=args.workers, pin_memory=runtime.device.type == "cuda", first=journal.videos
+            )
+            batches = score_views(
+                runtime.wrap(prepare_for_inference(runtime.place(model))), loader, runtime,
+                batch_size=args.batch_size, amp=args.amp, title=f"clip {', '.join(map(str, journal.clips))}:",
+                print_freq=args.print_freq * args.batch_size, start=journal.videos,
+            )  # fmt: skip
+            for batch in batches:
+                journal.append(batch.numpy())
+            labels = [record.label for record in dataset.records]
+            video_ids = [record.path for record in dataset.records]
+            for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
+                for path, view in zip(files[clip], views, strict=True):
+                    write_scores(path, view, labels, video_ids)
+                logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, files[clip])))
     num_clips = max(args.clip_index) + 1
     logging.info(
         "Merge: python pkl_to_results.py --num_clips %d --test_crops %d --output_dir %s", num_clips, crops, folder

@@ -27,7 +27,6 @@ from ops.inference import Weights
 from ops.models import ABLATIONS, DESIGNS, NETS, build_model
 from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
-from ops.score_journal import ScoreJournal
 from ops.scores import read_scores
 
 TINY = ["--num_segments", "2", "--input_size", "32", "-j", "0", "--epochs", "1"]
@@ -378,29 +377,3 @@ def test_predict_what_is_no_video(checkpoint: str, tmp_path: Path, content, word
         source.write_bytes(content)
     with pytest.raises(InputError, match=words):
         predict.main([str(source), "--weights", checkpoint])
-
-
-def test_a_stopped_test_goes_on_and_gives_the_same_files(checkpoint: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    flags = ["--weights", checkpoint, "-j", "0", "-b", "2", "--clip_index", "0-1", "--output_dir"]
-    center_crop.main([*flags, str(tmp_path / "whole")], crops=3)
-    add, calls = ScoreJournal.add, []
-
-    def stop_at_the_third(*arguments) -> None:
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        add(*arguments)
-
-    monkeypatch.setattr(ScoreJournal, "add", stop_at_the_third)
-    with pytest.raises(SystemExit) as stopped:
-        center_crop.main([*flags, str(tmp_path / "cut")], crops=3)
-    assert stopped.value.code == 130
-    assert "The same command goes on behind video 4 of 5" in capsys.readouterr().out
-    assert pickles(tmp_path / "cut") == {}
-    center_crop.main([*flags, str(tmp_path / "cut")], crops=3)
-    assert "continuing behind video 4 of 5" in capsys.readouterr().out
-    assert len(calls) == 4
-    assert pickles(tmp_path / "cut") == pickles(tmp_path / "whole")
-    assert {path.name for path in (tmp_path / "cut").iterdir()} == {
-        path.name for path in (tmp_path / "whole").iterdir()
-    }

@@ -35,7 +35,9 @@ def test_one_process_gathers_itself() -> None:
 def test_plain_progress_lines_where_there_is_no_terminal(caplog) -> None:
     with caplog.at_level("INFO"):
         assert list(track(range(5), 5, "epoch 1", 2, lambda: "loss 0.5")) == [0, 1, 2, 3, 4]
-    assert [record.getMessage() for record in caplog.records] == [f"epoch 1 {n}/5 loss 0.5" for n in (2, 4, 5)]
+        assert list(track(range(3, 5), 5, "again", 2, lambda: "", 3)) == [3, 4]
+    lines = [f"epoch 1 {n}/5 loss 0.5" for n in (2, 4, 5)] + ["again 4/5 ", "again 5/5 "]
+    assert [record.getMessage() for record in caplog.records] == lines
 
 
 def test_a_resumed_log_keeps_what_was_before_and_drops_what_is_repeated(tmp_path: Path) -> None:

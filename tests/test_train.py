@@ -90,18 +90,19 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
 
 
 def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
-    """SIGTERM, as a scheduler sends it, to a real process in its second epoch."""
+    """SIGTERM, as a scheduler sends it, to a real process in its second epoch, and to its worker."""
     command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     checkpoint = tmp_path / "runs" / NAME / "ckpt.pth.tar"
     for _ in range(600):
         if checkpoint.exists() or process.poll() is not None:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "The checkpoint of epoch" in printed

@@ -75,11 +75,11 @@ def test_no_more_of_a_frame_is_kept_than_the_crops_need(spec: DatasetSpec) -> No
     assert ViewDataset(spec, plans_of(THREE, [0]))[0].frames.shape[1:] == (37, 49, 3)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_videos_come_in_list_order(spec: DatasetSpec, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "first"), [(0, 0), (2, 0), (2, 4), (0, 6)])
+def test_videos_come_in_list_order(spec: DatasetSpec, workers: int, first: int) -> None:
     dataset = ViewDataset(spec, plans_of(THREE, [0, 1]))
-    loaded: list[VideoViews] = list(make_view_loader(dataset, workers=workers))
-    assert [video.index for video in loaded] == list(range(len(dataset)))
+    loaded: list[VideoViews] = list(make_view_loader(dataset, workers=workers, first=first))
+    assert [video.index for video in loaded] == list(range(first, 6))
     for video in loaded:
         assert torch.equal(video.frames, dataset[video.index].frames)
         assert torch.equal(video.places, dataset[video.index].places)
