@@ -66,7 +66,7 @@ class _FoldedFrameMotion(nn.Module):
         """As `FrameMotion.forward`."""
         x = _halved(frames).flatten(1, 2)  # (B, 15, H/2, W/2)
         x = F.relu_(self.conv2(F.relu_(self.conv1(x))))
-        return [self.maxpool(F.relu_(self.conv(x)))]
+        return [F.relu_(self.maxpool(self.conv(x)))]
 
 
 def _folded(hourglass: FrameHourglass, frames: int, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -121,8 +121,8 @@ def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep") -> Runtim
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for its next tensors.
 
-    By default the GNU C library maps every large tensor anew and gives it back at once, and the page faults take a
-    tenth of the time of a network on the CPU. Other C libraries are left alone.
+    By default the GNU C library maps every large tensor anew and gives it back at once, and the page faults take from
+    a tenth to a half of the time of a network on the CPU. Other C libraries are left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what the JSON file holds."""
     values = {"segments": args.segments, "size": args.sizes, "batch_size": args.batch_sizes}
     first = {name: axis[0] for name, axis in values.items()}
+    loader = along_workers(args)  # first: the memory of a process holds what its networks have used, too
     tables = []
     for training in (False, True):
         if training and "prepared" in args.variant.changes:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             settings = [replace(base, **{name: value}) for value in sorted(set(axis))]
             if len(settings) > 1:
                 tables.append(along(name, settings, args.variant, args.rounds))
-    return {"variant": str(args.variant), "tables": tables, "loader": along_workers(args)}
+    return {"variant": str(args.variant), "tables": tables, "loader": loader}
 
 
 def along(name: str, settings: Sequence[Setting], variant: Variant, rounds: int) -> dict[str, Any]:
