@@ -11,7 +11,7 @@ hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test as
 hypothesis.settings.load_profile("no_deadline")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """For many small networks: they gain nothing from two, and lose much where other work holds one of the cores."""
     torch.set_num_threads(1)

@@ -6,13 +6,11 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from video_files import CLASSES, write_dataset
 
 import test_models_center_crop as center_crop
@@ -21,6 +19,8 @@ from ops.checkpoint_file import save_checkpoint
 from ops.models import build_model
 from ops.score_journal import ScoreJournal, journal_path
 from ops.training import TrainedOn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEPENDS_ON = {"net": "H2CN", "test_crops": 2, "num_class": 3, "batch_size": 4, "amp": "off"}
 BATCHES = [np.random.default_rng(n).random((2, 2, n, 3), np.float32) for n in (4, 4, 1)]  # two clips, nine videos
@@ -173,13 +173,6 @@ def test_a_folder_that_cannot_be_written() -> None:
 
 
 # The script, on five videos in batches of two: two clips, three crops.
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="module")
