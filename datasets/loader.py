@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from datasets.shared_memory import uint8_memory
+from datasets.shared_memory import Travelling, uint8_memory
 from datasets.video_dataset import Sample, VideoDataset
 from datasets.view_dataset import VideoViews, ViewDataset
 from errors import InputError
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Travelling):
     """N samples.
 
     Attributes:

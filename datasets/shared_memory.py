@@ -1,16 +1,78 @@
-"""Memory in which a worker process makes what the main process uses, so that nothing is copied on the way."""
+"""Memory in which a worker process makes what the main process uses, so that nothing is copied on the way.
+
+Each worker has a few slots of it and uses them again: new shared pages cost a loader as much as half of its decoding.
+"""
 
 import math
+import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
+
+MAX_SLOTS = 5  # two batches ready, one in use, the one before it, one in the making; whoever keeps more gets new memory
+
+_slots: list[Tensor] = []  # of this worker: (bytes + 1,) uint8 each, whose last byte says whether it is in use
 
 
 def uint8_memory(shape: Sequence[int]) -> Tensor:
     """A contiguous uint8 tensor, not filled; in a DataLoader's worker it is shared with the main process."""
     if get_worker_info() is None:
         return torch.empty(*shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # as torch's own `default_collate` does
-    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+    size = math.prod(shape)
+    slot = _free_slot(size)
+    slot[-1] = 1
+    return slot[:size].view(*shape)
+
+
+def _free_slot(size: int) -> Tensor:
+    free = [slot for slot in _slots if slot[-1] == 0]
+    for slot in free:
+        if len(slot) > size:
+            return slot
+    # torch's own `default_collate` makes shared memory in the same way
+    new = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size + 1, device="cpu"))  # type: ignore[call-overload]
+    if free and len(_slots) == MAX_SLOTS:  # all free ones are too small
+        _slots.remove(free[0])
+    if len(_slots) < MAX_SLOTS:
+        _slots.append(new)
+    return new
+
+
+class Travelling:
+    """A dataclass with tensors of `uint8_memory`: sent by a worker, it gives their slots back when it is dropped.
+
+    A slot is free again when no tensor of the main process, nor any view of one, looks at it any more.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: _Lent(value) if _in_a_slot(value) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+def _in_a_slot(value: object) -> bool:
+    """Whether it is a tensor in a slot of this process, which only workers have."""
+    return isinstance(value, Tensor) and any(value.untyped_storage().data_ptr() == s.data_ptr() for s in _slots)
+
+
+class _Lent:
+    """A tensor in a slot; it arrives as a tensor again."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        slot = torch.empty(0, dtype=torch.uint8).set_(self.tensor.untyped_storage())  # type: ignore[call-overload]
+        return _arrived, (slot, self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset())
+
+
+def _arrived(slot: Tensor, shape: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
+    in_use = slot.numpy()[-1:]
+    array = slot.as_strided(shape, stride, offset).numpy()
+    # The tensor of an array holds that very array as long as it, or any view of it, is there.
+    weakref.finalize(array, in_use.fill, 0).atexit = False
+    return torch.from_numpy(array)

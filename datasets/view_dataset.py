@@ -16,14 +16,14 @@ from datasets.catalogue import DatasetSpec
 from datasets.decoders import choose_decoder
 from datasets.lists import read_list
 from datasets.readers import open_record, read_changed
-from datasets.shared_memory import uint8_memory
+from datasets.shared_memory import Travelling, uint8_memory
 from datasets.transforms import Box, cut
 from datasets.video_dataset import ClipPlan
 from errors import InputError
 
 
 @dataclass(frozen=True)
-class VideoViews:
+class VideoViews(Travelling):
     """The views of one video.
 
     Attributes:
