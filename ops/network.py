@@ -104,7 +104,10 @@ class VideoNet(nn.Module, ABC):
         """(..., 3, H, W) uint8 -> the same as float, less the mean, over the standard deviation; floats pass."""
         if frames.dtype != torch.uint8:
             return frames
-        return frames.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std)
+        width = frames.shape[-1]
+        rows = frames.movedim(-3, -1).flatten(-2)  # (..., H, W*3), as a loader lays them out: long rows are faster
+        mean, std = self.mean.flatten().repeat(width), self.std.flatten().repeat(width)
+        return rows.to(self.mean.dtype).div_(255).sub_(mean).div_(std).unflatten(-1, (width, 3)).movedim(-1, -3)
 
     def backbone_norms(self) -> list[nn.Module]:
         """The BatchNorms that pretrained weights bring, in the order of the layers; none of a motion module."""
