@@ -28,10 +28,16 @@ def take_sigterm_as_ctrl_c() -> None:
     """Let a scheduler's stop be a `KeyboardInterrupt` in this process, which may have a DataLoader."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # workers got it too; torch would call their end a fault
+        _let_workers_end()  # they got it too
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def _let_workers_end() -> None:
+    """From now on the end of a DataLoader's worker is no fault; torch would raise it in the middle of anything."""
+    if hasattr(signal, "SIGCHLD"):  # not on Windows
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -42,8 +48,10 @@ def run_script(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
+        _let_workers_end()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        _let_workers_end()
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)

@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from errors import InputError
+
 MAX_SLOTS = 5  # two batches ready, one in use, the one before it, one in the making; whoever keeps more gets new memory
 
 _slots: list[Tensor] = []  # of this worker: (bytes + 1,) uint8 each, whose last byte says whether it is in use
 
 
 def uint8_memory(shape: Sequence[int]) -> Tensor:
-    """A contiguous uint8 tensor, not filled; in a DataLoader's worker it is shared with the main process."""
+    """A contiguous uint8 tensor, not filled; in a DataLoader's worker it is shared with the main process.
+
+    Raises:
+        InputError: there is no shared memory left.
+    """
     if get_worker_info() is None:
         return torch.empty(*shape, dtype=torch.uint8)
     size = math.prod(shape)
@@ -32,13 +38,24 @@ def _free_slot(size: int) -> Tensor:
     for slot in free:
         if len(slot) > size:
             return slot
-    # torch's own `default_collate` makes shared memory in the same way
-    new = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size + 1, device="cpu"))  # type: ignore[call-overload]
+    new = _shared(size + 1)
     if free and len(_slots) == MAX_SLOTS:  # all free ones are too small
         _slots.remove(free[0])
     if len(_slots) < MAX_SLOTS:
         _slots.append(new)
     return new
+
+
+def _shared(size: int) -> Tensor:
+    try:
+        storage = torch.UntypedStorage._new_shared(size, device="cpu")  # as torch's own `default_collate` does
+    except RuntimeError as error:
+        raise InputError(
+            f"no room for {size / 2**20:.0f} MiB of shared memory ({error}). A batch needs that much, and up to "
+            f"{MAX_SLOTS} are held for each worker: take fewer workers (-j; 0 needs none) or smaller batches (-b), or "
+            "give the machine more (in Docker: --ipc=host, or --shm-size)"
+        ) from error
+    return torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
 
 
 class Travelling:

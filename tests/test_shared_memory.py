@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from datasets import shared_memory
 from datasets.shared_memory import MAX_SLOTS, Travelling, _in_a_slot, uint8_memory
+from errors import InputError
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,13 @@ def test_with_each_sharing_strategy(strategy: str, monkeypatch: pytest.MonkeyPat
         assert all(is_whole(one) and one.in_a_slot for one in made(30, workers=2))
     finally:
         torch.multiprocessing.set_sharing_strategy(before)
+
+
+def test_no_room_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("No space left on device (28)")
+
+    monkeypatch.setattr(shared_memory, "get_worker_info", object)
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", full)
+    with pytest.raises(InputError, match=r"no room for 3 MiB.*No space left.*-j.*--shm-size"):
+        uint8_memory((3, 1024, 1024))
