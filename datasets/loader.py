@@ -128,7 +128,10 @@ class ClipLoader(DataLoader):
     def __iter__(self) -> Any:
         for batch in super().__iter__():
             if isinstance(batch, InputError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # its traceback holds this frame: a circle, which would keep the workers for long
             yield batch
 
 
