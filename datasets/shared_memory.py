@@ -40,7 +40,7 @@ def _free_slot(size: int) -> Tensor:
             return slot
     new = _shared(size + 1)
     if free and len(_slots) == MAX_SLOTS:  # all free ones are too small
-        _slots.remove(free[0])
+        _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare their bytes
     if len(_slots) < MAX_SLOTS:
         _slots.append(new)
     return new

@@ -63,6 +63,13 @@ def test_larger_memory_takes_the_place_of_smaller() -> None:
     assert all(is_whole(one) and one.in_a_slot for one in made(30, growing=True))
 
 
+def test_larger_memory_takes_the_place_of_smaller_behind_one_that_is_kept() -> None:
+    loader = made(30, growing=True)
+    first = next(loader)
+    assert all(is_whole(one) and one.in_a_slot for one in loader)
+    assert is_whole(first)
+
+
 def test_slots_of_batches_that_nobody_took_are_free_again() -> None:
     """A loop that is left early, with workers that live on."""
     loader = DataLoader(Maker(), None, sampler=range(30), num_workers=1, persistent_workers=True)
