@@ -48,10 +48,10 @@ def run_script(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        _let_workers_end()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        _let_workers_end()
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        _let_workers_end()
