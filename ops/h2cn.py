@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ops.hourglass import (
+    CENTRE,
     TAPS_FROM_BORDERS,
     ClipHourglass,
     FrameHourglass,
@@ -125,7 +126,7 @@ class ClipMotion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""
-        pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)
+        pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)  # (N*T, C/16)
         gate = torch.sigmoid(self.expand_bn(self.expand(pooled[:, :, None, None])))  # (N*T, C, 1, 1)
         return x * gate
 
@@ -141,20 +142,24 @@ class _FoldedClipMotion(nn.Module):
     of its own, the same everywhere: its border means are 1, 1/H for a row, 1/W for a column and 1/(H*W) for a corner.
     """
 
-    weight: Tensor  # (9*C, 3*C/16)
-    bias: Tensor  # (4, 3*C/16): of the whole, rows, columns and corners
+    weight: Tensor  # (9*C, 2*C/16): to mean(A(x)) and mean(x) of the reduced features
+    bias: Tensor  # (4, 2*C/16): of the whole, rows, columns and corners
+    temporal: Tensor  # (C/16, 3)
 
     def __init__(self, motion: ClipMotion) -> None:
         super().__init__()
         self.num_segments = motion.num_segments
         reduce = fuse_conv_bn_eval(motion.reduce, motion.reduce_bn)
         expand = fuse_conv_bn_eval(motion.expand, motion.expand_bn)
-        kernel = motion.hourglass.kernel_3d().flatten(2)  # (C/16, 3, taps)
-        factors = (kernel @ kernel.new_tensor(TAPS_FROM_BORDERS)).transpose(0, 1)  # (3, C/16, 9)
-        weight = torch.einsum("wrk,rc->kcwr", factors, reduce.weight.flatten(1)).flatten(2).flatten(0, 1)
-        whole, rows, columns, corners = torch.einsum("wrk,r->kwr", factors, reduce.bias).flatten(1).split((1, 2, 2, 4))
+        spatial, from_borders = motion.hourglass.spatial, reduce.weight.new_tensor(TAPS_FROM_BORDERS)
+        here = from_borders[CENTRE].expand(reduce.out_channels, -1)  # (C/16, 9)
+        around = here if spatial is None else spatial.flatten(1) @ from_borders
+        factors = torch.stack([around, here])
+        weight = torch.einsum("srb,rc->bcsr", factors, reduce.weight.flatten(1)).flatten(2).flatten(0, 1)
+        whole, rows, columns, corners = torch.einsum("srb,r->bsr", factors, reduce.bias).flatten(1).split((1, 2, 2, 4))
         self.register_buffer("weight", weight)
         self.register_buffer("bias", torch.stack([whole[0], rows.sum(0), columns.sum(0), corners.sum(0)]))
+        self.register_buffer("temporal", motion.hourglass.temporal.detach().clone())
         self.expand = nn.Linear(expand.in_channels, expand.out_channels).to(weight)
         self.expand.load_state_dict({"weight": expand.weight.flatten(1), "bias": expand.bias})
 
@@ -162,9 +167,10 @@ class _FoldedClipMotion(nn.Module):
         """As `ClipMotion.forward`, in place."""
         height, width = x.shape[2:]
         whole, rows, columns, corners = self.bias
-        constant = whole + rows / height + columns / width + corners / (height * width)  # (3*C/16,)
+        constant = whole + rows / height + columns / width + corners / (height * width)  # (2*C/16,)
         with without_autocast(x.device.type):  # few numbers, in full precision
-            parts = torch.addmm(constant, border_means(x).flatten(1), self.weight)  # (N*T, 3*C/16)
-            pooled = over_segments(parts.unflatten(1, (3, -1)), self.num_segments)
+            means = torch.addmm(constant, border_means(x).flatten(1), self.weight)  # (N*T, 2*C/16)
+            around, here = means.chunk(2, 1)
+            pooled = over_segments(around, here, self.temporal, self.num_segments)
             gate = torch.sigmoid(self.expand(pooled))  # (N*T, C)
         return x.mul_(gate[:, :, None, None])

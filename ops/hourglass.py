@@ -79,6 +79,9 @@ class FrameHourglass(Hourglass):
         return kernel.flatten(0, 2).flatten(1, 2)
 
 
+CENTRE = 4  # of the nine taps of a 3x3 kernel, row by row
+
+
 class ClipHourglass(Hourglass):
     """HgC over the segments of a clip, averaged over space: all that the clip-level gate uses of it.
 
@@ -93,8 +96,18 @@ class ClipHourglass(Hourglass):
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C); in float32 where x is of lower precision."""
         with without_autocast(x.device.type):  # few numbers, in full precision
-            parts = (tap_means(x)[:, :, None] * self.kernel_3d().flatten(2)).sum(3)  # (N*T, C, 3)
-            return over_segments(parts.transpose(1, 2), num_segments)
+            means = tap_means(x)  # (N*T, C, 9)
+            here = means[..., CENTRE]
+            around = here if self.spatial is None else (means * self.spatial.flatten(1)).sum(2)
+            return over_segments(around, here, self.temporal, num_segments)
+
+
+def over_segments(around: Tensor, here: Tensor, temporal: Tensor, num_segments: int) -> Tensor:
+    """The equation of `ClipHourglass`: mean(A(x)) and mean(x) of each segment -> mean(y), all of (N*T, C)."""
+    past, now, future = temporal.unbind(1)  # (C,) each
+    around = F.pad(around.unflatten(0, (-1, num_segments)), (0, 0, 1, 1))  # (N, T+2, C)
+    y = past * around[:, :-2] + now * here.unflatten(0, (-1, num_segments)) + future * around[:, 2:]
+    return y.flatten(0, 1)
 
 
 def without_autocast(device: str) -> AbstractContextManager:
@@ -116,16 +129,9 @@ def tap_means(x: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     dtype = torch.promote_types(x.dtype, torch.float32)
-    rows, columns = (_seen(side, dtype, x.device) for side in (height, width))
-    seen = (rows[:, None, :, None] * columns[:, None, :]).flatten(2).flatten(0, 1)  # (H*W, 9)
-    return x.flatten(2).to(dtype) @ (seen / len(seen))
-
-
-def _seen(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Which rows (or columns) the taps before, at and behind the centre see: (side, 3), 1 or 0."""
-    seen = torch.ones(side, 3, dtype=dtype, device=device)
-    seen[-1, 0] = seen[0, 2] = 0
-    return seen
+    seen = torch.full((height, width, 3, 3), 1 / (height * width), dtype=dtype, device=x.device)
+    seen[-1, :, 0] = seen[0, :, 2] = seen[:, -1, :, 0] = seen[:, 0, :, 2] = 0
+    return x.flatten(2).to(dtype) @ seen.flatten(2).flatten(0, 1)  # (B, C, H*W) @ (H*W, 9)
 
 
 def border_means(x: Tensor) -> Tensor:
@@ -159,11 +165,3 @@ TAPS_FROM_BORDERS = (
     (1, 0, -1, 0, 0, 0, 0, 0, 0),
     (1, 0, -1, 0, -1, 0, 0, 0, 1),
 )
-
-
-def over_segments(parts: Tensor, num_segments: int) -> Tensor:
-    """Each segment's part in the next one, in itself and in the previous one, added up: (N*T, 3, C) -> (N*T, C)."""
-    past, now, future = parts.unflatten(0, (-1, num_segments)).unbind(2)  # (N, T, C)
-    past = F.pad(past[:, :-1], (0, 0, 1, 0))
-    future = F.pad(future[:, 1:], (0, 0, 0, 1))
-    return (past + now + future).flatten(0, 1)
