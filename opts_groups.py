@@ -67,6 +67,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--gpus", type=int, nargs="+", help="GPU numbers; several: DataParallel. The first, if not given"
     )
     group.add_argument("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
+    group.add_argument("--compile", action="store_true", help="run networks through torch.compile, meant for GPUs")
     group.add_argument(
         "--malloc", choices=MALLOC, default="keep", help="freed memory, on the CPU: keep it (faster) or give it back"
     )

@@ -53,7 +53,7 @@ def read_source(source: Path, decoder: str) -> Iterator[np.ndarray]:
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus, malloc=args.malloc)
+    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
 
     # network
     weights = Weights.read(args.weights)
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # scores
     with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = prepare_for_inference(runtime.place(model))(clip.to(runtime.device))
+        logits = runtime.wrap(prepare_for_inference(runtime.place(model)))(clip.to(runtime.device))
     best = logits.float().softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
     for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")

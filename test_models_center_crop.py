@@ -28,7 +28,7 @@ from opts import data_options, parse_test
 def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus, malloc=args.malloc)
+    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
 
     # weights, and what they were trained on
     weights = Weights.read(args.weights)
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
     missing = [clip for clip, paths in files.items() if args.overwrite or not all(path.exists() for path in paths)]
     depends_on = {name: value for name, value in protocol.items() if name not in BY_HASH}
-    depends_on |= {"batch_size": args.batch_size, "amp": args.amp}
+    depends_on |= {"batch_size": args.batch_size, "amp": args.amp, "compile": args.compile}
     take_sigterm_as_ctrl_c()
     with ScoreJournal(journal_path(folder, args.clip_index), depends_on, missing, overwrite=args.overwrite) as journal:
         for clip in sorted(files.keys() - set(journal.clips)):

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,12 +24,13 @@ AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Runtime:
-    """The devices and processes of a run."""
+    """The devices and processes of a run; `compiled`: whether its networks run through torch.compile."""
 
     device: torch.device
     gpus: tuple[int, ...] = ()
     rank: int = 0
     world_size: int = 1
+    compiled: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -47,10 +48,13 @@ class Runtime:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The placed model for all devices: itself, in DataParallel, or in DistributedDataParallel."""
-        return self._distributed(model) if self.world_size > 1 else self.wrap_frozen(model)
+        wrapped = self.wrap_frozen(model)
+        return self._distributed(wrapped) if self.world_size > 1 else wrapped
 
     def wrap_frozen(self, model: nn.Module) -> nn.Module:
         """A placed model without gradients of its own: every process has its own copy, several GPUs share the batch."""
+        if self.compiled:
+            model.compile(dynamic=False)  # for each batch size anew: the last batch of a list is smaller
         return DataParallel(model, list(self.gpus)) if len(self.gpus) > 1 else model
 
     def synchronise(self, module: nn.Module) -> nn.Module:
@@ -101,21 +105,36 @@ def unwrap(model: nn.Module) -> Any:
     return model.module if isinstance(model, (DataParallel, DistributedDataParallel)) else model
 
 
-def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep") -> Runtime:
+def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep", compiled: bool = False) -> Runtime:
     """Choose the devices.
 
     Args:
         gpus: CUDA device numbers, [] for the CPU, None for the first GPU if there is one. Under torchrun each process
             takes the GPU of its LOCAL_RANK.
         malloc: one of `MALLOC`, for a run on the CPU.
+        compiled: run networks through torch.compile.
 
     Raises:
-        InputError: a GPU that this machine does not have.
+        InputError: a GPU that this machine does not have; or torch.compile does not work here.
     """
-    runtime = _choose_devices(gpus)
+    runtime = replace(_choose_devices(gpus), compiled=compiled)
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
+    if compiled:
+        _require_compiler(runtime)
     return runtime
+
+
+def _require_compiler(runtime: Runtime) -> None:
+    """Find out at once, not behind the loading of data and weights."""
+    if len(runtime.gpus) > 1:
+        raise InputError("--compile takes one GPU a process; for several: torchrun --nproc_per_node N, without --gpus")
+    try:
+        torch.compile(torch.exp)(torch.ones(16, device=runtime.device))
+    except Exception as error:  # whatever a compiler that is not there, or too old, ends in
+        needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton"
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
 
 
 def keep_freed_memory() -> None:

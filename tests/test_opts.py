@@ -11,20 +11,21 @@ ALL_FLAGS = {
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
-        "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--malloc",
-        "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images", "--mix_switch_prob",
-        "--selector_lr", "--teacher_decay", "--eval_teacher",
+        "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",
+        "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
+        "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
         "--frame_order",
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--root_path",
-        "--val_list", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus", "--amp", "--malloc",
+        "--val_list", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus", "--amp", "--compile",
+        "--malloc",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
     },
-    "predict": {"--weights", "--top", "--decoder", "--gpus", "--amp", "--malloc"},
+    "predict": {"--weights", "--top", "--decoder", "--gpus", "--amp", "--compile", "--malloc"},
 }  # fmt: skip
 PARSERS = {
     "train": train_parser(), "view": view_parser(1), "results": results_parser(), "predict": predict_parser(),

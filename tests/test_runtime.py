@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from errors import InputError
+from ops import runtime
 from ops.run_log import RunLog, provenance
 from ops.runtime import Runtime, start_runtime
 from progress import track
@@ -18,17 +20,32 @@ from progress import track
 @pytest.mark.parametrize("gpus", [None, [0], [0, 1]])
 def test_without_a_gpu_one_line_says_cpu(gpus, caplog) -> None:
     with caplog.at_level("INFO"):
-        runtime = start_runtime(gpus)
-    assert runtime.device.type == "cpu"
+        started = start_runtime(gpus)
+    assert started.device.type == "cpu"
     assert len(caplog.records) == 1
     assert "on the CPU" in caplog.text
 
 
+def test_compile_takes_one_gpu_a_process(monkeypatch) -> None:
+    monkeypatch.setattr(runtime, "_choose_devices", lambda gpus: Runtime(torch.device("cpu"), tuple(gpus)))
+    with pytest.raises(InputError, match="one GPU a process; for several: torchrun"):
+        start_runtime([0, 1], compiled=True)
+
+
+def test_a_compiler_that_is_not_there_is_missed_at_the_start(monkeypatch) -> None:
+    def fails(_function):
+        raise RuntimeError("No working C++ compiler found\nand much more")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(InputError, match=r"fails here \(No working C\+\+ compiler found\); .*leave --compile out"):
+        start_runtime([], compiled=True)
+
+
 def test_one_process_gathers_itself() -> None:
-    runtime = Runtime(torch.device("cpu"))
-    assert runtime.is_main
-    assert runtime.gather({"a": 1}) == [{"a": 1}]
-    with runtime.main_first():
+    alone = Runtime(torch.device("cpu"))
+    assert alone.is_main
+    assert alone.gather({"a": 1}) == [{"a": 1}]
+    with alone.main_first():
         pass
 
 

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -48,6 +50,20 @@ def test_what_a_run_leaves_behind(run) -> None:
     assert checkpoint["trained_on"]["class_names"][2] == "Turning something"
     assert checkpoint["trained_on"]["net"] == "H2CN"
     assert len(checkpoint["trained_on"]["train_list_hash"]) == 64
+
+
+def test_a_compiled_run_has_the_same_numbers_and_names(run, monkeypatch) -> None:
+    """By the graph that a compiler takes; what it then makes of it is for a machine with the time."""
+    compiler = Mock(side_effect=partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(torch, "compile", compiler)
+    flags = ["--net", "TSN", "--epochs", "1"]
+    runs = [run(*flags, name="TSN_mine_resnet18_2f"), run(*flags, "--compile", name="TSN_mine_resnet18_2f-2")]
+    assert compiler.call_count == 2  # to see whether it works, and of the network
+    losses = [json.loads((folder / "log.jsonl").read_text()) for folder in runs]
+    for name in ("train/loss", "val/loss"):
+        assert losses[1][name] == pytest.approx(losses[0][name], rel=1e-4)
+    plain, compiled = (read_checkpoint(folder / "ckpt.pth.tar")["state_dict"] for folder in runs)
+    assert plain.keys() == compiled.keys()
 
 
 def stop_at(monkeypatch, when: float, error: type[BaseException] = KeyboardInterrupt) -> None:
