@@ -188,8 +188,9 @@ def results_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", nargs="+", required=True, metavar="DIR", help="folder of pickles, one a model")
     parser.add_argument("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
     parser.add_argument("--multi_segments", type=true_or_false, default=False, help="True: merge --output_dir1 too")
-    parser.add_argument("--num_clips", type=number(int, 1), default=1, help="clips 0 ... NUM_CLIPS-1 are merged")
-    parser.add_argument("--test_crops", type=int, choices=[1, 3], default=1, help="crops a clip")
+    there = "; all that are there, if not given"
+    parser.add_argument("--num_clips", type=number(int, 1), help=f"clips 0 ... NUM_CLIPS-1 are merged{there}")
+    parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
     parser.add_argument("--coeff", type=number(float, 0), nargs="+", help="weight of each model; equal, if not given")
     parser.add_argument("--save_dir", metavar="DIR", help="for tables and plot; the first --output_dir, if not given")
     return parser

@@ -4,6 +4,7 @@
 import csv
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +21,11 @@ from ops.plots import plot_confusion
 from ops.run_log import make_folder, write_json
 from ops.scores import Scores, pickle_path, read_scores
 from opts import parse_results
+
+
+def clips_by_crops(clips: int, crops: int) -> str:
+    """The number of views in words."""
+    return f"{clips} clip{'s' * (clips > 1)} x {crops} crop{'s' * (crops > 1)}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Model:
 
     def describe(self) -> str:
         """Its protocol in one line."""
-        views = f"{len(self.clips)} clips x {len(self.clips[0])} crops"
+        views = clips_by_crops(len(self.clips), len(self.clips[0]))
         if not self.protocol:
             return f"{self.folder}: {views}; protocol unknown ({PROTOCOL} is not there)"
         order = self.protocol.get("frame_order", "normal")
@@ -55,8 +61,22 @@ class Model:
         ).format(**self.protocol)
 
 
+def views_there(folder: Path) -> tuple[int, int]:
+    """How many clips and crops have a pickle in a folder, at least in part.
+
+    Raises:
+        InputError: none has, or the folder is not there.
+    """
+    names = [re.fullmatch(r"(\d+)_crop(\d+)\.pkl", path.name) for path in folder.glob("*_crop*.pkl")]
+    numbers = [(int(name[1]), int(name[2])) for name in names if name]
+    if not numbers:
+        what = "has no score pickles" if folder.is_dir() else "is no folder"
+        raise InputError(f"{folder} {what}; give the --output_dir of a test script")
+    return 1 + max(clip for clip, _ in numbers), 1 + max(crop for _, crop in numbers)
+
+
 def read_model(folder: Path, num_clips: int, crops: int) -> Model:
-    """All views of a model.
+    """These views of a model; a line says if there are more.
 
     Raises:
         InputError: a view is not there, cannot be read, or is of other videos.
@@ -68,8 +88,11 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
         script = "test_models_center_crop.py" if crops == 1 else "test_models_three_crops.py"
         raise InputError(
             f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; make them with "
-            f"{script} --clip_index {clips} --output_dir {folder}, or lower --num_clips or --test_crops"
+            f"{script} --weights CKPT --clip_index {clips} --output_dir {folder}, or lower --num_clips or --test_crops"
         )
+    there = views_there(folder)
+    if there[0] > num_clips or there[1] > crops:
+        logging.info("%s: merging %s, %s are there", folder, clips_by_crops(num_clips, crops), clips_by_crops(*there))
     path = folder / PROTOCOL
     protocol = json.loads(path.read_text()) if path.exists() else {}
     return Model(folder, [[read_scores(path) for path in row] for row in paths], protocol)
@@ -83,10 +106,10 @@ def require_same_data(models: Sequence[Model]) -> None:
     """
     first = models[0]
     for other in models[1:]:
-        for name in ("dataset", "class_names", "list_hash"):
+        for name, what in (("dataset", "data set"), ("class_names", "class names"), ("list_hash", "list of videos")):
             if first.protocol and other.protocol and first.protocol[name] != other.protocol[name]:
                 raise InputError(
-                    f"{first.folder} and {other.folder} differ in {name.replace('_', ' ')}; "
+                    f"{first.folder} and {other.folder} are of another {what}; "
                     "test both models on the same list before merging them"
                 )
 
@@ -120,14 +143,16 @@ def write_per_class(path: Path, rows: Sequence[ClassRow]) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_results(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    models = [read_model(Path(folder), args.num_clips, args.test_crops) for folder in args.output_dir]
+    there = views_there(Path(args.output_dir[0]))
+    num_clips, crops = args.num_clips or there[0], args.test_crops or (1 if there[1] == 1 else 3)
+    models = [read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
     require_same_data(models)
     first = models[0].clips[0][0]
     labels = first.labels
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(first.logits.shape[1])]
 
     # by number of clips: [clips - 1][model], the last row is the result
-    clips = range(1, args.num_clips + 1)
+    clips = range(1, num_clips + 1)
     by_clips = [[model.probabilities(count, first) for model in models] for count in clips]
     merged = [merge_models(of_models, args.coeff) for of_models in by_clips]
     result = figures(merged[-1], labels)
@@ -145,8 +170,8 @@ def main(argv: list[str] | None = None) -> None:
         {
             **result,
             "videos": len(labels),
-            "num_clips": args.num_clips,
-            "test_crops": args.test_crops,
+            "num_clips": num_clips,
+            "test_crops": crops,
             "by_clips": [{"clips": int(name), **row} for name, row in clips_table],
             "models": [
                 {"output_dir": str(model.folder), "coeff": coeff, **row, "protocol": model.protocol}
@@ -158,7 +183,7 @@ def main(argv: list[str] | None = None) -> None:
     # report
     for model in models:
         print(model.describe())
-    if args.num_clips > 1:
+    if num_clips > 1:
         print(f"\n{table(clips_table, 'clips')}")
     if len(models) > 1:
         weights = " : ".join(f"{coeff:g}" for coeff in args.coeff)

@@ -79,11 +79,13 @@ def eval_preprocessing(input_size: int, crops: int = 1, full_res: bool = False) 
     Args:
         input_size: side of the training crops in pixels; all sizes scale with it.
         crops: 1 or 3.
-        full_res: crops as large as the short side.
+        full_res: crops as large as the short side: 256 pixels for 224; for another input size a multiple of 32, too,
+            since crops that leave a remainder have another number of features than the training's.
     """
     short_side = scaled(SHORT_SIDE, input_size)
     if full_res:
-        return Preprocessing(short_side, short_side, crops)
+        side = 32 * max(round(short_side / 32), 1)
+        return Preprocessing(side, side, crops)
     if crops == 3:
         return Preprocessing(short_side, input_size, crops)
     return Preprocessing((scaled(RESIZE[0], input_size), scaled(RESIZE[1], input_size)), input_size)

@@ -165,9 +165,10 @@ def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> 
             continue
         there, here = _short(stored.get(name)), _short(value)
         if not overwrite:
+            alike = ", give all clips of a folder the same --sampling" if name == "sampling" else ""
             raise InputError(
                 f"{folder} holds views with {name} {there}, this run has {here}; "
-                "choose another --output_dir, or --overwrite to delete the views there"
+                f"choose another --output_dir{alike}, or --overwrite to delete the views there"
             )
         for view in [*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")]:
             view.unlink(missing_ok=True)

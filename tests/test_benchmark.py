@@ -156,7 +156,7 @@ def test_views(tmp_path: Path, capsys) -> None:
     content = measured(tmp_path, "views", *tiny, "--num_frames", "6", "--frame_sizes", "40x32")
     assert set(content["tables"][0]["times_as_fast"]) == {"family", "single", "once", "once_cut"}
     assert content["tables"][0]["pixels"] <= 2
-    assert "2 clips x 3 crops of 2 x 5 frames, resize to short side 37" in capsys.readouterr().out
+    assert "2 clips x 3 crops of 2 x 5 frames, resize to short side 32" in capsys.readouterr().out
 
 
 def test_worker_counts() -> None:

@@ -19,7 +19,7 @@ CASES = [
     ("resnet18", 2, 3, (64, 64)),
     ("resnet50", 3, 4, (32, 64)),
     ("resnet50", 8, 1, (32, 32)),
-    ("resnet18", 2, 2, (37, 39)),  # three crops of small inputs have such sizes
+    ("resnet18", 2, 2, (37, 39)),  # odd sizes
 ]
 
 

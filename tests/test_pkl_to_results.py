@@ -42,7 +42,7 @@ def test_one_model(tmp_path: Path, capsys) -> None:
     assert printed.splitlines()[-1] == (
         "4 videos, 3 classes: top-1 75.00 %, top-5 100.00 %, mean class accuracy 83.33 %"
     )
-    assert "H2CN resnet18, 8 x 5 frames, 1 clips x 1 crops, centre of each segment" in printed
+    assert "H2CN resnet18, 8 x 5 frames, 1 clip x 1 crop, centre of each segment" in printed
     assert results(folder)["top1"] == 75.0
     assert results(folder)["videos"] == 4
     with (folder / "per_class.csv").open() as file:
@@ -63,6 +63,26 @@ def test_accuracy_against_the_number_of_clips(tmp_path: Path, capsys) -> None:
     assert by_clips[-1]["top1"] == results(folder)["top1"]
     main(["--output_dir", str(folder), "--num_clips", "1", "--test_crops", "3"])
     assert results(folder)["top1"] == by_clips[0]["top1"]
+
+
+def test_all_that_is_there_is_merged_and_a_line_says_if_less_is(tmp_path: Path, capsys, caplog) -> None:
+    folder = write_views(tmp_path / "a", clips=2, crops=3)
+    main(["--output_dir", str(folder)])
+    assert (results(folder)["num_clips"], results(folder)["test_crops"]) == (2, 3)
+    assert "are there" not in capsys.readouterr().out
+    main(["--output_dir", str(folder), "--num_clips", "1", "--test_crops", "1"])
+    assert "a: merging 1 clip x 1 crop, 2 clips x 3 crops are there" in capsys.readouterr().out
+    pickle_path(folder, 0, 2).unlink()
+    pickle_path(folder, 1, 2).unlink()
+    with pytest.raises(InputError, match="2 of 6 views are missing"):
+        main(["--output_dir", str(folder)])
+
+
+@pytest.mark.parametrize(("name", "words"), [("empty", "has no score pickles"), ("none", "is no folder")])
+def test_a_folder_without_views(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=f"{name} {words}; give the --output_dir of a test script"):
+        main(["--output_dir", str(tmp_path / name)])
 
 
 def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
@@ -93,8 +113,8 @@ def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
         (["--output_dir1", "x"], "belong together"),
         (["--coeff", "1", "2"], "2 weights for 1 folders"),
         (["--coeff", "0"], "all weights are 0"),
-        (["--num_clips", "3"], r"2 of 3 views are missing.*1_crop0\.pkl.*center_crop\.py --clip_index 1,2"),
-        (["--test_crops", "3"], r"2 of 3 views are missing.*three_crops\.py --clip_index 0"),
+        (["--num_clips", "3"], r"2 of 3 views are missing.*1_crop0\.pkl.*center_crop\.py --weights CKPT --clip_index 1,2"),
+        (["--test_crops", "3"], r"2 of 3 views are missing.*three_crops\.py --weights CKPT --clip_index 0"),
     ],
 )
 def test_bad_flags(tmp_path: Path, flags: list[str], words: str) -> None:
@@ -110,11 +130,13 @@ def test_multi_segments_takes_true_and_false_only(tmp_path: Path, capsys) -> Non
     main(["--output_dir", str(write_views(tmp_path / "a")), "--multi_segments", "False"])
 
 
-@pytest.mark.parametrize("name", ["dataset", "class_names", "list_hash"])
-def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"), [("dataset", "data set"), ("class_names", "class names"), ("list_hash", "list of videos")]
+)
+def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str, what: str) -> None:
     a = write_views(tmp_path / "a", protocol=PROTOCOL)
     b = write_views(tmp_path / "b", protocol={**PROTOCOL, name: "another"})
-    with pytest.raises(InputError, match="differ in " + name.replace("_", " ")):
+    with pytest.raises(InputError, match=f"are of another {what}"):
         main(["--output_dir", str(a), str(b)])
 
 

@@ -67,7 +67,8 @@ def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str,
     folder = f"{train.net}_{train.dataset}_{train.arch}_{train.num_segments}f_{train.suffix}"
     assert test.weights == f"runs/{folder}/ckpt.best.pth.tar"
     assert merge.output_dir == [test.output_dir]
-    assert (merge.num_clips, merge.test_crops) == (len(test.clip_index), test.test_crops)
+    assert merge.num_clips in (None, len(test.clip_index))  # None: all that are there
+    assert merge.test_crops in (None, test.test_crops)
     if run[0] == "svmix.sh":
         assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
 
