@@ -127,7 +127,8 @@ class ClipMotion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""
         pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)  # (N*T, C/16)
-        gate = torch.sigmoid(self.expand_bn(self.expand(pooled[:, :, None, None])))  # (N*T, C, 1, 1)
+        pooled = pooled[:, :, None, None].to(self.expand.weight.dtype)  # float32 so far, whatever the network is
+        gate = torch.sigmoid(self.expand_bn(self.expand(pooled)))  # (N*T, C, 1, 1)
         return x * gate
 
     def for_inference(self) -> nn.Module:
@@ -169,8 +170,9 @@ class _FoldedClipMotion(nn.Module):
         whole, rows, columns, corners = self.bias
         constant = whole + rows / height + columns / width + corners / (height * width)  # (2*C/16,)
         with without_autocast(x.device.type):  # few numbers, in full precision
-            means = torch.addmm(constant, border_means(x).flatten(1), self.weight)  # (N*T, 2*C/16)
+            means = border_means(x).flatten(1)  # (N*T, 9*C), float32 in a network of lower precision
+            means = torch.addmm(constant.to(means.dtype), means, self.weight.to(means.dtype))  # (N*T, 2*C/16)
             around, here = means.chunk(2, 1)
             pooled = over_segments(around, here, self.temporal, self.num_segments)
-            gate = torch.sigmoid(self.expand(pooled))  # (N*T, C)
+            gate = torch.sigmoid(self.expand(pooled.to(self.expand.weight.dtype)))  # (N*T, C)
         return x.mul_(gate[:, :, None, None])

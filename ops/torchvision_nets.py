@@ -146,7 +146,9 @@ class WindowMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> one value a window that fits."""
-        return F.avg_pool3d(x, [min(pair) for pair in zip(self.window, x.shape[2:], strict=True)], stride=1)
+        window = [min(pair) for pair in zip(self.window, x.shape[2:], strict=True)]
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # on the CPU there is none of lower precision
+        return F.avg_pool3d(wide, window, stride=1).to(x.dtype)
 
 
 class DropoutLinear(nn.Linear):

@@ -1,5 +1,7 @@
 """Every network: shapes, gradients, devices' number formats, and its names' errors."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import DESIGNS, build_model, frames_per_segment
 from ops.network import IMAGENET_MEAN, IMAGENET_STD, VideoNet
+from ops.prepare import prepare_for_inference
 
 
 def small(model: VideoNet) -> tuple[int, ...]:
@@ -62,6 +65,22 @@ def test_bfloat16_autocast_is_near_float32(net: str) -> None:
         logits = model(clip)
     exact = model(clip)
     assert torch.allclose(logits.float(), exact, atol=0.05 * exact.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_of_lower_precision_is_near_float32(net: str, dtype: torch.dtype) -> None:
+    """Throughout, not by autocast; prepared, too; and every parameter can be trained."""
+    torch.manual_seed(0)
+    model = build_model(net, "resnet18", 4, 2).eval()
+    clip = torch.randn(small(model))
+    exact = model(clip)
+    near = partial(torch.allclose, exact, rtol=0, atol=0.03 * exact.abs().max().item())
+    model = model.to(dtype)
+    assert near(prepare_for_inference(model)(clip.to(dtype)).float())
+    logits = model(clip.to(dtype))
+    assert near(logits.float())
+    logits.float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_the_frames_of_a_segment_are_known_without_building(net: str) -> None:

@@ -96,6 +96,12 @@ def test_gradients_under_autocast_are_near_those_of_float32(net: str) -> None:
     assert (low - exact).norm() < 0.1 * exact.norm()
 
 
+def test_s3d_runs_in_lower_precision() -> None:
+    """torch has no mean over windows of bfloat16 on the CPU."""
+    model = build_model("s3d", None, 3, 8).bfloat16().eval()
+    assert model(torch.zeros(1, 8, 1, 3, 32, 32, dtype=torch.bfloat16)).isfinite().all()
+
+
 def test_too_few_segments() -> None:
     with pytest.raises(InputError, match="--num_segments 7: s3d needs 8 or more"):
         build_model("s3d", None, 3, 7)
