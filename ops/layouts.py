@@ -1,6 +1,7 @@
 """State dicts of other code bases -> ours. Pure functions from names and tensors to names and tensors."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -101,6 +102,7 @@ def is_plain_resnet(state: State) -> bool:
 
 def strip_data_parallel(state: State) -> State:
     """Without the `module.` that DataParallel puts before every name."""
+    _require_distinct({key: key.removeprefix("module.") for key in state}, "the given state dict")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -108,9 +110,10 @@ def from_official(state: State, layout: str, where: str = "the given state dict"
     """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses.
 
     Raises:
-        InputError: a temporal kernel of another shape, or a bias whose BatchNorm is missing.
+        InputError: a temporal kernel of another shape, a bias whose BatchNorm is missing, or two of one name in ours.
     """
     unused = [key for key in state if _UNUSED.match(key)]
+    _require_distinct({key: rename(key, layout) for key in state if key not in unused}, where)
     ours: State = {}
     reshaped = []
     for key, value in state.items():
@@ -128,6 +131,17 @@ def from_official(state: State, layout: str, where: str = "the given state dict"
         raise InputError(f"{where} has no {missing[0]}.running_mean, which the bias in front of it belongs to")
     shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
     return Converted(fold_biases(ours), unused, reshaped, shifted)
+
+
+def _require_distinct(names: Mapping[str, str], where: str) -> None:
+    """Their names -> ours: no two of theirs may fall together, else one of them would be lost without a word."""
+    origin: dict[str, str] = {}
+    for key, name in names.items():
+        if name in origin:
+            raise InputError(
+                f"{where}: {origin[name]} and {key} are both {name} here; leave out the one that is not used"
+            )
+        origin[name] = key
 
 
 def rename(key: str, layout: str) -> str:

@@ -322,6 +322,18 @@ def test_a_damaged_official_file_is_named(net: str, name: str, change, words: st
         load_weights(build_model(net, "resnet50", 174, 8), damaged(net, name, change))
 
 
+def test_two_names_that_fall_together_are_refused(model) -> None:
+    """One of the two would be lost without a word."""
+    state = model.state_dict()
+    with pytest.raises(InputError, match=r"fc\.bias and module\.fc\.bias are both fc\.bias here"):
+        load_weights(model, {**state, "module.fc.bias": state["fc.bias"]})
+    official = official_state("h2cn")
+    with pytest.raises(InputError, match=r"new_fc\.bias and base_model\.fc\.bias are both fc\.bias here"):
+        load_weights(
+            build_model("H2CN", "resnet50", 174, 8), {**official, "base_model.fc.bias": official["new_fc.bias"]}
+        )
+
+
 def test_an_official_tsm_with_other_shifts_is_refused() -> None:
     state = official_state("tsm")
     state["base_model.layer1.0.conv1.weight"] = state.pop("base_model.layer1.0.conv1.net.weight")
