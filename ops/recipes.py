@@ -25,11 +25,13 @@ class Recipe:
 
 
 _TDN = "TDN's, which H2CN's code is built on; none of H2CN's own is published"
+_LATER = "the same authors' later one for TSM; none of H2CN's own is published"
 _SVMIX = "SV-Mix's released code"
 RECIPES = {  # (net, data set, mix)
     ("H2CN", "somethingv1", "none"): Recipe(0.01, (8, 32), "H2CN's code: batch 8 in its last state, 4 x 8 at first"),
     ("H2CN", "somethingv2", "none"): Recipe(0.01, (64, 64), _TDN),
     ("H2CN", "kinetics", "none"): Recipe(0.02, (128, 128), _TDN),
+    **{("H2CN", name, "none"): Recipe(0.01, (64, 64), _LATER) for name in ("diving48", "egtea1", "egtea2", "egtea3")},
     ("TSM", "ucf101", "svmix"): Recipe(0.02, (64, 64), _SVMIX, every_norm=False),
     ("TSM", "diving48", "svmix"): Recipe(0.01, (64, 64), _SVMIX, every_norm=False),
     ("TSM", "egtea1", "svmix"): Recipe(0.01, (64, 64), _SVMIX, every_norm=False),

@@ -42,7 +42,7 @@ def test_a_rate_scaled_by_the_linear_rule_fits() -> None:
 
 RECIPES = Path(__file__).parents[1] / "scripts" / "recipes"
 SVMIX_DATA = ("ucf101", "diving48", "egtea1", "somethingv1", "somethingv2")
-RUNS = [("kinetics.sh",), ("somethingv1.sh", "16"), ("somethingv2.sh",)]
+RUNS = [("kinetics.sh",), ("somethingv1.sh", "16"), ("somethingv2.sh",), ("diving48.sh",), ("egtea.sh", "2")]
 RUNS += [("svmix.sh", data, net) for data in SVMIX_DATA for net in ("TSM", "H2CN")]
 PARSERS = {
     "train.py": parse_train,
