@@ -138,12 +138,26 @@ def score_views(
             waiting.clear()
 
 
+def require_finite(logits: Tensor) -> Tensor:
+    """The same.
+
+    Raises:
+        InputError: scores that are no numbers.
+    """
+    if not logits.isfinite().all():
+        raise InputError(
+            "the network's scores are not finite: its weights are damaged, its training diverged, or --amp fp16 is too "
+            "narrow for it; try --amp off, or another checkpoint"
+        )
+    return logits
+
+
 def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
     """Logits (V, N, K) of one clip of N videos, on the CPU."""
     clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
     views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
     with runtime.autocast(amp):
-        logits = model(views)
+        logits = require_finite(model(views))
     return logits.float().cpu().unflatten(0, clips.shape[:2]).transpose(0, 1)
 
 

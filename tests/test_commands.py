@@ -346,6 +346,18 @@ def test_a_test_stops_at_a_truncated_frame(checkpoint: str, tmp_path: Path) -> N
     assert not list(Path("scores/damaged").glob("*.pkl"))
 
 
+def test_scores_that_are_no_numbers_are_no_result(checkpoint: str, tmp_path: Path) -> None:
+    content = read_checkpoint(Path(checkpoint))
+    content["state_dict"]["fc.bias"][1] = float("nan")
+    torch.save(content, tmp_path / "nan.pth.tar")
+    weights = ["--weights", str(tmp_path / "nan.pth.tar")]
+    with pytest.raises(InputError, match="scores are not finite"):
+        center_crop.main([*weights, "-j", "0", "--output_dir", str(tmp_path / "scores")])
+    assert not list((tmp_path / "scores").glob("*.pkl"))
+    with pytest.raises(InputError, match="scores are not finite"):
+        predict.main(["own/frames/val 0", *weights])
+
+
 @pytest.mark.parametrize("text", ["3-1", "a", "", "1,,2", "-1"])
 def test_bad_clip_numbers(text: str, capsys) -> None:
     with pytest.raises(SystemExit):
