@@ -8,6 +8,7 @@ from datasets.sampling import FRAME_ORDERS
 from errors import InputError
 from ops.blocks import ARCHS
 from ops.models import NETS
+from ops.schedule import LR_STEPS
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, require_stride
 from opts_groups import (
     DEFAULT_ARCH,
@@ -22,7 +23,7 @@ from opts_groups import (
     add_run_options,
 )
 from opts_mixing import add_mixing_options, complete_mixing
-from opts_types import clip_numbers, make_parser, number, true_or_false
+from opts_types import SEED, clip_numbers, make_parser, number, true_or_false
 
 BUILT_IN_ARCH = "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
@@ -78,6 +79,9 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--resume continues a run and --tune_from starts one; give one of them")
     if args.tune_from and args.pretrain != "none":
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
+    if args.lr_steps and args.lr_type != "step":
+        raise InputError(f"--lr_steps are of --lr_type step; this run has {args.lr_type}")
+    args.lr_steps = args.lr_steps or LR_STEPS
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     complete_mixing(args)
@@ -134,7 +138,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     )  # fmt: skip
     text = "shuffled, reversed: does the network use time at all?"
     group.add_argument("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
-    group.add_argument("--seed", type=number(int, 0), default=0, help="of random starts and of a shuffle")
+    group.add_argument("--seed", type=SEED, default=0, help="of random starts and of a shuffle")
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score views again that are there")
@@ -191,7 +195,7 @@ def results_parser() -> argparse.ArgumentParser:
     there = "; all that are there, if not given"
     parser.add_argument("--num_clips", type=number(int, 1), help=f"clips 0 ... NUM_CLIPS-1 are merged{there}")
     parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
-    parser.add_argument("--coeff", type=number(float, 0), nargs="+", help="weight of each model; equal, if not given")
+    parser.add_argument("--coeff", type=number(float, 0, 1e6), nargs="+", help="weight of a model; equal, if not given")
     parser.add_argument("--save_dir", metavar="DIR", help="for tables and plot; the first --output_dir, if not given")
     return parser
 

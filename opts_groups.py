@@ -8,8 +8,8 @@ from ops.blocks import ARCHS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
 from ops.optimiser import OPTIMISERS
 from ops.runtime import AMP_DTYPES, MALLOC
-from ops.schedule import LR_TYPES
-from opts_types import number
+from ops.schedule import LR_STEPS, LR_TYPES
+from opts_types import SEED, number
 
 DEFAULT_ARCH = "resnet50"
 
@@ -104,7 +104,8 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     positive = number(float, 0, open_low=True)
     group.add_argument("--lr", "--learning-rate", type=positive, default=0.01, help="learning rate of weights")
     group.add_argument("--lr_type", default="step", choices=LR_TYPES, help="x0.1 at --lr_steps, or half a cosine to 0")
-    group.add_argument("--lr_steps", type=float, nargs="+", default=[30, 45, 55], help="epochs of the steps")
+    steps = " ".join(f"{step:g}" for step in LR_STEPS)
+    group.add_argument("--lr_steps", type=number(float, 0), nargs="+", help=f"their epochs; {steps}, if not given")
     group.add_argument("--warmup", type=number(float, 0), default=0.0, help="epochs of linear rise from lr / 10")
     group.add_argument("--momentum", type=number(float, 0, 1), default=0.9, help="of SGD; AdamW: its first beta")
     group.add_argument(
@@ -137,4 +138,4 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
     group.add_argument("--check_data", action="store_true", help=text)
     add_print_freq(group)
-    group.add_argument("--seed", type=number(int, 0), default=0, help="of weights, sampling, crops and dropout")
+    group.add_argument("--seed", type=SEED, default=0, help="of weights, sampling, crops and dropout")

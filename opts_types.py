@@ -28,7 +28,7 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
 
     def convert(text: str) -> float:
         value = kind(text)
-        if not low <= value <= high or (open_low and value == low):
+        if not low <= value <= high or (open_low and value == low) or value == float("inf"):
             limits = f"above {low:g}" if open_low else f"{low:g} or more"
             limits += "" if high == float("inf") else f", at most {high:g}"
             raise argparse.ArgumentTypeError(f"{text} is out of range: {limits}")
@@ -36,6 +36,9 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
 
     convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse names it in "invalid ... value"
     return convert
+
+
+SEED = number(int, 0, 2**32 - 1)  # what every generator takes
 
 
 def clip_numbers(text: str) -> list[int]:

@@ -179,4 +179,5 @@ def _start_process(available: int) -> Runtime:
     device = torch.device("cuda", local_rank) if available else torch.device("cpu")
     if available:
         torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True  # as in a single process
     return Runtime(device, (), dist.get_rank(), dist.get_world_size())

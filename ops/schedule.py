@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 LR_TYPES = ("step", "cos")
+LR_STEPS = [30.0, 45.0, 55.0]  # of the published recipe
 WARMUP_START = 0.1  # share of the learning rate that a warm-up starts from
 
 

@@ -17,7 +17,7 @@ from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
 from datasets.preparing.prepared_folder import choose_media, describe, require_apart, write_prepared
 from errors import InputError, run_script
-from opts_types import HelpFormatter, make_parser, number
+from opts_types import SEED, HelpFormatter, make_parser, number
 
 
 def prepare_parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
         help="folders: ROOT has the folders train and val (or validation, test) with the class folders",
     )  # fmt: skip
     command.add_argument("--val_share", type=number(float, 0, 0.9, open_low=True), default=0.2, help="of each class")
-    command.add_argument("--seed", type=number(int, 0), default=0, help="of the random split")
+    command.add_argument("--seed", type=SEED, default=0, help="of the random split")
     command.add_argument(
         "--group_pattern", metavar="REGEX",
         help="what it finds in <class>/<clip> (its bracketed parts) names the clip's source, such as a person or a "

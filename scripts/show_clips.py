@@ -31,7 +31,7 @@ from ops.runtime import Runtime
 from ops.svmix_training import SvMixSettings
 from opts import data_options, parse_with_built_in_defaults
 from opts_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
-from opts_types import make_parser, number
+from opts_types import SEED, make_parser, number
 
 
 def show_parser() -> argparse.ArgumentParser:
@@ -45,8 +45,8 @@ def show_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
     parser.add_argument("--clips", type=number(int, 1, 100), default=8, help="clips to draw")
     parser.add_argument("--all_frames", action="store_true", help="all frames of a segment, not its key frame alone")
-    parser.add_argument("--epoch", type=number(int, 0), default=0, help="of which epoch, from 0: each draws anew")
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of order, sampling, crops and flips")
+    parser.add_argument("--epoch", type=SEED, default=0, help="of which epoch, from 0: each draws anew")
+    parser.add_argument("--seed", type=SEED, default=0, help="of order, sampling, crops and flips")
     parser.add_argument("--mix", choices=MIXES, default="none", help="draw the clips mixed by this method, too")
     text = "svmix: a checkpoint of train.py --mix svmix; without it the selector is new, as at the start of a training"
     parser.add_argument("--weights", metavar="CKPT", help=text)

@@ -2,7 +2,16 @@
 
 import pytest
 
-from opts import BUILT_IN_DEFAULTS, parse_train, predict_parser, results_parser, train_parser, view_parser
+from errors import InputError
+from opts import (
+    BUILT_IN_DEFAULTS,
+    parse_results,
+    parse_train,
+    predict_parser,
+    results_parser,
+    train_parser,
+    view_parser,
+)
 
 ALL_FLAGS = {
     "train": {
@@ -84,3 +93,22 @@ def test_a_wrong_flag_is_an_error_and_not_an_abbreviation(capsys) -> None:
 def test_clip_numbers(text: str, clips: list[int]) -> None:
     args = view_parser(3).parse_args(["--weights", "w", "--output_dir", "d", "--clip_index", text])
     assert args.clip_index == clips
+
+
+def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> None:
+    assert parse_train(["kinetics"]).lr_steps == [30, 45, 55]
+    with pytest.raises(InputError, match="--lr_steps are of --lr_type step; this run has cos"):
+        parse_train(["--lr_steps", "5"])
+
+
+@pytest.mark.parametrize("flags", [["--lr", "inf"], ["--wd", "nan"], ["--seed", str(2**32)], ["--lr_steps", "-5"]])
+def test_numbers_out_of_range(flags: list[str], capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_train(["kinetics", *flags])
+    assert "is out of range" in capsys.readouterr().err
+
+
+def test_weights_of_models_that_overflow(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_results(["--output_dir", "a", "b", "--coeff", "1e308", "1e308"])
+    assert "at most 1e+06" in capsys.readouterr().err
