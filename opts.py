@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from pathlib import Path
 
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
@@ -23,7 +24,7 @@ from opts_groups import (
     add_run_options,
 )
 from opts_mixing import add_mixing_options, complete_mixing
-from opts_types import SEED, clip_numbers, make_parser, number, true_or_false
+from opts_types import MOST_CLIPS, SEED, clip_numbers, make_parser, number, true_or_false
 
 BUILT_IN_ARCH = "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
@@ -79,6 +80,10 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--resume continues a run and --tune_from starts one; give one of them")
     if args.tune_from and args.pretrain != "none":
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
+    if args.suffix and Path(args.suffix).name != args.suffix:
+        raise InputError(f"--suffix {args.suffix} is put behind the run's name; give a word without /")
+    if args.net == "H2CN" and args.num_segments * args.batch_size == 1:
+        raise InputError("one segment in a batch: H2CN's gates are normalised over two or more; raise --batch-size")
     if args.lr_steps and args.lr_type != "step":
         raise InputError(f"--lr_steps are of --lr_type step; this run has {args.lr_type}")
     args.lr_steps = args.lr_steps or LR_STEPS
@@ -193,7 +198,9 @@ def results_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
     parser.add_argument("--multi_segments", type=true_or_false, default=False, help="True: merge --output_dir1 too")
     there = "; all that are there, if not given"
-    parser.add_argument("--num_clips", type=number(int, 1), help=f"clips 0 ... NUM_CLIPS-1 are merged{there}")
+    parser.add_argument(
+        "--num_clips", type=number(int, 1, MOST_CLIPS), help=f"clips 0 ... NUM_CLIPS-1 are merged{there}"
+    )
     parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
     parser.add_argument("--coeff", type=number(float, 0, 1e6), nargs="+", help="weight of a model; equal, if not given")
     parser.add_argument("--save_dir", metavar="DIR", help="for tables and plot; the first --output_dir, if not given")

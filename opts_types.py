@@ -41,17 +41,22 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
 SEED = number(int, 0, 2**32 - 1)  # what every generator takes
 
 
+MOST_CLIPS = 10_000  # of a video
+
+
 def clip_numbers(text: str) -> list[int]:
     """An argparse type: "3", "0-9" or "0,3,5" -> sorted clip numbers."""
     try:
         clips = set()
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            clips |= set(range(int(first), int(last if dash else first) + 1))
-        if not clips:
+            clips |= set(range(int(first), min(int(last if dash else first), MOST_CLIPS) + 1))
+        if not clips or max(clips) >= MOST_CLIPS:
             raise ValueError
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
+        ) from None
     return sorted(clips)
 
 

@@ -129,6 +129,9 @@ def main(argv: list[str] | None = None) -> None:
         make_folder(log_folder, "--root_log")
         write_json(folder / "options.json", {"options": vars(args), **provenance()})
         logging.info("%s: %d train and %d val videos, %d classes", name, len(train_set), len(val_set), spec.num_class)
+        left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
+        if left_over > 0:
+            logging.info("Batches are whole: %d train videos wait for the next epoch, others each time", left_over)
         for line in check_recipe(args.net, spec.name, **recipe):
             logging.info(line)
         logging.info("Checkpoints: %s   curves: tensorboard --logdir %s", folder, args.root_log)

@@ -48,8 +48,14 @@ class ShiftedConv2d(nn.Conv2d):
             num_segments: T.
             fold_div: a channel in so many looks ahead, and as many look back.
             kwargs: see `args`.
+
+        Raises:
+            ValueError: groups, dilation, or padding other than with a number of zeros.
         """
         super().__init__(*args, **kwargs)
+        plain = (self.groups, self.dilation, self.padding_mode) == (1, (1, 1), "zeros")
+        if not plain or isinstance(self.padding, str):
+            raise ValueError("a shifted convolution takes no groups, no dilation, and padding with a number of zeros")
         self.num_segments = num_segments
         self.fold_div = fold_div
 

@@ -111,6 +111,12 @@ def claim_budget(path: Path, budget: Any, *, new: bool) -> None:
     write_json(path, {"runs": [*runs, {"budget": asdict(budget), **provenance()}]})
 
 
+def _in_words(row: Any) -> str:
+    """A row for the progress line: its numbers short, those that it lacks left out."""
+    known = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items() if value != "nan")
+
+
 def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> None:
     """Do what is missing, and put each row into `rows` and the table as soon as it is there.
 
@@ -125,7 +131,7 @@ def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[
     missing = [job for job in jobs if job not in done]
     logging.info("%d trainings, %d are in %s already", len(missing), len(done), table)
     try:
-        for row in track(_run(missing, work, workers), len(missing), "trainings", 1, lambda: str(rows[-1])):
+        for row in track(_run(missing, work, workers), len(missing), "trainings", 1, lambda: _in_words(rows[-1])):
             rows.append(row)
             append_row(table, row)
     except KeyboardInterrupt:

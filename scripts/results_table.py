@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     names = [row_name(folder, results) for folder, results in found]
     if len({data_set(results) for _, results in found}) > 1:
         names = [f"{data_set(results)}: {name}" for name, (_, results) in zip(names, found, strict=True)]
+    if len(set(names)) < len(names):  # such as one network's views and more views
+        names = [f"{name}, {folder}" for name, (folder, _) in zip(names, found, strict=True)]
     width = max(map(len, names))
     print(f"{'':<{width}}  {'views':>6}  {'videos':>7}  {'top-1':>8}  {'mean class':>10}")
     for name, (_, results) in zip(names, found, strict=True):

@@ -358,7 +358,7 @@ def test_scores_that_are_no_numbers_are_no_result(checkpoint: str, tmp_path: Pat
         predict.main(["own/frames/val 0", *weights])
 
 
-@pytest.mark.parametrize("text", ["3-1", "a", "", "1,,2", "-1"])
+@pytest.mark.parametrize("text", ["3-1", "a", "", "1,,2", "-1", "0-999999999", "10000"])
 def test_bad_clip_numbers(text: str, capsys) -> None:
     with pytest.raises(SystemExit):
         center_crop.main(["--weights", "x", "--output_dir", "y", f"--clip_index={text}"])

@@ -99,6 +99,12 @@ def test_who_sees_the_order_of_the_segments(net: str) -> None:
     assert torch.allclose(model(clip), model(clip.flip(1)), atol=1e-12) == (net == "TSN")
 
 
+@pytest.mark.parametrize(("segments", "share"), [(8, 0.5), (16, 0.25), (2, 0.25)])
+def test_the_share_of_tdns_motion(segments: int, share: float) -> None:
+    """As in the official code: half and half for 8 segments, a quarter for any other number."""
+    assert build_model("TDN", "resnet18", 4, segments).motion.share == share
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 5, 3, 32, 32), (1, 2, 1, 3, 32, 32), (2, 5, 3, 32, 32)])
 def test_a_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"takes \(N, 2, 5, 3, H, W\)"):

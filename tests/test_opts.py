@@ -108,6 +108,18 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
     assert "is out of range" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--suffix", "../there"], "without /"),
+        (["--num_segments", "1", "-b", "1"], "raise --batch-size"),
+    ],
+)
+def test_bad_options(flags: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse_train(["kinetics", *flags])
+
+
 def test_weights_of_models_that_overflow(capsys) -> None:
     with pytest.raises(SystemExit):
         parse_results(["--output_dir", "a", "b", "--coeff", "1e308", "1e308"])

@@ -33,6 +33,13 @@ def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[1].startswith("mine: TSN")
 
 
+def test_rows_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, capsys) -> None:
+    folders = [write_results(tmp_path / name, 50.0, net="TSN") for name in "ab"]
+    results_table.main(folders)
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    assert [row.split("  ")[0] for row in rows] == [f"TSN resnet18, 8 segments, {folder}" for folder in folders]
+
+
 @pytest.mark.parametrize("content", [None, "no json", "[]", '{"top1": 1}'])
 def test_a_folder_without_results(tmp_path: Path, content: str | None) -> None:
     if content is not None:

@@ -66,6 +66,12 @@ def test_autocast_computes_in_its_type_and_trains_in_float32() -> None:
     assert conv.weight.grad.dtype == torch.float32
 
 
+@pytest.mark.parametrize("options", [{"groups": 2}, {"dilation": 2}, {"padding_mode": "circular"}, {"padding": "same"}])
+def test_what_it_does_not_do_is_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="takes no groups"):
+        ShiftedConv2d(8, 8, 3, num_segments=2, **options)
+
+
 def test_a_compiler_sees_no_memory_change() -> None:
     """The whole graph is taken, and gives the same numbers."""
     x = features(16, torch.channels_last)
