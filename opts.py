@@ -198,9 +198,7 @@ def results_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
     parser.add_argument("--multi_segments", type=true_or_false, default=False, help="True: merge --output_dir1 too")
     there = "; all that are there, if not given"
-    parser.add_argument(
-        "--num_clips", type=number(int, 1, MOST_CLIPS), help=f"clips, from 0, that are merged{there}"
-    )
+    parser.add_argument("--num_clips", type=number(int, 1, MOST_CLIPS), help=f"clips, from 0, that are merged{there}")
     parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
     parser.add_argument("--coeff", type=number(float, 0, 1e6), nargs="+", help="weight of a model; equal, if not given")
     parser.add_argument("--save_dir", metavar="DIR", help="for tables and plot; the first --output_dir, if not given")
