@@ -39,8 +39,6 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
 
 
 SEED = number(int, 0, 2**32 - 1)  # what every generator takes
-
-
 MOST_CLIPS = 10_000  # of a video
 
 

@@ -118,6 +118,7 @@ def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep", compiled:
         InputError: a GPU that this machine does not have; or torch.compile does not work here.
     """
     runtime = replace(_choose_devices(gpus), compiled=compiled)
+    torch.backends.cudnn.benchmark = True  # all clips of a run are of one size
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
     if compiled:
@@ -167,7 +168,6 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
         raise InputError(f"--gpus {unknown[0]}: this machine has GPUs 0 to {available - 1}")
     if not chosen:
         return Runtime(torch.device("cpu"))
-    torch.backends.cudnn.benchmark = True  # all clips of a run are of one size
     return Runtime(torch.device("cuda", chosen[0]), chosen)
 
 
@@ -179,5 +179,4 @@ def _start_process(available: int) -> Runtime:
     device = torch.device("cuda", local_rank) if available else torch.device("cpu")
     if available:
         torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True  # as in a single process
     return Runtime(device, (), dist.get_rank(), dist.get_world_size())
