@@ -3,9 +3,12 @@
 import re
 from collections.abc import Sequence
 
-_OPPOSITE = {"left": "right", "right": "left"}
-_CLOCKWISE = re.compile(r"\b(anti-?|counter-?)?clockwise\b", re.IGNORECASE)
-_LEFT_RIGHT = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+_OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
+_OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
+# The end of a word is where no letter is. Not \b, for which digits are letters, too: "turn left2".
+_DIRECTION = re.compile(rf"(?<![^\W\d])({'|'.join(_OPPOSITE)})(?![^\W\d])")
+_COUNTERCLOCKWISE = re.compile(r"(?<![^\W\d])(anti|counter)[ -]*(?=clockwise(?![^\W\d]))")
+_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
@@ -16,23 +19,21 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
     numbered in several ways: the official code's numbers are right for one order of Something-Something only.
 
     Args:
-        class_names: K names in label order.
+        class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same.
 
     Returns:
         K labels.
     """
-    labels = {name.casefold(): label for label, name in enumerate(class_names)}
-    mirrored = []
-    for label, name in enumerate(class_names):
-        candidates = (swapped.casefold() for swapped in _swapped(name))
-        mirrored.append(next((labels[c] for c in candidates if c in labels), label))
-    return tuple(mirrored)
+    plain_names = [_plain(name) for name in class_names]
+    labels = {name: label for label, name in enumerate(plain_names)}
+    swapped_names = (_DIRECTION.sub(lambda match: _OPPOSITE[match[0]], name) for name in plain_names)
+    return tuple(
+        label if swapped == name else labels.get(swapped, label)
+        for label, (name, swapped) in enumerate(zip(plain_names, swapped_names, strict=True))
+    )
 
 
-def _swapped(name: str) -> list[str]:
-    """The name with its directions swapped, in the spellings of counterclockwise; none if it has no direction."""
-    sideways = _LEFT_RIGHT.sub(lambda m: _OPPOSITE[m[0].lower()], name)
-    if not _CLOCKWISE.search(sideways):
-        return [] if sideways == name else [sideways]
-    spellings = ("counterclockwise", "counter-clockwise", "anticlockwise", "anti-clockwise")
-    return [_CLOCKWISE.sub(lambda m, s=s: "clockwise" if m[1] else s, sideways) for s in spellings]  # type: ignore[misc]
+def _plain(name: str) -> str:
+    """One spelling of a name: small letters, words divided by one blank, "counterclockwise" in one word."""
+    words = _CAMEL_CASE.sub(" ", name).replace("_", " ").casefold().split()
+    return _COUNTERCLOCKWISE.sub("counter", " ".join(words))

@@ -22,9 +22,37 @@ def test_pairs_of_something_something_and_jester(one: str, other: str) -> None:
     assert mirrored_labels(["wave", one, "Doing other things", other]) == (0, 3, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("swipe_left", "swipe_right"),
+        ("left_to_right_2", "right_to_left_2"),
+        ("swipeLeft", "swipeRight"),
+        ("Swipe-Left", "swipe-right"),
+        ("turn left1", "turn right1"),
+        ("turn clockwise", "turn counter clockwise"),
+        ("turn clockwise", "turn anti clockwise"),
+        ("turn clockwise", "turn counter-clockwise"),
+        ("turn_clockwise", "turn_counterclockwise"),
+        ("turn_clockwise", "turn_counter_clockwise"),
+        ("TurnClockwise", "TurnCounterClockwise"),
+        ("clockwise", "anticlockwise"),
+    ],
+)
+def test_pairs_in_any_spelling(one: str, other: str) -> None:
+    assert mirrored_labels([one, other]) == (1, 0)
+    assert mirrored_labels([other, "wave", one]) == (2, 1, 0)
+
+
 def test_classes_without_their_opposite_keep_their_label() -> None:
-    names = ["Showing something to the left of something", "Leftover food", "Uprighting", "counterclockwise"]
-    assert mirrored_labels(names) == (0, 1, 2, 3)
+    names = [
+        "Showing something to the left of something",
+        "Leftover food",
+        "Uprighting",
+        "counterclockwise",
+        "Uplefting",
+    ]
+    assert mirrored_labels(names) == (0, 1, 2, 3, 4)
 
 
 def test_order_of_the_names_does_not_matter() -> None:
