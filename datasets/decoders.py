@@ -109,4 +109,7 @@ def _opened(data: bytes) -> Image.Image:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     image.load()
+    if image.mode.startswith("I"):  # 16-bit grey, of which `convert` makes white what is above 255
+        high_bytes = np.asarray(image).clip(0, 65535) >> 8  # as Pillow reads 16-bit colours
+        image = Image.fromarray(high_bytes.astype(np.uint8))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -113,12 +113,26 @@ def as_with_pillow(decoder: str, data: bytes) -> bool:
     return (expected is None) == (pixels is None) and np.array_equal(expected, pixels)
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", sorted(FILES.keys() - {"16 bit"}))
 def test_pillow_is_the_reference(kind: str) -> None:
     pixels = choose_decoder("pil")(FILES[kind])
     assert np.array_equal(pixels, Image.open(io.BytesIO(FILES[kind])).convert("RGB"))
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable  # torch takes such arrays as they are
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+@pytest.mark.parametrize("decoder", DECODER_NAMES)
+def test_16_bits_become_8(decoder: str, kind: str) -> None:
+    """Not white, wherever a value is above 255."""
+    values = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    try:
+        decode = choose_decoder(decoder)
+    except InputError as error:
+        pytest.skip(str(error))
+    pixels = decode(encoded(Image.fromarray(values), kind))
+    assert np.array_equal(pixels, np.repeat(values[..., None] >> 8, 3, axis=2))
+    assert pixels.dtype == np.uint8
 
 
 @pytest.mark.parametrize("kind", FILES)
