@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,10 +16,9 @@ from datasets.decoders import choose_decoder
 from errors import InputError
 
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
-# What Pillow raises for damaged files, and zipfile for damaged members (NotImplementedError: a compression method).
+# What Pillow raises for damaged files, and zipfile for damaged archives (NotImplementedError: of a newer version).
 UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError,
-    zipfile.BadZipFile, zlib.error, NotImplementedError,
+    OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zipfile.BadZipFile, NotImplementedError,
 )  # fmt: skip
 Take = Callable[[int, np.ndarray], Any]  # what is made of a frame (number, (H, W, 3) uint8) as soon as it is decoded
 
@@ -96,16 +94,22 @@ class NumberedImages(ABC):
         return self.image_tmpl.format(index + FIRST_NUMBER)
 
     def _count(self) -> int:
+        there = self._there()
+        if not there:
+            raise InputError(f"{self.path} has no frames named {self.image_tmpl}; check --image_tmpl")
+        return max(there) + 1
+
+    def _there(self) -> list[int]:
+        """0-based numbers of the frames whose files are there: few, whatever number of frames the list says."""
         try:
-            numbers = [number for name in self.names() if (number := frame_number(name, self.image_tmpl)) is not None]
+            numbers = (frame_number(name, self.image_tmpl) for name in self.names())
+            return [number - FIRST_NUMBER for number in numbers if number is not None and number >= FIRST_NUMBER]
         except UNREADABLE as error:
             raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
-        if not numbers or max(numbers) < FIRST_NUMBER:
-            raise InputError(f"{self.path} has no frames named {self.image_tmpl}; check --image_tmpl")
-        return max(numbers) + 1 - FIRST_NUMBER
 
     def _nearest_readable(self, load: Callable[[str], np.ndarray], index: int) -> np.ndarray:
-        for other in sorted(range(self.num_frames), key=lambda i: (abs(i - index), i)):
+        there = (other for other in self._there() if other < self.num_frames)
+        for other in sorted(there, key=lambda i: (abs(i - index), i)):
             try:
                 return load(self._name(other))
             except UNREADABLE:
@@ -118,8 +122,7 @@ class NumberedImages(ABC):
         """One sentence for a frame that cannot be read."""
         name = self._name(index)
         if isinstance(error, FileNotFoundError):
-            there = set(self.names())
-            found = sum(self._name(i) in there for i in range(self.num_frames))
+            found = sum(other < self.num_frames for other in self._there())
             return (
                 f"{self.path} has {found} of the {self.num_frames} frames that the list says ({name} is not there); "
                 "extract the video again, correct the list, or check --image_tmpl"
@@ -165,9 +168,17 @@ class FrameArchive(NumberedImages):
                     member = archive.getinfo(name)
                 except KeyError:
                     raise FileNotFoundError(f"{name} is not there") from None
-                return self.decode(archive.read(member))
+                return self.decode(_content(archive, member))
 
             yield load
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """What a member holds; whatever is wrong with it is an `OSError`, as of a file."""
+    try:
+        return archive.read(member)
+    except Exception as error:  # each decompressor has its own; a RuntimeError: it is encrypted
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def frame_number(name: str, image_tmpl: str) -> int | None:

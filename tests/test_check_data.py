@@ -8,7 +8,8 @@ from video_files import CLASSES, own_data_flags, write_dataset, write_frames, wr
 
 import train
 from datasets.lists import VideoRecord, read_list
-from datasets.preparing import parallel
+from datasets.preparing import parallel, rows
+from datasets.readers import Reader, open_record
 from errors import InputError
 from scripts.check_data import main
 
@@ -226,6 +227,22 @@ def test_a_killed_worker(own: Path, capsys, monkeypatch) -> None:
     with pytest.raises(InputError, match="a process was killed.*-j 1.*above is what was found"):
         check(own, capsys, "--decode")
     assert "00003.jpg cannot be read" in capsys.readouterr().out
+
+
+def test_a_fault_that_nobody_knew_of(own: Path, capsys, monkeypatch) -> None:
+    """It is that video's alone."""
+    damaged(own)
+
+    def opened(root: Path, record: VideoRecord, image_tmpl: str) -> Reader:
+        if record.path == "train 2":
+            raise RuntimeError("a new one")
+        return open_record(root, record, image_tmpl)
+
+    monkeypatch.setattr(rows, "open_record", opened)  # the workers are forked, so it is theirs too
+    status, out = check(own, capsys, "--decode")
+    assert status == 1
+    assert "'train 2' cannot be decoded (RuntimeError: a new one)" in out
+    assert "00003.jpg cannot be read" in out
 
 
 def test_remarks(own: Path, capsys) -> None:

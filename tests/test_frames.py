@@ -102,6 +102,44 @@ def test_damage_inside_an_archive(folder: Path) -> None:
         archive.read([2], replace_unreadable=False)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, "encrypted"])
+def test_a_member_that_cannot_be_unpacked(folder: Path, method) -> None:
+    """Each way of packing has its own errors."""
+    path = pack(folder, zipfile.ZIP_STORED if method == "encrypted" else method)
+    content = bytearray(path.read_bytes())
+    if method == "encrypted":
+        content[content.index(b"00002.jpg") - 24] |= 1  # the flags, in front of the picture and in the directory
+        content[content.rindex(b"00002.jpg") - 38] |= 1
+    else:
+        start = content.index(b"00002.jpg") + 9
+        content[start + 4 : start + 60] = b"\xff" * 56
+    path.write_bytes(content)
+    archive = FrameArchive(path, TEMPLATE, 5)
+    images, replaced = archive.read([1], replace_unreadable=True)
+    assert np.array_equal(images[1], Image.open(folder / "00001.jpg"))
+    assert replaced == [str(path / "00002.jpg")]
+    with pytest.raises(InputError, match=r"00002\.jpg cannot be read .*extract"):
+        archive.read([1], replace_unreadable=False)
+
+
+def test_a_number_of_frames_that_is_far_too_large(folder: Path) -> None:
+    """Time and memory depend on the files that are there."""
+    reader = FrameFolder(folder, TEMPLATE, 10**12)
+    images, replaced = reader.read([10**11], replace_unreadable=True)
+    assert np.array_equal(images[10**11], Image.open(folder / "00005.jpg"))
+    assert len(replaced) == 1
+    with pytest.raises(InputError, match=f"has 5 of the {10**12} frames that the list says"):
+        reader.read([10**11], replace_unreadable=False)
+
+
+def test_a_folder_that_is_gone(folder: Path) -> None:
+    reader = FrameFolder(folder, TEMPLATE, 5)
+    folder.rename(folder.with_name("elsewhere"))
+    for replace_unreadable in (True, False):
+        with pytest.raises(InputError, match="video cannot be read .*No such file"):
+            reader.read([1], replace_unreadable=replace_unreadable)
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", "half"])
 @pytest.mark.parametrize("replace_unreadable", [True, False])
 def test_a_broken_archive_is_never_replaced(folder: Path, content, replace_unreadable: bool) -> None:

@@ -97,6 +97,8 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
             images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
     except InputError as error:
         return row.bad(str(error))
+    except Exception as error:  # nobody knew of this fault: it must not throw away what was found in other videos
+        return row.bad(f"{record.path!r} cannot be decoded ({type(error).__name__}: {error}); drop the line, report it")
     return row
 
 
