@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
-from datasets.preparing.extraction import Extraction, image_format
+from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
 from datasets.preparing.whole_files import write_whole
 from errors import InputError, run_script, take_sigterm_as_ctrl_c
@@ -83,6 +83,8 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
     settings = frame_root / SETTINGS_FILE
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     try:
+        # Looked at first: another run of the same extraction may claim the folder in between.
+        foreign = frame_root.exists() and any(not e.name.startswith(SETTINGS_FILE) for e in frame_root.iterdir())
         if settings.exists():
             there = json.loads(settings.read_text())
             other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]
@@ -90,7 +92,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
                 raise InputError(
                     f"{frame_root} has frames made with {'; '.join(other)}; give the same options, or another folder"
                 )
-        elif frame_root.exists() and any(frame_root.iterdir()):
+        elif foreign:
             raise InputError(f"{frame_root} holds what this script did not make; give a folder that is new or empty")
         else:
             frame_root.mkdir(parents=True, exist_ok=True)
@@ -158,6 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.out_list.parent.mkdir(parents=True, exist_ok=True)
         paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]
+        remove_leftovers({target.parent for _, target in paths})
         results = in_processes(partial(attempt, how), paths, "extract", args.workers, describe)
         write_results(args.out_list, records, names, results)
     except StoppedError as stop:

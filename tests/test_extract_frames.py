@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from platform import node
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 from video_files import write_sound, write_video
 
 from datasets.lists import VideoRecord, read_list
-from datasets.preparing import parallel
+from datasets.preparing import extraction, parallel
 from datasets.preparing.extraction import Extraction, frames_at_rate
 from datasets.video import decode_video
 from errors import InputError
@@ -24,6 +25,7 @@ from scripts import extract_frames
 
 SCRIPT = Path(extract_frames.__file__)
 PATHS = ["videos.txt", "videos", "frames", "train.txt"]
+AS_ANOTHER_RUN = "import os, time\nfrom pathlib import Path\nfrom datasets.preparing.extraction import Extraction\n"
 Run = Callable[..., None]
 
 
@@ -119,13 +121,62 @@ def test_going_on_extracts_only_what_is_not_whole(here: Path) -> None:
     frames = here / "frames"
     kept = (frames / "a b").stat().st_mtime_ns
     (frames / "c" / "dé 'q'" / "00002.jpg").unlink()
-    (frames / ".a b.unfinished").mkdir()  # of a run that was killed
-    (frames / "c" / ".dé 'q'.unfinished").mkdir()
-    (frames / "c" / ".dé 'q'.unfinished" / "00009.jpg").write_bytes(b"half")
     run()
     assert (frames / "a b").stat().st_mtime_ns == kept
-    assert [name for name in files(frames) if "unfinished" not in name] == WHOLE
-    assert not (frames / "c" / ".dé 'q'.unfinished").exists()
+    assert files(frames) == WHOLE
+
+
+def test_what_a_run_left_that_was_killed_is_removed(here: Path) -> None:
+    """But not what a run is just working on, here or on another machine."""
+    run()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, living = (here / "frames" / "c" / f".unfinished.{node()}.{pid}" for pid in (gone.pid, os.getppid()))
+    old, new = (here / "frames" / f".unfinished.{host}.elsewhere.{gone.pid}" for host in ("old", "new"))
+    for folder in (left, living, old, new):
+        folder.mkdir()
+        (folder / "00009.jpg").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    run()
+    assert [folder.exists() for folder in (left, living, old, new)] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_the_same_video_twice_at_once(tmp_path: Path, monkeypatch, pack: bool) -> None:
+    """Another run ends while this one is in the middle: both end well, and nothing but the frames is there."""
+    video = write_video(tmp_path / "a.mp4", 5)
+    frames = list(decode_video(video))
+
+    def meanwhile(_source: Path) -> Iterator[np.ndarray]:
+        yield frames[0]
+        other = subprocess.run(
+            [sys.executable, "-c", f"{AS_ANOTHER_RUN}Extraction(pack={pack})(Path('a.mp4'), Path('out/a'))"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}, timeout=60,
+        )  # fmt: skip
+        assert other.returncode == 0
+        yield from frames[1:]
+
+    monkeypatch.setattr(extraction, "decode_video", meanwhile)
+    assert Extraction(pack=pack)(video, tmp_path / "out" / "a") == 5
+    assert files(tmp_path / "out") == (["a.zip"] if pack else numbered("a", 5))
+
+
+def test_workers_end_with_a_main_process_that_is_killed(tmp_path: Path) -> None:
+    program = f"""{AS_ANOTHER_RUN}
+from datasets.preparing import extraction, parallel
+parallel.PARENT_POLL = 0.05
+def work(_item):
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+parallel.in_processes(work, range(1000), "waiting", 2)
+"""
+    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
+    main = subprocess.Popen([sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, text=True)
+    assert main.stdout is not None
+    main.stdout.readline()
+    main.kill()
+    main.wait()
+    main.stdout.read()  # to the end: until no worker holds it
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK half"])

@@ -1,13 +1,16 @@
 """One video file -> a folder or an archive of numbered images, which gets its name when it is whole."""
 
 import io
+import os
+import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from platform import node
 from shutil import rmtree
 
 from PIL import Image
@@ -18,6 +21,8 @@ from datasets.video import decode_video
 from datasets.video_file import VideoFile
 from errors import InputError
 
+_UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may work on one disk
+DAY = 24 * 60 * 60  # seconds
 Write = Callable[[str, bytes], object]  # a file's name and content
 
 
@@ -61,7 +66,7 @@ class Extraction:
         if self.pack:
             target = target.with_name(target.name + ARCHIVE_SUFFIX)
         if not self._is_whole(target, names):
-            with self._unfinished(target) as write:
+            with self._unfinished(target, names) as write:
                 rest, decoded = iter(names), 0
                 for number, image in enumerate(decode_video(source)):
                     decoded += 1
@@ -94,10 +99,10 @@ class Extraction:
             return False
 
     @contextmanager
-    def _unfinished(self, target: Path) -> Iterator[Write]:
-        """A place beside the target; it takes the target's place if all goes well."""
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        _remove(unfinished)  # of an earlier run that was killed
+    def _unfinished(self, target: Path, names: Sequence[str]) -> Iterator[Write]:
+        """A place beside the target, of this process alone; it takes the target's place if all goes well."""
+        unfinished = target.with_name(_UNFINISHED.format(host=node(), pid=os.getpid()))
+        _remove(unfinished)
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self.pack:
@@ -106,10 +111,43 @@ class Extraction:
             else:
                 unfinished.mkdir()
                 yield lambda name, content: (unfinished / name).write_bytes(content)
-            _remove(target)
-            unfinished.rename(target)
+            self._put_in_place(unfinished, target, names)
         finally:
             _remove(unfinished)
+
+    def _put_in_place(self, unfinished: Path, target: Path, names: Sequence[str]) -> None:
+        """Another run of the same extraction may do so at the same moment: one of them wins, the result is the same."""
+        if self._is_whole(target, names):
+            return
+        try:
+            _remove(target)
+            unfinished.rename(target)
+        except OSError:
+            if not self._is_whole(target, names):
+                raise
+
+
+def remove_leftovers(folders: Iterable[Path]) -> None:
+    """Remove what runs that were killed left unfinished in these folders."""
+    for folder in folders:
+        for path in folder.glob(_UNFINISHED.format(host="*", pid="*")):
+            with suppress(FileNotFoundError):  # another run removes it, too
+                if _is_left_over(path):
+                    _remove(path)
+
+
+def _is_left_over(unfinished: Path) -> bool:
+    """Whether its process is gone; of a process on another machine, whether it wrote nothing for a day."""
+    pid = unfinished.name.rpartition(".")[2]
+    if unfinished.name != _UNFINISHED.format(host=node(), pid=pid) or os.name != "posix":
+        return time.time() - unfinished.stat().st_mtime > DAY
+    try:
+        os.kill(int(pid), 0)  # asks only; on Windows it would be Ctrl-C
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's process
+        pass
+    return False
 
 
 def image_format(image_tmpl: str) -> str:

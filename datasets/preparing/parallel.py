@@ -1,15 +1,19 @@
 """The same work on many files at once, with a progress bar on a terminal and a line now and then elsewhere."""
 
+import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from threading import Thread
 from typing import Any, TypeVar
 
 from progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+PARENT_POLL = 1.0  # seconds between two looks whether the main process lives
 Describe = Callable[[Sequence[Result]], str]  # the results so far -> figures behind the progress
 
 
@@ -48,7 +52,7 @@ def in_processes(
     Raises:
         StoppedError: it was interrupted, or a process was killed.
     """
-    pool = ProcessPoolExecutor(max(1, workers), initializer=_leave_signals_to_main)
+    pool = ProcessPoolExecutor(max(1, workers), initializer=_start_worker)
     results: list[Result] = []
     try:
         _map(pool, work, items, title, results, min(500, max(1, len(items) // 20)), describe)
@@ -78,7 +82,15 @@ def _map(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_signals_to_main() -> None:
-    """Ctrl-C reaches all processes; what it means is the main one's affair."""
+def _start_worker() -> None:
+    """Ctrl-C reaches all processes; what it means is the main one's affair. Without that one, a worker ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """A main process that is killed tells its workers nothing: they would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL)
+    os._exit(1)

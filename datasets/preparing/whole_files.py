@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; what was there is there still.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")  # its own, if two runs write the same
     try:
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)
