@@ -1,5 +1,6 @@
 """One reader for each form in which a video's frames may lie; which one, is seen from what is there."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -107,6 +108,8 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
         InputError: there is nothing.
     """
     path = root_path / record.path
+    if not path.name:
+        raise InputError(f"{record.path!r} names no folder and no file; give a path below {root_path}")
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
         if path.is_dir():
@@ -126,10 +129,19 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
 def _look_around(path: Path, record: VideoRecord) -> str:
     """What lies there under a similar name, for a message."""
     whole = path.with_name(f"{path.name} {record.num_frames}")
-    if whole.exists() or whole.with_name(whole.name + ARCHIVE_SUFFIX).exists():
+    if os.path.exists(whole) or os.path.exists(f"{whole}{ARCHIVE_SUFFIX}"):  # Path.exists: an error if it is too long
         return f" (if {whole.name} is meant: write its number of frames into the list, too)"
+    frames = path.with_suffix("")
+    if path.suffix and (os.path.isdir(frames) or os.path.isfile(f"{frames}{ARCHIVE_SUFFIX}")):
+        return f" (there are frames {frames.name}; if they were extracted since the list was made, prepare it again)"
+    return there_is(path)
+
+
+def there_is(path: Path) -> str:
+    """What lies at a path that does not exist, but with another suffix; for a message."""
     try:
-        similar = sorted(other.name for other in path.parent.iterdir() if other.stem == path.stem)
+        others = sorted(other for other in path.parent.iterdir() if other.name != path.name)
     except OSError:
         return ""
+    similar = [other.name for other in others if {other.name, other.stem} & {path.name, path.stem}]
     return f" (there is {similar[0]})" if similar else ""

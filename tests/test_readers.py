@@ -113,9 +113,24 @@ def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
         open_record(tmp_path, VideoRecord("take", 2, 0), PNG)
 
 
+@pytest.mark.parametrize("pack", [False, True])
+def test_frames_that_were_extracted_after_the_list_was_made(tmp_path: Path, pack: bool) -> None:
+    Extraction(pack=pack)(write_video(tmp_path / "videos" / "a" / "b.c.mp4", 2), tmp_path / "frames" / "a" / "b.c")
+    with pytest.raises(InputError, match=r"there are frames b\.c; if they were extracted since .*, prepare it again"):
+        open_record(tmp_path / "frames", VideoRecord("a/b.c.mp4", None, 0), PNG)
+
+
+@pytest.mark.parametrize("path", ["/", "//"])
+def test_a_path_without_a_name(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError, match="names no folder and no file; give a path below"):
+        open_record(tmp_path, VideoRecord(path, 24, 0), PNG)
+
+
 def test_a_place_that_cannot_be_reached(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be reached: File name too long"):
         open_record(tmp_path, VideoRecord("a" * 300, 5, 0), PNG)
+    with pytest.raises(InputError, match="no frame folder"):  # with .zip behind it is short enough
+        open_record(tmp_path, VideoRecord("a" * 251, 5, 0), PNG)
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
