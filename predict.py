@@ -2,16 +2,18 @@
 """Name what happens in one video: a video file, a folder or an archive of frames -> the likeliest classes."""
 
 import logging
+import os
+import re
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from datasets.decoders import choose_decoder
-from datasets.frames import UNREADABLE
+from datasets.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages
+from datasets.preparing.inspection import is_flow
+from datasets.readers import ARCHIVE_SUFFIX, there_is
 from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import eval_preprocessing, lay_out
 from datasets.video import decode_video
@@ -21,39 +23,55 @@ from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
 from opts import parse_predict
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+ANY_NAME = "{}"  # a template that is not used: the images are taken as they are named
 
 
 def read_source(source: Path, decoder: str) -> Iterator[np.ndarray]:
-    """The frames of a video file, or the images of a folder or archive in the order of their names: (H, W, 3) RGB.
+    """The frames of a video file, or of a folder or archive (.zip) the images in the order of their numbers.
 
     Args:
         source: file or folder.
         decoder: of images, one of `DECODER_NAMES`.
 
+    Yields:
+        (H, W, 3) RGB.
+
     Raises:
-        InputError: there is no such file or folder, or it has no frames that can be read.
+        InputError: there is no such file or folder, or it has frames that cannot be read.
     """
-    decode = choose_decoder(decoder)
-    if source.is_dir() or zipfile.is_zipfile(source):
-        folder = source if source.is_dir() else zipfile.Path(source)
-        images = [path for path in folder.iterdir() if Path(path.name).suffix.lower() in IMAGE_SUFFIXES]
-        for path in sorted(images, key=lambda path: path.name):
-            try:
-                image = decode(path.read_bytes())
-            except UNREADABLE as error:
-                raise InputError(f"{path} cannot be read ({error}); extract the video again") from error
-            yield image
-    elif source.exists():
-        yield from decode_video(source)
+    if os.path.isdir(source):
+        yield from _read_images(FrameFolder(source, ANY_NAME, 0, decoder))
+    elif not os.path.exists(source):
+        raise InputError(f"there is no {source}; give a video file, or a folder or .zip of frames{there_is(source)}")
+    elif source.suffix.lower() == ARCHIVE_SUFFIX:
+        yield from _read_images(FrameArchive(source, ANY_NAME, 0, decoder))
     else:
-        raise InputError(f"there is no {source}; give a video file or a folder of frames")
+        yield from decode_video(source)
+
+
+def _read_images(reader: NumberedImages) -> Iterator[np.ndarray]:
+    place = reader.path
+    try:
+        images = [name for name in reader.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
+        frames = [name for name in images if not is_flow(name)] or images
+        with reader.opened() as load:
+            for name in sorted(frames, key=in_natural_order):
+                place = reader.path / name
+                yield load(name)
+    except UNREADABLE as error:
+        raise InputError(f"{place} cannot be read ({error}); extract the video again") from error
+
+
+def in_natural_order(name: str) -> tuple[list[str | int], str]:
+    """A sort key by which 2.jpg comes before 10.jpg."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)  # stdout: the answer
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
+    logging.getLogger().setLevel(logging.WARNING)  # of all else, only what is amiss
 
     # network
     weights = Weights.read(args.weights)
@@ -66,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     preprocessing = eval_preprocessing(made_for.input_size)
     views = [preprocessing([image])[0] for image in read_source(Path(args.source), args.decoder)]
     if not views:
-        raise InputError(f"{args.source} has no frames; give a video file or a folder of JPEGs")
+        raise InputError(f"{args.source} has no frames; give a video file, or a folder or .zip of images")
     starts = center_starts(len(views), model.num_segments, model.frames_per_segment)
     clip = lay_out(views, segment_indices(starts, model.frames_per_segment, len(views)))
 

@@ -15,6 +15,7 @@ from PIL import Image
 from datasets.decoders import choose_decoder
 from errors import InputError
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
 # What Pillow raises for damaged files, and zipfile for damaged archives (NotImplementedError: of a newer version).
 UNREADABLE = (
@@ -70,14 +71,14 @@ class NumberedImages(ABC):
         """Names of the files; raises what the file system or zipfile raises."""
 
     @abstractmethod
-    def _opened(self) -> AbstractContextManager[Callable[[str], np.ndarray]]:
+    def opened(self) -> AbstractContextManager[Callable[[str], np.ndarray]]:
         """A function file name -> (H, W, 3). Nothing stays open after it, so that a reader may go to any process."""
 
     def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
         """As `datasets.readers.Reader.read`."""
         images: dict[int, Any] = {}
         replaced = []
-        with self._opened() as load:
+        with self.opened() as load:
             for index in indices:
                 try:
                     image = load(self._name(index))
@@ -140,7 +141,7 @@ class FrameFolder(NumberedImages):
         return os.listdir(self.path)  # not iterdir, which makes a Path of each: 200,000 folders are checked so
 
     @contextmanager
-    def _opened(self) -> Iterator[Callable[[str], np.ndarray]]:
+    def opened(self) -> Iterator[Callable[[str], np.ndarray]]:
         def load(name: str) -> np.ndarray:
             with open(os.path.join(self.path, name), "rb") as file:  # a Path of each costs as much as reading it
                 return self.decode(file.read())
@@ -156,7 +157,7 @@ class FrameArchive(NumberedImages):
             return archive.namelist()
 
     @contextmanager
-    def _opened(self) -> Iterator[Callable[[str], np.ndarray]]:
+    def opened(self) -> Iterator[Callable[[str], np.ndarray]]:
         try:
             archive = zipfile.ZipFile(self.path)
         except UNREADABLE as error:

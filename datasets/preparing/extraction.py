@@ -15,7 +15,7 @@ from shutil import rmtree
 
 from PIL import Image
 
-from datasets.frames import FIRST_NUMBER, UNREADABLE, FrameArchive, FrameFolder
+from datasets.frames import FIRST_NUMBER, IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder
 from datasets.readers import ARCHIVE_SUFFIX
 from datasets.video import decode_video
 from datasets.video_file import VideoFile
@@ -154,15 +154,15 @@ def image_format(image_tmpl: str) -> str:
     """Pillow's name of the format that the suffix of a template, a mere file name, means.
 
     Raises:
-        InputError: it means none that can be written, or the template has a folder.
+        InputError: it is none of `IMAGE_SUFFIXES`, or the template has a folder.
     """
     if Path(image_tmpl).name != image_tmpl:
         raise InputError(f"--image_tmpl {image_tmpl}: give a file name, the frames lie side by side in one folder")
     suffix = Path(image_tmpl).suffix.lower()
-    name = Image.registered_extensions().get(suffix)
-    if name not in Image.SAVE:
-        raise InputError(f"--image_tmpl {image_tmpl}: {suffix!r} is no image format; end it with .jpg, or .png")
-    return name
+    if suffix not in IMAGE_SUFFIXES:
+        allowed = ", ".join(IMAGE_SUFFIXES)
+        raise InputError(f"--image_tmpl {image_tmpl}: {suffix!r} is no image format of frames; end it with {allowed}")
+    return Image.registered_extensions()[suffix]
 
 
 def frames_at_rate(times: Sequence[float], fps: float) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.frames import UNREADABLE, frame_number
+from datasets.frames import IMAGE_SUFFIXES, UNREADABLE, frame_number
 from datasets.lists import UNWRITABLE, VideoRecord, is_writable
 from datasets.preparing.media import VIDEO_SUFFIXES
 from datasets.readers import find_record
@@ -14,7 +14,7 @@ from datasets.video_file import VideoFile
 from errors import InputError
 
 SAMPLE = 50  # videos that are looked at to find out how frames are named
-_NUMBERED_IMAGE = re.compile(r"([^/]*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE | re.DOTALL)
+_NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)
 # What stands before the number. Optical flow is no frame, whatever number of its images there are: TSN's folders have
 # img_00001.jpg, flow_x_00001.jpg and flow_y_00001.jpg side by side.
 _FLOW = re.compile(r"((.*[_-])?flow[uvxy]?([_-].*)?|[uvxy])[_-]?", re.IGNORECASE | re.DOTALL)
@@ -81,6 +81,12 @@ class FrameNames:
         return Inspection(count, 0 in numbers, fault)
 
 
+def is_flow(name: str) -> bool:
+    """Whether a file is an image of optical flow by its name."""
+    match = _NUMBERED_IMAGE.fullmatch(name)
+    return match is not None and _FLOW.fullmatch(match[1]) is not None
+
+
 def suggest_templates(names: Iterable[str]) -> list[str]:
     """The template that the frames among the names fit, such as "img_{:05d}.jpg".
 
@@ -90,7 +96,7 @@ def suggest_templates(names: Iterable[str]) -> list[str]:
     Returns:
         One; none, if there are no numbered images; several, if this does not tell which are the frames.
     """
-    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name)) and not _FLOW.fullmatch(match[1])]
+    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name)) and not is_flow(name)]
     counts = Counter((match[1], match[3]) for match in matches)
     most = max(counts.values(), default=0)
     many = sorted(form for form, count in counts.items() if 2 * count >= most)
