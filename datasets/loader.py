@@ -123,7 +123,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 class ClipLoader(DataLoader):
-    """A DataLoader that raises an `InputError` of a worker as it was."""
+    """A DataLoader that raises an `InputError` of a worker as it was, and is silent about the number of workers."""
 
     def __iter__(self) -> Any:
         for batch in super().__iter__():
@@ -133,6 +133,9 @@ class ClipLoader(DataLoader):
                 finally:
                     del batch  # its traceback holds this frame: a circle, which would keep the workers for long
             yield batch
+
+    def check_worker_number_rationality(self) -> None:
+        """No long warning, twice, where there are more workers than cores: the user has chosen their number."""
 
 
 def make_loader(

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -139,6 +140,13 @@ def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int)
         assert set(multiprocessing.active_children()) <= set(others)
     finally:
         gc.enable()
+
+
+def test_more_workers_than_cores_are_no_warning(spec: DatasetSpec, recwarn, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    dataset = train_dataset(spec, num_segments=2, frames_per_segment=1, input_size=32, seed=0, flip=False)
+    next(iter(make_loader(dataset, batch_size=2, workers=2, shuffle=False)))
+    assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
 
 
 def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
