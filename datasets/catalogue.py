@@ -152,10 +152,22 @@ def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
     splits = names_of(name)
     if name not in splits and any(flag.endswith("_list") for flag in missing):
         raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
-    if name not in CATALOGUE and missing and not (home / "classes.txt").is_file():
+    if name in CATALOGUE or not missing:
+        return
+    if not home.is_dir():
         raise InputError(
             f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
             f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
+        )
+    names = {"--classes": ["classes.txt"], "--root_path": ["frames", "videos"]}
+    names |= {f"--{which}_list": [f"{which}.txt"] for which in ("train", "val")}
+    absent = {flag: names[flag] for flag in missing if not any((home / file).exists() for file in names[flag])}
+    if absent:
+        media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
+        raise InputError(
+            f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; make all of it from one "
+            f"folder a class by scripts/prepare_data.py folder {name} {home / media}, or write it as docs/data.md "
+            f"says, or give {' '.join(absent)}"
         )
 
 

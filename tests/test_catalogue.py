@@ -101,8 +101,25 @@ def test_the_lists_that_are_there(tmp_path: Path, own: dict[str, str]) -> None:
     assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["val"]
     assert list(resolve("mine", **(own | {"val_list": None}), need=None).lists) == ["train"]
     (home / "val.txt").unlink()
-    with pytest.raises(InputError, match=r"no file .*train\.txt"):
+    with pytest.raises(InputError, match=r"has no train\.txt, no val\.txt; make"):
         resolve("mine", data_root=str(tmp_path), need=None)
+
+
+def test_a_folder_that_is_half_prepared(tmp_path: Path) -> None:
+    """As scripts/extract_frames.py leaves it: the name is known, so what is missing is said, and what makes it."""
+    home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
+    for name in ("classes.txt", "val.txt"):
+        (home / name).rename(tmp_path / name)
+    with pytest.raises(InputError) as error:
+        resolve("mine", data_root=str(tmp_path))
+    assert f"{home} has no classes.txt, no val.txt; make " in str(error.value)
+    assert f"prepare_data.py folder mine {home / 'frames'}, " in str(error.value)
+    assert str(error.value).endswith("give --classes --val_list")
+    elsewhere = {"classes": str(tmp_path / "classes.txt"), "val_list": str(tmp_path / "val.txt")}
+    assert resolve("mine", data_root=str(tmp_path), **elsewhere).root_path == home / "frames"
+    (home / "frames").rename(home / "pictures")
+    with pytest.raises(InputError, match="has no frames or videos; "):
+        resolve("mine", data_root=str(tmp_path), **elsewhere)
 
 
 def test_only_the_lists_that_are_needed_are_looked_for(own: dict[str, str]) -> None:
