@@ -282,7 +282,7 @@ def test_bad_numbers(here: Path, flags: list[str], words: str, capsys) -> None:
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("template", ["{:05d}", "{:05d}.mp3", "{:05d}.pdf", "frame.jpg", "x/{:05d}.jpg", "../{:05d}.jpg"])
+@pytest.mark.parametrize("template", ["{:05d}", "{}.mp3", "{}.pdf", "frame.jpg", "x/{:05d}.jpg", "../{:05d}.jpg"])
 def test_bad_templates(here: Path, template: str) -> None:
     with pytest.raises(InputError, match="--image_tmpl"):
         run("--image_tmpl", template)
