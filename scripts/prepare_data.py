@@ -15,7 +15,7 @@ from datasets.preparing.annotations.files import AnnotationFiles, Annotations, n
 from datasets.preparing.folder_split import read_class_folders, read_split_folders, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
-from datasets.preparing.prepared_folder import choose_media, describe, require_apart, write_prepared
+from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
 from errors import InputError, run_script
 from opts_types import SEED, HelpFormatter, make_parser, number
 
@@ -89,8 +89,11 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str
 def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
     """As `read_official`, of somebody's own class folders."""
     taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
-    if taken or not re.fullmatch(r"\w[\w.-]*", args.name):
-        raise InputError(f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks")
+    if taken or not re.fullmatch(r"\w[\w.-]{,49}", args.name):  # 50 letters are a file name in any script
+        raise InputError(
+            f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks, "
+            "of 50 letters at most"
+        )
     require_apart(args.data_root / args.name, args.root)
     annotations, located = (read_split_folders if args.split == "folders" else read_class_folders)(args.root)
     return annotations, args.root, located
@@ -119,8 +122,9 @@ def main(argv: list[str] | None = None) -> None:
         split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
         preparation = preparation.divided(split_records(preparation.records["all"], **split))
     home = args.data_root / name
+    changes = changed_lists(home, preparation)
     write_prepared(home, preparation, "give it as ROOT" if own else "leave --frames and --videos out")
-    for line in describe(preparation, home):
+    for line in [*changes, *describe(preparation, home)]:
         logging.info("%s", line)
 
 

@@ -11,6 +11,7 @@ from video_files import write_frames, write_video
 
 from datasets.catalogue import resolve
 from datasets.lists import VideoRecord, read_list
+from datasets.preparing.extraction import Extraction
 from datasets.preparing.folder_split import split_records
 from errors import InputError
 from scripts.prepare_data import main
@@ -205,6 +206,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["egtea"], "'egtea' cannot be a name"),
         (["something"], "'something' cannot be a name"),
         (["a/b"], "'a/b' cannot be a name"),
+        (["a" * 300], "cannot be a name .* 50 letters at most"),
         (["mine", "--group_pattern", "("], "'\\(' is no regular expression"),
         (["mine", "--image_tmpl", "00001.jpg"], "no template"),
         (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
@@ -214,7 +216,31 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
 def test_bad_flags(tmp_path: Path, root: Path, flags: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         main(["folder", flags[0], str(root), *flags[1:], "--data_root", str(tmp_path)])
-    assert not (tmp_path / "mine").exists()
+    assert not any(path.name == flags[0] for path in tmp_path.iterdir())
+
+
+def test_from_videos_to_frames_and_what_it_says_of_replaced_lists(tmp_path: Path, capsys) -> None:
+    """Frames are split as their videos were: names with and without a suffix are not in the same order."""
+    for number, name in enumerate(["a", "a b", "a-b", "b", "b c", "c", "c-d", "d e"]):
+        for class_name in ("run", "walk"):
+            write_video(tmp_path / "clips" / class_name / f"{name}.mp4", 2 + number % 2)
+    prepare = ["--data_root", str(tmp_path)]
+    home = tmp_path / "mine"
+    main(["folder", "mine", str(tmp_path / "clips"), *prepare])
+    of_videos = {which: read_list(home / f"{which}.txt") for which in ("train", "val")}
+    for record in of_videos["train"] + of_videos["val"]:
+        target = home / "frames" / record.path.removesuffix(".mp4")
+        Extraction()(tmp_path / "clips" / record.path, target)
+    assert "In place of" not in capsys.readouterr().out
+    for flags, words in [([], "come others of the same clips"), (["--seed", "1"], "come others with another split: ")]:
+        main(["folder", "mine", str(home / "frames"), *prepare, *flags])
+        assert f"In place of the train.txt, val.txt that were there {words}" in capsys.readouterr().out
+        if not flags:
+            for which, videos in of_videos.items():
+                frames = {f"{record.path}.mp4" for record in read_list(home / f"{which}.txt")}
+                assert frames == {record.path for record in videos}
+    main(["folder", "mine", str(home / "frames"), *prepare, "--seed", "1"])
+    assert "In place of" not in capsys.readouterr().out
 
 
 def test_a_class_name_with_a_blank_at_its_end(tmp_path: Path, root: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations.files import Annotations, Clip
-from datasets.preparing.media import KINDS, clip_name, is_dir, list_path, scan_folder
+from datasets.preparing.media import KINDS, bare_path, clip_name, is_dir, list_path, scan_folder
 from errors import InputError, few, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
@@ -117,7 +117,7 @@ def split_records(
     """
     groups: dict[object, list[VideoRecord]] = defaultdict(list)
     faults = []
-    for record in sorted(records, key=lambda record: record.path):
+    for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
         match = group_pattern.search(record.path) if group_pattern else None
         if group_pattern and match is None:
             faults.append(f"--group_pattern {group_pattern.pattern!r} finds nothing in {record.path!r}")

@@ -48,6 +48,12 @@ def list_path(path: str, kind: str) -> str:
     return path.removesuffix(ARCHIVE_SUFFIX) if kind == "frames" else path
 
 
+def bare_path(path: str) -> str:
+    """What a list calls a clip, without the suffix of a video: its name as frames, too."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.lower() in VIDEO_SUFFIXES else path
+
+
 def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool = False) -> dict[str, list[str]]:
     """Find clips by name, anywhere below a folder.
 

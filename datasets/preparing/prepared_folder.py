@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
-from datasets.lists import format_line
-from datasets.preparing.media import KINDS
+from datasets.lists import VideoRecord, format_line, parse_lines
+from datasets.preparing.media import KINDS, bare_path
 from datasets.preparing.preparation import Preparation
 from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError, few
@@ -41,6 +41,21 @@ def require_apart(home: Path, root: Path) -> None:
             f"the lists are written to {home}, which is {root} itself or lies in it, so it would be taken for a class; "
             f"move the class folders into a folder of their own, such as {home / 'videos'}, or give another --data_root"
         )
+
+
+def changed_lists(home: Path, preparation: Preparation) -> list[str]:
+    """One line if lists of an earlier preparation are about to be replaced by others; none, if not."""
+    changed, same_clips = [], True
+    for key, records in preparation.records.items():
+        path = home / f"{key}.txt"
+        if path.is_file():
+            before = [parsed for _, parsed in parse_lines(path, None)]
+            if before != records:
+                changed.append(path.name)
+                clips = {bare_path(parsed.path) for parsed in before if isinstance(parsed, VideoRecord)}
+                same_clips &= clips == {bare_path(record.path) for record in records}
+    split = "of the same clips" if same_clips else "with another split: results before and after cannot be compared"
+    return [f"In place of the {', '.join(changed)} that were there come others {split}"] if changed else []
 
 
 def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
