@@ -2,7 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 SHOWN = 5  # faults of one kind that a message names
@@ -34,10 +36,36 @@ def take_sigterm_as_ctrl_c() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+@contextmanager
+def stops_wait() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of a short block that forks, such as the start of workers.
+
+    What a handler raises in the middle of a fork is lost (Python discards the exceptions of fork hooks and `__del__`),
+    or raised in the new process.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other gets signals
+        yield
+        return
+    asked: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if asked:  # even when the block failed: its new processes may have been stopped, too
+            signal.raise_signal(asked[0])
+
+
 def _let_workers_end() -> None:
     """From now on the end of a DataLoader's worker is no fault; torch would raise it in the middle of anything."""
     if hasattr(signal, "SIGCHLD"):  # not on Windows
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # no SIG_DFL: Python complains of a signal that came before and finds no handler
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from datasets.shared_memory import Travelling, uint8_memory
 from datasets.video_dataset import Sample, VideoDataset
 from datasets.view_dataset import VideoViews, ViewDataset
-from errors import InputError
+from errors import InputError, stops_wait
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,9 @@ class ClipLoader(DataLoader):
     """A DataLoader that raises an `InputError` of a worker as it was, and is silent about the number of workers."""
 
     def __iter__(self) -> Any:
-        for batch in super().__iter__():
+        with stops_wait():
+            batches = super().__iter__()  # starts the workers
+        for batch in batches:
             if isinstance(batch, InputError):
                 try:
                     raise batch

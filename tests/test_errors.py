@@ -2,18 +2,25 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader
 
-from errors import InputError, run_script
+import errors
+from datasets.loader import ClipLoader
+from errors import InputError, run_script, take_sigterm_as_ctrl_c
 
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGCHLD)
+    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGCHLD, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +55,53 @@ def test_the_end_of_workers_is_no_fault_behind_an_error() -> None:
     with pytest.raises(SystemExit):
         run_script(main)
     os.kill(os.getpid(), signal.SIGCHLD)
+
+
+STOPPED_WITH_A_WORKER = """
+import signal
+from errors import run_script, take_sigterm_as_ctrl_c
+
+def main():
+    both = {signal.SIGCHLD, signal.SIGTERM}
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch does
+    take_sigterm_as_ctrl_c()
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+run_script(main)
+"""
+
+
+def test_a_worker_that_ended_just_before_the_stop_is_no_fault() -> None:
+    """SIGTERM to a whole group: the end of a worker and the stop arrive together."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WITH_A_WORKER], cwd=Path(errors.__file__).parent, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "\nStopped.\n")
+
+
+class Forking:
+    """As it ends, a stop arrives, in a place where an exception is lost."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch) -> None:
+    def start(_loader: DataLoader) -> Iterator[int]:
+        Forking(number)
+        return iter([1, 2])
+
+    monkeypatch.setattr(DataLoader, "__iter__", start)
+    take_sigterm_as_ctrl_c()
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(ClipLoader([1, 2])))
+    assert signal.getsignal(number) is before
