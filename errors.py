@@ -1,11 +1,13 @@
 """The one exception that means: the user can mend this; and how a script shows it."""
 
+import io
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SHOWN = 5  # faults of one kind that a message names
 
@@ -68,11 +70,33 @@ def _let_workers_end() -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
+class _FallingSilent(io.FileIO):
+    """A file that takes everything, even when nobody reads its pipe any more."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _let_stdout_take_everything() -> None:
+    """Work goes on behind `| head`, and a class name that the terminal's encoding lacks is no fault."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out is sys.__stdout__:  # not a test's
+        raw = _FallingSilent(out.fileno(), "wb", closefd=False)
+        by_line = out.line_buffering or out.write_through
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), out.encoding, errors="backslashreplace", line_buffering=by_line
+        )
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; an `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130.
 
     Everything else keeps its traceback: it is a defect of this project, not of the input.
     """
+    _let_stdout_take_everything()
     try:
         main()
     except InputError as error:

@@ -105,3 +105,35 @@ def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch) ->
     with pytest.raises(KeyboardInterrupt):
         next(iter(ClipLoader([1, 2])))
     assert signal.getsignal(number) is before
+
+
+PRINTS = """
+import logging, sys
+from pathlib import Path
+from errors import run_script
+
+def main():
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for number in range(20000):
+        logging.info("line ü %d", number)
+        print("and one")
+    Path(sys.argv[1]).write_text("done")
+
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_work_goes_on_when_nobody_reads_its_lines(tmp_path: Path, encoding: str) -> None:
+    command = [sys.executable, "-c", PRINTS, str(tmp_path / "result")]
+    process = subprocess.Popen(
+        command, cwd=Path(errors.__file__).parent, env={**os.environ, "PYTHONIOENCODING": encoding},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == ("line ü 0\n" if encoding == "utf-8" else "line \\xfc 0\n")
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    assert (tmp_path / "result").read_text() == "done"
