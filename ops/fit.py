@@ -55,14 +55,15 @@ def fit(
     step: TrainSettings,
     run: FitSettings,
 ) -> None:
-    """Train from the state's epoch to the last; after each epoch log its figures, then write the checkpoint.
+    """Train from the state's epoch to the last; after each epoch write the checkpoint, then log its figures.
 
-    In this order a run that is killed in between repeats an epoch and loses no line; `RunLog` drops repeated ones.
+    In this order a log that cannot be written costs no epoch; the checkpoint holds the figures, so that a run that is
+    stopped in between loses no line either.
 
     Raises:
-        InputError: the loss is not finite, or a checkpoint cannot be written. The last checkpoint stays.
+        InputError: the loss is not finite, or a checkpoint or the log cannot be written. The last checkpoint stays.
     """
-    log = RunLog(run.log_folder, state.epoch) if runtime.is_main else None
+    log = RunLog(run.log_folder, state.epoch, state.figures) if runtime.is_main else None
     model = runtime.wrap(state.model)
     while state.epoch < run.epochs:
         epoch, start = state.epoch, time.perf_counter()
@@ -86,15 +87,17 @@ def fit(
             best = of_val["val/top1"] > state.best_top1
             state.best_top1 = max(state.best_top1, of_val["val/top1"])
             figures |= {**of_val, "val/best_top1": state.best_top1}
+        state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
+        if runtime.is_main:
+            state.save(run.folder, run.options, epoch=done, best=best)
+        state.epoch = done
         if log is not None:
             log.write(epoch, figures)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
                 log.write_image(epoch, "train/mixed", run.draw_mixed(state.mixer.examples))
             logging.info(_line(done, run.epochs, figures, time.perf_counter() - start))
             logging.info(time_report(share, train_loader.num_workers, runtime.cores))
-            _report_replaced(train, run.log_folder)
-            state.save(run.folder, run.options, epoch=done, best=best)
-        state.epoch = done
+            _report_replaced(train, log)
     if log is not None:
         log.close()
 
@@ -135,14 +138,12 @@ def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) ->
     return f"{text}  ({seconds:.0f} s)"
 
 
-def _report_replaced(sums: Sums, folder: Path, shown: int = 3) -> None:
+def _report_replaced(sums: Sums, log: RunLog, shown: int = 3) -> None:
     """Say which frames could not be read; all of their names go into a file."""
     if not sums.replaced:
         return
     names = sorted(set(sums.replaced))
-    path = folder / BAD_FRAMES
-    known = set(path.read_text().splitlines()) if path.exists() else set()
-    path.write_text("".join(f"{name}\n" for name in sorted(known | set(names))))
+    path = log.add_names(BAD_FRAMES, names)
     some = ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
     logging.warning(
         "%d reads of %d unreadable frames were replaced by the nearest readable frame: %s (all in %s)",

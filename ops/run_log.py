@@ -5,14 +5,18 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from errors import InputError
 
@@ -23,33 +27,85 @@ class RunLog:
     """Curves for TensorBoard and the same figures as JSON lines, both from `start_epoch` on.
 
     What an earlier, interrupted try wrote about `start_epoch` and later is dropped; what it wrote before stays.
+    Every method raises an `InputError` if the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, start_epoch: int) -> None:
-        self.path = folder / LINES
-        kept = [line for line in self._lines() if json.loads(line)["epoch"] < start_epoch]
-        self.path.write_text("".join(kept))
-        self.writer = SummaryWriter(str(folder), purge_step=start_epoch)
+    def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
+        """Open the log.
 
-    def _lines(self) -> list[str]:
+        Args:
+            folder: for its files.
+            start_epoch: 0-based.
+            before: figures of the epoch before, which are written if they are missing.
+
+        Raises:
+            InputError: an earlier try's lines cannot be read.
+        """
+        self.path = folder / LINES
+        lines = {line: self._epoch(number, line) for number, line in enumerate(self._lines(), start=1)}
+        missing = bool(before) and start_epoch - 1 not in lines.values()
+        with self._writing():
+            write_whole(self.path, b"".join(line for line, epoch in lines.items() if epoch < start_epoch))
+            # tensorboardX's SummaryWriter would fail in its own thread; the suffix: two tries within a second
+            self._events = EventsWriter(str(folder / "events"), f".{start_epoch}")
+            purged = start_epoch - missing
+            for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
+                self._events.write_event(Event(step=purged, wall_time=time.time(), **content))
+        if before and missing:
+            self.write(start_epoch - 1, before)
+
+    def _lines(self) -> list[bytes]:
         """Whole lines of an earlier try; a kill may have cut the last one."""
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
-        return [line for line in lines if line.endswith("\n")]
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        return [line for line in lines if line.endswith(b"\n")]
+
+    def _epoch(self, number: int, line: bytes) -> int:
+        try:
+            return int(json.loads(line)["epoch"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"line {number} of {self.path} is none of a training's log; mend it, move the file away, or choose "
+                "another --root_log"
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"cannot write the log to {self.path.parent}: {error.strerror}; free some space or choose another "
+                "--root_log, then go on with --resume auto. The checkpoints are whole."
+            ) from error
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Figures of one epoch (0-based), by curve name such as "train/loss"."""
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, epoch)
-        self.writer.flush()
-        with self.path.open("a") as file:
-            file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
+        with self._writing():
+            for name, value in figures.items():
+                self._add(epoch, summary.scalar(name, value))
+            self._events.flush()
+            with self.path.open("a") as file:
+                file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
 
     def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
         """A picture (H, W, 3) uint8 of one epoch, for TensorBoard alone."""
-        self.writer.add_image(name, picture, epoch, dataformats="HWC")
+        with self._writing():
+            self._add(epoch, summary.image(name, picture, dataformats="HWC"))
+
+    def add_names(self, file: str, names: Sequence[str]) -> Path:
+        """Add names to a sorted list, a line each; the path of its file."""
+        path = self.path.with_name(file)
+        with self._writing():
+            known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            write_whole(path, "".join(f"{name}\n" for name in sorted({*known, *names})).encode())
+        return path
+
+    def _add(self, epoch: int, content: Any) -> None:
+        self._events.write_event(Event(step=epoch, wall_time=time.time(), summary=content))
 
     def close(self) -> None:
-        self.writer.close()
+        with self._writing():
+            self._events.close()
 
 
 def make_folder(folder: Path, flag: str) -> Path:
@@ -69,17 +125,23 @@ def make_folder(folder: Path, flag: str) -> Path:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Indented JSON, written whole or not at all: another run may read it meanwhile.
+    """Indented JSON, written as `write_whole` does.
 
     Raises:
         InputError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(temporary, path)
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: another run may read it meanwhile, and a full disk leaves the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

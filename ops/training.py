@@ -106,7 +106,7 @@ def run_name(root: Path, name: str, resume: str | None) -> str:
 
 @dataclass
 class TrainState:
-    """What changes during a run. `epoch` counts the epochs that are done."""
+    """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's."""
 
     model: VideoNet
     optimiser: torch.optim.Optimizer
@@ -115,6 +115,7 @@ class TrainState:
     epoch: int = 0
     best_top1: float = -1.0
     mixer: Mixer | None = None
+    figures: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path, options: dict[str, Any], *, epoch: int, best: bool) -> None:
         """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all."""
@@ -124,6 +125,7 @@ class TrainState:
             "scaler": self.scaler.state_dict(),
             "epoch": epoch,
             "best_top1": self.best_top1,
+            "figures": self.figures,
             "trained_on": asdict(self.trained_on),
             "options": options,
         }
@@ -166,6 +168,7 @@ class TrainState:
         self.scaler.load_state_dict(checkpoint["scaler"])
         self._resume_mixing(path, checkpoint.get("mixing", {}))
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.figures = checkpoint.get("figures", {})
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
 
     def _resume_mixing(self, path: Path, stored: dict[str, Any]) -> None:

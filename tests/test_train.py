@@ -1,5 +1,6 @@
 """train.py as a user runs it, on a tiny data set of its own: what it leaves behind, resuming, and how it fails."""
 
+import errno
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboardX.event_file_writer import EventsWriter
 from training_runs import in_empty_folder
 from video_files import own_data_flags, write_dataset
 
@@ -21,6 +23,7 @@ import train
 from errors import InputError
 from ops import engine
 from ops.checkpoint_file import read_checkpoint, save_checkpoint
+from ops.run_log import RunLog
 
 NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
@@ -126,6 +129,39 @@ def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
     assert "Traceback" not in errors
     assert read_checkpoint(checkpoint)["epoch"] >= 1
     assert [path.name for path in checkpoint.parent.glob(".*")] == []
+
+
+def test_a_log_that_cannot_be_written_costs_no_epoch(run, monkeypatch) -> None:
+    """The epoch is in the checkpoint, and its line in the log when the run goes on."""
+    real, calls = EventsWriter.flush, []
+
+    def flush(writer: EventsWriter) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(writer)
+
+    monkeypatch.setattr(EventsWriter, "flush", flush)
+    flags = ["--net", "TSN", "--epochs", "2", "--lr", "0.001"]
+    folder = Path("runs") / "TSN_mine_resnet18_2f"
+    with pytest.raises(InputError, match=r"the log to runs/TSN\S+: No space left.*--root_log.*--resume auto"):
+        run(*flags)
+    assert read_checkpoint(folder / "ckpt.pth.tar")["epoch"] == 2
+    assert [json.loads(line)["epoch"] for line in (folder / "log.jsonl").read_text().splitlines()] == [0]
+    run(*flags, "--resume", "auto")
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    curve = EventAccumulator(str(folder)).Reload().Scalars("val/loss")
+    assert [(event.step, event.value) for event in curve][-2:] == [
+        (line["epoch"], pytest.approx(line["val/loss"])) for line in lines
+    ]
+
+
+@pytest.mark.parametrize("line", [b"no json\n", b"\xff\n", b"[1]\n", b"{}\n", b'{"epoch": null}\n'])
+def test_lines_that_are_none_of_a_log(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "log.jsonl").write_bytes(b'{"epoch": 0}\n' + line)
+    with pytest.raises(InputError, match=r"line 2 of \S+log\.jsonl is none of a training's log.*--root_log"):
+        RunLog(tmp_path, 1)
 
 
 def test_a_second_run_does_not_touch_the_first(run) -> None:
