@@ -75,9 +75,9 @@ def load_weights(
     is_file = not isinstance(source, Mapping)
     where = where or (str(source) if is_file else "the given state dict")
     content: Mapping[str, Any] = read_checkpoint(source) if is_file else source  # type: ignore[arg-type, assignment]
-    made_for = content.get("trained_on")
+    made_for = _made_for(content, where)
     state = strip_data_parallel(_state_dict(content, where))
-    report = LoadReport("ours" if isinstance(made_for, Mapping) else layout_of(state))
+    report = LoadReport("ours" if made_for is not None else layout_of(state))
     own = model.state_dict()
     if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
         report.layout = "torchvision"  # an image network of other classes than ImageNet's
@@ -100,6 +100,16 @@ def load_weights(
         report.inflated = model.inflate(state)
         report.new = [name for name in report.new if name not in report.inflated]
     return report
+
+
+def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
+    """What a checkpoint of this project says of its network; None for weights of another origin."""
+    made_for = content.get("trained_on") if isinstance(content, Mapping) else None
+    if not isinstance(made_for, Mapping):
+        return None
+    if not isinstance(made_for.get("net"), str) or not isinstance(made_for.get("ablate", []), list):
+        raise InputError(f"{where} does not say which network it was made for; it is damaged")
+    return made_for
 
 
 def official_net(content: Mapping[str, Any]) -> str | None:
@@ -142,13 +152,17 @@ def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) 
 
 
 def _is_other_classifier(
-    model: VideoNet, own: State, state: State, made_for: Any, class_names: Sequence[str] | None
+    model: VideoNet,
+    own: State,
+    state: State,
+    made_for: Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
 ) -> bool:
     _, bias = model.classifier
     if bias not in state:
         return False
-    known = class_names is not None and isinstance(made_for, Mapping)
-    other_names = known and list(made_for["class_names"]) != list(class_names or ())
+    theirs = made_for.get("class_names") if made_for is not None else None
+    other_names = class_names is not None and isinstance(theirs, list) and theirs != list(class_names)
     return other_names or state[bias].shape != own[bias].shape
 
 

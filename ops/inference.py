@@ -43,7 +43,7 @@ class Weights:
     @classmethod
     def read(cls, path: str) -> "Weights":
         content = read_checkpoint(path)
-        return cls(Path(path), content, TrainedOn.of(content))
+        return cls(Path(path), content, TrainedOn.of(content, path))
 
     def data_options(self, dataset: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The data set's name and where its files are: what is given, and what the training used for the rest.

@@ -1,11 +1,13 @@
 """The state of a training run: its folder, and what a checkpoint holds so that a run goes on bit for bit."""
 
 import logging
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import torch
+from torch import Tensor
 
 from errors import InputError
 from ops.checkpoint import load_weights
@@ -14,6 +16,7 @@ from ops.mixer import Mixer
 from ops.network import VideoNet
 
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": (int, float)}
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,23 @@ class TrainedOn:
     ablate: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, checkpoint: dict[str, Any]) -> "TrainedOn | None":
-        """From a checkpoint of this project; None for weights of another origin."""
+    def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
+        """From a checkpoint of this project; None for weights of another origin.
+
+        Raises:
+            InputError: it is damaged; the message calls it `source`.
+        """
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
+        stored = {"ablate": [], **stored}  # older ones have none
+        kinds: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(cls)}
+        wrong = [name for name, kind in kinds.items() if not isinstance(stored.get(name), kind)]
+        if wrong:
+            raise InputError(
+                f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; give another checkpoint"
+            )
+        return cls(**{name: stored[name] for name in kinds})
 
     def require(self, source: str, **given: Any) -> None:
         """Check given values against the stored ones.
@@ -92,8 +106,9 @@ def run_name(root: Path, name: str, resume: str | None) -> str:
             for "auto" the newest of this name that has one. The best checkpoint may be older than the latest, so a
             run that starts from it gets a folder of its own.
     """
-    if resume and Path(resume).name == LATEST and Path(resume).parent.parent == root:
-        return Path(resume).parent.name
+    run = Path(os.path.abspath(resume or "")).parent  # not resolved: it may be a link to a folder on another disk
+    if resume and Path(resume).name == LATEST and run.parent.resolve() == root.resolve():
+        return run.name
     taken = []
     candidate, count = name, 1
     while (root / candidate).exists():
@@ -137,15 +152,15 @@ class TrainState:
         else:
             save_checkpoint(folder / LATEST, content)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
+    def load(self, path: Path) -> dict[str, Any]:
+        """Take the network's weights from a checkpoint, and what a mixing has learnt; the checkpoint, for the rest.
 
         Raises:
             InputError: it cannot be read, is none of a training run, or was made for something else.
         """
         checkpoint = read_checkpoint(path)
-        stored = TrainedOn.of(checkpoint)
-        if stored is None or "optimizer" not in checkpoint:
+        stored = TrainedOn.of(checkpoint, str(path))
+        if stored is None:
             raise InputError(f"{path} holds weights but no training to resume; start from it with --tune_from {path}")
         now = asdict(self.trained_on)
         for name in ("preprocessing", "train_list_hash", "val_list_hash"):
@@ -153,23 +168,51 @@ class TrainState:
                 logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
         stored.require(str(path), **now)
         load_weights(self.model, checkpoint, where=str(path))
+        self._resume_mixing(path, checkpoint.get("mixing", {}))
+        return checkpoint
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InputError: as `load`; or it does not hold what a training needs, or holds another optimiser's.
+        """
+        checkpoint = self.load(path)
+        wrong = [name for name, kind in _RESUMED.items() if not isinstance(checkpoint.get(name), kind)]
+        if wrong:
+            raise InputError(
+                f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with --tune_from {path}"
+            )
+        try:
+            self._resume_optimiser(path, checkpoint["optimizer"])
+            self.scaler.load_state_dict(checkpoint["scaler"])
+        except InputError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: its optimiser or gradient scaler does not fit this run ({error}); resume with the same "
+                f"--optimizer and --amp, or start from it with --tune_from {path}"
+            ) from error
+        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.figures = checkpoint.get("figures", {})
+        logging.info("Resumed %s after epoch %d.", path, self.epoch)
+
+    def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
         own = [dict(group) for group in self.optimiser.param_groups]
-        theirs = checkpoint["optimizer"]["param_groups"]
-        if theirs[0].keys() != own[0].keys():
+        if stored["param_groups"][0].keys() != own[0].keys():
             raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
         try:
-            self.optimiser.load_state_dict(checkpoint["optimizer"])
+            self.optimiser.load_state_dict(stored)
         except ValueError as error:
             raise InputError(
                 f"{path}: its optimiser has other parameter groups ({error}); resume with the same --npb and --fc_lr5"
             ) from error
         for group, options in zip(self.optimiser.param_groups, own, strict=True):
             group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
-        self.scaler.load_state_dict(checkpoint["scaler"])
-        self._resume_mixing(path, checkpoint.get("mixing", {}))
-        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = checkpoint.get("figures", {})
-        logging.info("Resumed %s after epoch %d.", path, self.epoch)
+        for parameter, values in self.optimiser.state.items():
+            for name, value in values.items():  # torch finds out in the first step
+                if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                    raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
 
     def _resume_mixing(self, path: Path, stored: dict[str, Any]) -> None:
         """Go on with what a mixing has learnt."""

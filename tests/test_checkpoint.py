@@ -13,6 +13,7 @@ from golden_data import official_state
 from errors import InputError
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
+from ops.inference import Weights
 from ops.models import build_model
 from ops.pretrained import load_pretrained
 
@@ -214,6 +215,60 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "cut.pth.tar").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"cut\.pth\.tar"):
         read_checkpoint(tmp_path / "cut.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"hello", "is damaged; copy or download it again"),
+        (b"", "is damaged; copy or download it again"),
+        (bytes(range(256)), "is damaged; copy or download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", "Git LFS's pointer.*git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html>", "is a web page.*download the file again"),
+        ([torch.zeros(1)], "holds a list"),
+        (torch.zeros(1), "holds a Tensor"),
+        ("text", "holds a str"),
+        (None, "holds a NoneType"),
+        ({"hook": os.system}, r"holds \w+\.system, not only tensors.*was not read"),
+    ],
+)
+def test_files_of_another_content(tmp_path: Path, content, words: str) -> None:
+    path = tmp_path / "w.pth.tar"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=words) as raised:
+        read_checkpoint(path)
+    assert "\n" not in str(raised.value)
+    assert "weights_only" not in str(raised.value)
+
+
+def test_damage_within_a_file_is_found(tmp_path: Path) -> None:
+    """By its checksums; torch itself would give the damaged weights."""
+    save_checkpoint(tmp_path / "w.pth.tar", {"state_dict": {"a": torch.zeros(1000)}})
+    whole = (tmp_path / "w.pth.tar").read_bytes()
+    middle = whole.index(bytes(2000)) + 1000
+    (tmp_path / "w.pth.tar").write_bytes(whole[:middle] + b"x" * 100 + whole[middle + 100 :])
+    with pytest.raises(InputError, match=r"w\.pth\.tar .*is damaged"):
+        read_checkpoint(tmp_path / "w.pth.tar")
+
+
+def test_a_format_of_somebody_else_is_none_of_ours(tmp_path: Path) -> None:
+    torch.save({"format": "x"}, tmp_path / "w.pth.tar")
+    assert read_checkpoint(tmp_path / "w.pth.tar") == {"format": "x"}
+
+
+@pytest.mark.parametrize("made_for", [{}, {"net": None}, {"net": "H2CN", "ablate": None}])
+def test_a_checkpoint_that_does_not_say_its_network(model, made_for: dict) -> None:
+    with pytest.raises(InputError, match="does not say which network it was made for"):
+        load_weights(model, {"state_dict": model.state_dict(), "trained_on": made_for})
+
+
+def test_weights_that_do_not_say_all_they_were_trained_on(model, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "w.pth.tar", {**declared(model), "options": {}})
+    with pytest.raises(InputError, match=r"does not say the arch, num_segments, dataset, input_size"):
+        Weights.read(str(tmp_path / "w.pth.tar"))
 
 
 def test_a_checkpoint_of_a_newer_version(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from errors import InputError
 from ops import engine
 from ops.checkpoint_file import read_checkpoint, save_checkpoint
 from ops.run_log import RunLog
+from ops.training import run_name
 
 NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
@@ -298,6 +299,45 @@ def test_resuming_from_a_checkpoint_of_something_else(run, tmp_path: Path) -> No
     save_checkpoint(tmp_path / "weights.pth.tar", {"state_dict": checkpoint["state_dict"]})
     with pytest.raises(InputError, match="no training to resume.*--tune_from"):
         run("--resume", str(tmp_path / "weights.pth.tar"))
+
+
+def test_resuming_from_a_damaged_checkpoint(run, tmp_path: Path) -> None:
+    flags = ["--net", "TSN", "--epochs", "1"]
+    whole = read_checkpoint(run(*flags, name="TSN_mine_resnet18_2f") / "ckpt.pth.tar")
+
+    def refused(**changes) -> str:
+        content = {name: value for name, value in {**whole, **changes}.items() if value is not None}
+        save_checkpoint(tmp_path / "x.pth.tar", content)
+        with pytest.raises(InputError) as raised:
+            run(*flags, "--resume", str(tmp_path / "x.pth.tar"))
+        return str(raised.value)
+
+    for name in ("epoch", "scaler", "best_top1", "optimizer"):
+        assert f"has no {name}, so no training to resume" in refused(**{name: None})
+    state = {number: {"momentum_buffer": torch.zeros(2)} for number in whole["optimizer"]["state"]}
+    assert "momentum_buffer of shape (2,)" in refused(optimizer={**whole["optimizer"], "state": state})
+    for optimizer in ({}, {"param_groups": []}, {"param_groups": [None], "state": {}}):
+        assert "its optimiser or gradient scaler does not fit" in refused(optimizer=optimizer)
+
+
+def test_an_evaluation_needs_no_flags_of_the_training(run, capsys) -> None:
+    folder = run("--net", "TSN", "--epochs", "1", "--npb", "--fc_lr5", name="TSN_mine_resnet18_2f")
+    run("--net", "TSN", "-e", "--optimizer", "adamw", "--resume", str(folder / "ckpt.pth.tar"))
+    assert "on 5 videos of" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_in_its_folder_however_its_path_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q" / "run").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("q")
+    (tmp_path / "q" / "moved").symlink_to("/")  # to another disk
+    for root in (Path("q"), tmp_path / "q", Path("link")):
+        for resume in (f"{tmp_path}/q/run/ckpt.pth.tar", "q/run/ckpt.pth.tar", "q/../q/run/ckpt.pth.tar"):
+            assert run_name(root, "name", resume) == "run"
+        assert run_name(root, "name", "q/moved/ckpt.pth.tar") == "moved"
+        assert run_name(root, "name", "q/ckpt.pth.tar") == "name"
+    monkeypatch.chdir(tmp_path / "q" / "run")
+    assert run_name(tmp_path / "q", "name", "ckpt.pth.tar") == "run"
 
 
 def test_an_unknown_data_set(run) -> None:
