@@ -104,7 +104,9 @@ def main(argv: list[str] | None = None) -> None:
     name = "_".join(filter(None, [variant, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
     name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
     folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
-    if args.resume not in (None, "auto"):
+    if args.evaluate:
+        state.load(Path(args.resume))
+    elif args.resume not in (None, "auto"):
         state.resume(Path(args.resume))
     elif (folder / LATEST).exists():  # `run_name` gives such a folder for --resume auto only
         state.resume(folder / LATEST)
