@@ -22,8 +22,9 @@ def read_results(folder: Path) -> dict[str, Any]:
     path = folder / "results.json"
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        results["top1"], results["mean_class"], results["models"], results["test_crops"]  # noqa: B018 (asked for here, to be missed here)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        "{top1:.2f} {mean_class:.2f} {num_clips:d} {test_crops:d} {videos:d}".format(**results)
+        row_name(folder, results), data_set(results)  # asked for here, to be missed here
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"cannot read {path} ({error}); make it with pkl_to_results.py --output_dir {folder}"
         ) from error

@@ -40,7 +40,18 @@ def test_rows_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, capsys
     assert [row.split("  ")[0] for row in rows] == [f"TSN resnet18, 8 segments, {folder}" for folder in folders]
 
 
-@pytest.mark.parametrize("content", [None, "no json", "[]", '{"top1": 1}'])
+FIGURES = '"top1": 1, "mean_class": 1, "videos": 1, "num_clips": 1, "test_crops": 1'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, "no json", "[]", "null", "1", '{"top1": 1}', f'{{{FIGURES}, "models": []}}',
+        f'{{{FIGURES}, "models": 1}}',
+        f'{{{FIGURES}, "models": [{{"protocol": {{"net": "TSN"}}}}]}}', f'{{{FIGURES}, "models": [{{"protocol": 1}}]}}',
+        f'{{{FIGURES}, "models": [{{"protocol": {{}}}}], "top1": "x"}}',
+    ],
+)  # fmt: skip
 def test_a_folder_without_results(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "results.json").write_text(content)
