@@ -2,7 +2,6 @@
 """Merge score pickles into accuracies, tables and a confusion matrix."""
 
 import csv
-import json
 import logging
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from errors import InputError, run_script
-from ops.inference import PROTOCOL
+from ops.inference import PROTOCOL, read_protocol
 from ops.merge import merge_models, merge_views, order_like
 from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
 from ops.plots import plot_confusion
@@ -79,7 +78,7 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
     """These views of a model; a line says if there are more.
 
     Raises:
-        InputError: a view is not there, cannot be read, or is of other videos.
+        InputError: a view or the protocol cannot be read, or a view is not there or of other videos.
     """
     paths = [[pickle_path(folder, clip, crop) for crop in range(crops)] for clip in range(num_clips)]
     missing = [(clip, path) for clip, row in enumerate(paths) for path in row if not path.exists()]
@@ -93,9 +92,14 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
     there = views_there(folder)
     if there[0] > num_clips or there[1] > crops:
         logging.info("%s: merging %s, %s are there", folder, clips_by_crops(num_clips, crops), clips_by_crops(*there))
-    path = folder / PROTOCOL
-    protocol = json.loads(path.read_text()) if path.exists() else {}
-    return Model(folder, [[read_scores(path) for path in row] for row in paths], protocol)
+    protocol = read_protocol(folder)
+    views = [[read_scores(path) for path in row] for row in paths]
+    known, scored = len(protocol.get("class_names", [])), views[0][0].logits.shape[1]
+    if protocol and known != scored:
+        raise InputError(
+            f"{folder}: {known} class names in {PROTOCOL}, scores of {scored} classes; test the model again"
+        )
+    return Model(folder, views, protocol)
 
 
 def require_same_data(models: Sequence[Model]) -> None:

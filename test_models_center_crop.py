@@ -92,6 +92,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             )  # fmt: skip
             for batch in batches:
                 journal.append(batch.numpy())
+                if len(journal.batches) == 1:  # the flags were right: views of another protocol can go
+                    claim_folder(folder, protocol, overwrite=args.overwrite, scored=journal.path)
             labels = [record.label for record in dataset.records]
             video_ids = [record.path for record in dataset.records]
             for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):

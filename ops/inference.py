@@ -23,6 +23,10 @@ from ops.training import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"
+FIELDS: dict[str, type] = dict.fromkeys(
+    ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
+)
+FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list}  # what is read of a protocol
 BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
 
 
@@ -161,32 +165,61 @@ def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime
     return logits.float().cpu().unflatten(0, clips.shape[:2]).transpose(0, 1)
 
 
-def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> None:
+def read_protocol(folder: Path) -> dict[str, Any]:
+    """How the views of a folder were made; empty, if no protocol is there.
+
+    Raises:
+        InputError: it cannot be read, or lacks a field.
+    """
+    path = folder / PROTOCOL
+    try:
+        stored = json.loads(path.read_bytes())
+        wrong = [name for name, kind in FIELDS.items() if not isinstance(stored.get(name), kind)]
+        fault = f"it has no {', '.join(wrong)}" if wrong else ""
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        fault = str(error)
+    if fault:
+        raise InputError(
+            f"{path} does not say how the views were made ({fault}); make them again with --overwrite, or choose "
+            "another --output_dir"
+        )
+    return stored
+
+
+def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool, scored: Path | None = None) -> None:
     """Write protocol.json, or make sure that the one in the folder says the same: views of one folder are averaged.
 
     Args:
         folder: for score pickles.
         protocol: how the views are made.
-        overwrite: delete views that were made in another way.
+        overwrite: views that were made in another way may be deleted. Then nothing changes before `scored` is given.
+        scored: file with the first scores. Before them a wrong flag would cost the views.
 
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
-    path = folder / PROTOCOL
-    stored = json.loads(path.read_text()) if path.exists() else protocol
-    for name, value in protocol.items():
-        if name in BY_HASH or stored.get(name) == value:
-            continue
-        there, here = _short(stored.get(name)), _short(value)
+    try:
+        stored = read_protocol(folder) or protocol
+    except InputError:
         if not overwrite:
-            alike = ", give all clips of a folder the same --sampling" if name == "sampling" else ""
-            raise InputError(
-                f"{folder} holds views with {name} {there}, this run has {here}; "
-                f"choose another --output_dir{alike}, or --overwrite to delete the views there"
-            )
-        for view in [*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")]:
+            raise
+        stored = {}
+    other = [name for name, value in protocol.items() if name not in BY_HASH and stored.get(name) != value]
+    if other and not overwrite:
+        name = other[0]
+        alike = ", give all clips of a folder the same --sampling" if name == "sampling" else ""
+        raise InputError(
+            f"{folder} holds views with {name} {_short(stored.get(name))}, this run has {_short(protocol[name])}; "
+            f"choose another --output_dir{alike}, or --overwrite to delete the views there"
+        )
+    if other and scored is None:
+        return
+    if other:
+        for view in {*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")} - {scored}:
             view.unlink(missing_ok=True)
-    write_json(path, protocol)
+    write_json(folder / PROTOCOL, protocol)
 
 
 def _short(value: Any) -> str:

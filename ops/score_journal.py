@@ -126,8 +126,10 @@ class ScoreJournal:
 
 
 def _parse(header: bytes) -> dict[str, Any]:
-    """What a header says; nothing, if it is not whole."""
+    """What a header says; nothing, if it is not whole or makes no sense."""
     try:
-        return json.loads(header) if header.endswith(b"\n") else {}
+        stored = json.loads(header) if header.endswith(b"\n") else {}
     except ValueError:
         return {}
+    clips = stored.get("clips") if isinstance(stored, dict) else None
+    return stored if isinstance(clips, list) and all(isinstance(clip, int) for clip in clips) else {}

@@ -135,9 +135,28 @@ def test_multi_segments_takes_true_and_false_only(tmp_path: Path, capsys) -> Non
 )
 def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str, what: str) -> None:
     a = write_views(tmp_path / "a", protocol=PROTOCOL)
-    b = write_views(tmp_path / "b", protocol={**PROTOCOL, name: "another"})
+    other = ["x", "y", "z"] if name == "class_names" else "another"
+    b = write_views(tmp_path / "b", protocol={**PROTOCOL, name: other})
     with pytest.raises(InputError, match=f"are of another {what}"):
         main(["--output_dir", str(a), str(b)])
+
+
+@pytest.mark.parametrize(
+    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", *(
+        json.dumps({key: value for key, value in PROTOCOL.items() if key != name}).encode() for name in PROTOCOL
+    )]
+)  # fmt: skip
+def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
+    folder = write_views(tmp_path / "a")
+    (folder / "protocol.json").write_bytes(protocol)
+    with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
+        main(["--output_dir", str(folder)])
+
+
+def test_a_protocol_of_other_classes(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a", protocol={**PROTOCOL, "class_names": ["left"]})
+    with pytest.raises(InputError, match="1 class names in protocol.json, scores of 3 classes"):
+        main(["--output_dir", str(folder)])
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from video_files import CLASSES, write_dataset
 import test_models_center_crop as center_crop
 from errors import InputError
 from ops.checkpoint_file import save_checkpoint
+from ops.inference import claim_folder
 from ops.models import build_model
 from ops.score_journal import ScoreJournal, journal_path
 from ops.training import TrainedOn
@@ -110,8 +111,9 @@ def test_batches_of_another_header_are_not_taken(path: Path) -> None:
     assert stopped(path, amp="OFF") == []
 
 
-def test_a_header_that_makes_no_sense(path: Path) -> None:
-    path.write_bytes(bytes(1000) + b"\n")
+@pytest.mark.parametrize("header", [bytes(1000), b"null", b"[1]", b'{"clips": 3}', b'{"clips": [[0], {}]}'])
+def test_a_header_that_makes_no_sense(path: Path, header: bytes) -> None:
+    path.write_bytes(header + b"\n")
     assert stopped(path) == []
     assert same(stopped(path), BATCHES)
 
@@ -275,6 +277,24 @@ def test_another_protocol_deletes_what_is_unfinished(flags: list[str], tmp_path:
     assert "clips_0-1.unfinished" in content(tmp_path)
     score(flags, tmp_path, "--seed", "1", "--overwrite", "--clip_index", "0")
     assert sorted(content(tmp_path)) == ["0_crop0.pkl", "0_crop1.pkl", "0_crop2.pkl", "protocol.json"]
+
+
+def test_a_wrong_flag_beside_overwrite_costs_no_views(flags: list[str], whole: dict, tmp_path: Path) -> None:
+    score(flags, tmp_path)
+    with pytest.raises(InputError, match="does_not_exist"):
+        score(flags, tmp_path, "--seed", "1", "--overwrite", "--image_tmpl", "does_not_exist_{:05d}.jpg")
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b'{"net": 1}'])
+def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_bytes(protocol)
+    with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
+        claim_folder(tmp_path, {"net": "H2CN"}, overwrite=False)
+    (tmp_path / "0_crop0.pkl").touch()
+    claim_folder(tmp_path, {"net": "H2CN"}, overwrite=True, scored=tmp_path / "x")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
 
 
 def test_an_unreadable_video_costs_its_batch_alone(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
