@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,11 @@ class Forking:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch) -> None:
+def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch, request) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        request.addfinalizer(partial(signal.signal, each, signal.getsignal(each)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+
     def start(_loader: DataLoader) -> Iterator[int]:
         Forking(number)
         return iter([1, 2])
@@ -109,6 +114,7 @@ def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch) ->
 
 PRINTS = """
 import logging, sys
+from functools import partial
 from pathlib import Path
 from errors import run_script
 
