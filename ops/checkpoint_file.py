@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from errors import InputError
+from whole_files import replacing
 
 FORMAT = 1  # of the checkpoint's fields
 
@@ -96,10 +97,9 @@ def link_checkpoint(source: Path, path: Path) -> None:
 
 def _put(path: Path, write: Callable[[Path], None]) -> None:
     """Have a temporary file beside `path` written, then give it the name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            write(temporary)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
         free = shutil.disk_usage(path.parent).free >> 20
         reason = error.strerror if isinstance(error, OSError) else "the disk is full"
@@ -107,8 +107,6 @@ def _put(path: Path, write: Callable[[Path], None]) -> None:
             f"cannot write {path}: {reason} ({free} MiB are free); free some space or choose another --root_model. "
             "Earlier checkpoints are untouched."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def file_hash(path: str | os.PathLike) -> str:

@@ -1,7 +1,6 @@
 """What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from errors import InputError
+from whole_files import write_whole
 
 LINES = "log.jsonl"
 
@@ -45,7 +45,7 @@ class RunLog:
         lines = {line: self._epoch(number, line) for number, line in enumerate(self._lines(), start=1)}
         missing = bool(before) and start_epoch - 1 not in lines.values()
         with self._writing():
-            write_whole(self.path, b"".join(line for line, epoch in lines.items() if epoch < start_epoch))
+            write_whole(self.path, b"".join(line for line, epoch in lines.items() if epoch < start_epoch).decode())
             # tensorboardX's SummaryWriter would fail in its own thread; the suffix: two tries within a second
             self._events = EventsWriter(str(folder / "events"), f".{start_epoch}")
             purged = start_epoch - missing
@@ -97,7 +97,7 @@ class RunLog:
         path = self.path.with_name(file)
         with self._writing():
             known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            write_whole(path, "".join(f"{name}\n" for name in sorted({*known, *names})).encode())
+            write_whole(path, "".join(f"{name}\n" for name in sorted({*known, *names})))
         return path
 
     def _add(self, epoch: int, content: Any) -> None:
@@ -131,19 +131,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         InputError: it cannot be written.
     """
     try:
-        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+        write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: another run may read it meanwhile, and a full disk leaves the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def provenance() -> dict[str, Any]:

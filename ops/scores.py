@@ -6,7 +6,6 @@ values, and nothing else.
 """
 
 import logging
-import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from errors import InputError
+from whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,13 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_id
         [np.asarray(row, np.float32)[None], int(label), str(video_id)]
         for row, label, video_id in zip(logits, labels, video_ids, strict=True)
     ]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             pickle.dump(records, file, protocol=4)
-        os.replace(temporary, path)
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror}; free some space or choose another --output_dir"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # What NumPy's own pickles of arrays and numbers name, in its versions 1 and 2.

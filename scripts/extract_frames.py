@@ -20,9 +20,9 @@ from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from datasets.preparing.whole_files import write_whole
 from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from opts_types import make_parser, number
+from whole_files import write_whole
 
 SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
 SHOWN = 3  # failures
@@ -84,7 +84,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     try:
         # Looked at first: another run of the same extraction may claim the folder in between.
-        foreign = frame_root.exists() and any(not e.name.startswith(SETTINGS_FILE) for e in frame_root.iterdir())
+        foreign = frame_root.exists() and any(SETTINGS_FILE not in e.name for e in frame_root.iterdir())
         if settings.exists():
             there = json.loads(settings.read_text())
             other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]

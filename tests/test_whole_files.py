@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.preparing.whole_files import all_or_nothing, write_whole
 from errors import InputError
+from whole_files import all_or_nothing, write_whole
 
 
 def test_all_files_and_links_take_their_places(tmp_path: Path) -> None:

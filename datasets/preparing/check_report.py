@@ -5,8 +5,8 @@ from pathlib import Path
 
 from datasets.lists import format_line
 from datasets.preparing.checks import ListCheck
-from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError
+from whole_files import all_or_nothing
 
 LONGEST_HISTOGRAM = 8  # the largest and the smallest classes that are shown, each; all, if these are all
 

@@ -9,8 +9,8 @@ from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, format_line, parse_lines
 from datasets.preparing.media import KINDS, bare_path
 from datasets.preparing.preparation import Preparation
-from datasets.preparing.whole_files import all_or_nothing
 from errors import InputError, few
+from whole_files import all_or_nothing
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from datasets.preparing.whole_files import write_whole
 from errors import InputError
 from ops.run_log import provenance
+from whole_files import write_whole
 
 PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec")
 

@@ -10,18 +10,31 @@ from tempfile import TemporaryDirectory
 from errors import InputError
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, to be written; at the end it takes the place of what is there.
+
+    A killed run, a full disk, or another run that reads meanwhile never meets a part of a file.
+
+    Raises:
+        OSError: it cannot be put there; what was there is there still.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # its own, if two runs write the same
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file, in place of one that is there.
 
     Raises:
         OSError: it cannot be written; what was there is there still.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")  # its own, if two runs write the same
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
