@@ -44,13 +44,6 @@ class Hourglass(nn.Module):
         """Output channels for each input channel: channel c yields c*expand ... c*expand + expand-1."""
         return self.temporal.shape[0] // self.channels
 
-    def kernel_3d(self) -> Tensor:
-        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
-        narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
-        narrow[:, 1, 1] = 1
-        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
-        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
-
     def extra_repr(self) -> str:
         return f"channels={self.channels}, expand={self.expand}, aggregate={self.spatial is not None}"
 
@@ -67,6 +60,13 @@ class FrameHourglass(Hourglass):
         frames = x.shape[1]
         y = F.conv2d(x.flatten(1, 2), self.kernel_2d(frames), padding=2, dilation=2)
         return y.unflatten(1, (frames - 2, -1))
+
+    def kernel_3d(self) -> Tensor:
+        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
+        narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
+        narrow[:, 1, 1] = 1
+        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
+        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
 
     def kernel_2d(self, frames: int) -> Tensor:
         """The same for frames laid in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
