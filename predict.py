@@ -18,7 +18,7 @@ from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import eval_preprocessing, lay_out
 from datasets.video import decode_video
 from errors import InputError, run_script
-from ops.inference import Weights, require_finite
+from ops.inference import Weights, on_the_cpu
 from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
 from opts import parse_predict
@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # scores
     with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = require_finite(runtime.wrap(prepare_for_inference(runtime.place(model)))(clip.to(runtime.device)))
-    best = logits.float().softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
+        logits = runtime.wrap(prepare_for_inference(runtime.place(model)))(clip.to(runtime.device))
+    best = on_the_cpu(logits).softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
     for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")
 

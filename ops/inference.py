@@ -142,12 +142,13 @@ def score_views(
             waiting.clear()
 
 
-def require_finite(logits: Tensor) -> Tensor:
-    """The same.
+def on_the_cpu(logits: Tensor) -> Tensor:
+    """Scores as float32 on the CPU.
 
     Raises:
         InputError: scores that are no numbers.
     """
+    logits = logits.float().cpu()
     if not logits.isfinite().all():
         raise InputError(
             "the network's scores are not finite: its weights are damaged, its training diverged, or --amp fp16 is too "
@@ -161,8 +162,8 @@ def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime
     clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
     views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
     with runtime.autocast(amp):
-        logits = require_finite(model(views))
-    return logits.float().cpu().unflatten(0, clips.shape[:2]).transpose(0, 1)
+        logits = model(views)
+    return on_the_cpu(logits).unflatten(0, clips.shape[:2]).transpose(0, 1)
 
 
 def read_protocol(folder: Path) -> dict[str, Any]:
