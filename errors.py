@@ -16,11 +16,18 @@ class InputError(ValueError):
     """A bad input. The message says what was given and where, what is allowed, and what to do."""
 
 
-def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
+def refuse(faults: Sequence[str], what: str = "more bad line", cure: str = "") -> None:
     """Raise an `InputError` that shows the first faults and counts the rest (`what`); without faults do nothing."""
     if faults:
-        more = f"\nand {len(faults) - SHOWN} more {what}" if len(faults) > SHOWN else ""
+        more = f"\nand {counted(len(faults) - SHOWN, what)}{cure}" if len(faults) > SHOWN else ""
         raise InputError("\n".join(faults[:SHOWN]) + more)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 clip", "2,000 clips", "3 classes", "4 entries"."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}es" if noun.endswith("ss") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def few(names: Sequence[str], number: int = 3) -> str:

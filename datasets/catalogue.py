@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from errors import InputError
+from datasets.class_names import in_order_of, read_class_names
+from errors import InputError, counted
 
 BUILT_IN = "moving_digits"
 TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder that has frames: how they are named
@@ -140,7 +141,13 @@ def resolve(
         _require(path, flag, folder=flag == "root_path", name=name)
     return DatasetSpec(
         name=name,
-        class_names=_read_class_names(paths["classes"], known.num_class, name),
+        class_names=_class_names(
+            paths["classes"],
+            home / "classes.txt",
+            known.num_class,
+            own_lists=all(lists[which] is not None for which in need),
+            name=name,
+        ),
         root_path=paths["root_path"],
         lists={which: paths[f"{which}_list"] for which in need},
         image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
@@ -186,21 +193,29 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
         )
 
 
-def _read_class_names(path: Path, num_class: int | None, name: str) -> tuple[str, ...]:
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the class names {path}: {error}; give one name a line, UTF-8") from error
-    first_line: dict[str, int] = {}
-    for number, class_name in enumerate(names, start=1):
-        if not class_name:
-            raise InputError(f"{path}:{number}: an empty class name; write one name a line")
-        if class_name in first_line:
-            raise InputError(f"{path}:{number}: {class_name!r} stands in line {first_line[class_name]} too; rename one")
-        first_line[class_name] = number
+def _class_names(path: Path, prepared: Path, num_class: int | None, *, own_lists: bool, name: str) -> tuple[str, ...]:
+    """Names in label order; where they are the prepared ones in another spelling or order, in the prepared spelling.
+
+    Args:
+        path: the file to read.
+        prepared: classes.txt of the data set's folder, which may not exist.
+        num_class: K, if it is known.
+        own_lists: the lists are not the prepared ones, so their labels may follow any order.
+        name: of the data set.
+    """
+    names = read_class_names(path)
     if not names or (num_class is not None and len(names) != num_class):
-        raise InputError(f"{path} has {len(names)} class names; {name} has {num_class or '1 or more'}")
-    return tuple(names)
+        raise InputError(f"{path} has {counted(len(names), 'class name')}; {name} has {num_class or '1 or more'}")
+    if not prepared.is_file() or prepared.samefile(path):
+        return names
+    known = read_class_names(prepared)
+    same = in_order_of(names, known)
+    if same and same != known and not own_lists:
+        raise InputError(
+            f"--classes {path} has the classes of {prepared} in another order, but the labels of the lists follow "
+            f"{prepared}; prepare the data set again with --classes, or leave it out here"
+        )
+    return same or names
 
 
 def checked_template(template: str) -> str:

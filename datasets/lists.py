@@ -11,6 +11,21 @@ from errors import InputError, refuse
 
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
+MORE_NUMBERS = "lists with several labels per line, or with an offset as mmaction2's with_offset, are not read"
+_PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
+# The first line of a file (HMDB51: after the file's name) -> what it is, and what to do.
+_OTHER_FORMS = {
+    r"[\[{]\s*([\"\[{].*)?": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
+    r"label,youtube_id,.*": ("Kinetics' official CSV", _PREPARE("kinetics")),
+    r"\d+;\D+": ("an `id;class` file of Something-Something V1 or Jester", _PREPARE("somethingv1 (or jester)")),
+    r"\w+_test_split[123]\.txt: [^/]+\.avi [012]": ("an official file of HMDB51", _PREPARE("hmdb51")),
+    r"[\w-]+-F\d+-F\d+( \d+){3,}": ("an official file of EGTEA Gaze+", _PREPARE("egtea")),
+    r"\w+/v_\w+_g\d+_c\d+\.avi": ("an official file of UCF101 without labels", _PREPARE("ucf101")),
+    r".*[^\s,;]\s+\d+(,\d+)+": ("a list with several labels per line", "keep one label per line"),
+    r".*\S[,;]\s*\d+|[^\d\s]+([,;][^\d\s]+)+": (
+        "a table with commas or semicolons", "write blanks instead of them, and leave out a header"
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class VideoRecord:
     label: int
 
 
-def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord]:
+def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool = False) -> list[VideoRecord]:
     """Read a list file.
 
     Args:
@@ -36,12 +51,14 @@ def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord
             Paths may hold blanks: the numbers are taken from the right. (So a path whose last word is a whole number
             needs its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
         num_class: K; labels are 0 ... K-1. None: any number of classes.
+        may_repeat: allow equal lines, as in a train list that shows some clips more often than others.
 
     Raises:
-        InputError: the file cannot be read, has no lines, or has bad ones (the first five are shown).
+        InputError: the file cannot be read, has no lines, has bad ones (the first five are shown), or has the form of
+            another project's lists.
     """
     records, faults = [], []
-    for number, parsed in parse_lines(list_file, num_class):
+    for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat):
         if isinstance(parsed, VideoRecord):
             records.append(parsed)
         else:
@@ -52,21 +69,28 @@ def read_list(list_file: Path, num_class: int | None = None) -> list[VideoRecord
     return records
 
 
-def parse_lines(list_file: Path, num_class: int | None) -> Iterator[tuple[int, VideoRecord | str]]:
+def parse_lines(
+    list_file: Path, num_class: int | None, *, may_repeat: bool = False
+) -> Iterator[tuple[int, VideoRecord | str]]:
     """Numbers (from 1) of the lines that are not empty, each with its record, or what is wrong with the line.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has the form of another project's lists.
     """
-    first_line: dict[str, int] = {}
+    first_line: dict[str, tuple[int, VideoRecord]] = {}
     for number, line in read_lines(list_file):
         try:
             record = parse_line(line, num_class)
         except ValueError as error:
-            yield number, str(error)
+            header = "" if first_line or re.search(r"\d", line) else "; if it is a header, remove it"
+            yield number, f"{error}{header}"
             continue
-        other = first_line.setdefault(clip_key(record.path), number)
-        yield number, record if other == number else f"{record.path!r} stands in line {other} too; keep one of them"
+        other, first = first_line.setdefault(clip_key(record.path), (number, record))
+        if other == number or (may_repeat and record == first):
+            yield number, record
+        else:
+            label = f", with label {first.label}" if record.label != first.label else ""
+            yield number, f"{record.path!r} is in line {other} already{label}; keep one of them"
 
 
 def clip_key(path: str) -> str:
@@ -78,15 +102,31 @@ def read_lines(list_file: Path) -> list[tuple[int, str]]:
     """Numbers (from 1) and text of the lines that are not empty.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has the form of another project's lists.
+    """
+    lines = read_text(list_file, "the list").splitlines()
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    first = numbered[0][1].strip() if numbered else ""
+    for form, (what, cure) in _OTHER_FORMS.items():
+        if any(re.fullmatch(form, text) for text in (first, f"{Path(list_file).name}: {first}")):
+            raise InputError(f"{list_file} is {what}, not a list with lines {LINE_FORMS}; {cure}")
+    return numbered
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, without a byte order mark; `what` names its kind in messages.
+
+    Raises:
+        InputError: it cannot be read or is not UTF-8.
     """
     try:
-        lines = Path(list_file).read_text(encoding="utf-8-sig").splitlines()
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"cannot read the list {list_file}: {error.strerror}; give its path") from error
+        raise InputError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"the list {list_file} is not UTF-8 text: {error}; convert it") from error
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        with Path(path).open("rb") as file:
+            found = "UTF-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "another encoding"
+        raise InputError(f"{what} {path} is not UTF-8 text but {found} ({error}); save it as UTF-8") from error
 
 
 def parse_line(line: str, num_class: int | None) -> VideoRecord:
@@ -103,7 +143,10 @@ def parse_line(line: str, num_class: int | None) -> VideoRecord:
     if len(fields) < 2 or label is None:
         raise ValueError(f"{line.strip()!r} does not end in a whole number, the label; a line is {LINE_FORMS}")
     if frames is not None and frames < 1:
-        raise ValueError(f"{path!r} has {frames} frames; it must have 1 or more, so drop the line or extract it again")
+        more = f" ({MORE_NUMBERS})" if _whole_number(path.split()[-1]) is not None else ""
+        raise ValueError(
+            f"{path!r} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
+        )
     if label < 0 or (num_class is not None and label >= num_class):
         hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
         allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({num_class} classes)"
@@ -129,6 +172,11 @@ def is_writable(record: VideoRecord) -> bool:
         return len(line.splitlines()) == 1 and parse_line(line, None) == record
     except ValueError:
         return False
+
+
+def repeated_lines(records: Sequence[VideoRecord]) -> int:
+    """How many records are of a clip that an earlier one has."""
+    return len(records) - len({clip_key(record.path) for record in records})
 
 
 def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:

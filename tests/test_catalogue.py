@@ -151,3 +151,32 @@ def test_a_byte_order_mark_is_no_part_of_a_class_name(own: dict[str, str]) -> No
     """It would hide the mirrored class of the first class."""
     Path(own["classes"]).write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8-sig")
     assert resolve("mine", **own).class_names == CLASSES
+
+
+@pytest.mark.parametrize("text", ["b\t1\na\t0\nc\t2\n", 'label,name\n1,b\n0,a\n2,"c"\n', "a,1\nb,2\nc,3\n"])
+def test_class_names_in_a_table(own: dict[str, str], text: str) -> None:
+    Path(own["classes"]).write_text(text)
+    assert resolve("mine", **own).class_names == ("a", "b", "c")
+
+
+def test_numbered_names_without_a_table_are_as_their_lines(own: dict[str, str]) -> None:
+    """A class folder 10_jump is sorted before 2_run, and so are the labels."""
+    names = tuple(sorted(f"{number}_{letter}" for number, letter in enumerate("abcdefghijk", start=1)))
+    Path(own["classes"]).write_text("\n".join(names))
+    assert resolve("mine", **own).class_names == names
+
+
+def test_classes_that_are_given_beside_the_prepared_ones(tmp_path: Path) -> None:
+    """Another spelling is the same; another order would give the labels of the prepared lists other names."""
+    home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
+    order = tmp_path / "order.txt"
+    order.write_text("\n".join(f"{label} {name.upper()}" for label, name in enumerate(CLASSES)))
+    assert resolve("mine", data_root=str(tmp_path), classes=str(order)).class_names == CLASSES
+    order.write_text("\n".join(name.replace(" ", "_") for name in reversed(CLASSES)))
+    with pytest.raises(InputError, match=r"order\.txt has the classes of .*classes\.txt in another order"):
+        resolve("mine", data_root=str(tmp_path), classes=str(order))
+    lists = {f"{which}_list": str(home / f"{which}.txt") for which in ("train", "val")}
+    given = resolve("mine", data_root=str(tmp_path), classes=str(order), **lists)
+    assert given.class_names == CLASSES[::-1]
+    order.write_text("x\ny\nz\n")
+    assert resolve("mine", data_root=str(tmp_path), classes=str(order)).class_names == ("x", "y", "z")

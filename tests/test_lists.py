@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.lists import VideoRecord, format_line, is_writable, list_hash, read_list
+from datasets.lists import VideoRecord, format_line, is_writable, list_hash, read_list, repeated_lines
 from errors import InputError
 
 
@@ -51,6 +51,7 @@ def test_without_a_class_count_every_label_from_0_is_fine(tmp_path: Path) -> Non
         ("b 10 1_0", ["whole number, the label"]),
         ("b -4 1", ["-4 frames", "1 or more"]),
         ("b 0 1", ["0 frames"]),
+        ("b 40 0 1", ["0 frames", "several labels", "with_offset"]),
         ("b 10 -1", ["label -1", "0 ... 2"]),
         ("b 10 3", ["label 3", "1-based"]),
         ("b 10 9", ["label 9", "class names"]),
@@ -68,12 +69,12 @@ def test_a_bad_line_is_named_with_its_place(tmp_path: Path, line: str, words: li
 def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_list(write(tmp_path, "x 1\n" * 9), 3)
-    assert str(error.value).count("stands in line 1 too") == 5
+    assert str(error.value).count("in line 1 already") == 5
     assert "and 3 more" in str(error.value)
 
 
 def test_one_clip_in_two_spellings(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.txt:2: '\./a//b 1\.mp4' stands in line 1 too"):
+    with pytest.raises(InputError, match=r"train\.txt:2: '\./a//b 1\.mp4' is in line 1 already"):
         read_list(write(tmp_path, "a/b 1.mp4 0\n./a//b 1.mp4 0\n"))
 
 
@@ -108,3 +109,74 @@ def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("a 1 0\n", encoding="utf-8-sig")
     assert read_list(path) == [VideoRecord("a", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[\n  {"id": "1"}]', ["JSON", "prepare_data.py"]),
+        ('{"Approaching something": "0"}', ["JSON", "prepare_data.py"]),
+        ("label,youtube_id,time_start,time_end,split\na,b,1,2,val\n", ["Kinetics", "prepare_data.py kinetics"]),
+        ("100218;Swiping Left\n", ["id;class", "jester"]),
+        ("OP01-R01-PastaSalad-66680-68130-F001597-F001639 1 2 3 4 \n", ["EGTEA", "prepare_data.py egtea"]),
+        ("Archery/v_Archery_g01_c01.avi\r\n", ["UCF101", "prepare_data.py ucf101"]),
+        ("a/b.mp4,3\n", ["commas"]),
+        ("a/b,12,3\n", ["commas"]),
+        ("a/b, 3\n", ["commas"]),
+        ("a/b;3\n", ["semicolons"]),
+        ("path,label\na/b.mp4,3\n", ["commas", "header"]),
+        ("a/b 12 3,5\n", ["several labels", "one label per line"]),
+    ],
+)
+def test_files_of_another_form_are_recognised(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        read_list(path)
+    assert str(error.value).startswith(f"{path} is ")
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_an_official_file_of_hmdb51(tmp_path: Path) -> None:
+    """Its flags would be read as labels."""
+    write(tmp_path, "a_b_u_nm_np1_ba_goo_0.avi 1 \n").rename(tmp_path / "brush_hair_test_split1.txt")
+    with pytest.raises(InputError, match=r"split1\.txt is an official file of HMDB51.*prepare_data\.py hmdb51"):
+        read_list(tmp_path / "brush_hair_test_split1.txt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[sub] take 1.mp4 0", "{a} 3 0", "a,b 12 0", "take; 2.mp4 0", "1;2 12 0", "v_a_g01_c01.avi 0", "a, b 1,2 5 0"],
+)
+def test_paths_that_look_odd_are_read(tmp_path: Path, line: str) -> None:
+    assert read_list(write(tmp_path, line))[0].path == line.rsplit(maxsplit=2 if line.split()[-2].isdigit() else 1)[0]
+
+
+def test_a_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.txt:1: 'path num_frames label'.*header, remove it"):
+        read_list(write(tmp_path, "path num_frames label\na 1 0\n"))
+
+
+def test_tabs_and_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbfa b\t12\t1\r\nc/ 3 0\r\n")
+    assert read_list(path) == [VideoRecord("a b", 12, 1), VideoRecord("c/", 3, 0)]
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("a 1 0\n", encoding="utf-16")
+    with pytest.raises(InputError, match=r"train\.txt is not UTF-8 text but UTF-16"):
+        read_list(path)
+
+
+def test_repeated_lines_of_a_train_list(tmp_path: Path) -> None:
+    """Equal ones may be wanted; any other line of a listed clip is a fault."""
+    path = write(tmp_path, "a 9 0\nb 9 1\na 9 0\na 9 0\n")
+    records = read_list(path, may_repeat=True)
+    assert (len(records), repeated_lines(records)) == (4, 2)
+    with pytest.raises(InputError, match=r":3: 'a' is in line 1 already; keep one"):
+        read_list(path)
+    with pytest.raises(InputError, match=r":2: 'a' is in line 1 already, with label 0"):
+        read_list(write(tmp_path, "a 9 0\na 9 1\n"), may_repeat=True)
+    with pytest.raises(InputError, match=r":2: 'a' is in line 1 already"):
+        read_list(write(tmp_path, "a 9 0\na 8 0\n"), may_repeat=True)

@@ -1,0 +1,95 @@
+"""Class names: files that hold them, and spellings of the same name."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.lists import read_text
+from errors import InputError, few
+
+_GAP = r"(?P<gap>[\s.,:;)_-]+)"
+_INDEX_FORMS = [re.compile(rf"(?P<index>\d+){_GAP}(?P<name>.+)"), re.compile(rf"(?P<name>.+?){_GAP}(?P<index>\d+)")]
+_TABLE_GAPS = "\t,;"
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names in label order: one per line, or a table of names and labels (`name<TAB>label`, `label,name`).
+
+    Raises:
+        InputError: the file cannot be read, is empty, or has an empty or a repeated name.
+    """
+    text = read_text(path, "the class names").rstrip()
+    if text.startswith(("{", "[")):
+        raise InputError(f"{path} is JSON; the class names must be text with one name per line, in label order")
+    names = [line.strip() for line in text.splitlines()]
+    table = indexed(names, _TABLE_GAPS) or indexed(names[1:], _TABLE_GAPS)  # the first line may be a header
+    if table:
+        names = [name.strip('"') for _, name in sorted(table)]
+    first_line: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name:
+            raise InputError(f"{path}:{number}: an empty class name; write one name per line")
+        if name in first_line:
+            raise InputError(f"{path}:{number}: {name!r} is in line {first_line[name]} already; rename one")
+        first_line[name] = number
+    return tuple(names)
+
+
+def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | None:
+    """(index, name) of names that all begin or all end with an index, as in "1 walk", "02_run" or "jump<TAB>3".
+
+    The indices must be 0 ... K-1 or 1 ... K in any order, and the names without them must differ, so that the 2 of
+    "turn left 2" stays where it tells classes apart.
+
+    Args:
+        names: K names.
+        gaps: characters of which one must separate the index from the name; empty: any.
+
+    Returns:
+        None if the names are not indexed.
+    """
+    for form in _INDEX_FORMS:
+        matches = [
+            match for match in map(form.fullmatch, names) if match and (not gaps or set(gaps) & set(match["gap"]))
+        ]
+        pairs = [(int(match["index"]), match["name"].strip()) for match in matches]
+        start = min(pairs, default=(0,))[0]
+        are_all = {index for index, _ in pairs} == set(range(start, start + len(names))) and start in (0, 1)
+        if names and are_all and len({name for _, name in pairs}) == len(names):
+            return pairs
+    return None
+
+
+def loose(name: str) -> str:
+    """A name without what copies of a data set change in it: blanks, underscores, quotes, brackets, case."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
+
+
+def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] | None:
+    """The known names in the order of `names`, which may be spelled differently or carry an index.
+
+    Returns:
+        None if the two are not the same classes.
+    """
+    pairs = indexed(names)
+    for variant in [names, [name for _, name in sorted(pairs)]] if pairs else [names]:
+        for key in (str, loose):
+            by_key = {key(name): name for name in known}
+            found = [by_key.get(key(name)) for name in variant]
+            if len(by_key) == len(known) == len(found) and set(found) == set(known):
+                return tuple(name for name in found if name is not None)
+    return None
+
+
+def difference(names: Sequence[str], known: Sequence[str]) -> str:
+    """What the names of a file and those of the annotations do not share, for a message."""
+    pairs = indexed(names)
+    ours, theirs = (
+        {loose(name): name for name in group} for group in ([n for _, n in pairs] if pairs else names, known)
+    )
+    return "; ".join(
+        f"only in {where}: {few([name for key, name in one.items() if key not in other])}"
+        for where, one, other in (("the file", ours, theirs), ("the annotations", theirs, ours))
+        if set(one) - set(other)
+    )
