@@ -1,13 +1,24 @@
 """Labels of mirrored clips, from class names."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+
+from datasets.class_names import indexed
 
 _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
-# The end of a word is where no letter is. Not \b, for which digits are letters, too: "turn left2".
-_DIRECTION = re.compile(rf"(?<![^\W\d])({'|'.join(_OPPOSITE)})(?![^\W\d])")
-_COUNTERCLOCKWISE = re.compile(r"(?<![^\W\d])(anti|counter)[ -]*(?=clockwise(?![^\W\d]))")
+# A word ends where no letter follows. Not \b, for which digits are letters, too: "turn left2".
+_START, _END = r"(?<![^\W\d])", r"(?![^\W\d])"
+_SIDE = rf"(?:left|right)(?=(?:wards?|hand(?:ed)?|side|most|to(?:left|right))?{_END})"
+_TURN = rf"(?:counter)?clockwise{_END}"
+# Words may be joined: "swipeleft". "upright" is such a word, which does no harm where "upleft" is no class.
+_DIRECTION = re.compile(rf"{_SIDE}|{_TURN}")
+_WORD = re.compile(rf"{_START}{_SIDE}|{_TURN}")
+_BOTH = re.compile(rf"{_START}(left|right) ?(and|or|&|/|\+|,) ?(left|right){_END}")
+_SHORT = {"cw": "clockwise", "ccw": "counterclockwise", "acw": "counterclockwise"}
+_SHORT_TURN = re.compile(rf"{_START}({'|'.join(_SHORT)}){_END}")
+_COUNTERCLOCKWISE = re.compile(rf"(?:anti|counter)[ -]*(?=clockwise{_END})")
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -19,21 +30,44 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
     numbered in several ways: the official code's numbers are right for one order of Something-Something only.
 
     Args:
-        class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same.
+        class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same, and an index
+            ("1 turn_left", "2 turn_right") is no part of a name.
 
     Returns:
         K labels.
     """
-    plain_names = [_plain(name) for name in class_names]
-    labels = {name: label for label, name in enumerate(plain_names)}
-    swapped_names = (_DIRECTION.sub(lambda match: _OPPOSITE[match[0]], name) for name in plain_names)
+    names = _plain_names(class_names)
+    labels = {name: label for label, name in enumerate(names)}
     return tuple(
-        label if swapped == name else labels.get(swapped, label)
-        for label, (name, swapped) in enumerate(zip(plain_names, swapped_names, strict=True))
+        label if (swapped := _swapped(name)) == name else labels.get(swapped, label) for label, name in enumerate(names)
     )
+
+
+def names_without_mirror(class_names: Sequence[str]) -> list[str]:
+    """Names with a word of direction that keep their label in a flip, because no class has the mirrored name.
+
+    "left and right" is its own mirror.
+    """
+    return [
+        class_name
+        for label, (class_name, name, mirrored) in enumerate(
+            zip(class_names, _plain_names(class_names), mirrored_labels(class_names), strict=True)
+        )
+        if mirrored == label and _WORD.search(_BOTH.sub("", name))
+    ]
+
+
+def _plain_names(class_names: Sequence[str]) -> list[str]:
+    pairs = indexed(class_names)
+    return [_plain(name) for name in ([name for _, name in pairs] if pairs else class_names)]
 
 
 def _plain(name: str) -> str:
     """One spelling of a name: small letters, words divided by one blank, "counterclockwise" in one word."""
-    words = _CAMEL_CASE.sub(" ", name).replace("_", " ").casefold().split()
-    return _COUNTERCLOCKWISE.sub("counter", " ".join(words))
+    words = _CAMEL_CASE.sub(" ", unicodedata.normalize("NFKC", name)).replace("_", " ").casefold().split()
+    in_full = _SHORT_TURN.sub(lambda match: _SHORT[match[0]], " ".join(words))
+    return _COUNTERCLOCKWISE.sub("counter", in_full)
+
+
+def _swapped(name: str) -> str:
+    return _DIRECTION.sub(lambda match: _OPPOSITE[match[0]], name)

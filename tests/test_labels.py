@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.labels import mirrored_labels
+from datasets.labels import mirrored_labels, names_without_mirror
 from datasets.motions import CLASS_NAMES
 
 
@@ -37,6 +37,17 @@ def test_pairs_of_something_something_and_jester(one: str, other: str) -> None:
         ("turn_clockwise", "turn_counter_clockwise"),
         ("TurnClockwise", "TurnCounterClockwise"),
         ("clockwise", "anticlockwise"),
+        ("turnanticlockwise", "turnclockwise"),
+        ("rotate_cw", "rotate_ccw"),
+        ("RotateCW", "rotate counterclockwise"),
+        ("swipeleft", "swiperight"),
+        ("turn leftward", "turn rightward"),
+        ("step leftwards", "step rightwards"),
+        ("wave lefthand", "wave righthand"),
+        ("left-handed throw", "right-handed throw"),
+        ("leftmost", "rightmost"),
+        ("lefttoright", "righttoleft"),
+        ("left, then up", "right, then up"),
     ],
 )
 def test_pairs_in_any_spelling(one: str, other: str) -> None:
@@ -66,3 +77,29 @@ def test_mirroring_twice_is_no_change() -> None:
     labels = mirrored_labels(CLASS_NAMES)
     assert all(labels[labels[i]] == i for i in range(len(labels)))
     assert sum(labels[i] != i for i in range(len(labels))) == 4
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1 turn_left", "2 turn_right", "3 wave"],
+        ["0 Swiping Left", "1 Swiping Right", "2 wave"],
+        ["01_left", "02_right", "03_wave"],
+        ["turn left\t0", "turn right\t1", "wave\t2"],
+    ],
+)
+def test_an_index_is_no_part_of_a_name(names: list[str]) -> None:
+    assert mirrored_labels(names) == (1, 0, 2)
+    assert not names_without_mirror(names)
+
+
+@pytest.mark.parametrize("names", [["90 left", "45 right"], ["turn left 2", "turn right 5"], ["1 left", "1 left hand"]])
+def test_other_numbers_are_part_of_a_name(names: list[str]) -> None:
+    assert mirrored_labels(names) == (0, 1)
+    assert names_without_mirror(names) == names
+
+
+def test_names_with_a_direction_and_without_a_mirror() -> None:
+    one_sided = ["Pulling it right out", "turn leftward", "lefthand", "anti-clockwise", "left to right", "3 left"]
+    others = ["left and right", "head left/right", "Uprighting", "copyright", "leftovers", "bright", "clock", "wave"]
+    assert names_without_mirror([*one_sided, *others, "swipe left", "swipeRight"]) == one_sided
