@@ -1,14 +1,16 @@
 """One reader for each form in which a video's frames may lie; which one, is seen from what is there."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from datasets.class_names import loose
 from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
-from datasets.lists import VideoRecord
+from datasets.lists import MORE_NUMBERS, VideoRecord
 from datasets.video_file import VideoFile
 from errors import InputError
 
@@ -128,8 +130,13 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
 
 def _look_around(path: Path, record: VideoRecord) -> str:
     """What lies there under a similar name, for a message."""
+    if "\\" in record.path:
+        return " (a list separates folders by /, not by \\)"
+    shorter = re.sub(r"(?<=\S)(\s+\d+)+$", "", path.name)
+    if shorter != path.name and _exists(path.with_name(shorter)):
+        return f" (there is {shorter}: the line has too many numbers; {MORE_NUMBERS})"
     whole = path.with_name(f"{path.name} {record.num_frames}")
-    if os.path.exists(whole) or os.path.exists(f"{whole}{ARCHIVE_SUFFIX}"):  # Path.exists: an error if it is too long
+    if _exists(whole):
         return f" (if {whole.name} is meant: write its number of frames into the list, too)"
     frames = path.with_suffix("")
     if path.suffix and (os.path.isdir(frames) or os.path.isfile(f"{frames}{ARCHIVE_SUFFIX}")):
@@ -137,11 +144,19 @@ def _look_around(path: Path, record: VideoRecord) -> str:
     return there_is(path)
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is a file or folder, or an archive in its place; `Path.exists` fails where a name is too long."""
+    return os.path.exists(path) or os.path.exists(f"{path}{ARCHIVE_SUFFIX}")
+
+
 def there_is(path: Path) -> str:
-    """What lies at a path that does not exist, but with another suffix; for a message."""
+    """What is at a path that does not exist, under another suffix or spelling; for a message."""
     try:
+        if not path.parent.is_dir():
+            return there_is(path.parent)
         others = sorted(other for other in path.parent.iterdir() if other.name != path.name)
     except OSError:
         return ""
-    similar = [other.name for other in others if {other.name, other.stem} & {path.name, path.stem}]
+    wanted = {loose(path.name), loose(path.stem)}
+    similar = [other.name for other in others if {loose(other.name), loose(other.stem)} & wanted]
     return f" (there is {similar[0]})" if similar else ""

@@ -1,5 +1,6 @@
 """One interface for three forms: chosen by what is there, the same pixels, in any process."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,29 @@ def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
     write_frames(tmp_path / "take 2", 3)
     with pytest.raises(InputError, match=r"if take 2 is meant: write its number of frames"):
         open_record(tmp_path, VideoRecord("take", 2, 0), PNG)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("a/take 3", "there is take: .* with_offset"),
+        ("a/clip.mp4 2 1", r"there is clip\.mp4: .* several labels"),
+        ("a/packed 3", "there is packed: .* with_offset"),
+        ("a\\take", "by /, not by"),
+        ('"a/take"', "there is a\\)"),
+        ("A/take", "there is a\\)"),
+        ("a/Take", "there is take\\)"),
+        ("a/" + unicodedata.normalize("NFD", "größe"), "there is größe\\)"),
+        ("a/ 3", "at .*a/ 3; check"),
+    ],
+)
+def test_a_path_in_another_form_or_spelling(tmp_path: Path, path: str, words: str) -> None:
+    for name in ("take", "größe"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+    for name in ("clip.mp4", "packed.zip"):
+        (tmp_path / "a" / name).touch()
+    with pytest.raises(InputError, match=words):
+        open_record(tmp_path, VideoRecord(path, 10, 0), PNG)
 
 
 @pytest.mark.parametrize("pack", [False, True])
