@@ -1,5 +1,6 @@
 """Videos of a list as clips. One class; training, validation and tests differ in what is passed in."""
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -11,11 +12,12 @@ from torch.utils.data import Dataset
 
 from datasets.catalogue import DatasetSpec
 from datasets.decoders import choose_decoder
-from datasets.labels import mirrored_labels
-from datasets.lists import VideoRecord, read_list
+from datasets.labels import mirrored_labels, names_without_mirror
+from datasets.lists import VideoRecord, read_list, repeated_lines
 from datasets.readers import Reader, open_record, read_changed
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing
+from errors import counted, few
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class VideoDataset(Dataset[Sample]):
         """
         choose_decoder(decoder)  # here, not in a worker, if it is not there
         self.spec = spec
-        self.records = read_list(spec.lists[which], spec.num_class)
+        self.records = read_list(spec.lists[which], spec.num_class, may_repeat=which == "train")
         self.plan = plan
         self.replace_unreadable = replace_unreadable
         self.decoder = decoder
@@ -201,10 +203,25 @@ def train_dataset(
     flip: bool,
     decoder: str = "auto",
 ) -> VideoDataset:
-    """The train list. An unreadable frame is replaced by the nearest readable one of its video, and reported."""
+    """The train list. An unreadable frame is replaced by the nearest readable one of its video, and reported.
+
+    Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
+    """
     mirrored = mirrored_labels(spec.class_names) if flip else None
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
-    return VideoDataset(spec, "train", plan, replace_unreadable=True, decoder=decoder)
+    dataset = VideoDataset(spec, "train", plan, replace_unreadable=True, decoder=decoder)
+    repeated = repeated_lines(dataset.records)
+    if repeated:
+        lines = counted(repeated, "repeated line")
+        logging.info("%s: %s; a clip is trained on as often as it is listed", spec.lists["train"], lines)
+    one_sided = names_without_mirror(spec.class_names) if flip else []
+    if one_sided:
+        logging.info(
+            "Class names with a direction but without a mirror class (%d): %s; their flipped clips keep the label. "
+            "--no_flip trains without flips",
+            len(one_sided), few([repr(name) for name in one_sided]),
+        )  # fmt: skip
+    return dataset
 
 
 def val_dataset(

@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,27 @@ def test_a_worker_whose_main_process_is_gone_says_nothing(capsys) -> None:
     assert capsys.readouterr().err == ""
     _quiet_about_a_gone_parent(KeyError, KeyError("a real fault"), None)
     assert "a real fault" in capsys.readouterr().err
+
+
+def test_what_is_said_of_the_train_list(spec: DatasetSpec, caplog) -> None:
+    """Repeated lines, which make clips of their own, and directions without a mirror class."""
+    caplog.set_level("INFO")
+    train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
+    assert not caplog.messages
+    with spec.lists["train"].open("a") as file:
+        file.write("train 0 12 0\ntrain 1 13 1\n")
+    one_sided = replace(spec, class_names=(*spec.class_names[:2], "Turning left"))
+    dataset = train_dataset(one_sided, **SHAPE, input_size=32, seed=0, flip=True)
+    assert len(dataset) == 8
+    assert dataset[0].video_id == dataset[6].video_id
+    assert not torch.equal(dataset[0].clip, dataset[6].clip)
+    repeated, mirror = caplog.messages
+    assert "train.txt: 2 repeated lines" in repeated
+    assert "(1): 'Turning left'" in mirror
+    assert "--no_flip" in mirror
+    caplog.clear()
+    train_dataset(one_sided, **SHAPE, input_size=32, seed=0, flip=False)
+    assert len(caplog.messages) == 1
+    spec.lists["val"].write_text(spec.lists["val"].read_text() + "val 0 12 0\n")
+    with pytest.raises(InputError, match=r"val\.txt:6: 'val 0' is in line 1 already"):
+        val_dataset(spec, **SHAPE, input_size=32)
