@@ -5,25 +5,34 @@ from pathlib import Path
 
 from datasets.lists import format_line
 from datasets.preparing.checks import ListCheck
-from errors import InputError
+from errors import InputError, counted
 from whole_files import all_or_nothing
 
+MOST_KINDS = 50  # of bad rows
 LONGEST_HISTOGRAM = 8  # the largest and the smallest classes that are shown, each; all, if these are all
 
 
 def describe(check: ListCheck, class_names: Sequence[str], show: int) -> list[str]:
-    """Lines for a reader: bad rows (`show` of them), the whole, and how many clips the classes have."""
-    faults = check.faults
-    lines = faults[:show] + ([f"... and {len(faults) - show:,} more bad rows"] if len(faults) > show else [])
+    """Lines for a reader: bad rows (`show` of each kind), the whole, and how many clips the classes have."""
+    lines, kinds = [], check.faults_by_kind
+    for faults in kinds[:MOST_KINDS]:
+        lines += faults[:show]
+        if len(faults) > show:
+            lines.append(f"... and {counted(len(faults) - show, 'more row')} like this (--show {len(faults)} for all)")
+    if kinds[MOST_KINDS:]:
+        others = sum(map(len, kinds[MOST_KINDS:]))
+        lines.append(f"... and {counted(others, 'bad row')} of other kinds; repair these first")
     lines.append(check.describe())
     lines += [f"  note: {remark}" for remark in check.remarks]
+    if not any(check.clips):
+        return lines
     order = sorted(range(len(class_names)), key=lambda label: (-check.clips[label], label))
     most, least = order[:LONGEST_HISTOGRAM], order[LONGEST_HISTOGRAM:][-LONGEST_HISTOGRAM:]
     left_out = len(order) - len(most) - len(least)
     largest = max(1, check.clips[order[0]])
     for label in [*most, None, *least] if left_out else order:
         if label is None:
-            lines.append(f"  ... {left_out} classes between ...")
+            lines.append(f"  ... {counted(left_out, 'class')} between ...")
             continue
         bar = "#" * round(30 * check.clips[label] / largest)
         lines.append(f"  {check.clips[label]:>7,}  {bar:<30}  {label} {class_names[label]}")

@@ -1,19 +1,21 @@
 """A check of lists against the files that they name, before a run."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 
 from datasets.catalogue import DatasetSpec, folder_and_lists
-from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines
+from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.published import published_size
 from datasets.preparing.rows import Look, Row, decode_row, look_at
-from errors import InputError, few, refuse
+from errors import InputError, counted, few, refuse
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,18 @@ class ListCheck:
         """One line for each bad row: place, what, what to do."""
         return [f"{self.list_file}:{row.number}: {row.fault}" for row in self.rows if row.fault]
 
+    @property
+    def faults_by_kind(self) -> list[list[str]]:
+        """The same, those of one kind together."""
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for row in filter(attrgetter("fault"), self.rows):
+            kinds[row.kind].append(f"{self.list_file}:{row.number}: {row.fault}")
+        return list(kinds.values())
+
     def describe(self) -> str:
         """One phrase."""
         bad = len(self.faults)
-        return f"{self.list_file}: {len(self.rows):,} rows, {len(self.rows) - bad:,} good, {bad:,} bad"
+        return f"{self.list_file}: {counted(len(self.rows), 'row')}, {len(self.rows) - bad:,} good, {bad:,} bad"
 
 
 def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> dict[str, ListCheck]:
@@ -60,7 +70,7 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
     """
     rows, remarks = {}, {}
     for which, list_file in spec.lists.items():
-        rows[which] = _read_rows(list_file, spec.num_class)
+        rows[which] = _read_rows(list_file, spec.num_class, may_repeat=which == "train")
         kept = _kept(rows[which])
         work = partial(look_at, spec, FrameNames(spec.image_tmpl))
         looks = in_threads(work, [row.record for row in kept if row.record], f"looking at {which} videos")
@@ -90,7 +100,7 @@ def _decode_all(
             decoded, stop = error.results, error
         rows[which] = _updated(rows[which], decoded)
         if stop:
-            remarks[which].append(f"only {len(decoded):,} of {len(kept):,} videos were decoded")
+            remarks[which].append(f"only {len(decoded):,} of {counted(len(kept), 'video')} decoded")
     return stop
 
 
@@ -105,15 +115,17 @@ def require_good(spec: DatasetSpec) -> None:
         logging.info("%s", check.describe())
         for remark in check.remarks:
             logging.info("  note: %s", remark)
-    faults = [fault for check in checks.values() for fault in check.faults]
-    refuse(faults, f"bad rows; scripts/check_data.py --show {len(faults)} shows all")
+    faults = [
+        fault for check in checks.values() for group in zip_longest(*check.faults_by_kind) for fault in group if fault
+    ]
+    refuse(faults, "more bad row", "; scripts/check_data.py has them all")
 
 
-def _read_rows(list_file: Path, num_class: int) -> list[Row]:
-    """The lines of a list; bad is what cannot be read, and what stands there twice."""
+def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row]:
+    """The lines of a list; bad are unreadable ones, and repeated ones (`may_repeat`: unless they are equal)."""
     rows = [
         Row(number, parsed) if isinstance(parsed, VideoRecord) else Row(number, None, parsed)
-        for number, parsed in parse_lines(list_file, num_class)
+        for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat)
     ]
     if not rows:
         raise InputError(f"the list {list_file} has no clips")
@@ -136,14 +148,16 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     remarks = []
     zero_based = sum(look.found.zero_based for look in looks)
     if zero_based:
-        remarks.append(f"{zero_based:,} videos have a frame 0 that is not used: frames count from 1")
+        remarks.append(f"{counted(zero_based, 'video')} with a frame 0 that is not used: frames count from 1")
     others = Counter(look.found.other_tmpl for look in looks if look.found.other_tmpl)
     if others:
         template, videos = others.most_common(1)[0]
-        remarks.append(f"{videos:,} videos have frames named {template}: give --image_tmpl '{template}'")
+        remarks.append(f"{counted(videos, 'video')} with frames named {template}: give --image_tmpl '{template}'")
     opened = sum(look.is_video_file and not look.found.fault for look in looks)
     if opened and not decode:
-        remarks.append(f"{opened:,} video files were opened, but not decoded: scripts/check_data.py --decode does it")
+        remarks.append(
+            f"{counted(opened, 'video file')} opened, but not decoded: scripts/check_data.py --decode does it"
+        )
     return remarks
 
 
@@ -152,17 +166,20 @@ def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
     place = in_val.get(clip_key(row.record.path)) if row.record else None
     if row.record is None or place is None:
         return row
-    return row.bad(f"{row.record.path!r} stands in {place} too; remove it from one of the lists")
+    return row.bad(f"{row.record.path!r} is also at {place}; remove it from one of the lists")
 
 
 def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:
     """The check with what is to be said of the list as a whole."""
-    count = Counter(row.record.label for row in rows if row.record)
-    absent = absent_classes(spec.class_names, [row.record for row in rows if row.record])
+    records = [row.record for row in rows if row.record]
+    count = Counter(record.label for record in records)
+    repeated = repeated_lines(records)
+    if repeated:
+        remarks.append(f"{counted(repeated, 'repeated line')}; a clip is trained on as often as it is listed")
+    absent = absent_classes(spec.class_names, records)
     if absent:
         hint = "; are the labels counted from 1?" if absent == [spec.class_names[0]] else ""
-        remarks.append(f"{len(absent)} of {spec.num_class} classes have no good clip: {few(absent)}{hint}")
+        remarks.append(f"{len(absent)} of {counted(spec.num_class, 'class')} without a good clip: {few(absent)}{hint}")
     published = published_size(folder_and_lists(spec.name)[0], spec.lists[which].stem)
-    if published and published.clips != len(rows):
-        remarks.append(f"{len(rows):,} clips, published are {published}")
+    remarks += published.compared(len(rows), "listed") if published else []
     return ListCheck(spec.lists[which], rows, remarks, [count[label] for label in range(spec.num_class)])

@@ -1,5 +1,6 @@
 """A line of a list: what a look at its video, or the decoding of all its frames, says of it."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from datasets.video import decode_video, require_whole
 from datasets.video_file import VideoFile
 from errors import InputError
 
+_NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
 IN_MEMORY = 32  # frames of a folder that are decoded at a time
 
 
@@ -22,15 +24,26 @@ class Row(NamedTuple):
         number: of the line, from 1.
         record: what it says, mended where it can be; None: the line cannot be kept.
         fault: what is wrong with it and what to do; empty if it is good.
+        path: of its clip, if it has a fault and the line can be read.
     """
 
     number: int
     record: VideoRecord | None
     fault: str = ""
+    path: str = ""
 
     def bad(self, fault: str, mended: VideoRecord | None = None) -> "Row":
         """The row with one fault more."""
-        return Row(self.number, mended, f"{self.fault}; also: {fault}" if self.fault else fault)
+        path = self.record.path if self.record else self.path
+        return Row(self.number, mended, f"{self.fault}; also: {fault}" if self.fault else fault, path)
+
+    @property
+    def kind(self) -> str:
+        """The fault without the names and numbers in it: equal for faults of one kind."""
+        fault = self.fault
+        for name in filter(None, (self.path, Path(self.path).name)):
+            fault = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "*", fault)
+        return _NAMES.sub("*", fault)
 
     def looked_at(self, look: Inspection) -> "Row":
         """The row after a look at its files."""
