@@ -56,8 +56,44 @@ def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
 def test_splits_that_cannot_be_made() -> None:
     with pytest.raises(InputError, match=r"'x\(' finds nothing|'q' finds nothing in 'clap/p00_t0'"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
-    with pytest.raises(InputError, match="120 clips in 1 groups cannot be split"):
+    with pytest.raises(InputError, match="120 clips in 1 group cannot be split"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
+
+
+@pytest.mark.parametrize("pattern", [r"(x?)", r"p\d*?$|", r"p00_(t9)?"])
+def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
+    """It would make one source of all these clips."""
+    with pytest.raises(InputError, match="finds nothing in 'clap/p00_t0'"):
+        split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile(pattern))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (
+            r"(p\d+)_",
+            ["10 sources by --group_pattern", "8 in train, 2 in val (p0", "source p00 has 12 clips: clap/p00"],
+        ),
+        (r"_(t\d)", ["4 sources", "3 in train, 1 in val (t", "has 30 clips: clap/p0"]),
+        (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is a source of its own"]),
+    ],
+)
+def test_what_is_said_of_the_sources(tmp_path: Path, capsys, pattern: str, words: list[str]) -> None:
+    """So that a pattern that finds the trial instead of the person is noticed."""
+    for clip in CLIPS:
+        (tmp_path / "clips" / clip.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / f"{clip.path}.mp4").write_bytes(b"video")
+    flags = ["--group_pattern", pattern, "--data_root", str(tmp_path)]
+    main(["folder", "mine", str(tmp_path / "clips"), *flags])
+    out = capsys.readouterr().out
+    assert all(word in out for word in words), out
+    assert ("warning" in out) == (pattern == "(.+)")
+    report = json.loads((tmp_path / "mine" / "report.json").read_text())
+    sources = report["sources"]
+    assert set(sources["train"]).isdisjoint(sources["val"])
+    assert sum(sources["train"].values()) == report["reports"]["train"]["listed"]
+    assert f"({', '.join(list(sources['val'])[:2])}" in out
+    assert any("--group_pattern" in remark for remark in report["remarks"])
 
 
 @pytest.fixture
@@ -118,9 +154,9 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
     assert reason.endswith("person 7: it has no frames but take 9.avi: nested folders are not searched; "
                            "move what it holds one folder up")  # fmt: skip
     out = capsys.readouterr().out
-    assert "3 files are left out, as they are no videos or archives in a class folder: notes.txt, wave/b.xyz, " in out
+    assert "3 files left out, neither video nor archive in a class folder: notes.txt, wave/b.xyz, " in out
     assert "wave/suffixless" in out
-    assert "3 clips are there more than once" in out
+    assert "3 clips found more than once" in out
     listed = {record.path for which in ("train", "val") for record in read_list(tmp_path / "mine" / f"{which}.txt")}
     assert {"wave/camera.m2ts", "wave/disc.VOB", "wave/take 1.avi", "wave/take 0.avi"} <= listed
     assert "wave/take 0.mp4" not in listed
@@ -165,7 +201,7 @@ def test_videos_after_frames(tmp_path: Path, root: Path) -> None:
     assert not (tmp_path / "other" / "videos").exists()
 
 
-def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
+def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     (tmp_path / "split").mkdir()
     root.rename(tmp_path / "split" / "train")
     write_video(tmp_path / "split" / "test" / "wave" / "new.mp4", 3)
@@ -179,6 +215,15 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path) -> None:
     main(flags)
     assert len(read_list(tmp_path / "mine" / "train.txt", 2)) == 9
     assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("test/wave/new.mp4", None, 1)]
+    (tmp_path / "split" / "train").rename(tmp_path / "split" / "Train")
+    (tmp_path / "split" / "test").rename(tmp_path / "split" / "VAL")
+    (tmp_path / "split" / "other").mkdir()
+    main(flags)
+    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", None, 1)]
+    assert "1 folder beside Train and VAL not read: other" in capsys.readouterr().out
+    (tmp_path / "split" / "VAL" / "wave").rename(tmp_path / "split" / "VAL" / "Wave")
+    with pytest.raises(InputError, match="no folder of the class 'Wave', which VAL has; it has 'wave': rename one"):
+        main(flags)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.class_names import loose
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.media import KINDS, bare_path, clip_name, is_dir, list_path, scan_folder
-from errors import InputError, few, refuse
+from errors import InputError, counted, few, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
 Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
@@ -30,7 +31,7 @@ def read_class_folders(root: Path) -> tuple[Annotations, Places]:
     class_names = _folders(root)
     if not class_names:
         raise InputError(f"{root} has no folders; put the clips of each class into a folder {root}/<class>/")
-    if "train" in class_names and set(class_names) <= {"train", *VAL_FOLDERS}:
+    if {"train"} <= {name.casefold() for name in class_names} <= {"train", *VAL_FOLDERS}:
         raise InputError(f"{root} has the folders {', '.join(class_names)}, which look like lists: add --split folders")
     return _read_lists(root, class_names, {"all": ""})
 
@@ -45,14 +46,21 @@ def read_split_folders(root: Path) -> tuple[Annotations, Places]:
         InputError: as `read_class_folders`; or a class is only in the val folder.
     """
     folders = _folders(root)
-    val_folder = next((name for name in VAL_FOLDERS if name in folders), None)
-    if "train" not in folders or val_folder is None:
+    by_name = {name.casefold(): name for name in folders}
+    train, val = by_name.get("train"), next((by_name[name] for name in VAL_FOLDERS if name in by_name), None)
+    if train is None or val is None:
         raise InputError(f"--split folders: {root} must have the folders train and val; it has {', '.join(folders)}")
-    class_names = _folders(root / "train")
-    only_val = [name for name in _folders(root / val_folder) if name not in class_names]
+    class_names = _folders(root / train)
+    only_val = [name for name in _folders(root / val) if name not in class_names]
     if only_val:
-        raise InputError(f"{root / 'train'} has no folder of the class {only_val[0]!r}, which {val_folder} has")
-    return _read_lists(root, class_names, {"train": "train", "val": val_folder})
+        similar = [name for name in class_names if loose(name) == loose(only_val[0])]
+        hint = f"; it has {similar[0]!r}: rename one" if similar else ""
+        raise InputError(f"{root / train} has no folder of the class {only_val[0]!r}, which {val} has{hint}")
+    annotations, located = _read_lists(root, class_names, {"train": train, "val": val})
+    unused = [name for name in folders if name not in (train, val)]
+    if unused:
+        annotations.remarks.append(f"{counted(len(unused), 'folder')} beside {train} and {val} not read: {few(unused)}")
+    return annotations, located
 
 
 def _folders(root: Path) -> list[str]:
@@ -79,9 +87,9 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
                 clip = Clip(places[0], class_names.index(class_name), str(root / places[0]))
                 lists[key].append(clip)
                 located[clip.id] = places
-    refuse(faults, "empty classes")
-    remark = f"{len(ignored):,} files are left out, as they are no videos or archives in a class folder: {few(ignored)}"
-    return Annotations(tuple(class_names), lists, [remark] if ignored else []), located
+    refuse(faults, "more empty class")
+    remark = f"{counted(len(ignored), 'file')} left out, neither video nor archive in a class folder: {few(ignored)}"
+    return Annotations(tuple(class_names), lists, remarks=[remark] if ignored else []), located
 
 
 def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
@@ -115,24 +123,50 @@ def split_records(
     Raises:
         InputError: paths in which the pattern finds nothing, or a list without a clip.
     """
-    groups: dict[object, list[VideoRecord]] = defaultdict(list)
-    faults = []
+    groups: dict[str, list[VideoRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
-        match = group_pattern.search(record.path) if group_pattern else None
-        if group_pattern and match is None:
-            faults.append(f"--group_pattern {group_pattern.pattern!r} finds nothing in {record.path!r}")
-        groups[(match.groups() or match.group()) if match else record.path].append(record)
-    refuse(faults, "such clips; it must find something in every clip")
+        groups[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
+    if group_pattern:
+        nothing = [f"--group_pattern {group_pattern.pattern!r} finds nothing in {r.path!r}" for r in groups[""]]
+        refuse(nothing, "more such clip", "; it must find something in every clip")
+        del groups[""]
     in_val = _choose_groups(list(groups.values()), val_share, seed)
     lists: dict[str, list[VideoRecord]] = {"train": [], "val": []}
     for members, val in zip(groups.values(), in_val, strict=True):
         lists["val" if val else "train"] += members
     if not lists["train"] or not lists["val"]:
         raise InputError(
-            f"{len(records)} clips in {len(groups)} groups cannot be split into two lists; "
+            f"{counted(len(records), 'clip')} in {counted(len(groups), 'group')} cannot be split into two lists; "
             "more clips, or a pattern that tells more groups apart, are needed"
         )
     return {key: sorted(members, key=lambda record: record.path) for key, members in lists.items()}
+
+
+def source_of(path: str, group_pattern: re.Pattern) -> str:
+    """What the pattern (its bracketed parts, if it has any) finds in a clip's path; empty if it finds nothing."""
+    match = group_pattern.search(path)
+    return "/".join(filter(None, match.groups() or [match.group()])) if match else ""
+
+
+def count_sources(
+    lists: Mapping[str, Sequence[VideoRecord]], group_pattern: re.Pattern
+) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """The sources in each list, each with its number of clips, and lines that show what the pattern finds."""
+    of_lists = {key: Counter(sorted(source_of(r.path, group_pattern) for r in group)) for key, group in lists.items()}
+    of_all = sum(of_lists.values(), Counter[str]())
+    (largest, clips), val = of_all.most_common(1)[0], list(of_lists["val"])
+    example = [r.path for group in lists.values() for r in group if source_of(r.path, group_pattern) == largest]
+    lines = [
+        f"{counted(len(of_all), 'source')} by --group_pattern {group_pattern.pattern!r}: {len(of_lists['train']):,} in "
+        f"train, {len(val):,} in val ({few(val, 20)})",
+        f"source {largest} has {counted(clips, 'clip')}: {few(example)}",
+    ]
+    if clips == 1:
+        lines[1:] = [
+            "warning: every clip is a source of its own, so the pattern keeps no clips together; it must find what the "
+            "clips of one source share"
+        ]
+    return {key: dict(counts) for key, counts in of_lists.items()}, lines
 
 
 def _choose_groups(groups: Sequence[Sequence[VideoRecord]], val_share: float, seed: int) -> list[bool]:
