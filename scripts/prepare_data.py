@@ -11,12 +11,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.preparing.annotations import OFFICIAL
-from datasets.preparing.annotations.files import AnnotationFiles, Annotations, numbered_lines, require_distinct
-from datasets.preparing.folder_split import read_class_folders, read_split_folders, split_records
+from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
+from datasets.preparing.folder_split import count_sources, read_class_folders, read_split_folders, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
 from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
-from errors import InputError, run_script
+from errors import InputError, counted, run_script
 from opts_types import SEED, HelpFormatter, make_parser, number
 
 
@@ -79,10 +79,10 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str
     annotations = official.parse(AnnotationFiles(args.annotations))
     require_distinct(annotations.lists)
     if args.classes:
-        annotations = annotations.in_order([line for _, line in numbered_lines(args.classes)])
+        annotations = annotations.in_order(args.classes)
     kind, media = choose_media(args.data_root / args.data_set, args.frames, args.videos)
     clips = [clip for group in annotations.lists.values() for clip in group]
-    logging.info("Looking for %s clips in %s", f"{len(clips):,}", media)
+    logging.info("Looking for %s in %s", counted(len(clips), "clip"), media)
     return annotations, media, find_clips(media, kind, clips, fold_case=official.fold_case)
 
 
@@ -120,7 +120,10 @@ def main(argv: list[str] | None = None) -> None:
     preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
     if own and args.split == "random":
         split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
-        preparation = preparation.divided(split_records(preparation.records["all"], **split))
+        lists = split_records(preparation.records["all"], **split)
+        sources, lines = count_sources(lists, group_pattern) if group_pattern else ({}, [])
+        preparation.remarks.extend(lines)
+        preparation = preparation.divided(lists, sources)
     home = args.data_root / name
     changes = changed_lists(home, preparation)
     write_prepared(home, preparation, "give it as ROOT" if own else "leave --frames and --videos out")

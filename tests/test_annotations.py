@@ -63,10 +63,61 @@ def test_files_one_by_one_and_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_another_order_of_the_classes(tmp_path: Path) -> None:
     write_something_csv(tmp_path)
-    annotations = parse("somethingv1", tmp_path).in_order(SOMETHING)
+    order = tmp_path / "order.txt"
+    order.write_text("\n".join(SOMETHING))
+    annotations = parse("somethingv1", tmp_path).in_order(order)
     assert [clip.label for clip in annotations.lists["train"]] == [0, 1, 2]
-    with pytest.raises(InputError, match="--classes has 2 names.*174.*'Class 000'"):
-        annotations.in_order(["a", "b"])
+    assert annotations.class_order == f"as in {order}"
+    order.write_text("\n".join(["a", *SOMETHING[2:]]))
+    with pytest.raises(InputError) as error:
+        parse("somethingv1", tmp_path).in_order(order)
+    assert f"{order} has 173 names, the annotations have 174 (only in the file: a; " in str(error.value)
+    assert f"only in the annotations: {SOMETHING[1]}, {SOMETHING[0]})" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda label, name: name.replace(" ", "_").replace(",", ""),
+        lambda label, name: f"{name}\t{label}",
+        lambda label, name: f"{label + 1} {name}",
+        lambda label, name: f'{label},"{name}"',
+        lambda label, name: name.replace("something", "[something]"),
+        lambda label, name: name.casefold() + " ",
+    ],
+)
+def test_the_classes_in_other_spellings(tmp_path: Path, spell) -> None:
+    """They count as the annotations' names, in the file's order, or in that of its indices."""
+    write_something_csv(tmp_path)
+    order = tmp_path / "order.txt"
+    lines = [spell(label, name) for label, name in enumerate(SOMETHING)]
+    if "173" in lines[173] or "174" in lines[173]:
+        lines.reverse()
+    order.write_text("\n".join(lines), encoding="utf-8-sig")
+    assert parse("somethingv1", tmp_path).in_order(order).class_names == tuple(SOMETHING)
+
+
+def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
+    for data_set, words in (
+        ("hmdb51", ["sorted", "TSN's class_list.txt", "kick_ball before kick", "sword_exercise before sword"]),
+        ("somethingv1", ["sorted", "TSM", "mmaction2 keeps"]),
+        ("jester", ["mmaction2", "TSM has its own"]),
+        ("ucf101", ["less 1", "TSN"]),
+    ):
+        WRITERS[data_set](tmp_path / data_set)
+        order = parse(data_set, tmp_path / data_set).class_order
+        assert all(word in order for word in words), order
+
+
+def test_the_names_that_copies_of_kinetics_have(tmp_path: Path) -> None:
+    """Without times only where no other row has the video."""
+    write_kinetics(tmp_path)
+    with (tmp_path / "validate.csv").open("a") as file:
+        file.write(f"{KINETICS[0]},aBcDeFgHiJk,40,50,validate,0\n")
+    first, second, third = parse("kinetics", tmp_path).lists["val"]
+    assert first.name == "0wR5jVB-WPk_000417_000427"
+    assert first.aliases == ("0wR5jVB-WPk_000417", "0wR5jVB-WPk_417_427", "0wR5jVB-WPk_417", "0wR5jVB-WPk")
+    assert second.aliases == third.aliases == ()
 
 
 def test_the_v1_labels_of_diving48_are_refused(tmp_path: Path) -> None:

@@ -124,8 +124,8 @@ def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, somethi
     assert "frame 2 is not there, but 3 is" in train["dropped"]["30"]
     assert "it is empty" in val["dropped"]["5"]
     out = capsys.readouterr().out
-    assert "1 videos have a frame 0" in out
-    assert "the annotations name 3 clips, published are 86,017" in out
+    assert "1 video with a frame 0" in out
+    assert "3 clips annotated, published are 86,017" in out
     assert "published are 11,522 (not confirmed)" in out
 
 
@@ -152,6 +152,31 @@ def test_kinetics_is_found_in_other_folders_and_spellings(tmp_path: Path, video:
         "val_256/petting_animal_not_cat/0wR5jVB-WPk_000417_000427.MP4",
         "val_256/massaging_persons_head/aBcDeFgHiJk_000003_000013.MP4",
     ]
+
+
+@pytest.mark.parametrize("form", ["{}", "{}_{:06d}", "{}_{}", "{}_{}_{}"])
+@pytest.mark.parametrize("kind", ["videos", "frames"])
+def test_kinetics_with_other_names(tmp_path: Path, capsys, video: bytes, form: str, kind: str) -> None:
+    expected = write_kinetics(tmp_path / "official")
+    for clip in clips_of(expected):
+        folder, _, name = clip.rpartition("/")
+        other = f"{folder}/{form.format(name[:-14], int(name[-13:-7]), int(name[-6:]))}"
+        if kind == "videos":
+            write_videos(tmp_path / "media", [other], video)
+        else:
+            write_empty_frames(tmp_path / "media" / other)
+    flags = ["--annotations", str(tmp_path / "official"), f"--{kind}", str(tmp_path / "media")]
+    main(["kinetics", *flags, "--data_root", str(tmp_path / "data")])
+    spec = resolve("kinetics", data_root=str(tmp_path / "data"))
+    for which in ("train", "val"):
+        records = read_list(spec.lists[which], 400)
+        names = [f"{record.path.split('/')[0]}" for record in records]
+        assert names == [clip.split("/")[0] for clip in expected[which]]
+        assert [spec.class_names[record.label] for record in records] == list(expected[which].values())
+    out = capsys.readouterr().out
+    assert "402 clips found by another name" in out
+    assert "2 clips listed, published are 19,796 (the videos in mmaction2's copy)" in out
+    assert "annotated, published" not in out
 
 
 def test_the_handstands_of_ucf101_in_either_spelling(tmp_path: Path, video: bytes) -> None:
@@ -183,7 +208,7 @@ def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
 def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
     write_empty_frames(something / "more" / "4")
     assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
-    text = "1 clips are there more than once; the first that can be used is taken: 4 or more/4"
+    text = "1 clip found more than once; the first that can be used is taken: 4 or more/4"
     assert text in capsys.readouterr().out
     (something / "4" / "00002.jpg").unlink()
     (something / "rest" / "4").mkdir(parents=True)
@@ -275,14 +300,24 @@ def test_bad_annotations_leave_the_earlier_preparation(tmp_path: Path, something
     before = content_of(tmp_path / "data" / "somethingv1")
     train = tmp_path / "official" / "something-something-v1-train.csv"
     train.write_text(train.read_text().replace("30;", "1;"))
-    with pytest.raises(InputError, match=r"train\.csv:3: '1' stands at .*train\.csv:1 too"):
+    with pytest.raises(InputError, match=r"train\.csv:3: '1' is at .*train\.csv:1 already"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
     assert content_of(tmp_path / "data" / "somethingv1") == before
 
 
-def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path) -> None:
-    with pytest.raises(InputError, match=r"has none of the 5 clips, such as '1'.*there is 'frames', 'off.*4 levels"):
-        prepared_somethingv1(tmp_path, "--videos", str(tmp_path))
+def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path, video: bytes) -> None:
+    """Three names that were looked for and three that were met, of the videos and of the frames."""
+    write_videos(tmp_path / "films", ["a/b/c", "a/1x", "d", "e"], video)
+    for flag in ("--videos", "--frames"):
+        with pytest.raises(InputError) as error:
+            prepared_somethingv1(tmp_path, flag, str(tmp_path / "films"))
+        assert "has none of the 5 clips" in str(error.value)
+        assert "Looked for: '1', '2', '30', ..., as in " in str(error.value)
+        assert "There are: videos 'd.mp4', 'e.mp4', 'a/1x.mp4', ..." in str(error.value)
+    with pytest.raises(InputError, match=r"There are: frames 'frames/1', 'frames/2', 'frames/30', \.\.\."):
+        prepared_somethingv1(tmp_path, "--videos", str(something.parent), "--image_tmpl", "{:05d}.jpg")
+    with pytest.raises(InputError, match="There are: no media"):
+        prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "official"))
     with pytest.raises(InputError, match="--frames .*gone is no folder"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "gone"))
     with pytest.raises(InputError, match="where are the videos"):
@@ -319,8 +354,16 @@ def test_another_place_of_the_frames_replaces_the_link(tmp_path: Path, something
     assert (tmp_path / "data" / "somethingv1" / "frames").resolve() == tmp_path / "moved"
 
 
-def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Path) -> None:
-    (tmp_path / "order.txt").write_text("".join(f"{name}\n" for name in SOMETHING))
-    lines = prepared_somethingv1(tmp_path, "--frames", str(something), "--classes", str(tmp_path / "order.txt"))
+def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Path, capsys) -> None:
+    """They keep the annotations' spelling, and the report says whose order it is."""
+    order = tmp_path / "order.txt"
+    order.write_text("".join(f"{name.replace(' ', '_')}\n" for name in SOMETHING))
+    lines = prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert "classes: sorted by name, as in TSM" in capsys.readouterr().out
+    lines = prepared_somethingv1(tmp_path, "--frames", str(something), "--classes", str(order))
     assert [lines[clip].split()[2] for clip in ("1", "2", "30", "4", "5")] == ["0", "1", "2", "3", "0"]
-    assert (tmp_path / "data" / "somethingv1" / "classes.txt").read_text().splitlines() == SOMETHING
+    home = tmp_path / "data" / "somethingv1"
+    assert (home / "classes.txt").read_text().splitlines() == SOMETHING
+    out = capsys.readouterr().out
+    assert f"classes: as in {order}" in out
+    assert "sorted" not in out + (home / "report.json").read_text()

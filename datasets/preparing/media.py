@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from datasets.class_names import loose
+from datasets.frames import IMAGE_SUFFIXES
 from datasets.preparing.annotations.files import Clip
 from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError
@@ -76,35 +78,45 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
     distinct = {clip.id: clip for clip in clips}.values()
     folders: dict[str, set[str]] = defaultdict(set)  # of the clips with a name
     for clip in distinct:
-        folders[_key(clip.name, fold_case)].add(_loose(clip.folder))
+        for name in (clip.name, *clip.aliases):
+            folders[_key(name, fold_case)].add(loose(clip.folder))
     places: dict[str, set[str]] = defaultdict(set)
     for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
         places[_key(name, fold_case)].add(list_path(path, kind))
     found = {}
     for clip in distinct:
-        key = _key(clip.name, fold_case)
-        paths = places.get(key, set())
-        if len(folders[key]) > 1:
-            paths = {path for path in paths if _is_in(path, clip.folder)}
+        keys = [_key(name, fold_case) for name in (clip.name, *clip.aliases)]
+        paths = [
+            (not _is_in(path, clip.folder), rank, path)
+            for rank, key in enumerate(keys)
+            for path in places.get(key, ())
+            if len(folders[key]) == 1 or _is_in(path, clip.folder)
+        ]
         if paths:
-            found[clip.id] = sorted(paths, key=lambda path: (not _is_in(path, clip.folder), path))
+            found[clip.id] = [path for *_, path in sorted(paths)]
     return found
+
+
+def met(root: Path, kind: str) -> Iterator[str]:
+    """Paths of the videos, or of the archives and the folders with images, below a folder, as deep as `DEEPEST`."""
+    for folder, folders, files in os.walk(root):
+        below = Path(folder).relative_to(root)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(below.parts) < DEEPEST else []
+        suffixes = VIDEO_SUFFIXES if kind == "videos" else (ARCHIVE_SUFFIX,)
+        yield from (str(below / name) for name in sorted(files) if name.lower().endswith(suffixes))
+        if kind == "frames" and any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
+            yield str(below)
 
 
 def _is_in(path: str, folder: str) -> bool:
     """Whether a folder of this name is above."""
-    return _loose(folder) in map(_loose, path.split("/")[:-1])
+    return loose(folder) in map(loose, path.split("/")[:-1])
 
 
 def _key(name: str, fold_case: bool) -> str:
     """One spelling of a name: Macs store accents apart from their letters."""
     name = unicodedata.normalize("NFC", name)
     return name.casefold() if fold_case else name
-
-
-def _loose(folder: str) -> str:
-    """A folder's name without what copies of Kinetics change in it: blanks, quotes, brackets, case."""
-    return "".join(letter for letter in folder.casefold() if letter.isalnum())
 
 
 def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:

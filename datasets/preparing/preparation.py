@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
-from datasets.preparing.media import DEEPEST, scan_folder
+from datasets.preparing.media import DEEPEST, KINDS, bare_path, met
 from datasets.preparing.parallel import in_threads
 from datasets.preparing.published import Published, published_size
-from errors import InputError, few, refuse
+from errors import InputError, counted, few, refuse
 
 
 @dataclass
@@ -40,10 +41,11 @@ class ListReport:
         remarks = []
         if not self.listed:
             remarks.append("none of its clips can be used, so there is no such list")
-        if self.published and self.published.clips != self.annotated:
-            remarks.append(f"the annotations name {self.annotated:,} clips, published are {self.published}")
+        if self.published:
+            counts = self.listed if self.published.found else self.annotated
+            remarks += self.published.compared(counts, "listed" if self.published.found else "annotated")
         if self.absent_classes:
-            remarks.append(f"{len(self.absent_classes)} classes have no clip: {few(self.absent_classes)}")
+            remarks.append(f"{counted(len(self.absent_classes), 'class')} without a clip: {few(self.absent_classes)}")
         return remarks
 
 
@@ -59,6 +61,7 @@ class Preparation:
         records: name of the list -> its records; lists without a clip are left out.
         reports: name of the list -> what became of its clips.
         remarks: what else a user should know of it.
+        sources: name of the list -> source -> number of its clips, where a split keeps the clips of a source together.
     """
 
     data_set: str
@@ -68,6 +71,7 @@ class Preparation:
     records: dict[str, list[VideoRecord]]
     reports: dict[str, ListReport]
     remarks: list[str]
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The report, with the name of every clip that is missing or dropped."""
@@ -76,16 +80,17 @@ class Preparation:
             "media": str(self.media.absolute()),
             "image_tmpl": self.image_tmpl,
             "reports": {key: asdict(report) for key, report in self.reports.items()},
+            "sources": self.sources,
             "remarks": self.remarks,
         }
 
-    def divided(self, lists: dict[str, list[VideoRecord]]) -> "Preparation":
-        """The same with its records divided into these lists."""
+    def divided(self, lists: dict[str, list[VideoRecord]], sources: dict[str, dict[str, int]]) -> "Preparation":
+        """The same with its records divided into these lists, which have these sources."""
         reports = {
             key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
             for key, group in lists.items()
         }
-        return replace(self, records=lists, reports=self.reports | reports)
+        return replace(self, records=lists, reports=self.reports | reports, sources=sources)
 
 
 def prepare(
@@ -134,7 +139,7 @@ def prepare(
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
     return Preparation(
         data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
-        [*annotations.remarks, *_remarks(looks, located)],
+        [f"classes: {annotations.class_order}", *annotations.remarks, *_remarks(annotations, looks, located)],
     )  # fmt: skip
 
 
@@ -177,28 +182,36 @@ def _explain_nothing(data_set: str, annotations: Annotations, media: Path, repor
     """Why there would be no list."""
     reasons = {name: reason for report in reports.values() for name, reason in report.dropped.items()}
     if reasons:
-        return f"{data_set}: none of the {len(reasons):,} clips found can be used: {next(iter(reasons.values()))}"
-    ids = {clip.id for clips in annotations.lists.values() for clip in clips}
-    first = next(iter(annotations.lists.values()))[0]
-    shown = few([repr(entry.name) for entry in scan_folder(media)], 5) or "nothing"
+        found = counted(len(reasons), "clip")
+        return f"{data_set}: none of the {found} found can be used: {next(iter(reasons.values()))}"
+    ids = {clip.id: clip.place for clips in annotations.lists.values() for clip in clips}
+    there = {kind: [repr(path) for path in islice(met(media, kind), 4)] for kind in KINDS}
     return (
-        f"{data_set}: {media} has none of the {len(ids):,} clips, such as {first.name!r} ({first.place}); "
-        f"there is {shown}. Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
+        f"{data_set}: {media} has none of the {counted(len(ids), 'clip')}.\n"
+        f"Looked for: {few([repr(clip_id) for clip_id in ids])}, as in {next(iter(ids.values()))}\n"
+        f"There are: {'; '.join(f'{kind} {few(paths)}' for kind, paths in there.items() if paths) or 'no media'}\n"
+        f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
     )
 
 
-def _remarks(looks: Mapping[str, tuple[str, Inspection]], located: Mapping[str, Sequence[str]]) -> list[str]:
+def _remarks(
+    annotations: Annotations, looks: Mapping[str, tuple[str, Inspection]], located: Mapping[str, Sequence[str]]
+) -> list[str]:
     """What a user should know of the media."""
     remarks = []
     zero_based = [path for path, look in looks.values() if look.zero_based and not look.fault]
     if zero_based:
-        remarks.append(
-            f"{len(zero_based):,} videos have a frame 0, which is left out, as frames count from 1: {zero_based[0]} ..."
-        )
+        videos = counted(len(zero_based), "video")
+        remarks.append(f"{videos} with a frame 0, which is left out, as frames count from 1: {few(zero_based, 1)}")
     several = [places for places in located.values() if len(places) > 1]
     if several:
-        shown = " or ".join(several[0])
-        remarks.append(
-            f"{len(several):,} clips are there more than once; the first that can be used is taken: {shown} ..."
-        )
+        found = f"{counted(len(several), 'clip')} found more than once"
+        remarks.append(f"{found}; the first that can be used is taken: {few([' or '.join(p) for p in several], 1)}")
+    short = [
+        f"{looks[clip.id][0]} for {clip.name}"
+        for clip in chain(*annotations.lists.values())
+        if clip.aliases and clip.id in looks and PurePosixPath(bare_path(looks[clip.id][0])).name != clip.name
+    ]
+    if short:
+        remarks.append(f"{counted(len(short), 'clip')} found by another name, which lacks times: {few(short, 1)}")
     return remarks

@@ -9,7 +9,7 @@ from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, format_line, parse_lines
 from datasets.preparing.media import KINDS, bare_path
 from datasets.preparing.preparation import Preparation
-from errors import InputError, few
+from errors import InputError, counted, few
 from whole_files import all_or_nothing
 
 
@@ -104,7 +104,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
     """Lines of the report."""
     frames = f"frames {preparation.image_tmpl}" if preparation.image_tmpl else "videos"
     lines = [
-        f"{preparation.data_set}: {len(preparation.class_names)} classes, {frames} in {preparation.media}",
+        f"{preparation.data_set}: {counted(len(preparation.class_names), 'class')}, {frames} in {preparation.media}",
         f"{'list':<14}" + "".join(f"{title:>11}" for title in ("annotated", "found", "dropped", "listed", "published")),
     ]
     for key, report in preparation.reports.items():

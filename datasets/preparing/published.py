@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from errors import counted
+
 
 @dataclass(frozen=True)
 class Published:
@@ -10,21 +12,27 @@ class Published:
     Attributes:
         clips: in the list.
         note: how far the number can be trusted, if not wholly.
+        found: these are the videos that a well-known copy has, fewer than the annotations name.
     """
 
     clips: int
     note: str = ""
+    found: bool = False
 
     def __str__(self) -> str:
         return f"{self.clips:,}" + (f" ({self.note})" if self.note else "")
+
+    def compared(self, clips: int, what: str) -> list[str]:
+        """A line if a list has another number of clips; `what` these are: "annotated", "listed"."""
+        return [] if clips == self.clips else [f"{counted(clips, 'clip')} {what}, published are {self}"]
 
 
 _UNCONFIRMED = "not confirmed"
 # Folder of the data set -> list -> size, from the releases and their split files; for Kinetics, mmaction2's copy.
 PUBLISHED: dict[str, dict[str, Published]] = {
     "kinetics": {
-        "train": Published(240_436, "one copy's size; copies differ, as videos vanish"),
-        "val": Published(19_796, "one copy's size; copies differ, as videos vanish"),
+        "train": Published(240_436, "the videos in mmaction2's copy", found=True),
+        "val": Published(19_796, "the videos in mmaction2's copy", found=True),
     },
     "somethingv1": {"train": Published(86_017), "val": Published(11_522, _UNCONFIRMED)},
     "somethingv2": {"train": Published(168_913), "val": Published(24_777)},

@@ -34,7 +34,8 @@ def parse_diving48(files: AnnotationFiles) -> Annotations:
         key: _read_clips(files.find(f"Diving48_V2_{which}\\.json", f"Diving48_V2_{which}.json"), V1_CLIPS[key])
         for key, which in (("train", "train"), ("val", "test"))
     }
-    return Annotations(names, lists, ["labels: V2 (results with V1 labels cannot be compared)"])
+    remark = "labels: V2 (results with V1 labels cannot be compared)"
+    return Annotations(names, lists, "the official numbers, which mmaction2 uses as well", [remark])
 
 
 def _read_clips(json_file: Path, v1_clips: int) -> list[Clip]:
@@ -45,7 +46,7 @@ def _read_clips(json_file: Path, v1_clips: int) -> list[Clip]:
             faults.append(f"{place}: label {label!r} is not in 0 ... {CLASSES - 1}; take the official file")
             continue
         clips.append(Clip(str(entry["vid_name"]), label, place))
-    refuse(faults, "bad entries")
+    refuse(faults, "more bad entry")
     if len(clips) == v1_clips:
         raise InputError(f"{json_file} has {v1_clips:,} clips, as many as V1; get the V2 labels")
     return clips

@@ -9,7 +9,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from errors import InputError, few, refuse
+from datasets.class_names import difference, in_order_of, read_class_names
+from datasets.lists import read_text
+from errors import InputError, counted, few, refuse
 
 MOST_FOLDERS = 20  # a folder with more folders than this holds videos or frames, which are not searched
 
@@ -22,12 +24,14 @@ class Clip(NamedTuple):
         label: class, from 0.
         place: file and line where it stands.
         folder: name of the folder that it lies in, as far as the data set has one: its class, its session.
+        aliases: other names that its file may have, each of this clip alone.
     """
 
     name: str
     label: int
     place: str
     folder: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -42,32 +46,34 @@ class Annotations:
     Attributes:
         class_names: K names in label order.
         lists: name of the list, such as "train" or "val_split1" -> its clips.
+        class_order: whose order of the classes this is, and whose it is not.
         remarks: what a user should know of the choices that were made.
     """
 
     class_names: tuple[str, ...]
     lists: dict[str, list[Clip]]
+    class_order: str = "sorted by name"
     remarks: list[str] = field(default_factory=list)
 
-    def in_order(self, class_names: Sequence[str]) -> "Annotations":
-        """The same with the classes numbered as in `class_names`.
+    def in_order(self, class_file: Path) -> "Annotations":
+        """The same with the classes numbered as in a file, which may spell them otherwise.
 
         Raises:
             InputError: these are not the same classes.
         """
-        others = sorted(set(class_names) ^ set(self.class_names))
-        if others or len(class_names) != len(self.class_names):
-            example = f"; {others[0]!r} is in one of them only" if others else ""
+        given = read_class_names(class_file)
+        class_names = in_order_of(given, self.class_names)
+        if class_names is None:
             raise InputError(
-                f"--classes has {len(class_names)} names, the annotations have {len(self.class_names)}{example}; "
-                "it must hold the same names in another order"
+                f"--classes {class_file} has {counted(len(given), 'name')}, the annotations have "
+                f"{len(self.class_names)} ({difference(given, self.class_names)}); they must be the same names"
             )
         new_label = {name: label for label, name in enumerate(class_names)}
         lists = {
             key: [clip._replace(label=new_label[self.class_names[clip.label]]) for clip in clips]
             for key, clips in self.lists.items()
         }
-        return replace(self, class_names=tuple(class_names), lists=lists)
+        return replace(self, class_names=class_names, lists=lists, class_order=f"as in {class_file}")
 
 
 class AnnotationFiles:
@@ -122,25 +128,13 @@ def _files_of(path: Path) -> list[Path]:
     return [file for file in entries + below if file.is_file()]
 
 
-def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises:
-        InputError: it cannot be read or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}; take the official file as it was downloaded") from error
-
-
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(place, line) of each line that is not blank, stripped; a place is "file:line"."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):  # `splitlines` would split at odd characters
+    """(place, line) of each line that is not blank, stripped, tabs as blanks; a place is "file:line"."""
+    for number, line in enumerate(
+        read_text(path, "the file").split("\n"), start=1
+    ):  # `splitlines` would split at odd characters
         if line.strip():
-            yield f"{path}:{number}", line.strip()
+            yield f"{path}:{number}", line.strip().replace("\t", " ")
 
 
 def read_json(path: Path, kind: type) -> Any:
@@ -149,7 +143,7 @@ def read_json(path: Path, kind: type) -> Any:
     Raises:
         InputError: it is no JSON, or of the other kind.
     """
-    text = read_text(path)
+    text = read_text(path, "the file")
     try:
         content = json.loads(text)
     except ValueError as error:
@@ -170,7 +164,7 @@ def json_entries(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, dict]]:
         missing = [key for key in keys if key not in entry] if isinstance(entry, dict) else keys
         if missing:
             faults.append(f"{path}: entry {number} has no {', '.join(missing)}; is it the right file?")
-    refuse(faults, "bad entries")
+    refuse(faults, "more bad entry")
     return ((f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1))
 
 
@@ -207,5 +201,5 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in lists[train] + lists.get(train.replace("train", "val"), []):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                faults.append(f"{clip.place}: {clip.name!r} stands at {other.place} too; keep one of them")
+                faults.append(f"{clip.place}: {clip.name!r} is at {other.place} already; keep one of them")
         refuse(faults)

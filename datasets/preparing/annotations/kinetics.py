@@ -2,15 +2,16 @@
 
 import csv
 import io
+from collections import Counter
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.lists import read_text
 from datasets.preparing.annotations.files import (
     AnnotationFiles,
     Annotations,
     Clip,
-    read_text,
     require_classes,
     require_distinct,
 )
@@ -23,7 +24,8 @@ COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 def parse_kinetics(files: AnnotationFiles) -> Annotations:
     """`train.csv` and `validate.csv` (or `val.csv`), with or without something in front; classes in alphabetical order.
 
-    A clip is named `<youtube_id>_<start>_<end>`, its times in seconds with six digits.
+    A clip is named `<youtube_id>_<start>_<end>`, its times in seconds with six digits; copies leave out the end or both
+    times, or write the seconds as they are. All clips are from different videos.
 
     Raises:
         InputError: a file is missing, or is not what its name says.
@@ -34,19 +36,33 @@ def parse_kinetics(files: AnnotationFiles) -> Annotations:
     class_names = require_classes(sorted({row.label for row in rows["train"]}), CLASSES, train, "Kinetics-400")
     labels = {name: label for label, name in enumerate(class_names)}
     refuse([f"{r.place}: the class {r.label!r} has no clip in {train}" for r in rows["val"] if r.label not in labels])
-    lists = {key: [Clip(r.clip, labels[r.label], r.place, r.label) for r in group] for key, group in rows.items()}
+    clips_of = Counter(row.youtube_id for group in rows.values() for row in group)
+    lists = {
+        key: [row.clip(labels[row.label], alone=clips_of[row.youtube_id] == 1) for row in group]
+        for key, group in rows.items()
+    }
     require_distinct(lists, attrgetter("name"))  # a clip of two classes would be the same video in two folders
-    return Annotations(class_names, lists, ["classes: in alphabetical order"])
+    return Annotations(class_names, lists, "sorted by name, as in TSM, mmaction2 and torchvision")
 
 
 class _Row(NamedTuple):
     place: str
-    clip: str
     label: str
+    youtube_id: str
+    start: int
+    end: int
+
+    def clip(self, label: int, *, alone: bool) -> Clip:
+        """The clip; `alone`: no other row is of this video."""
+        start, end = f"{self.start:06d}", f"{self.end:06d}"
+        others = (f"_{start}", f"_{self.start}_{self.end}", f"_{self.start}", "") if alone else ()
+        aliases = tuple(self.youtube_id + times for times in others)
+        return Clip(f"{self.youtube_id}_{start}_{end}", label, self.place, self.label, aliases)
 
 
 def _read_rows(csv_file: Path) -> list[_Row]:
-    reader = csv.DictReader(io.StringIO(read_text(csv_file), newline=""))
+    text = io.StringIO(read_text(csv_file, "the file"), newline="")
+    reader = csv.DictReader(text, skipinitialspace=True)
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
@@ -63,6 +79,6 @@ def _read_rows(csv_file: Path) -> list[_Row]:
         except (ValueError, TypeError):  # TypeError: the line is too short
             faults.append(f"{place}: label, youtube_id and two times in seconds are needed; take the official file")
             continue
-        rows.append(_Row(place, f"{row['youtube_id']}_{start:06d}_{end:06d}", row["label"]))
+        rows.append(_Row(place, row["label"].strip(), row["youtube_id"].strip(), start, end))
     refuse(faults)
     return rows

@@ -29,8 +29,8 @@ def parse_somethingv1(files: AnnotationFiles) -> Annotations:
     """
     class_names, lists = _parse_csv_files(files, "something-something-v1", SOMETHING_CLASSES)
     class_names = sorted(class_names)
-    remark = "classes: sorted by name, the order of TSM, TDN, H2CN and of V2 (mmaction2 keeps the order of the csv)"
-    return Annotations(tuple(class_names), _labelled(lists, class_names), [remark])
+    order = "sorted by name, as in TSM, TDN, H2CN and V2; mmaction2 keeps the order of the labels file"
+    return Annotations(tuple(class_names), _labelled(lists, class_names), order)
 
 
 def parse_jester(files: AnnotationFiles) -> Annotations:
@@ -42,11 +42,8 @@ def parse_jester(files: AnnotationFiles) -> Annotations:
         InputError: a file is missing, or is not what its name says.
     """
     class_names, lists = _parse_csv_files(files, "jester-v1", JESTER_CLASSES)
-    remark = (
-        "classes: the order of jester-v1-labels.csv, as in mmaction2; "
-        "for TSM's weights give --classes with TSM's category.txt"
-    )
-    return Annotations(tuple(class_names), _labelled(lists, class_names), [remark])
+    order = "as in jester-v1-labels.csv and mmaction2; TSM has its own: for its weights give --classes category.txt"
+    return Annotations(tuple(class_names), _labelled(lists, class_names), order)
 
 
 # List -> (place, clip name, class name).
@@ -115,7 +112,7 @@ def parse_somethingv2(files: AnnotationFiles) -> Annotations:
             (place, str(entry["id"]), str(entry["template"]).replace("[", "").replace("]", ""))
             for place, entry in json_entries(find(which), ("id", "template"))
         ]
-    return Annotations(class_names, _labelled(lists, class_names))
+    return Annotations(class_names, _labelled(lists, class_names), "the official numbers, as in TSM and mmaction2")
 
 
 def _numbered_classes(labels_file: Path) -> tuple[str, ...]:

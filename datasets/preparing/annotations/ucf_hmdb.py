@@ -33,7 +33,7 @@ def parse_ucf101(files: AnnotationFiles) -> Annotations:
         for key, which in (("train", "trainlist"), ("val", "testlist")):
             name = f"{which}0{split}.txt"
             lists[f"{key}_split{split}"] = _read_ucf_list(files.find(name.replace(".", r"\."), name), labels)
-    return Annotations(tuple(class_names), lists)
+    return Annotations(tuple(class_names), lists, "the official numbers, less 1, as in TSN and mmaction2")
 
 
 def _read_ucf_list(list_file: Path, labels: dict[str, int]) -> list[Clip]:
@@ -79,7 +79,11 @@ def parse_hmdb51(files: AnnotationFiles) -> Annotations:
             for flag, clip in _read_hmdb_file(split_files[class_name, split], label, class_name):
                 if flag != "0":
                     lists[f"{'train' if flag == '1' else 'val'}_split{split}"].append(clip)
-    return Annotations(class_names, lists, ["classes: in alphabetical order"])
+    order = (
+        "sorted by name, as in mmaction2; TSN's class_list.txt has kick_ball before kick and sword_exercise before "
+        "sword: for weights trained with it give --classes class_list.txt"
+    )
+    return Annotations(class_names, lists, order)
 
 
 def _read_hmdb_file(split_file: Path, label: int, class_name: str) -> list[tuple[str, Clip]]:
