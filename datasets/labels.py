@@ -10,10 +10,10 @@ _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
 # A word ends where no letter follows. Not \b, for which digits are letters, too: "turn left2".
 _START, _END = r"(?<![^\W\d])", r"(?![^\W\d])"
-_SIDE = rf"(?:left|right)(?=(?:wards?|hand(?:ed)?|side|most|to(?:left|right))?{_END})"
+_SIDE = rf"(?:left|right)(?=(?:wards?|hand(?:ed)?|foot(?:ed)?|arm|leg|side|most|to(?:left|right))?{_END})"
 _TURN = rf"(?:counter)?clockwise{_END}"
-# Words may be joined: "swipeleft". "upright" is such a word, which does no harm where "upleft" is no class.
-_DIRECTION = re.compile(rf"{_SIDE}|{_TURN}")
+# Words may be joined: "swipeleft". "upright" and "leftover" do no harm where "upleft" and "rightover" are no classes.
+_DIRECTION = re.compile(rf"{_START}(?:left|right)|{_SIDE}|{_TURN}")
 _WORD = re.compile(rf"{_START}{_SIDE}|{_TURN}")
 _BOTH = re.compile(rf"{_START}(left|right) ?(and|or|&|/|\+|,) ?(left|right){_END}")
 _SHORT = {"cw": "clockwise", "ccw": "counterclockwise", "acw": "counterclockwise"}

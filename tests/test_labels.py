@@ -46,6 +46,8 @@ def test_pairs_of_something_something_and_jester(one: str, other: str) -> None:
         ("wave lefthand", "wave righthand"),
         ("left-handed throw", "right-handed throw"),
         ("leftmost", "rightmost"),
+        ("leftfoot kick", "rightfoot kick"),
+        ("leftup", "rightup"),
         ("lefttoright", "righttoleft"),
         ("left, then up", "right, then up"),
     ],
