@@ -104,7 +104,7 @@ def compiled(pattern: str | None) -> re.Pattern | None:
     try:
         return None if pattern is None else re.compile(pattern)
     except re.error as error:
-        raise InputError(f"--group_pattern {pattern!r} is no regular expression: {error}") from error
+        raise InputError(f"--group_pattern '{pattern}' is not a regular expression: {error}") from error
 
 
 def main(argv: list[str] | None = None) -> None:

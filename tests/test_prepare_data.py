@@ -366,4 +366,5 @@ def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Pa
     assert (home / "classes.txt").read_text().splitlines() == SOMETHING
     out = capsys.readouterr().out
     assert f"classes: as in {order}" in out
+    assert "of the same clips; the classes have other labels" in out
     assert "sorted" not in out + (home / "report.json").read_text()

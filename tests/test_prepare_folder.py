@@ -72,7 +72,11 @@ def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
     [
         (
             r"(p\d+)_",
-            ["10 sources by --group_pattern", "8 in train, 2 in val (p0", "source p00 has 12 clips: clap/p00"],
+            [
+                "10 sources by --group_pattern '(p\\d+)_': ",
+                "8 in train, 2 in val (p0",
+                "source p00 has 12 clips: clap/p00",
+            ],
         ),
         (r"_(t\d)", ["4 sources", "3 in train, 1 in val (t", "has 30 clips: clap/p0"]),
         (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is a source of its own"]),
@@ -252,7 +256,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["something"], "'something' cannot be a name"),
         (["a/b"], "'a/b' cannot be a name"),
         (["a" * 300], "cannot be a name .* 50 letters at most"),
-        (["mine", "--group_pattern", "("], "'\\(' is no regular expression"),
+        (["mine", "--group_pattern", "("], "'\\(' is not a regular expression"),
         (["mine", "--image_tmpl", "00001.jpg"], "no template"),
         (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
         (["mine", "--split", "folders"], "must have the folders train and val"),

@@ -127,7 +127,7 @@ def split_records(
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
         groups[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
     if group_pattern:
-        nothing = [f"--group_pattern {group_pattern.pattern!r} finds nothing in {r.path!r}" for r in groups[""]]
+        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {r.path!r}" for r in groups[""]]
         refuse(nothing, "more such clip", "; it must find something in every clip")
         del groups[""]
     in_val = _choose_groups(list(groups.values()), val_share, seed)
@@ -157,7 +157,7 @@ def count_sources(
     (largest, clips), val = of_all.most_common(1)[0], list(of_lists["val"])
     example = [r.path for group in lists.values() for r in group if source_of(r.path, group_pattern) == largest]
     lines = [
-        f"{counted(len(of_all), 'source')} by --group_pattern {group_pattern.pattern!r}: {len(of_lists['train']):,} in "
+        f"{counted(len(of_all), 'source')} by --group_pattern '{group_pattern.pattern}': {len(of_lists['train']):,} in "
         f"train, {len(val):,} in val ({few(val, 20)})",
         f"source {largest} has {counted(clips, 'clip')}: {few(example)}",
     ]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections import defaultdict
 from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
@@ -45,17 +46,20 @@ def require_apart(home: Path, root: Path) -> None:
 
 def changed_lists(home: Path, preparation: Preparation) -> list[str]:
     """One line if lists of an earlier preparation are about to be replaced by others; none, if not."""
-    changed, same_clips = [], True
+    changed, same_clips, same_labels = [], True, True
     for key, records in preparation.records.items():
         path = home / f"{key}.txt"
         if path.is_file():
             before = [parsed for _, parsed in parse_lines(path, None)]
             if before != records:
                 changed.append(path.name)
-                clips = {bare_path(parsed.path) for parsed in before if isinstance(parsed, VideoRecord)}
-                same_clips &= clips == {bare_path(record.path) for record in records}
+                old = {bare_path(parsed.path): parsed.label for parsed in before if isinstance(parsed, VideoRecord)}
+                new = {bare_path(record.path): record.label for record in records}
+                same_clips &= old.keys() == new.keys()
+                same_labels &= all(old.get(clip, label) == label for clip, label in new.items())
     split = "of the same clips" if same_clips else "with another split: results before and after cannot be compared"
-    return [f"In place of the {', '.join(changed)} that were there come others {split}"] if changed else []
+    labels = "" if same_labels else "; the classes have other labels, which earlier weights do not fit"
+    return [f"In place of the {', '.join(changed)} that were there come others {split}{labels}"] if changed else []
 
 
 def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
@@ -113,12 +117,15 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
         counts = (f"{count:,}" for count in (report.annotated, found, len(report.dropped), report.listed))
         note = f"  ({report.published.note})" if report.published and report.published.note else ""
         lines.append(f"{key:<14}" + "".join(f"{text:>11}" for text in (*counts, published)) + note)
+    remarks: dict[str, list[str]] = defaultdict(list)
     for key, report in preparation.reports.items():
         if report.missing:
             lines.append(f"{key}: {len(report.missing):,} missing: {few(report.missing)}")
         if report.dropped:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
-        lines += [f"{key}: {remark}" for remark in report.remarks()]
+        for remark in report.remarks():
+            remarks[remark].append(key)
+    lines += [f"{', '.join(keys)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
     lines.append(_next_step(preparation, home))
