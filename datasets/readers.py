@@ -130,8 +130,8 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
 
 def _look_around(path: Path, record: VideoRecord) -> str:
     """What lies there under a similar name, for a message."""
-    if "\\" in record.path:
-        return " (a list separates folders by /, not by \\)"
+    if "\\" in record.path or record.path[0] in "\"'":
+        return " (a list has / between folders, and no quotes)"
     shorter = re.sub(r"(?<=\S)(\s+\d+)+$", "", path.name)
     if shorter != path.name and _exists(path.with_name(shorter)):
         return f" (there is {shorter}: the line has too many numbers; {MORE_NUMBERS})"

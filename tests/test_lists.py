@@ -52,6 +52,7 @@ def test_without_a_class_count_every_label_from_0_is_fine(tmp_path: Path) -> Non
         ("b -4 1", ["-4 frames", "1 or more"]),
         ("b 0 1", ["0 frames"]),
         ("b 40 0 1", ["0 frames", "several labels", "with_offset"]),
+        ("b.mp4 0 1", ["0 frames", "several labels"]),
         ("b 10 -1", ["label -1", "0 ... 2"]),
         ("b 10 3", ["label 3", "1-based"]),
         ("b 10 9", ["label 9", "class names"]),
