@@ -1,7 +1,7 @@
 """From files to clips. One subject per file:
 
 catalogue      known data sets, and where their files are
-lists          list files -> records
+lists          list files -> records; class_names: their files and spellings
 sampling       which frames a clip takes (pure functions)
 readers        what a record is, and its reader
 frames         frame folder or archive -> images; decoders: content of an image file -> pixels

@@ -33,7 +33,7 @@ class Official:
 
 OFFICIAL = {
     "kinetics": Official(
-        parse_kinetics, "train.csv validate.csv", "<class>/<youtube_id>_<start>_<end>.mp4, times with 6 digits"
+        parse_kinetics, "train.csv validate.csv", "<class>/<youtube_id>_<start>_<end>.mp4, or without times"
     ),
     "somethingv1": Official(
         parse_somethingv1, "something-something-v1-{train,validation,labels}.csv", "frame folders <id>/"
