@@ -146,7 +146,7 @@ def read_json(path: Path, kind: type) -> Any:
     text = read_text(path, "the file")
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}; is it a whole file?") from error
     if not isinstance(content, kind):
         raise InputError(f"{path} holds a {type(content).__name__}, not a {kind.__name__}; is it the right file?")

@@ -63,6 +63,10 @@ class _Row(NamedTuple):
 def _read_rows(csv_file: Path) -> list[_Row]:
     text = io.StringIO(read_text(csv_file, "the file"), newline="")
     reader = csv.DictReader(text, skipinitialspace=True)
+    try:
+        lines = [(f"{csv_file}:{reader.line_num}", row) for row in reader]
+    except csv.Error as error:  # a quote without its other one
+        raise InputError(f"{csv_file}:{reader.line_num}: {error}; take the official file") from error
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
@@ -70,13 +74,12 @@ def _read_rows(csv_file: Path) -> list[_Row]:
             "label,youtube_id,time_start,time_end,split (the test file has no labels and cannot be used)"
         )
     rows, faults = [], []
-    for row in reader:
-        place = f"{csv_file}:{reader.line_num}"
+    for place, row in lines:
         try:
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
             if not row["label"] or not row["youtube_id"]:
                 raise ValueError
-        except (ValueError, TypeError):  # TypeError: the line is too short
+        except (ValueError, TypeError, OverflowError):  # TypeError: the line is too short
             faults.append(f"{place}: label, youtube_id and two times in seconds are needed; take the official file")
             continue
         rows.append(_Row(place, row["label"].strip(), row["youtube_id"].strip(), start, end))
