@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, run_script
+from errors import InputError, counted, run_script
 from ops.inference import PROTOCOL, read_protocol
 from ops.merge import merge_models, merge_views, order_like
 from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
     names = ", ".join(str(folder / name) for name in ("results.json", "per_class.csv", "confusion_matrix.png"))
     print(f"\nFiles: {names}")
     print(
-        f"{len(labels)} videos, {len(class_names)} classes: top-1 {result['top1']:.2f} %, "
+        f"{counted(len(labels), 'video')}, {counted(len(class_names), 'class')}: top-1 {result['top1']:.2f} %, "
         f"top-5 {result['top5']:.2f} %, mean class accuracy {result['mean_class']:.2f} %"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import InputError, refuse
+from errors import InputError, counted, refuse
 
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
@@ -149,7 +149,7 @@ def parse_line(line: str, num_class: int | None) -> VideoRecord:
         )
     if label < 0 or (num_class is not None and label >= num_class):
         hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
-        allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({num_class} classes)"
+        allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({counted(num_class, 'class')})"
         raise ValueError(f"label {label} is {allowed}; {hint}")
     return VideoRecord(path, frames, label)
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from errors import InputError
+from errors import InputError, counted
 from ops.engine import Sums, TrainSettings, train_one_epoch
 from ops.mixer import Mixer
 from ops.network import VideoNet
@@ -129,13 +129,13 @@ def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[
     """
     done = {row.job for row in rows}
     missing = [job for job in jobs if job not in done]
-    logging.info("%d trainings, %d are in %s already", len(missing), len(done), table)
+    logging.info("%s, %d are in %s already", counted(len(missing), "training"), len(done), table)
     try:
         for row in track(_run(missing, work, workers), len(missing), "trainings", 1, lambda: _in_words(rows[-1])):
             rows.append(row)
             append_row(table, row)
     except KeyboardInterrupt:
-        logging.info("\nStopped. %d trainings are in %s; the same command goes on.", len(rows), table)
+        logging.info("\nStopped. In %s: %s; the same command goes on.", table, counted(len(rows), "training"))
         sys.exit(130)
 
 

@@ -20,7 +20,7 @@ from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from errors import InputError, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c
 from opts_types import make_parser, number
 from whole_files import write_whole
 
@@ -115,7 +115,7 @@ def attempt(how: Extraction, paths: tuple[Path, Path]) -> int | InputError:
 def describe(results: Sequence[int | InputError]) -> str:
     """Figures of the progress."""
     done = [result for result in results if isinstance(result, int)]
-    return f"{sum(done)} frames, {len(results) - len(done)} videos failed"
+    return f"{counted(sum(done), 'frame')}, {counted(len(results) - len(done), 'video')} failed"
 
 
 def write_results(
@@ -174,7 +174,8 @@ def main(argv: list[str] | None = None) -> None:
             "the same command goes on"
         ) from error
     frames = sum(count for count in results if isinstance(count, int))
-    logging.info("%d videos, %d frames in %s; list: %s", len(results), frames, args.frame_root, args.out_list)
+    counts = f"{counted(len(results), 'video')}, {counted(frames, 'frame')}"
+    logging.info("%s in %s; list: %s", counts, args.frame_root, args.out_list)
 
 
 if __name__ == "__main__":

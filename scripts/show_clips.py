@@ -20,7 +20,7 @@ from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_ani
 from datasets.loader import make_loader
 from datasets.mixed_pictures import mixed_sheet
 from datasets.video_dataset import VideoDataset, train_dataset
-from errors import InputError, run_script
+from errors import InputError, counted, run_script
 from ops.inference import Weights
 from ops.mixer import MixedExample, Mixer, mix_method
 from ops.mixing import MIXES
@@ -138,7 +138,11 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error}; choose another folder with --output_dir") from error
     logging.info(
-        "%d clips of %s: %s and %s", len(clips), spec.lists["train"], folder / "clips.png", folder / "clips.gif"
+        "%s of %s: %s and %s",
+        counted(len(clips), "clip"),
+        spec.lists["train"],
+        folder / "clips.png",
+        folder / "clips.gif",
     )
     if mixed:
         new = "" if args.weights or args.mix != "svmix" else " by a new selector: what a training starts from"

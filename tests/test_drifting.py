@@ -85,5 +85,5 @@ def test_a_stopped_study_gives_up_what_has_not_ended_and_keeps_the_rest(tmp_path
         with pytest.raises(SystemExit) as stop:
             displacement_study.main(flags)
     assert stop.value.code == 130
-    assert "1 trainings are in" in capsys.readouterr().out
+    assert ": 1 training; the same command goes on" in capsys.readouterr().out
     assert len(study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)) == 1

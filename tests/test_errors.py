@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import errors
 from datasets.loader import ClipLoader
-from errors import InputError, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, counted, refuse, run_script, take_sigterm_as_ctrl_c
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +143,10 @@ def test_work_goes_on_when_nobody_reads_its_lines(tmp_path: Path, encoding: str)
     assert process.stderr.read() == ""
     assert process.wait() == 0
     assert (tmp_path / "result").read_text() == "done"
+
+
+def test_counts_in_singular_and_plural() -> None:
+    assert [counted(n, "clip") for n in (0, 1, 2000)] == ["0 clips", "1 clip", "2,000 clips"]
+    assert [counted(2, noun) for noun in ("class", "more bad entry")] == ["2 classes", "2 more bad entries"]
+    with pytest.raises(InputError, match="and 1 more bad line$"):
+        refuse(["a"] * 6)

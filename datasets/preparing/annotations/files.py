@@ -179,7 +179,7 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
         raise InputError(f"{source} has the class {twice[0]!r} more than once; take the official file")
     if len(class_names) != number:
         raise InputError(
-            f"{source} has {len(class_names)} classes, {data_set} has {number}; "
+            f"{source} has {counted(len(class_names), 'class')}, {data_set} has {number}; "
             "is it the whole official file, of this data set and this version?"
         )
     return tuple(class_names)
