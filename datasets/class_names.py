@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.lists import read_text
+from datasets.lists import JSON, read_text
 from errors import InputError, few
 
 _GAP = r"(?P<gap>[\s.,:;)_-]+)"
@@ -17,10 +17,10 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names in label order: one per line, or a table of names and labels (`name<TAB>label`, `label,name`).
 
     Raises:
-        InputError: the file cannot be read, is empty, or has an empty or a repeated name.
+        InputError: the file cannot be read, or has an empty or a repeated name.
     """
     text = read_text(path, "the class names").rstrip()
-    if text.startswith(("{", "[")):
+    if re.match(JSON, text):
         raise InputError(f"{path} is JSON; the class names must be text with one name per line, in label order")
     names = [line.strip() for line in text.splitlines()]
     table = indexed(names, _TABLE_GAPS) or indexed(names[1:], _TABLE_GAPS)  # the first line may be a header

@@ -12,10 +12,11 @@ from errors import InputError, counted, refuse
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
 MORE_NUMBERS = "lists with several labels per line, or with an offset as mmaction2's with_offset, are not read"
+JSON = r"[\[{]\s*([\"\[{]|$)"  # how a file begins
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
 # The first line of a file (HMDB51: after the file's name) -> what it is, and what to do.
 _OTHER_FORMS = {
-    r"[\[{]\s*([\"\[{].*)?": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
+    rf"{JSON}.*": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
     r"label,youtube_id,.*": ("Kinetics' official CSV", _PREPARE("kinetics")),
     r"\d+;\D+": ("an `id;class` file of Something-Something V1 or Jester", _PREPARE("somethingv1 (or jester)")),
     r"\w+_test_split[123]\.txt: [^/]+\.avi [012]": ("an official file of HMDB51", _PREPARE("hmdb51")),

@@ -153,6 +153,14 @@ def test_a_byte_order_mark_is_no_part_of_a_class_name(own: dict[str, str]) -> No
     assert resolve("mine", **own).class_names == CLASSES
 
 
+def test_class_names_in_brackets_are_no_json(own: dict[str, str]) -> None:
+    Path(own["classes"]).write_text("[something] falls\nb\nc\n")
+    assert resolve("mine", **own).class_names[0] == "[something] falls"
+    Path(own["classes"]).write_text('{\n"b": "0"}')
+    with pytest.raises(InputError, match="is JSON"):
+        resolve("mine", **own)
+
+
 @pytest.mark.parametrize("text", ["b\t1\na\t0\nc\t2\n", 'label,name\n1,b\n0,a\n2,"c"\n', "a,1\nb,2\nc,3\n"])
 def test_class_names_in_a_table(own: dict[str, str], text: str) -> None:
     Path(own["classes"]).write_text(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets.preparing.annotations.files import Clip
-from datasets.preparing.media import find_clips
+from datasets.preparing.media import find_clips, met
 from errors import InputError
 
 
@@ -81,3 +81,15 @@ def test_circles_of_links_come_to_an_end(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the folder .*gone: No such file"):
         find_clips(tmp_path / "gone", "videos", [clip("a")])
+
+
+def test_what_is_met(tmp_path: Path) -> None:
+    """Through links, but not forever; no hidden files."""
+    for name in ("a/x.MP4", "a/._x.mp4", "f/1/00001.JPG", "f/2.zip", "t/c.txt", "b/c/d/e.mp4"):
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).touch()
+    (tmp_path / "root" / "l").symlink_to(tmp_path / "root" / "a")
+    (tmp_path / "root" / "circle").symlink_to(tmp_path / "root")
+    videos, frames = (list(met(tmp_path / "root", kind)) for kind in ("videos", "frames"))
+    assert {"a/x.MP4", "l/x.MP4", "circle/a/x.MP4"} <= set(videos)
+    assert [path for path in frames if "circle" not in path] == ["f/2.zip", "f/1"]

@@ -99,12 +99,13 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
 
 def met(root: Path, kind: str) -> Iterator[str]:
     """Paths of the videos, or of the archives and the folders with images, below a folder, as deep as `DEEPEST`."""
-    for folder, folders, files in os.walk(root):
+    suffixes = VIDEO_SUFFIXES if kind == "videos" else (ARCHIVE_SUFFIX,)
+    for folder, folders, files in os.walk(root, followlinks=True):
         below = Path(folder).relative_to(root)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(below.parts) < DEEPEST else []
-        suffixes = VIDEO_SUFFIXES if kind == "videos" else (ARCHIVE_SUFFIX,)
-        yield from (str(below / name) for name in sorted(files) if name.lower().endswith(suffixes))
-        if kind == "frames" and any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
+        folders[:] = sorted(folders) if len(below.parts) < DEEPEST - 1 else []
+        names = [name for name in sorted(files) if not name.startswith(".")]
+        yield from (str(below / name) for name in names if name.lower().endswith(suffixes))
+        if kind == "frames" and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
             yield str(below)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -63,10 +64,6 @@ class _Row(NamedTuple):
 def _read_rows(csv_file: Path) -> list[_Row]:
     text = io.StringIO(read_text(csv_file, "the file"), newline="")
     reader = csv.DictReader(text, skipinitialspace=True)
-    try:
-        lines = [(f"{csv_file}:{reader.line_num}", row) for row in reader]
-    except csv.Error as error:  # a quote without its other one
-        raise InputError(f"{csv_file}:{reader.line_num}: {error}; take the official file") from error
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
@@ -74,7 +71,7 @@ def _read_rows(csv_file: Path) -> list[_Row]:
             "label,youtube_id,time_start,time_end,split (the test file has no labels and cannot be used)"
         )
     rows, faults = [], []
-    for place, row in lines:
+    for place, row in _numbered(reader, csv_file):
         try:
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
             if not row["label"] or not row["youtube_id"]:
@@ -85,3 +82,12 @@ def _read_rows(csv_file: Path) -> list[_Row]:
         rows.append(_Row(place, row["label"].strip(), row["youtube_id"].strip(), start, end))
     refuse(faults)
     return rows
+
+
+def _numbered(reader: csv.DictReader, csv_file: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """(place, row) of each row."""
+    try:
+        for row in reader:
+            yield f"{csv_file}:{reader.line_num}", row
+    except csv.Error as error:  # a quote without its other one
+        raise InputError(f"{csv_file}:{reader.line_num}: {error}; take the official file") from error
