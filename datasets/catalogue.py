@@ -201,7 +201,7 @@ def _class_names(path: Path, prepared: Path, num_class: int | None, *, own_lists
         prepared: classes.txt of the data set's folder, which may not exist.
         num_class: K, if it is known.
         own_lists: the lists are not the prepared ones, so their labels may follow any order.
-        name: of the data set.
+        name: the data set's name.
     """
     names = read_class_names(path)
     if not names or (num_class is not None and len(names) != num_class):

@@ -83,7 +83,7 @@ def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] |
 
 
 def difference(names: Sequence[str], known: Sequence[str]) -> str:
-    """What the names of a file and those of the annotations do not share, for a message."""
+    """The names that only a file or only the annotations have, for a message."""
     pairs = indexed(names)
     ours, theirs = (
         {loose(name): name for name in group} for group in ([n for _, n in pairs] if pairs else names, known)

@@ -8,7 +8,7 @@ from datasets.class_names import indexed
 
 _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
-# A word ends where no letter follows. Not \b, for which digits are letters, too: "turn left2".
+# A word ends where no letter follows. Not \b, which takes digits for letters: "turn left2".
 _START, _END = r"(?<![^\W\d])", r"(?![^\W\d])"
 _SIDE = rf"(?:left|right)(?=(?:wards?|hand(?:ed)?|foot(?:ed)?|arm|leg|side|most|to(?:left|right))?{_END})"
 _TURN = rf"(?:counter)?clockwise{_END}"
@@ -31,7 +31,7 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
     Args:
         class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same, and an index
-            ("1 turn_left", "2 turn_right") is no part of a name.
+            ("1 turn_left", "2 turn_right") does not count.
 
     Returns:
         K labels.

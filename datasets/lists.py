@@ -144,7 +144,7 @@ def parse_line(line: str, num_class: int | None) -> VideoRecord:
     if len(fields) < 2 or label is None:
         raise ValueError(f"{line.strip()!r} does not end in a whole number, the label; a line is {LINE_FORMS}")
     if frames is not None and frames < 1:
-        more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # it is no number of frames
+        more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # not a number of frames, then
         raise ValueError(
             f"{path!r} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
         )

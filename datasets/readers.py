@@ -150,7 +150,7 @@ def _exists(path: Path) -> bool:
 
 
 def there_is(path: Path) -> str:
-    """What is at a path that does not exist, under another suffix or spelling; for a message."""
+    """The name under which a missing file or folder exists with another suffix or spelling; for a message."""
     try:
         if not path.parent.is_dir():
             return there_is(path.parent)

@@ -213,7 +213,7 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
         main(["folder", "mine", str(tmp_path / "split"), "--data_root", str(tmp_path)])
     flags = ["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)]
     (tmp_path / "split" / "test" / "new").mkdir()
-    with pytest.raises(InputError, match="train has no folder of the class 'new', which test has"):
+    with pytest.raises(InputError, match="train lacks a folder of the class 'new', which test has"):
         main(flags)
     (tmp_path / "split" / "test" / "new").rmdir()
     main(flags)
@@ -226,7 +226,7 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", None, 1)]
     assert "1 folder beside Train and VAL not read: other" in capsys.readouterr().out
     (tmp_path / "split" / "VAL" / "wave").rename(tmp_path / "split" / "VAL" / "Wave")
-    with pytest.raises(InputError, match="no folder of the class 'Wave', which VAL has; it has 'wave': rename one"):
+    with pytest.raises(InputError, match="a folder of the class 'Wave', which VAL has; it has 'wave': rename one"):
         main(flags)
 
 

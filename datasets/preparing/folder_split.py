@@ -55,7 +55,7 @@ def read_split_folders(root: Path) -> tuple[Annotations, Places]:
     if only_val:
         similar = [name for name in class_names if loose(name) == loose(only_val[0])]
         hint = f"; it has {similar[0]!r}: rename one" if similar else ""
-        raise InputError(f"{root / train} has no folder of the class {only_val[0]!r}, which {val} has{hint}")
+        raise InputError(f"{root / train} lacks a folder of the class {only_val[0]!r}, which {val} has{hint}")
     annotations, located = _read_lists(root, class_names, {"train": train, "val": val})
     unused = [name for name in folders if name not in (train, val)]
     if unused:
@@ -143,7 +143,7 @@ def split_records(
 
 
 def source_of(path: str, group_pattern: re.Pattern) -> str:
-    """What the pattern (its bracketed parts, if it has any) finds in a clip's path; empty if it finds nothing."""
+    """The part of a clip's path that the pattern (its bracketed parts, if it has any) finds; empty if there is none."""
     match = group_pattern.search(path)
     return "/".join(filter(None, match.groups() or [match.group()])) if match else ""
 

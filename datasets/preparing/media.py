@@ -102,7 +102,7 @@ def met(root: Path, kind: str) -> Iterator[str]:
     suffixes = VIDEO_SUFFIXES if kind == "videos" else (ARCHIVE_SUFFIX,)
     for folder, folders, files in os.walk(root, followlinks=True):
         below = Path(folder).relative_to(root)
-        folders[:] = sorted(folders) if len(below.parts) < DEEPEST - 1 else []
+        folders[:] = sorted(folders) if len(below.parts) < DEEPEST - (kind == "videos") else []
         names = [name for name in sorted(files) if not name.startswith(".")]
         yield from (str(below / name) for name in names if name.lower().endswith(suffixes))
         if kind == "frames" and any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):

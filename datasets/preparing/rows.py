@@ -24,7 +24,7 @@ class Row(NamedTuple):
         number: of the line, from 1.
         record: what it says, mended where it can be; None: the line cannot be kept.
         fault: what is wrong with it and what to do; empty if it is good.
-        path: of its clip, if it has a fault and the line can be read.
+        path: path of the clip, if the row has a fault and the line can be read.
     """
 
     number: int
