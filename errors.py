@@ -28,6 +28,12 @@ def few(names: Sequence[str], number: int = 3) -> str:
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
 
 
+def short(value: object, length: int = 80) -> str:
+    """The text of a value from a file, cut to this many characters: a damaged file may hold megabytes."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 def take_sigterm_as_ctrl_c() -> None:
     """Let a scheduler's stop be a `KeyboardInterrupt` in this process, which may have a DataLoader."""
 
