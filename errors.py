@@ -1,6 +1,7 @@
 """The one exception that means: the user can mend this; and how a script shows it."""
 
 import io
+import re
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+STDERR = 2  # its file descriptor
 SHOWN = 5  # faults of one kind that a message names
 
 
@@ -26,6 +28,15 @@ def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+# Instructions to a terminal, marks that turn the order of letters around, and what is not text.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text with names from files, safe to show: control characters, except tabs and line ends, as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def short(value: object, length: int = 80) -> str:
@@ -76,25 +87,46 @@ def _let_workers_end() -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
-class _FallingSilent(io.FileIO):
-    """A file that takes everything, even when nobody reads its pipe any more."""
+class _Unfailing(io.FileIO):
+    """A stream that takes everything: work goes on after `| head`, and when the disk with its log is full.
+
+    Attributes:
+        failed: whether something could not be written, other than to a pipe that nobody reads any more.
+    """
+
+    failed = False
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
-            return memoryview(data).nbytes
+            pass
+        except OSError as error:
+            if not self.failed and self.fileno() != STDERR:
+                self.failed = True
+                reason = f"cannot write to standard output: {error.strerror}"
+                print(f"error: {reason}; the work goes on, but what it prints is lost", file=sys.stderr)
+        return memoryview(data).nbytes
 
 
-def _let_stdout_take_everything() -> None:
-    """Work goes on behind `| head`, and a class name that the terminal's encoding lacks is no fault."""
-    out = sys.stdout
-    if isinstance(out, io.TextIOWrapper) and out is sys.__stdout__:  # not a test's
-        raw = _FallingSilent(out.fileno(), "wb", closefd=False)
-        by_line = out.line_buffering or out.write_through
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), out.encoding, errors="backslashreplace", line_buffering=by_line
-        )
+class _Readable(io.TextIOWrapper):
+    """Prints names from files without the instructions to a terminal that may be in them.
+
+    Carriage returns pass on stderr, where progress bars are.
+    """
+
+    def write(self, text: str) -> int:
+        lines = text.split("\r") if self.fileno() == STDERR else [text]
+        return super().write("\r".join(map(printable, lines)))
+
+
+def _protect(stream: Any) -> Any:
+    """The stream, protected from what names and full disks can do to it; another object, such as a test's, as it is."""
+    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
+        return stream
+    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
+    by_line = stream.line_buffering or stream.write_through
+    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -102,11 +134,15 @@ def run_script(main: Callable[[], None]) -> None:
 
     Everything else keeps its traceback: it is a defect of this project, not of the input.
     """
-    _let_stdout_take_everything()
+    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
     try:
         main()
+        if isinstance(sys.stdout, _Readable):
+            sys.stdout.flush()
+            if sys.stdout.buffer.raw.failed:  # type: ignore[attr-defined]
+                sys.exit(2)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)

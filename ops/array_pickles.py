@@ -1,8 +1,8 @@
 """Reads pickles of lists, NumPy arrays and plain values; calls nothing that a pickle names.
 
 A pickle names functions to call, and NumPy's own functions take raw bytes for pointers. So the few names in the pickles
-of NumPy 1 and 2 are replaced by the functions below, which make plain numbers of the bytes in the file. Every other name
-is refused, and so is every instruction that lists, numbers and text do not need.
+of NumPy 1 and 2 are replaced by the functions below, which make plain numbers of the bytes in the file. Other names are
+refused, and so are the instructions that lists, numbers and text do not need.
 """
 
 import io
