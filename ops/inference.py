@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
+from errors import InputError, short
 from ops.checkpoint import load_weights, official_net
 from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
@@ -69,14 +69,18 @@ class Weights:
 
         Args:
             class_names: of the data set that is tested.
-            given: `net`, `arch`, `num_segments`, `dataset`; None: not given.
+            given: `net`, `arch`, `num_segments`, `dataset`; None: not given. Another data set may be tested if its
+                class names are the same.
 
         Raises:
             InputError: what is given contradicts what the weights were made for, or the weights do not fit.
         """
+        dataset = given.pop("dataset")
         if self.trained_on is not None:
             made_for = self.trained_on
             made_for.require(str(self.path), class_names=class_names, **given)
+            if dataset not in (None, made_for.dataset):
+                logging.info("Note: %s was trained on %s, whose class names are the same.", self.path, made_for.dataset)
             given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
         else:
             defaults = {"net": official_net(self.content) or "H2CN", "arch": "resnet50", "num_segments": 8}
@@ -190,38 +194,39 @@ def read_protocol(folder: Path) -> dict[str, Any]:
 
 
 def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool, scored: Path | None = None) -> None:
-    """Write protocol.json, or make sure that the one in the folder says the same: views of one folder are averaged.
+    """Make sure that the views in a folder were made in the same way: they are averaged. With `scored`, say so in it.
 
     Args:
         folder: for score pickles.
         protocol: how the views are made.
-        overwrite: views that were made in another way may be deleted. Then nothing changes before `scored` is given.
-        scored: file with the first scores. Before them a wrong flag would cost the views.
+        overwrite: views that were made in another way may be deleted.
+        scored: file for the first scores. Without it nothing is written or deleted: before there are scores, a wrong
+            flag would claim the folder, or cost its views.
 
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
     try:
-        stored = read_protocol(folder) or protocol
+        stored = read_protocol(folder)
     except InputError:
         if not overwrite:
             raise
         stored = {}
+    views = set(folder.glob("*_crop*.pkl"))
+    if stored:
+        views |= set(folder.glob(f"*{SUFFIX}")) - {scored}
     other = [name for name, value in protocol.items() if name not in BY_HASH and stored.get(name) != value]
-    if other and not overwrite:
+    if other and views and not overwrite:
         name = other[0]
-        alike = ", give all clips of a folder the same --sampling" if name == "sampling" else ""
+        differs = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
+        alike = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
         raise InputError(
-            f"{folder} holds views with {name} {_short(stored.get(name))}, this run has {_short(protocol[name])}; "
-            f"choose another --output_dir{alike}, or --overwrite to delete the views there"
+            f"{folder} holds views {differs if stored else f'but no {PROTOCOL}'}; choose another --output_dir{alike}, "
+            "or --overwrite to delete the views there"
         )
-    if other and scored is None:
+    if scored is None:
         return
     if other:
-        for view in {*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")} - {scored}:
+        for view in {*views, *folder.glob(f"*{SUFFIX}")} - {scored}:
             view.unlink(missing_ok=True)
     write_json(folder / PROTOCOL, protocol)
-
-
-def _short(value: Any) -> str:
-    return repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."
