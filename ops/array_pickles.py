@@ -39,7 +39,7 @@ class Array:
         self.value = _numbers(content, dtype, shape, "F" if is_fortran else "C")
 
 
-def scalar(dtype: DType, content: bytes) -> Any:
+def _scalar(dtype: DType, content: bytes) -> Any:
     """In place of NumPy's function of this name: a number."""
     return _numbers(content, dtype, (), "C").item()
 
@@ -63,14 +63,12 @@ def _encode(text: str, _encoding: str) -> bytes:
 
 
 # Names in pickles -> what is called in their place.
-SCALARS: dict[str, Any] = {"numpy.dtype": DType}
-_NAMES: dict[str, Any] = {"numpy.ndarray": _ndarray, "_codecs.encode": _encode}
+NUMPY_NAMES: dict[str, Any] = {"numpy.ndarray": _ndarray, "numpy.dtype": DType}
 for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
-    SCALARS[f"{_core}.multiarray.scalar"] = scalar
-    _NAMES |= {f"{_core}.multiarray._reconstruct": Array, f"{_core}.numeric._frombuffer": _array}
-_NAMES |= SCALARS
-
-
+    NUMPY_NAMES[f"{_core}.multiarray.scalar"] = _scalar
+    NUMPY_NAMES[f"{_core}.multiarray._reconstruct"] = Array
+    NUMPY_NAMES[f"{_core}.numeric._frombuffer"] = _array
+_NAMES = {**NUMPY_NAMES, "_codecs.encode": _encode}
 _PythonUnpickler: Any = pickle._Unpickler  # for the type checker it is the one in C
 
 

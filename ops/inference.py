@@ -83,7 +83,8 @@ class Weights:
                 logging.info("Note: %s was trained on %s, whose class names are the same.", self.path, made_for.dataset)
             given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
         else:
-            defaults = {"net": official_net(self.content) or "H2CN", "arch": "resnet50", "num_segments": 8}
+            net = official_net(self.content, str(self.path)) or "H2CN"
+            defaults = {"net": net, "arch": "resnet50", "num_segments": 8}
             unknown = {name: value for name, value in defaults.items() if given.get(name) is None}
             given = {**given, **unknown, "ablate": []}
             if given["net"] in TORCHVISION_NETS:
