@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
@@ -161,7 +162,11 @@ class TrainState:
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
         if stored is None:
-            raise InputError(f"{path} holds weights but no training to resume; start from it with --tune_from {path}")
+            test = shlex.join(["test_models_center_crop.py", self.trained_on.dataset, "--weights", str(path)])
+            raise InputError(
+                f"{path} holds weights but no training to resume; test them with {test} --output_dir DIR, or start from "
+                f"them with {shlex.join(['--tune_from', str(path)])}"
+            )
         now = asdict(self.trained_on)
         for name in ("preprocessing", "train_list_hash", "val_list_hash"):
             if now.pop(name) != getattr(stored, name):
@@ -199,7 +204,8 @@ class TrainState:
 
     def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
         own = [dict(group) for group in self.optimiser.param_groups]
-        if stored["param_groups"][0].keys() != own[0].keys():
+        here, there = own[0].keys(), stored["param_groups"][0].keys()
+        if not (here <= there or there <= here):  # versions of torch add options; another optimiser lacks some
             raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
         try:
             self.optimiser.load_state_dict(stored)
