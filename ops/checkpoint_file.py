@@ -70,8 +70,8 @@ def _check_archive(path: Path) -> None:
         compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
         if compressed or sum(member.file_size for member in members) > path.stat().st_size:
             raise InputError(
-                f"{path} is a packed archive or a TorchScript program, not a checkpoint; unpack it, or save the weights "
-                "of the program"
+                f"{path} is a packed archive or a TorchScript program, not a checkpoint; unpack it, or save the "
+                "program's weights"
             )
         damaged = archive.testzip()
     if damaged is not None:

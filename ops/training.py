@@ -164,8 +164,8 @@ class TrainState:
         if stored is None:
             test = shlex.join(["test_models_center_crop.py", self.trained_on.dataset, "--weights", str(path)])
             raise InputError(
-                f"{path} holds weights but no training to resume; test them with {test} --output_dir DIR, or start from "
-                f"them with {shlex.join(['--tune_from', str(path)])}"
+                f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
+                f"them: {shlex.join(['--tune_from', str(path)])}"
             )
         now = asdict(self.trained_on)
         for name in ("preprocessing", "train_list_hash", "val_list_hash"):
