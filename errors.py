@@ -5,9 +5,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, GenericAlias
 from typing import Any
 
 STDERR = 2  # its file descriptor
@@ -28,6 +28,27 @@ def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that what was read from a file lacks, or holds with a value of another kind.
+
+    Args:
+        stored: such as the content of a JSON file.
+        kinds: name -> a type. Numbers must be finite, and True is not a number; `list[str]`: all items are text.
+    """
+    if not isinstance(stored, Mapping):
+        return list(kinds)
+    return [name for name, kind in kinds.items() if not _is_a(stored.get(name), kind)]
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if kind in (int, float):
+        number = int if kind is int else (int, float)
+        return isinstance(value, number) and not isinstance(value, bool) and abs(value) < 2**63
+    if isinstance(kind, GenericAlias):
+        return isinstance(value, list) and all(_is_a(item, kind.__args__[0]) for item in value)
+    return isinstance(value, kind)
 
 
 # Instructions to a terminal, marks that turn the order of letters around, and what is not text.

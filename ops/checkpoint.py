@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from errors import InputError, few, short
+from errors import InputError, few, short, wrong_fields
 from ops.checkpoint_file import read_checkpoint
 from ops.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
 from ops.network import VideoNet
@@ -110,7 +110,7 @@ def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
     made_for = content.get("trained_on") if isinstance(content, Mapping) else None
     if not isinstance(made_for, Mapping):
         return None
-    if not isinstance(made_for.get("net"), str) or not isinstance(made_for.get("ablate", []), list):
+    if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
         raise InputError(f"{where} does not say which network it was made for; it is damaged")
     return made_for
 
@@ -129,22 +129,21 @@ def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
 def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
     """Weights of another network may fit and still be wrong: a TSN and a TSM have the same shapes."""
     here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
-    if report.layout == "ours" and made_for:
-        there = " ".join([made_for["net"], *(f"without {part}" for part in made_for.get("ablate", []))])
-    elif report.layout in OFFICIAL:
-        there = report.layout
-    elif report.layout == "ours":
-        report.notes.append(f"the file does not say its network: taken as {here}")
-        return
-    else:
+    net, parts = report.layout, []
+    if report.layout == "ours":
+        if not made_for:
+            report.notes.append(f"the file does not say its network: taken as {here}")
+            return
+        net, parts = made_for["net"], made_for.get("ablate", [])
+    elif report.layout not in OFFICIAL:
         if report.layout not in model.layouts:
             fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
             raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
         return
+    there = " ".join([net, *(f"without {part}" for part in parts)])
     if there != here:
-        net, *parts = there.replace("without ", "").split()
         flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
-        raise InputError(f"{where} is of {there}, this network is {here}; build {flags}")
+        raise InputError(f"{where} is of {short(there)}, this network is {here}; build {short(flags)}")
 
 
 def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
@@ -173,7 +172,7 @@ def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadRepo
     """Leave the model its own classifier, and say so if the source has one."""
     _, bias = model.classifier
     if bias in state:
-        there, here = len(state[bias]), len(own[bias])
+        there, here = state[bias].numel(), own[bias].numel()
         instead = f"for {here} classes instead of {there}" if there != here else f"for other {here} classes"
         report.notes.append(f"a new classifier, {instead}")
     report.unused += [name for name in model.classifier if state.pop(name, None) is not None]

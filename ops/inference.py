@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError, short
+from errors import InputError, short, wrong_fields
 from ops.checkpoint import load_weights, official_net
 from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
@@ -23,10 +23,12 @@ from ops.training import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"
-FIELDS: dict[str, type] = dict.fromkeys(
+# What is read of a protocol; the second are not in older ones.
+FIELDS: dict[str, Any] = dict.fromkeys(
     ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
 )
-FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list}  # what is read of a protocol
+FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
+NEWER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
 BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
 
 
@@ -60,6 +62,11 @@ class Weights:
                 raise InputError(f"{self.path} does not say its data set; name it: somethingv1, kinetics, ...")
             return dataset, dict(given)
         stored = self.content.get("options", {})
+        wrong = wrong_fields(stored, dict.fromkeys(given, (str, type(None))))
+        if wrong:
+            raise InputError(
+                f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; give another one"
+            )
         same = dataset in (None, self.trained_on.dataset)
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used
@@ -180,12 +187,13 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     path = folder / PROTOCOL
     try:
         stored = json.loads(path.read_bytes())
-        wrong = [name for name, kind in FIELDS.items() if not isinstance(stored.get(name), kind)]
-        fault = f"it has no {', '.join(wrong)}" if wrong else ""
+        newer = {name: kind for name, kind in NEWER_FIELDS.items() if isinstance(stored, dict) and name in stored}
+        wrong = wrong_fields(stored, FIELDS | newer)
+        fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
-        fault = str(error)
+    except (OSError, ValueError, RecursionError) as error:
+        fault = short(error)
     if fault:
         raise InputError(
             f"{path} does not say how the views were made ({fault}); make them again with --overwrite, or choose "

@@ -5,17 +5,18 @@ import os
 import shlex
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from errors import InputError
+from errors import InputError, wrong_fields
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.mixer import Mixer
 from ops.network import VideoNet
 
+LARGEST = 10_000  # segments of a clip, or pixels of a side
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
 _RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": (int, float)}
 
@@ -50,8 +51,11 @@ class TrainedOn:
         if not isinstance(stored, dict):
             return None
         stored = {"ablate": [], **stored}  # older ones have none
-        kinds: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(cls)}
-        wrong = [name for name, kind in kinds.items() if not isinstance(stored.get(name), kind)]
+        kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
+        wrong = wrong_fields(stored, kinds)
+        wrong += [
+            name for name in ("num_segments", "input_size") if name not in wrong and not 0 < stored[name] <= LARGEST
+        ]
         if wrong:
             raise InputError(
                 f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; give another checkpoint"
