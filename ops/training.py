@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from errors import InputError, wrong_fields
+from errors import InputError, short, wrong_fields
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.mixer import Mixer
@@ -18,7 +18,7 @@ from ops.network import VideoNet
 
 LARGEST = 10_000  # segments of a clip, or pixels of a side
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
-_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": (int, float)}
+_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float, "figures": dict}
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,10 @@ class TrainState:
                 logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
         stored.require(str(path), **now)
         load_weights(self.model, checkpoint, where=str(path))
-        self._resume_mixing(path, checkpoint.get("mixing", {}))
+        mixing = checkpoint.get("mixing", {})
+        if not isinstance(mixing, dict):
+            raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
+        self._resume_mixing(path, mixing)
         return checkpoint
 
     def resume(self, path: Path) -> None:
@@ -187,7 +190,9 @@ class TrainState:
             InputError: as `load`; or it does not hold what a training needs, or holds another optimiser's.
         """
         checkpoint = self.load(path)
-        wrong = [name for name, kind in _RESUMED.items() if not isinstance(checkpoint.get(name), kind)]
+        wrong = wrong_fields({"figures": {}, **checkpoint}, _RESUMED)
+        figures = {} if wrong else checkpoint.get("figures", {})
+        wrong += ["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), (int, float))) else []
         if wrong:
             raise InputError(
                 f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with --tune_from {path}"
@@ -199,11 +204,11 @@ class TrainState:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: its optimiser or gradient scaler does not fit this run ({error}); resume with the same "
-                f"--optimizer and --amp, or start from it with --tune_from {path}"
+                f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
+                f"same --optimizer and --amp, or start from it with --tune_from {path}"
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = checkpoint.get("figures", {})
+        self.figures = figures
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
 
     def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
