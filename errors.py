@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -28,6 +29,11 @@ def refuse(faults: Sequence[str], what: str = "bad lines") -> None:
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def command(*words: object) -> str:
+    """A command as it can be pasted into a shell, whatever blanks and quotes are in its words."""
+    return shlex.join(map(str, words))
 
 
 def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, few, run_script
+from errors import InputError, command, few, run_script
 from ops.inference import PROTOCOL, read_protocol
 from ops.merge import merge_clips, merge_models
 from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
@@ -87,7 +87,8 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
         script = "test_models_center_crop.py" if crops == 1 else "test_models_three_crops.py"
         raise InputError(
             f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; make them with "
-            f"{script} --weights CKPT --clip_index {clips} --output_dir {folder}, or lower --num_clips or --test_crops"
+            f"{command(script, '--weights', 'CKPT', '--clip_index', clips, '--output_dir', folder)}, or lower "
+            "--num_clips or --test_crops"
         )
     there = views_there(folder)
     if there[0] > num_clips or there[1] > crops:

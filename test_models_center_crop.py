@@ -2,7 +2,6 @@
 """Score a list of videos with one centre crop a frame; one pickle a clip. Merge them with pkl_to_results.py."""
 
 import logging
-import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
-from errors import run_script, take_sigterm_as_ctrl_c
+from errors import command, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint_file import file_hash
 from ops.inference import BY_HASH, Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
@@ -106,8 +105,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 for path, view in zip(files[clip], views, strict=True):
                     write_scores(path, view, labels, video_ids)
                 logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, files[clip])))
-    views = ["--num_clips", str(max(args.clip_index) + 1), "--test_crops", str(crops)]
-    logging.info("Merge: %s", shlex.join(["python", "pkl_to_results.py", *views, "--output_dir", str(folder)]))
+    views = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops]
+    logging.info("Merge: %s", command("python", "pkl_to_results.py", *views, "--output_dir", folder))
 
 
 if __name__ == "__main__":

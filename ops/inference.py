@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError, short, wrong_fields
+from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights, official_net
 from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
@@ -105,7 +105,7 @@ class Weights:
         if report.new:
             raise InputError(
                 f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "
-                f"train.py --net {net} --pretrain {self.path}"
+                f"{command('train.py', '--net', net, '--pretrain', self.path)}"
             )
         logging.info("%s: %s", self.path, report)
         return model.eval()

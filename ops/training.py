@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shlex
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from errors import InputError, short, wrong_fields
+from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.mixer import Mixer
@@ -166,10 +165,10 @@ class TrainState:
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
         if stored is None:
-            test = shlex.join(["test_models_center_crop.py", self.trained_on.dataset, "--weights", str(path)])
+            test = command("test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
             raise InputError(
                 f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
-                f"them: {shlex.join(['--tune_from', str(path)])}"
+                f"them with {command('--tune_from', path)}"
             )
         now = asdict(self.trained_on)
         for name in ("preprocessing", "train_list_hash", "val_list_hash"):
@@ -195,7 +194,7 @@ class TrainState:
         wrong += ["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), (int, float))) else []
         if wrong:
             raise InputError(
-                f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with --tune_from {path}"
+                f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with {command('--tune_from', path)}"
             )
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
@@ -205,7 +204,7 @@ class TrainState:
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
-                f"same --optimizer and --amp, or start from it with --tune_from {path}"
+                f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         self.figures = figures
@@ -233,7 +232,9 @@ class TrainState:
         """Go on with what a mixing has learnt."""
         learns = self.mixer is not None and bool(self.mixer.method.state_dict())
         if learns and not stored:
-            raise InputError(f"{path} was trained without --mix svmix; start from it with --tune_from {path}")
+            raise InputError(
+                f"{path} was trained without --mix svmix; start from it with {command('--tune_from', path)}"
+            )
         if stored and not learns:
             logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
         elif self.mixer is not None:

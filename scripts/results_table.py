@@ -2,7 +2,6 @@
 """One table of several merged results: a row for each folder in which pkl_to_results.py wrote its results.json."""
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from errors import InputError, run_script, short, wrong_fields
+from errors import InputError, command, run_script, short, wrong_fields
 from opts_types import make_parser
 
 FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": int, "videos": int, "models": list}
@@ -37,8 +36,9 @@ def read_results(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         fault = short(error)
     if fault:
-        command = shlex.join(["pkl_to_results.py", "--output_dir", str(folder)])
-        raise InputError(f"cannot read {path} ({fault}); make it with {command}")
+        raise InputError(
+            f"cannot read {path} ({fault}); make it with {command('pkl_to_results.py', '--output_dir', folder)}"
+        )
     return results
 
 
