@@ -189,13 +189,12 @@ class TrainState:
             InputError: as `load`; or it does not hold what a training needs, or holds another optimiser's.
         """
         checkpoint = self.load(path)
+        start = f"start from it with {command('--tune_from', path)}"
         wrong = wrong_fields({"figures": {}, **checkpoint}, _RESUMED)
         figures = {} if wrong else checkpoint.get("figures", {})
         wrong += ["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), (int, float))) else []
         if wrong:
-            raise InputError(
-                f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with {command('--tune_from', path)}"
-            )
+            raise InputError(f"{path} has no {', '.join(wrong)}, so no training to resume; {start}")
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
             self.scaler.load_state_dict(checkpoint["scaler"])
@@ -204,7 +203,7 @@ class TrainState:
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
-                f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
+                f"same --optimizer and --amp, or {start}"
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         self.figures = figures
