@@ -12,6 +12,7 @@ import pkl_to_results
 from errors import InputError
 from ops.scores import pickle_path, write_scores
 from pkl_to_results import main
+from scripts import results_table
 
 LABELS, IDS = [0, 1, 2, 2], ["a", "b", "c", "d"]
 PROTOCOL = {
@@ -123,6 +124,8 @@ def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch
     monkeypatch.chdir(a)
     main(["--output_dir", ".", "../16f", "--coeff", "1", "3"])
     assert (tmp_path / "8f+3x16f" / "results.json").exists()
+    results_table.main([str(a), str(tmp_path / "8f+16f")])
+    assert len(capsys.readouterr().out.splitlines()[-4:]) == 4
     assert (a / "results.json").read_bytes() == before
 
 
