@@ -1,4 +1,4 @@
-"""The one exception that means: the user can mend this; and how a script shows it."""
+"""`InputError`, for anything that the user can fix; what its messages are made of; and how scripts report it."""
 
 import io
 import re

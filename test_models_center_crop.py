@@ -105,8 +105,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 for path, view in zip(files[clip], views, strict=True):
                     write_scores(path, view, labels, video_ids)
                 logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, files[clip])))
-    views = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops]
-    logging.info("Merge: %s", command("python", "pkl_to_results.py", *views, "--output_dir", folder))
+    flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
+    logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
 
 
 if __name__ == "__main__":

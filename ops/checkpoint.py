@@ -212,8 +212,8 @@ def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
         if key is None:
             break
         state = outer[key]
-        alike = (isinstance(value, Mapping) and value.keys() == state.keys() for value in outer.values())
-        others += [short(repr(name)) for name, same in zip(outer, alike, strict=True) if same and name != key]
+        alike = [name for name, value in outer.items() if isinstance(value, Mapping) and value.keys() == state.keys()]
+        others += [short(repr(name)) for name in alike if name != key]
     if not isinstance(state, Mapping) or not state or not all(map(_is_parameter, state, state.values())):
         keys = [short(repr(key)) for key in content] if isinstance(content, Mapping) else []
         raise InputError(

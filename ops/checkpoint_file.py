@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,15 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
+    """The content, in which NumPy's numbers beside the weights are plain numbers."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "numpy" not in str(error):
-            raise
-    with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if "numpy" in str(error):
+            stand_ins = torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()])
+            with suppress(AttributeError), stand_ins:  # torch 2.5 takes no pairs
+                return torch.load(path, map_location="cpu", weights_only=True)
+        raise
 
 
 def _check_archive(path: Path) -> None:

@@ -23,12 +23,13 @@ from ops.training import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"
-# What is read of a protocol; the second are not in older ones.
+# What must be in a protocol; what may be missing in older ones; and what else may be in it.
 FIELDS: dict[str, Any] = dict.fromkeys(
     ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
 )
 FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
-NEWER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
+OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
+PLAIN = (str, int, float, type(None))
 BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
 
 
@@ -187,8 +188,8 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     path = folder / PROTOCOL
     try:
         stored = json.loads(path.read_bytes())
-        newer = {name: kind for name, kind in NEWER_FIELDS.items() if isinstance(stored, dict) and name in stored}
-        wrong = wrong_fields(stored, FIELDS | newer)
+        others = {name: OTHER_FIELDS.get(name, PLAIN) for name in stored} if isinstance(stored, dict) else {}
+        wrong = wrong_fields(stored, others | FIELDS)
         fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
     except FileNotFoundError:
         return {}

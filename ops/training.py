@@ -165,7 +165,7 @@ class TrainState:
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
         if stored is None:
-            test = command("test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
+            test = command("python", "test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
             raise InputError(
                 f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
                 f"them with {command('--tune_from', path)}"

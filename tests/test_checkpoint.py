@@ -20,6 +20,7 @@ from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoin
 from ops.inference import Weights
 from ops.models import build_model
 from ops.pretrained import load_pretrained
+from ops.training import TrainedOn
 
 
 @pytest.fixture
@@ -333,6 +334,23 @@ def test_weights_that_do_not_say_all_they_were_trained_on(model, tmp_path: Path)
     save_checkpoint(tmp_path / "w.pth.tar", {**declared(model), "options": {}})
     with pytest.raises(InputError, match=r"does not say the arch, num_segments, dataset, input_size"):
         Weights.read(str(tmp_path / "w.pth.tar"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_segments", True), ("num_segments", 0), ("num_segments", 10**9), ("input_size", 32.0), ("input_size", -32),
+        ("class_names", ["a", None]), ("ablate", [["shift"]]), ("dataset", None), ("options", {"root_path": 3}),
+        ("options", [3]),
+    ],
+)  # fmt: skip
+def test_odd_values_in_a_checkpoint_are_named(model, tmp_path: Path, name: str, value: object) -> None:
+    made_for = TrainedOn("H2CN", "resnet18", 2, "mine", [*"abcde"], 32, "", "", "")
+    content = {**declared(model, **vars(made_for)), "options": {}}
+    (content if name == "options" else content["trained_on"])[name] = value
+    save_checkpoint(tmp_path / "w.pth.tar", content)
+    with pytest.raises(InputError, match=rf"w\.pth\.tar does not say the {'root_path' if name == 'options' else name}"):
+        Weights.read(str(tmp_path / "w.pth.tar")).data_options(None, {"root_path": None})
 
 
 def test_a_checkpoint_of_a_newer_version(tmp_path: Path) -> None:

@@ -207,7 +207,12 @@ def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str, what
 
 
 @pytest.mark.parametrize(
-    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", *(
+    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b"[" * 10**5, *(
+        json.dumps({**PROTOCOL, **odd}).encode() for odd in (
+            {"num_segments": True}, {"class_names": ["a", "b", 3]}, {"ablate": [["shift"]]}, {"frame_order": 1},
+            {"crop_size": [[[]]]}, {"frames_per_segment": 10**30},
+        )
+    ), *(
         json.dumps({key: value for key, value in PROTOCOL.items() if key != name}).encode() for name in PROTOCOL
     )]
 )  # fmt: skip
