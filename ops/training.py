@@ -79,8 +79,9 @@ class TrainedOn:
                 stored, value = " ".join(stored) or "none", " ".join(value) or "none"
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
+            label = _LABELS.get(name, name)
             raise InputError(
-                f"{source} was trained with {_LABELS.get(name, name)} {stored}, but this run has {value}; "
+                f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
                 "leave the option out to take the checkpoint's, or give another checkpoint"
             )
 
@@ -97,7 +98,7 @@ def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
     if len(stored) != len(given):
         return f"({len(stored)} classes)", f"{len(given)} classes"
     label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
-    return f"({label}: {stored[label]!r})", f"{label}: {given[label]!r}"
+    return f"({label}: {short(repr(stored[label]))})", f"{label}: {short(repr(given[label]))}"
 
 
 def run_name(root: Path, name: str, resume: str | None) -> str:
