@@ -1,14 +1,17 @@
-"""The one exception that means: the user can mend this; and how a script shows it."""
+"""`InputError`, for anything that the user can fix; what its messages are made of; and how scripts report it."""
 
 import io
+import re
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, GenericAlias
 from typing import Any
 
+STDERR = 2  # its file descriptor
 SHOWN = 5  # faults of one kind that a message names
 
 
@@ -33,6 +36,47 @@ def counted(number: int, noun: str) -> str:
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def command(*words: object) -> str:
+    """A command as it can be pasted into a shell, whatever blanks and quotes are in its words."""
+    return shlex.join(map(str, words))
+
+
+def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that what was read from a file lacks, or holds with a value of another kind.
+
+    Args:
+        stored: such as the content of a JSON file.
+        kinds: name -> a type. Numbers must be finite, and True is not a number; `list[str]`: all items are text.
+    """
+    if not isinstance(stored, Mapping):
+        return list(kinds)
+    return [name for name, kind in kinds.items() if not _is_a(stored.get(name), kind)]
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if kind in (int, float):
+        number = int if kind is int else (int, float)
+        return isinstance(value, number) and not isinstance(value, bool) and abs(value) < 2**63
+    if isinstance(kind, GenericAlias):
+        return isinstance(value, list) and all(_is_a(item, kind.__args__[0]) for item in value)
+    return isinstance(value, kind)
+
+
+# Instructions to a terminal, marks that turn the order of letters around, and what is not text.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text with names from files, safe to show: control characters, except tabs and line ends, as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def short(value: object, length: int = 80) -> str:
+    """The text of a value from a file, cut to this many characters: a damaged file may hold megabytes."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def take_sigterm_as_ctrl_c() -> None:
@@ -77,25 +121,46 @@ def _let_workers_end() -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
-class _FallingSilent(io.FileIO):
-    """A file that takes everything, even when nobody reads its pipe any more."""
+class _Unfailing(io.FileIO):
+    """A stream that takes everything: work goes on after `| head`, and when the disk with its log is full.
+
+    Attributes:
+        failed: whether something could not be written, other than to a pipe that nobody reads any more.
+    """
+
+    failed = False
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
-            return memoryview(data).nbytes
+            pass
+        except OSError as error:
+            if not self.failed and self.fileno() != STDERR:
+                self.failed = True
+                reason = f"cannot write to standard output: {error.strerror}"
+                print(f"error: {reason}; the work goes on, but what it prints is lost", file=sys.stderr)
+        return memoryview(data).nbytes
 
 
-def _let_stdout_take_everything() -> None:
-    """Work goes on behind `| head`, and a class name that the terminal's encoding lacks is no fault."""
-    out = sys.stdout
-    if isinstance(out, io.TextIOWrapper) and out is sys.__stdout__:  # not a test's
-        raw = _FallingSilent(out.fileno(), "wb", closefd=False)
-        by_line = out.line_buffering or out.write_through
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), out.encoding, errors="backslashreplace", line_buffering=by_line
-        )
+class _Readable(io.TextIOWrapper):
+    """Prints names from files without the instructions to a terminal that may be in them.
+
+    Carriage returns pass on stderr, where progress bars are.
+    """
+
+    def write(self, text: str) -> int:
+        lines = text.split("\r") if self.fileno() == STDERR else [text]
+        return super().write("\r".join(map(printable, lines)))
+
+
+def _protect(stream: Any) -> Any:
+    """The stream, protected from what names and full disks can do to it; another object, such as a test's, as it is."""
+    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
+        return stream
+    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
+    by_line = stream.line_buffering or stream.write_through
+    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -103,11 +168,15 @@ def run_script(main: Callable[[], None]) -> None:
 
     Everything else keeps its traceback: it is a defect of this project, not of the input.
     """
-    _let_stdout_take_everything()
+    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
     try:
         main()
+        if isinstance(sys.stdout, _Readable):
+            sys.stdout.flush()
+            if sys.stdout.buffer.raw.failed:  # type: ignore[attr-defined]
+                sys.exit(2)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)

@@ -201,7 +201,8 @@ def results_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_clips", type=number(int, 1, MOST_CLIPS), help=f"clips, from 0, that are merged{there}")
     parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
     parser.add_argument("--coeff", type=number(float, 0, 1e6), nargs="+", help="weight of a model; equal, if not given")
-    parser.add_argument("--save_dir", metavar="DIR", help="for tables and plot; the first --output_dir, if not given")
+    text = "for tables and plot; if not given, the model's --output_dir, and for an ensemble of A and B the folder A+B"
+    parser.add_argument("--save_dir", metavar="DIR", help=text)
     return parser
 
 
@@ -232,4 +233,9 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
     """
     args = view_parser(crops).parse_args(argv)
     args.arch = _chosen_arch(args.net, args.arch, None)
+    if args.sampling == "centre" and args.clip_index != [0]:
+        raise InputError(
+            "--sampling centre gives every clip the same frames, so there is only --clip_index 0; "
+            "for more clips: --sampling random"
+        )
     return args

@@ -2,7 +2,10 @@
 """Merge score pickles into accuracies, tables and a confusion matrix."""
 
 import csv
+import hashlib
+import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, counted, run_script
+from errors import InputError, command, counted, few, run_script
 from ops.inference import PROTOCOL, read_protocol
-from ops.merge import merge_models, merge_views, order_like
+from ops.merge import merge_clips, merge_models
 from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
 from ops.plots import plot_confusion
-from ops.run_log import make_folder, write_json
 from ops.scores import Scores, pickle_path, read_scores
 from opts import parse_results
+from whole_files import all_or_nothing
 
 
 def clips_by_crops(clips: int, crops: int) -> str:
@@ -41,23 +44,20 @@ class Model:
     clips: list[list[Scores]]
     protocol: dict[str, Any]
 
-    def probabilities(self, num_clips: int, like: Scores) -> np.ndarray:
-        """(M, K) from the first clips, in the order of videos of `like`."""
-        views = [view for clip in self.clips[:num_clips] for view in clip]
-        return merge_views(views)[order_like(like, views[0])]
-
     def describe(self) -> str:
         """Its protocol in one line."""
         views = clips_by_crops(len(self.clips), len(self.clips[0]))
         if not self.protocol:
             return f"{self.folder}: {views}; protocol unknown ({PROTOCOL} is not there)"
-        order = self.protocol.get("frame_order", "normal")
+        made = self.protocol
+        order = made.get("frame_order", "normal")
         order = "" if order == "normal" else f" {order}"
-        without = " without " + ", ".join(self.protocol["ablate"]) if self.protocol.get("ablate") else ""
+        without = " without " + ", ".join(made["ablate"]) if made.get("ablate") else ""
         return (
-            f"{self.folder}: {{net}} {{arch}}{without}, {{num_segments}} x {{frames_per_segment}} frames{order}, "
-            f"{views}, {{sampling}}, {{preprocessing}}, weights {{weights}}"
-        ).format(**self.protocol)
+            f"{self.folder}: {made['net']} {made['arch']}{without}, "
+            f"{made['num_segments']} x {made['frames_per_segment']} frames{order}, "
+            f"{views}, {made['sampling']}, {made['preprocessing']}, weights {made['weights']}"
+        )
 
 
 def views_there(folder: Path) -> tuple[int, int]:
@@ -87,7 +87,8 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
         script = "test_models_center_crop.py" if crops == 1 else "test_models_three_crops.py"
         raise InputError(
             f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; make them with "
-            f"{script} --weights CKPT --clip_index {clips} --output_dir {folder}, or lower --num_clips or --test_crops"
+            f"{command(script, '--weights', 'CKPT', '--clip_index', clips, '--output_dir', folder)}, or lower "
+            "--num_clips or --test_crops"
         )
     there = views_there(folder)
     if there[0] > num_clips or there[1] > crops:
@@ -118,6 +119,18 @@ def require_same_data(models: Sequence[Model]) -> None:
                 )
 
 
+def warn_of_equal_views(models: Sequence[Model]) -> None:
+    """Say if views hold the same scores, such as copies of a pickle: they are counted as often as they are there."""
+    first: dict[bytes, Path] = {}
+    repeated = []
+    for view in (view for model in models for clip in model.clips for view in clip):
+        other = first.setdefault(hashlib.sha256(view.logits.tobytes()).digest(), view.path)
+        if other != view.path:
+            repeated.append(f"{view.path} those of {other}")
+    if repeated:
+        logging.warning("Warning: %d views repeat scores that count already: %s", len(repeated), few(repeated, 1))
+
+
 def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Top-1, top-5 and mean class accuracy in percent, from (M, K) and (M,)."""
     return {
@@ -136,12 +149,34 @@ def table(rows: Sequence[tuple[str, dict[str, float]]], heading: str) -> str:
     return "\n".join(lines)
 
 
-def write_per_class(path: Path, rows: Sequence[ClassRow]) -> None:
-    """The table of classes as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(ClassRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
+    """Where results go without --save_dir: beside the pickles of one model; an ensemble has a folder of its own.
+
+    It is beside the first model's and named after all: A+B, or A+2xB for weights 1 and 2. A model's name is its path as
+    seen from there.
+    """
+    if len(folders) == 1:
+        return Path(folders[0])
+    paths = [Path(os.path.abspath(folder)).parts for folder in folders]
+    home = paths[0][:-1]
+    names = ["_".join(path[len(os.path.commonprefix([home, path])) :]) or path[-1] for path in paths]
+    names = [name if weight == 1 else f"{weight:g}x{name}" for name, weight in zip(names, coeff, strict=True)]
+    return Path(*home, "+".join(names))
+
+
+def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[ClassRow]) -> None:
+    """Write results.json, and the table of classes as per_class.csv; both or none.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with all_or_nothing(folder, "--save_dir") as scratch:
+        (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        # a name that is not UTF-8 text cannot come from a classes.txt, but from a protocol.json
+        with (scratch / "per_class.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(ClassRow)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -151,38 +186,19 @@ def main(argv: list[str] | None = None) -> None:
     num_clips, crops = args.num_clips or there[0], args.test_crops or (1 if there[1] == 1 else 3)
     models = [read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
     require_same_data(models)
+    warn_of_equal_views(models)
     first = models[0].clips[0][0]
     labels = first.labels
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(first.logits.shape[1])]
 
-    # by number of clips: [clips - 1][model], the last row is the result
-    clips = range(1, num_clips + 1)
-    by_clips = [[model.probabilities(count, first) for model in models] for count in clips]
-    merged = [merge_models(of_models, args.coeff) for of_models in by_clips]
-    result = figures(merged[-1], labels)
-    clips_table = [(str(count), figures(scores, labels)) for count, scores in zip(clips, merged, strict=True)]
-    model_table = [(str(m.folder), figures(scores, labels)) for m, scores in zip(models, by_clips[-1], strict=True)]
-
-    # files
-    folder = make_folder(Path(args.save_dir or args.output_dir[0]), "--save_dir")
-    matrix = confusion_matrix(merged[-1], labels)
-    write_per_class(folder / "per_class.csv", per_class(matrix, class_names))
-    title = f"top-1 {result['top1']:.2f} %, {len(labels)} videos"
-    plot_confusion(matrix, class_names, folder / "confusion_matrix.png", title)
-    write_json(
-        folder / "results.json",
-        {
-            **result,
-            "videos": len(labels),
-            "num_clips": num_clips,
-            "test_crops": crops,
-            "by_clips": [{"clips": int(name), **row} for name, row in clips_table],
-            "models": [
-                {"output_dir": str(model.folder), "coeff": coeff, **row, "protocol": model.protocol}
-                for model, coeff, (_, row) in zip(models, args.coeff, model_table, strict=True)
-            ],
-        },
-    )
+    # the accuracies after the first 1, 2, ... clips; the last is the result
+    clips_table: list[tuple[str, dict[str, float]]] = []
+    for of_models in zip(*(merge_clips(model.clips, first) for model in models), strict=True):
+        merged = merge_models(of_models, args.coeff)
+        clips_table.append((str(len(clips_table) + 1), figures(merged, labels)))
+    result = clips_table[-1][1]
+    model_table = [(str(m.folder), figures(scores, labels)) for m, scores in zip(models, of_models, strict=True)]
+    folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
 
     # report
     for model in models:
@@ -192,12 +208,33 @@ def main(argv: list[str] | None = None) -> None:
     if len(models) > 1:
         weights = " : ".join(f"{coeff:g}" for coeff in args.coeff)
         print(f"\n{table([*model_table, (f'together ({weights})', result)], 'model')}")
-    names = ", ".join(str(folder / name) for name in ("results.json", "per_class.csv", "confusion_matrix.png"))
-    print(f"\nFiles: {names}")
-    print(
+    if len(models) > 1 and not args.save_dir:
+        print("\nThe results of an ensemble go into a folder of its own (--save_dir chooses another).")
+    picture = folder / "confusion_matrix.png"
+    print(f"\nFiles: {folder / 'results.json'}, {folder / 'per_class.csv'}, {picture}")
+    summary = (
         f"{counted(len(labels), 'video')}, {counted(len(class_names), 'class')}: top-1 {result['top1']:.2f} %, "
         f"top-5 {result['top5']:.2f} %, mean class accuracy {result['mean_class']:.2f} %"
     )
+    print(summary, flush=True)
+
+    # files; the picture, which takes longest, at the end
+    matrix = confusion_matrix(merged, labels)
+    results = {
+        **result,
+        "videos": len(labels),
+        "num_clips": num_clips,
+        "test_crops": crops,
+        "by_clips": [{"clips": int(name), **row} for name, row in clips_table],
+        "models": [
+            {"output_dir": str(model.folder), "coeff": coeff, **row, "protocol": model.protocol}
+            for model, coeff, (_, row) in zip(models, args.coeff, model_table, strict=True)
+        ],
+    }
+    write_tables(folder, results, per_class(matrix, class_names))
+    title = f"top-1 {result['top1']:.2f} %, {len(labels)} videos"
+    with all_or_nothing(folder, "--save_dir") as scratch:
+        plot_confusion(matrix, class_names, scratch / picture.name, title)
 
 
 if __name__ == "__main__":

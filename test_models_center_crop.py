@@ -4,6 +4,7 @@
 import logging
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
-from errors import run_script, take_sigterm_as_ctrl_c
+from errors import command, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint_file import file_hash
 from ops.inference import BY_HASH, Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
@@ -61,8 +62,9 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     claim_folder(folder, protocol, overwrite=args.overwrite)
     if made_for and made_for.val_list_hash != protocol["list_hash"]:
         logging.info("Note: %s is not the list that the training evaluated on.", spec.lists["val"])
-    logging.info("%s %s, %d x %d frames, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
-                 preprocessing.describe(), protocol["sampling"])  # fmt: skip
+    order = "" if args.frame_order == "normal" else f" {args.frame_order}"
+    logging.info("%s %s, %d x %d frames%s, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
+                 order, preprocessing.describe(), protocol["sampling"])  # fmt: skip
 
     # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
@@ -90,20 +92,21 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 batch_size=args.batch_size, amp=args.amp, title=f"clip {', '.join(map(str, journal.clips))}:",
                 print_freq=args.print_freq * args.batch_size, start=journal.videos,
             )  # fmt: skip
+            claim = partial(claim_folder, folder, protocol, overwrite=args.overwrite, scored=journal.path)
+            if journal.batches:
+                claim()
             for batch in batches:
+                if not journal.batches:  # there are scores, so the flags were right
+                    claim()
                 journal.append(batch.numpy())
-                if len(journal.batches) == 1:  # the flags were right: views of another protocol can go
-                    claim_folder(folder, protocol, overwrite=args.overwrite, scored=journal.path)
             labels = [record.label for record in dataset.records]
             video_ids = [record.path for record in dataset.records]
             for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
                 for path, view in zip(files[clip], views, strict=True):
                     write_scores(path, view, labels, video_ids)
                 logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, files[clip])))
-    num_clips = max(args.clip_index) + 1
-    logging.info(
-        "Merge: python pkl_to_results.py --num_clips %d --test_crops %d --output_dir %s", num_clips, crops, folder
-    )
+    flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
+    logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
 
 
 if __name__ == "__main__":

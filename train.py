@@ -16,7 +16,7 @@ from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
-from errors import InputError, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, command, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint import load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
@@ -136,7 +136,8 @@ def main(argv: list[str] | None = None) -> None:
             logging.info("Batches are whole: %d train videos wait for the next epoch, others each time", left_over)
         for line in check_recipe(args.net, spec.name, **recipe):
             logging.info(line)
-        logging.info("Checkpoints: %s   curves: tensorboard --logdir %s", folder, args.root_log)
+        curves = command("tensorboard", "--logdir", args.root_log)
+        logging.info("Checkpoints: %s   curves: %s", folder, curves)
     run_settings = FitSettings(
         epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
         folder=folder, log_folder=log_folder, options=vars(args), eval_teacher=bool(args.eval_teacher),

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 from datasets.class_names import in_order_of, read_class_names
-from errors import InputError, counted
+from errors import InputError, command, counted
 
 BUILT_IN = "moving_digits"
 TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder that has frames: how they are named
@@ -171,10 +171,10 @@ def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
     absent = {flag: names[flag] for flag in missing if not any((home / file).exists() for file in names[flag])}
     if absent:
         media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
+        prepare = command("scripts/prepare_data.py", "folder", name, home / media)
         raise InputError(
             f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; make all of it from one "
-            f"folder a class by scripts/prepare_data.py folder {name} {home / media}, or write it as docs/data.md "
-            f"says, or give {' '.join(absent)}"
+            f"folder a class by {prepare}, or write it as docs/data.md says, or give {' '.join(absent)}"
         )
 
 

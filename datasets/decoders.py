@@ -31,8 +31,9 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
     import simplejpeg
 
     try:
-        colours = simplejpeg.decode_jpeg_header(data)[2]
-        if colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
+        height, width, colours = simplejpeg.decode_jpeg_header(data)[:3]
+        is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses what is far too large
+        if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
             return simplejpeg.decode_jpeg(data, "RGB")  # strict: what is damaged is refused
     except (ValueError, MemoryError):  # MemoryError: a size that is wrong in the header
         pass

@@ -17,6 +17,7 @@ from errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
+LARGEST_IMAGE = 256 << 20  # bytes of a file in an archive
 # What Pillow raises for damaged files, and zipfile for damaged archives (NotImplementedError: of a newer version).
 UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zipfile.BadZipFile, NotImplementedError,
@@ -177,7 +178,10 @@ class FrameArchive(NumberedImages):
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """What a member holds; whatever is wrong with it is an `OSError`, as of a file."""
     try:
-        return archive.read(member)
+        if member.file_size > LARGEST_IMAGE:
+            raise OSError(f"it has {member.file_size >> 20} MiB, more than an image file has")
+        with archive.open(member) as file:
+            return file.read(member.file_size)  # no more, although more may be packed
     except Exception as error:  # each decompressor has its own; a RuntimeError: it is encrypted
         raise OSError(str(error) or type(error).__name__) from error
 

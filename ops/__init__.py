@@ -6,5 +6,5 @@ Weights      checkpoint (`load_weights`), checkpoint_file, layouts (other people
 Training     optimiser, schedule, recipes, engine, fit, training, runtime (devices and processes), run_log,
              timing, study (many small trainings)
 Mixing       mixing (Mixup, CutMix, VideoMix), svmix, svmix_training, mixer (of a batch)
-Evaluation   inference, score_journal, scores, merge, metrics, plots
+Evaluation   inference, score_journal, scores, array_pickles (how they are read), merge, metrics, plots
 """

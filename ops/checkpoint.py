@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from errors import InputError
+from errors import InputError, few, short, wrong_fields
 from ops.checkpoint_file import read_checkpoint
-from ops.layouts import State, from_official, is_plain_resnet, layout_of, strip_data_parallel
+from ops.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
 from ops.network import VideoNet
 
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")  # where weights are, the first found
 OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
 LAYOUTS = {"ours": "this project", "torchvision": "torchvision's ResNet"}
 LAYOUTS["torchvision video"] = "torchvision's video networks"
@@ -58,9 +60,9 @@ def load_weights(
 
     Args:
         model: the network; its parameters keep their dtype and device.
-        source: a file, or a state dict, with or without DataParallel's `module.` and the outer
-            {"state_dict": ...}. Known layouts: ours, the official ones of
-            H2CN, TDN, TSM and TSN, torchvision's ResNet and its video networks.
+        source: a file, or a state dict, with or without the prefixes of DataParallel and torch.compile, by itself or
+            under "state_dict" or another of `STATE_KEYS`. Known layouts: ours, the official ones of H2CN, TDN, TSM and
+            TSN, torchvision's ResNet and its video networks.
         new_classifier: for the start of a training: keep the model's own classifier where the source's has another
             number of classes or, as far as both are known, other class names.
         class_names: what the model is to be trained for.
@@ -76,8 +78,9 @@ def load_weights(
     where = where or (str(source) if is_file else "the given state dict")
     content: Mapping[str, Any] = read_checkpoint(source) if is_file else source  # type: ignore[arg-type, assignment]
     made_for = _made_for(content, where)
-    state = strip_data_parallel(_state_dict(content, where))
-    report = LoadReport("ours" if made_for is not None else layout_of(state))
+    found, note = _state_dict(content, where)
+    state = strip_wrappers(found, where)
+    report = LoadReport("ours" if made_for is not None else layout_of(state), notes=note)
     own = model.state_dict()
     if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
         report.layout = "torchvision"  # an image network of other classes than ImageNet's
@@ -107,14 +110,14 @@ def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
     made_for = content.get("trained_on") if isinstance(content, Mapping) else None
     if not isinstance(made_for, Mapping):
         return None
-    if not isinstance(made_for.get("net"), str) or not isinstance(made_for.get("ablate", []), list):
+    if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
         raise InputError(f"{where} does not say which network it was made for; it is damaged")
     return made_for
 
 
-def official_net(content: Mapping[str, Any]) -> str | None:
-    """The network of a checkpoint in an official layout; None for all others."""
-    layout = layout_of(strip_data_parallel(_state_dict(content, "the file")))
+def official_net(content: Mapping[str, Any], where: str) -> str | None:
+    """The network of a checkpoint in an official layout; None for all others. Messages call it `where`."""
+    layout = layout_of(strip_wrappers(_state_dict(content, where)[0], where))
     return layout if layout in OFFICIAL else None
 
 
@@ -126,22 +129,21 @@ def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
 def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
     """Weights of another network may fit and still be wrong: a TSN and a TSM have the same shapes."""
     here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
-    if report.layout == "ours" and made_for:
-        there = " ".join([made_for["net"], *(f"without {part}" for part in made_for.get("ablate", []))])
-    elif report.layout in OFFICIAL:
-        there = report.layout
-    elif report.layout == "ours":
-        report.notes.append(f"the file does not say its network: taken as {here}")
-        return
-    else:
+    net, parts = report.layout, []
+    if report.layout == "ours":
+        if not made_for:
+            report.notes.append(f"the file does not say its network: taken as {here}")
+            return
+        net, parts = made_for["net"], made_for.get("ablate", [])
+    elif report.layout not in OFFICIAL:
         if report.layout not in model.layouts:
             fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
             raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
         return
+    there = " ".join([net, *(f"without {part}" for part in parts)])
     if there != here:
-        net, *parts = there.replace("without ", "").split()
         flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
-        raise InputError(f"{where} is of {there}, this network is {here}; build {flags}")
+        raise InputError(f"{where} is of {short(there)}, this network is {here}; build {short(flags)}")
 
 
 def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
@@ -170,7 +172,7 @@ def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadRepo
     """Leave the model its own classifier, and say so if the source has one."""
     _, bias = model.classifier
     if bias in state:
-        there, here = len(state[bias]), len(own[bias])
+        there, here = state[bias].numel(), own[bias].numel()
         instead = f"for {here} classes instead of {there}" if there != here else f"for other {here} classes"
         report.notes.append(f"a new classifier, {instead}")
     report.unused += [name for name in model.classifier if state.pop(name, None) is not None]
@@ -190,6 +192,8 @@ def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, 
     if any(names for _, names in faults):
         text = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in faults if names)
         cure = "build the network that the weights were made for (--net, --arch, the data set)"
+        if not any(name in own for name in state):
+            cure = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
         if all(name.split(" ")[0] in model.classifier for name in missing + unexpected + reshaped):
             cure = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
         raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {cure}")
@@ -199,8 +203,26 @@ def _some(names: list[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _state_dict(content: Any, where: str) -> State:
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()) or not state:
-        raise InputError(f"{where} holds no state dict; give a checkpoint that a training run wrote")
-    return dict(state)
+def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
+    """The weights in a checkpoint; and a note, if it holds others of the same names that were not taken."""
+    state, others = content, []
+    for _ in STATE_KEYS:  # one may be in another
+        outer = state if isinstance(state, Mapping) else {}
+        key = next((key for key in STATE_KEYS if isinstance(outer.get(key), Mapping)), None)
+        if key is None:
+            break
+        state = outer[key]
+        alike = [name for name, value in outer.items() if isinstance(value, Mapping) and value.keys() == state.keys()]
+        others += [short(repr(name)) for name in alike if name != key]
+    if not isinstance(state, Mapping) or not state or not all(map(_is_parameter, state, state.values())):
+        keys = [short(repr(key)) for key in content] if isinstance(content, Mapping) else []
+        raise InputError(
+            f"{where} holds no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); give a "
+            f"checkpoint of a training run, or save the weights under {STATE_KEYS[0]!r}"
+        )
+    return dict(state), [f"others of the same names, {few(others)}, were not taken"] if others else []
+
+
+def _is_parameter(name: Any, value: Any) -> bool:
+    is_real = isinstance(value, Tensor) and not value.is_complex() and not value.is_quantized
+    return isinstance(name, str) and is_real and value.layout == torch.strided and value.device.type != "meta"

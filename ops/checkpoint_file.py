@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 
 from errors import InputError
+from ops.array_pickles import NUMPY_NAMES
 from whole_files import replacing
 
 FORMAT = 1  # of the checkpoint's fields
@@ -31,8 +33,10 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        content = _load(path)
+    except InputError:
+        raise
     except Exception as error:  # a damaged file raises nearly anything
         raise InputError(f"{path} {_fault(path, error)}") from error
     if not isinstance(content, dict):
@@ -43,13 +47,38 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def _check_sums(path: Path) -> None:
-    """Torch does not look at the checksums of its files, and would take damaged weights (0.03 s for 100 MB)."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(damaged)
+def _load(path: Path) -> Any:
+    """The content, in which NumPy's numbers beside the weights are plain numbers."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "numpy" in str(error):
+            stand_ins = torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()])
+            with suppress(AttributeError), stand_ins:  # torch 2.5 takes no pairs
+                return torch.load(path, map_location="cpu", weights_only=True)
+        raise
+
+
+def _check_archive(path: Path) -> None:
+    """Checks what torch does not: the checksums (0.03 s for 100 MB), and that the file is as large as its content.
+
+    Raises:
+        InputError: the content is compressed, which torch.save never does, and may be thousands of times as large.
+        zipfile.BadZipFile: the file is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if compressed or sum(member.file_size for member in members) > path.stat().st_size:
+            raise InputError(
+                f"{path} is a packed archive or a TorchScript program, not a checkpoint; unpack it, or save the "
+                "program's weights"
+            )
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
 
 
 def _fault(path: Path, error: Exception) -> str:
@@ -59,14 +88,20 @@ def _fault(path: Path, error: Exception) -> str:
     if isinstance(error, safetensors.SafetensorError):
         return f"cannot be read as safetensors: {error}; is the copy complete?"
     with path.open("rb") as file:
-        start = file.read(100).lstrip().lower()
+        start = file.read(300)
+    if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
+        return "is a packed archive, not a checkpoint; unpack it"
+    start = start.lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "is Git LFS's pointer to a file, not the file; get it with: git lfs pull"
     if start.startswith((b"<!doctype html", b"<html")):
         return "is a web page, not a checkpoint; download the file again"
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and refused:
-        return f"holds {refused[1]}, not only tensors and plain values: it could run code, and was not read"
+        return (
+            f"holds {refused[1]}, not only tensors and plain values: it could run code, and was not read. Save the "
+            "weights alone where they were made: torch.save(model.state_dict(), FILE)"
+        )
     return "is no checkpoint of tensors and plain values, or is damaged; copy or download it again"
 
 

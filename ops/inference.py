@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
+from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights, official_net
 from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
@@ -23,10 +23,13 @@ from ops.training import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"
-FIELDS: dict[str, type] = dict.fromkeys(
+# What must be in a protocol; what may be missing in older ones; and what else may be in it.
+FIELDS: dict[str, Any] = dict.fromkeys(
     ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
 )
-FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list}  # what is read of a protocol
+FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
+OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
+PLAIN = (str, int, float, type(None))
 BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
 
 
@@ -60,6 +63,11 @@ class Weights:
                 raise InputError(f"{self.path} does not say its data set; name it: somethingv1, kinetics, ...")
             return dataset, dict(given)
         stored = self.content.get("options", {})
+        wrong = wrong_fields(stored, dict.fromkeys(given, (str, type(None))))
+        if wrong:
+            raise InputError(
+                f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; give another one"
+            )
         same = dataset in (None, self.trained_on.dataset)
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used
@@ -69,17 +77,22 @@ class Weights:
 
         Args:
             class_names: of the data set that is tested.
-            given: `net`, `arch`, `num_segments`, `dataset`; None: not given.
+            given: `net`, `arch`, `num_segments`, `dataset`; None: not given. Another data set may be tested if its
+                class names are the same.
 
         Raises:
             InputError: what is given contradicts what the weights were made for, or the weights do not fit.
         """
+        dataset = given.pop("dataset")
         if self.trained_on is not None:
             made_for = self.trained_on
             made_for.require(str(self.path), class_names=class_names, **given)
+            if dataset not in (None, made_for.dataset):
+                logging.info("Note: %s was trained on %s, whose class names are the same.", self.path, made_for.dataset)
             given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
         else:
-            defaults = {"net": official_net(self.content) or "H2CN", "arch": "resnet50", "num_segments": 8}
+            net = official_net(self.content, str(self.path)) or "H2CN"
+            defaults = {"net": net, "arch": "resnet50", "num_segments": 8}
             unknown = {name: value for name, value in defaults.items() if given.get(name) is None}
             given = {**given, **unknown, "ablate": []}
             if given["net"] in TORCHVISION_NETS:
@@ -93,7 +106,7 @@ class Weights:
         if report.new:
             raise InputError(
                 f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "
-                f"train.py --net {net} --pretrain {self.path}"
+                f"{command('train.py', '--net', net, '--pretrain', self.path)}"
             )
         logging.info("%s: %s", self.path, report)
         return model.eval()
@@ -175,12 +188,13 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     path = folder / PROTOCOL
     try:
         stored = json.loads(path.read_bytes())
-        wrong = [name for name, kind in FIELDS.items() if not isinstance(stored.get(name), kind)]
-        fault = f"it has no {', '.join(wrong)}" if wrong else ""
+        others = {name: OTHER_FIELDS.get(name, PLAIN) for name in stored} if isinstance(stored, dict) else {}
+        wrong = wrong_fields(stored, others | FIELDS)
+        fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
-        fault = str(error)
+    except (OSError, ValueError, RecursionError) as error:
+        fault = short(error)
     if fault:
         raise InputError(
             f"{path} does not say how the views were made ({fault}); make them again with --overwrite, or choose "
@@ -190,38 +204,39 @@ def read_protocol(folder: Path) -> dict[str, Any]:
 
 
 def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool, scored: Path | None = None) -> None:
-    """Write protocol.json, or make sure that the one in the folder says the same: views of one folder are averaged.
+    """Make sure that the views in a folder were made in the same way: they are averaged. With `scored`, say so in it.
 
     Args:
         folder: for score pickles.
         protocol: how the views are made.
-        overwrite: views that were made in another way may be deleted. Then nothing changes before `scored` is given.
-        scored: file with the first scores. Before them a wrong flag would cost the views.
+        overwrite: views that were made in another way may be deleted.
+        scored: file for the first scores. Without it nothing is written or deleted: before there are scores, a wrong
+            flag would claim the folder, or cost its views.
 
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
     try:
-        stored = read_protocol(folder) or protocol
+        stored = read_protocol(folder)
     except InputError:
         if not overwrite:
             raise
         stored = {}
+    views = set(folder.glob("*_crop*.pkl"))
+    if stored:
+        views |= set(folder.glob(f"*{SUFFIX}")) - {scored}
     other = [name for name, value in protocol.items() if name not in BY_HASH and stored.get(name) != value]
-    if other and not overwrite:
+    if other and views and not overwrite:
         name = other[0]
-        alike = ", give all clips of a folder the same --sampling" if name == "sampling" else ""
+        differs = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
+        alike = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
         raise InputError(
-            f"{folder} holds views with {name} {_short(stored.get(name))}, this run has {_short(protocol[name])}; "
-            f"choose another --output_dir{alike}, or --overwrite to delete the views there"
+            f"{folder} holds views {differs if stored else f'but no {PROTOCOL}'}; choose another --output_dir{alike}, "
+            "or --overwrite to delete the views there"
         )
-    if other and scored is None:
+    if scored is None:
         return
     if other:
-        for view in {*folder.glob("*_crop*.pkl"), *folder.glob(f"*{SUFFIX}")} - {scored}:
+        for view in {*views, *folder.glob(f"*{SUFFIX}")} - {scored}:
             view.unlink(missing_ok=True)
     write_json(folder / PROTOCOL, protocol)
-
-
-def _short(value: Any) -> str:
-    return repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."

@@ -55,6 +55,7 @@ _RULES: dict[str, Rules] = {
 _TORCHVISION_VIDEO = ("stem.3.weight", "pos_encoding.class_token", "patch_embed.proj.weight", "features.0.0.0.weight")
 _UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
 _BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
+_WRAPPERS = {"module", "_orig_mod"}
 IMAGENET_CLASSES = 1000
 
 
@@ -100,10 +101,15 @@ def is_plain_resnet(state: State) -> bool:
     return "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
 
 
-def strip_data_parallel(state: State) -> State:
-    """Without the `module.` that DataParallel puts before every name."""
-    _require_distinct({key: key.removeprefix("module.") for key in state}, "the given state dict")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+def strip_wrappers(state: State, where: str = "the given state dict") -> State:
+    """Without the words that wrappers put into names: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
+
+    Raises:
+        InputError: two names are the same without them.
+    """
+    names = {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}
+    _require_distinct(names, where)
+    return {names[key]: value for key, value in state.items()}
 
 
 def from_official(state: State, layout: str, where: str = "the given state dict") -> Converted:

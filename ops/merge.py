@@ -1,6 +1,6 @@
 """Views -> one score a video: softmax of each view, mean over the views of a model, weighted mean over models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -21,8 +21,36 @@ def merge_views(views: Sequence[Scores]) -> np.ndarray:
     Raises:
         InputError: videos, labels or class counts differ; the message names the file.
     """
-    logits = np.stack([view.logits[order_like(views[0], view)] for view in views])  # (V, M, K)
-    return torch.from_numpy(logits).double().softmax(-1).mean(0).numpy()
+    return next(merge_clips([views], views[0]))
+
+
+def merge_clips(clips: Sequence[Sequence[Scores]], like: Scores) -> Iterator[np.ndarray]:
+    """Mean of the class probabilities over the views of the first clip, of the first two clips, and so on.
+
+    Args:
+        clips: of one model: for each clip its crops.
+        like: the view whose order of videos is kept.
+
+    Yields:
+        (M, K) float64 probabilities.
+
+    Raises:
+        InputError: as `merge_views`.
+    """
+    first, count = clips[0][0], 0
+    order = order_like(like, first)
+    total = np.zeros(like.logits.shape)
+    for clip in clips:
+        for view in clip:
+            places = order_like(first, view)[order]
+            for start in range(0, len(total), _ROWS):
+                rows = slice(start, start + _ROWS)
+                total[rows] += torch.from_numpy(view.logits[places[rows]]).double().softmax(-1).numpy()
+        count += len(clip)
+        yield total / count
+
+
+_ROWS = 1024  # videos at a time
 
 
 def merge_models(models: Sequence[np.ndarray], coeff: Sequence[float]) -> np.ndarray:
@@ -33,7 +61,10 @@ def merge_models(models: Sequence[np.ndarray], coeff: Sequence[float]) -> np.nda
         coeff: one weight each; they are divided by their sum.
     """
     weights = np.asarray(coeff, np.float64) / np.sum(coeff)
-    return sum(weight * model for weight, model in zip(weights, models, strict=True))  # type: ignore[return-value]
+    merged = weights[0] * models[0]
+    for weight, model in zip(weights[1:], models[1:], strict=True):
+        merged += weight * model
+    return merged
 
 
 def order_like(first: Scores, other: Scores) -> np.ndarray:

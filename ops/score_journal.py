@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from errors import InputError
+from errors import InputError, wrong_fields
 
 SUFFIX = ".unfinished"
 CHECKSUM = 4  # bytes
@@ -62,16 +62,19 @@ class ScoreJournal:
                 other = [name for name, value in depends_on.items() if stored.get(name) != value]
                 if not set(clips) <= set(stored.get("clips", [])):
                     other.append("clips")
-                self.clips: list[int] = clips if other else stored["clips"]
                 if not other:
-                    self._read(file, len(self.clips), depends_on)
-            if other:
+                    self._read(file, len(stored["clips"]), depends_on)
+            self.clips: list[int] = stored["clips"] if self.batches else clips  # a batch vouches for its header
+            header = json.dumps({**depends_on, "clips": self.clips}).encode() + b"\n"
+            is_new = not self.batches and header != self._header
+            if is_new:
                 self._file.truncate(0)
+                self._file.seek(0)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; choose another --output_dir") from error
-        if other:
-            self._header = json.dumps({**depends_on, "clips": clips}).encode() + b"\n"
-            self._write(self._header)
+        if is_new:
+            self._header = header
+            self._write(header)
         if other and stored and clips:
             logging.info("%s is of another %s: starting at the first video", path, ", ".join(other))
 
@@ -84,6 +87,7 @@ class ScoreJournal:
         """Take the whole batches, up to the first that is cut off or damaged, and stand behind them."""
         shape = (num_clips, depends_on["test_crops"], -1, depends_on["num_class"])
         size = 4 * num_clips * depends_on["test_crops"] * depends_on["batch_size"] * depends_on["num_class"] + CHECKSUM
+        size = min(size, self.path.stat().st_size)
         self._file.seek(len(self._header))
         while len(record := file.read(size)) > CHECKSUM:
             scores, checksum = record[:-CHECKSUM], record[-CHECKSUM:]
@@ -129,7 +133,6 @@ def _parse(header: bytes) -> dict[str, Any]:
     """What a header says; nothing, if it is not whole or makes no sense."""
     try:
         stored = json.loads(header) if header.endswith(b"\n") else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    clips = stored.get("clips") if isinstance(stored, dict) else None
-    return stored if isinstance(clips, list) and all(isinstance(clip, int) for clip in clips) else {}
+    return {} if wrong_fields(stored, {"clips": list[int]}) else stored

@@ -1,20 +1,21 @@
 """Score pickles: one file a view, one record a video, `[scores (1, K), label, video id]`.
 
 The first two fields are what the readers of TDN and H2CN index; the third is ours, so that files can be merged by
-video. Pickles can run code when they are read: these are read by an unpickler that admits NumPy arrays and plain
-values, and nothing else.
+video.
 """
 
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from errors import InputError
+from errors import InputError, short
+from ops.array_pickles import Array, load_arrays
 from whole_files import replacing
 
 
@@ -65,32 +66,15 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_id
         ) from error
 
 
-# What NumPy's own pickles of arrays and numbers name, in its versions 1 and 2.
-_NUMPY_NAMES = {
-    (f"numpy.{core}.{module}", name)
-    for core in ("core", "_core")
-    for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits NumPy arrays and plain values."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _NUMPY_NAMES:
-            raise InputError(f"holds {module}.{name}")
-        return super().find_class(module, name)
-
-
 def read_scores(path: Path) -> Scores:
     """Read one view.
 
     Raises:
-        InputError: no such file, a damaged one, one that holds other objects, or scores that make no sense.
+        InputError: the file is missing, damaged, holds other objects, or holds scores that make no sense.
     """
     try:
-        with path.open("rb") as file:
-            records = _load(file)
+        content = path.read_bytes()
+        records = load_arrays(content)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except InputError as error:
@@ -99,26 +83,39 @@ def read_scores(path: Path) -> Scores:
             "it was not read"
         ) from error
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise InputError(
-            f"{path} is no score pickle, or is damaged: {error}; make it again with --overwrite"
-        ) from error
+        fault = short(error) or "it is cut"
+        raise InputError(f"{path} is not a score pickle, or is damaged: {fault}; {_CURE}") from error
+    if not isinstance(records, list) or not records:
+        raise InputError(f"{path} is not a score pickle: it holds no list of records; {_CURE}")
     try:
-        logits = np.stack([np.asarray(record[0], np.float32).reshape(-1) for record in records])
-        labels = np.array([int(np.asarray(record[1]).item()) for record in records], np.int64)
-        ids = [str(record[2]) for record in records if len(record) > 2]
-    except (TypeError, ValueError, IndexError, KeyError) as error:
-        raise InputError(f"{path}: a record is not `[scores (1, K), label, video id]` ({error})") from error
+        rows = [record[0].value.reshape(-1) for record in records]
+        if sum(row.nbytes for row in rows) > len(content):
+            raise ValueError("several records share an array")
+        with np.errstate(over="ignore"):  # infinite scores are named below
+            logits = np.stack(rows, dtype=np.float32, casting="same_kind")
+        labels = np.array([_label(record[1]) for record in records], np.int64)
+        ids = [record[2] for record in records if len(record) > 2]
+        if not all(isinstance(video_id, str) for video_id in ids):
+            raise TypeError("a video id is not text")
+    except (ArithmeticError, AttributeError, TypeError, ValueError, LookupError) as error:
+        raise InputError(
+            f"{path}: a record is not `[scores (1, K), label, video id]` ({short(error)}); {_CURE}"
+        ) from error
     _check(path, logits, labels, ids)
     if not ids:
         logging.warning("%s has no video ids: merged by position", path)
     return Scores(path, logits, labels, tuple(ids) or None)
 
 
-def _load(file: BinaryIO) -> list:
-    records = _ArrayUnpickler(file).load()
-    if not isinstance(records, list) or not records:
-        raise ValueError("it holds no list of records")
-    return records
+_CURE = "make it again with --overwrite"
+
+
+def _label(value: Any) -> int:
+    """A whole number, which may be in an array of one."""
+    value = value.value.item() if isinstance(value, Array) else value
+    if int(value) != value:
+        raise ValueError(f"its label is {value}")
+    return int(value)
 
 
 def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -> None:
@@ -131,5 +128,5 @@ def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -
     if ids and len(ids) != len(labels):
         raise InputError(f"{path}: {len(ids)} of {len(labels)} records have a video id; all or none must")
     if len(set(ids)) != len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise InputError(f"{path}: video {twice!r} stands in it twice; make it again with --overwrite")
+        twice = Counter(ids).most_common(1)[0][0]
+        raise InputError(f"{path}: video {short(repr(twice))} stands in it twice; {_CURE}")

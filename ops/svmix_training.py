@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from errors import InputError
+from errors import InputError, short
 from ops.mixing import OFFLINE_ALPHA, SPATIAL_ALPHA, TEMPORAL_ALPHA, Blend, MixMethod, mixed_target, over_clip
 from ops.network import VideoNet
 from ops.optimiser import make_step, set_learning_rate
@@ -204,8 +204,8 @@ class SvMix(MixMethod):
             self.teacher.load_state_dict(state["teacher"])
             self.selector.load_state_dict(state["selector"])
             self.optimiser.load_state_dict(state["selector_optimizer"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"the checkpoint's teacher or selector does not fit this run: {error}") from error
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(f"the checkpoint's teacher or selector does not fit this run: {short(error)}") from error
         self.optimiser.param_groups[0].update({name: rate[name] for name in ("lr", "lr_mult")})
 
 

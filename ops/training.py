@@ -4,19 +4,20 @@ import logging
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from errors import InputError
+from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights
 from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
 from ops.mixer import Mixer
 from ops.network import VideoNet
 
+LARGEST = 10_000  # segments of a clip, or pixels of a side
 LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
-_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": (int, float)}
+_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float, "figures": dict}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class TrainedOn:
         if not isinstance(stored, dict):
             return None
         stored = {"ablate": [], **stored}  # older ones have none
-        kinds: dict[str, Any] = {f.name: get_origin(f.type) or f.type for f in fields(cls)}
-        wrong = [name for name, kind in kinds.items() if not isinstance(stored.get(name), kind)]
+        kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
+        wrong = wrong_fields(stored, kinds)
+        wrong += [
+            name for name in ("num_segments", "input_size") if name not in wrong and not 0 < stored[name] <= LARGEST
+        ]
         if wrong:
             raise InputError(
                 f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; give another checkpoint"
@@ -75,8 +79,9 @@ class TrainedOn:
                 stored, value = " ".join(stored) or "none", " ".join(value) or "none"
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
+            label = _LABELS.get(name, name)
             raise InputError(
-                f"{source} was trained with {_LABELS.get(name, name)} {stored}, but this run has {value}; "
+                f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
                 "leave the option out to take the checkpoint's, or give another checkpoint"
             )
 
@@ -93,7 +98,7 @@ def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
     if len(stored) != len(given):
         return f"({len(stored)} classes)", f"{len(given)} classes"
     label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
-    return f"({label}: {stored[label]!r})", f"{label}: {given[label]!r}"
+    return f"({label}: {short(repr(stored[label]))})", f"{label}: {short(repr(given[label]))}"
 
 
 def run_name(root: Path, name: str, resume: str | None) -> str:
@@ -161,14 +166,21 @@ class TrainState:
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
         if stored is None:
-            raise InputError(f"{path} holds weights but no training to resume; start from it with --tune_from {path}")
+            test = command("python", "test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
+            raise InputError(
+                f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
+                f"them with {command('--tune_from', path)}"
+            )
         now = asdict(self.trained_on)
         for name in ("preprocessing", "train_list_hash", "val_list_hash"):
             if now.pop(name) != getattr(stored, name):
                 logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
         stored.require(str(path), **now)
         load_weights(self.model, checkpoint, where=str(path))
-        self._resume_mixing(path, checkpoint.get("mixing", {}))
+        mixing = checkpoint.get("mixing", {})
+        if not isinstance(mixing, dict):
+            raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
+        self._resume_mixing(path, mixing)
         return checkpoint
 
     def resume(self, path: Path) -> None:
@@ -178,11 +190,12 @@ class TrainState:
             InputError: as `load`; or it does not hold what a training needs, or holds another optimiser's.
         """
         checkpoint = self.load(path)
-        wrong = [name for name, kind in _RESUMED.items() if not isinstance(checkpoint.get(name), kind)]
+        start = f"start from it with {command('--tune_from', path)}"
+        wrong = wrong_fields({"figures": {}, **checkpoint}, _RESUMED)
+        figures = {} if wrong else checkpoint.get("figures", {})
+        wrong += ["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), (int, float))) else []
         if wrong:
-            raise InputError(
-                f"{path} has no {', '.join(wrong)}, so no training to resume; start from it with --tune_from {path}"
-            )
+            raise InputError(f"{path} has no {', '.join(wrong)}, so no training to resume; {start}")
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
             self.scaler.load_state_dict(checkpoint["scaler"])
@@ -190,16 +203,17 @@ class TrainState:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: its optimiser or gradient scaler does not fit this run ({error}); resume with the same "
-                f"--optimizer and --amp, or start from it with --tune_from {path}"
+                f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
+                f"same --optimizer and --amp, or {start}"
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = checkpoint.get("figures", {})
+        self.figures = figures
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
 
     def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
         own = [dict(group) for group in self.optimiser.param_groups]
-        if stored["param_groups"][0].keys() != own[0].keys():
+        here, there = own[0].keys(), stored["param_groups"][0].keys()
+        if not (here <= there or there <= here):  # versions of torch add options; another optimiser lacks some
             raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
         try:
             self.optimiser.load_state_dict(stored)
@@ -218,7 +232,9 @@ class TrainState:
         """Go on with what a mixing has learnt."""
         learns = self.mixer is not None and bool(self.mixer.method.state_dict())
         if learns and not stored:
-            raise InputError(f"{path} was trained without --mix svmix; start from it with --tune_from {path}")
+            raise InputError(
+                f"{path} was trained without --mix svmix; start from it with {command('--tune_from', path)}"
+            )
         if stored and not learns:
             logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
         elif self.mixer is not None:

@@ -9,8 +9,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from errors import InputError, run_script
+from errors import InputError, command, run_script, short, wrong_fields
 from opts_types import make_parser
+
+FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": int, "videos": int, "models": list}
+PROTOCOL = {"net": str, "arch": str, "num_segments": int, "dataset": str, "frame_order": str, "ablate": list[str]}
+OLDER = {"dataset": "", "frame_order": "normal", "ablate": []}  # where the protocol does not say it
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -21,13 +25,20 @@ def read_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / "results.json"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        "{top1:.2f} {mean_class:.2f} {num_clips:d} {test_crops:d} {videos:d}".format(**results)
-        row_name(folder, results), data_set(results)  # asked for here, to be missed here
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        results = json.loads(path.read_bytes())
+        wrong = wrong_fields(results, FIELDS)
+        models = [] if wrong else results["models"]
+        for model in models:
+            wrong += wrong_fields(model, {"protocol": dict})
+            if not wrong and model["protocol"]:  # empty for pickles of the official code
+                wrong += wrong_fields({**OLDER, **model["protocol"]}, PROTOCOL)
+        fault = "" if models and not wrong else f"it has no valid {', '.join(wrong or ['models'])}"
+    except (OSError, ValueError, RecursionError) as error:
+        fault = short(error)
+    if fault:
         raise InputError(
-            f"cannot read {path} ({error}); make it with pkl_to_results.py --output_dir {folder}"
-        ) from error
+            f"cannot read {path} ({fault}); make it with {command('pkl_to_results.py', '--output_dir', folder)}"
+        )
     return results
 
 
@@ -38,8 +49,9 @@ def row_name(folder: Path, results: Mapping[str, Any]) -> str:
         protocol = model["protocol"]
         if not protocol:
             return str(folder)
-        name = "-".join([protocol["net"], *protocol.get("ablate", [])])
-        order = protocol.get("frame_order", "normal")
+        protocol = {**OLDER, **protocol}
+        name = "-".join([protocol["net"], *protocol["ablate"]])
+        order = protocol["frame_order"]
         order = "" if order == "normal" else f", frames {order}"
         names.append(f"{name} {protocol['arch']}, {protocol['num_segments']} segments{order}")
     return " + ".join(names)

@@ -1,9 +1,13 @@
 """Weights in and out: every layout, an exact account of names, whole files or none."""
 
 import errno
+import gzip
 import os
+import struct
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -16,6 +20,7 @@ from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoin
 from ops.inference import Weights
 from ops.models import build_model
 from ops.pretrained import load_pretrained
+from ops.training import TrainedOn
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.module."])
 @pytest.mark.parametrize("outer", [True, False])
 def test_ours_loads_with_and_without_wrappings(model, tmp_path: Path, prefix: str, outer: bool) -> None:
     state = {prefix + key: value for key, value in model.state_dict().items()}
@@ -38,6 +43,51 @@ def test_ours_loads_with_and_without_wrappings(model, tmp_path: Path, prefix: st
     assert report.layout == "ours"
     assert len(report.matched) == len(model.state_dict())
     assert report.new == report.unused == []
+
+
+@pytest.mark.parametrize(
+    "outer", [["model_state"], ["model"], ["model_state_dict"], ["module"], ["model", "state_dict"]]
+)
+def test_weights_under_the_keys_of_other_projects(model, outer: list[str]) -> None:
+    content: dict = {f"_orig_mod.module.{key}": value for key, value in model.state_dict().items()}
+    for key in reversed(outer):
+        content = {key: content, "epoch": 3}
+    content["model_ema"] = content[outer[0]]
+    report = load_weights(build_model("H2CN", "resnet18", 5, 2), content)
+    assert len(report.matched) == len(model.state_dict())
+    assert "'model_ema'" in str(report)
+
+
+@pytest.mark.parametrize("numpy", ["numpy._core", "numpy.core"])
+def test_numpy_numbers_beside_the_weights(model, tmp_path: Path, numpy: str) -> None:
+    """Of NumPy 1, too; they come as plain numbers."""
+    beside = {"top1": np.float64(25), "epoch": np.int64(3), "is_best": np.bool_(True), "curve": np.arange(3.0)}
+    torch.save({"state_dict": model.state_dict(), **beside}, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "w.pth").read_bytes()
+    assert b"numpy._core" in content
+    (tmp_path / "w.pth").write_bytes(content.replace(b"numpy._core", numpy.encode()))
+    read = read_checkpoint(tmp_path / "w.pth")
+    assert {name: read[name] for name in ("top1", "epoch", "is_best")} == {"top1": 25.0, "epoch": 3, "is_best": True}
+    assert load_weights(model, read).new == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"net": {"fc.bias": torch.zeros(5)}}, {1: torch.zeros(5)}, {"state_dict": {"fc.bias": None}},
+        {"state_dict": {"fc.bias": torch.zeros(5, dtype=torch.complex64)}}, {"model": torch.zeros(5)}, {"model": {}},
+        {"model": {"fc.bias": torch.zeros(5, device="meta")}}, {"model": {"fc.bias": [0.0] * 5}},
+    ],
+)  # fmt: skip
+def test_what_holds_no_weights_is_refused_with_its_keys(model, tmp_path: Path, content: dict) -> None:
+    torch.save({"state": 0, **content}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=rf"w\.pth holds no state dict.*{next(iter(content))}.*'state_dict'"):
+        load_weights(model, tmp_path / "w.pth")
+
+
+def test_weights_of_unknown_names(model) -> None:
+    with pytest.raises(InputError, match=r"none of its names \(encoder\.conv1\.weight, "):
+        load_weights(model, {f"encoder.{key}": value for key, value in model.state_dict().items()})
 
 
 def test_official_layout_reports_its_unused_stem() -> None:
@@ -225,6 +275,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         (bytes(range(256)), "is damaged; copy or download it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", "Git LFS's pointer.*git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html>", "is a web page.*download the file again"),
+        (gzip.compress(b"checkpoint"), "is a packed archive.*unpack it"),
         ([torch.zeros(1)], "holds a list"),
         (torch.zeros(1), "holds a Tensor"),
         ("text", "holds a str"),
@@ -254,6 +305,20 @@ def test_damage_within_a_file_is_found(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "w.pth.tar")
 
 
+def test_an_archive_that_grows_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10**8))
+    torch.save({"state_dict": {"a": torch.zeros(10**6)}}, tmp_path / "twice.pth")
+    whole = (tmp_path / "twice.pth").read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    sizes = struct.pack("<II", 4_000_000, 4_000_000)
+    assert whole.count(sizes, directory) == 1
+    (tmp_path / "twice.pth").write_bytes(whole[:directory] + whole[directory:].replace(sizes, sizes[:4] + b"\xf0" * 4))
+    for name in ("packed", "twice"):
+        with pytest.raises(InputError, match=rf"{name}\.pth is a packed archive"):
+            read_checkpoint(tmp_path / f"{name}.pth")
+
+
 def test_a_format_of_somebody_else_is_none_of_ours(tmp_path: Path) -> None:
     torch.save({"format": "x"}, tmp_path / "w.pth.tar")
     assert read_checkpoint(tmp_path / "w.pth.tar") == {"format": "x"}
@@ -269,6 +334,23 @@ def test_weights_that_do_not_say_all_they_were_trained_on(model, tmp_path: Path)
     save_checkpoint(tmp_path / "w.pth.tar", {**declared(model), "options": {}})
     with pytest.raises(InputError, match=r"does not say the arch, num_segments, dataset, input_size"):
         Weights.read(str(tmp_path / "w.pth.tar"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_segments", True), ("num_segments", 0), ("num_segments", 10**9), ("input_size", 32.0), ("input_size", -32),
+        ("class_names", ["a", None]), ("ablate", [["shift"]]), ("dataset", None), ("options", {"root_path": 3}),
+        ("options", [3]),
+    ],
+)  # fmt: skip
+def test_odd_values_in_a_checkpoint_are_named(model, tmp_path: Path, name: str, value: object) -> None:
+    made_for = TrainedOn("H2CN", "resnet18", 2, "mine", [*"abcde"], 32, "", "", "")
+    content = {**declared(model, **vars(made_for)), "options": {}}
+    (content if name == "options" else content["trained_on"])[name] = value
+    save_checkpoint(tmp_path / "w.pth.tar", content)
+    with pytest.raises(InputError, match=rf"w\.pth\.tar does not say the {'root_path' if name == 'options' else name}"):
+        Weights.read(str(tmp_path / "w.pth.tar")).data_options(None, {"root_path": None})
 
 
 def test_a_checkpoint_of_a_newer_version(tmp_path: Path) -> None:

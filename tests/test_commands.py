@@ -1,6 +1,7 @@
 """The documented commands: train, test with every script, merge, predict; on tiny prepared data sets."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -155,14 +156,15 @@ def test_the_scores_are_those_of_clips_that_are_read_one_by_one(
     checkpoint: str, tmp_path: Path, crops: int, sampling: str
 ) -> None:
     """To the bit: the views are cut on the device from frames that are read once; here each is a clip of its own."""
-    flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", sampling, "--clip_index", "0-1"]
-    center_crop.main([*flags, "--output_dir", str(tmp_path)], crops=crops)
+    clips = (0, 1) if sampling == "random" else (0,)
+    flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", sampling]
+    center_crop.main([*flags, "--clip_index", f"0-{clips[-1]}", "--output_dir", str(tmp_path)], crops=crops)
     weights = Weights.read(checkpoint)
     model = weights.build(list(CLASSES), net=None, arch=None, num_segments=None, dataset=None)
     model = prepare_for_inference(start_runtime([]).place(model))
     dataset, options = weights.data_options(None, dict.fromkeys(("root_path", "val_list", "classes")))
     spec = resolve(dataset, **options, need=("val",))
-    for clip in (0, 1):
+    for clip in clips:
         numbered = clip if sampling == "random" else None
         plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip=numbered)
         batches = make_loader(clip_dataset(spec, plan), batch_size=3, workers=0, shuffle=False)
@@ -334,6 +336,44 @@ def test_a_folder_takes_views_of_one_protocol(checkpoint: str) -> None:
         center_crop.main(flags, crops=3)
     center_crop.main([*flags, "--sampling", "random", "--clip_index", "1", "--overwrite"])
     assert [path.name for path in Path("scores/one").glob("*.pkl")] == ["1_crop0.pkl"]  # the other was of another kind
+
+
+def test_a_refused_test_does_not_claim_its_folder(checkpoint: str, tmp_path: Path) -> None:
+    """Neither one whose list is wrong, nor one whose views are gone."""
+    (tmp_path / "wrong.txt").write_text("not there 3 0\n")
+    (tmp_path / "bad.txt").write_text("val 0 x\n")
+    flags = ["--weights", checkpoint, "-j", "0", "--output_dir", str(tmp_path / "scores")]
+    for name in ("wrong", "bad"):
+        with pytest.raises(InputError):
+            center_crop.main([*flags, "--val_list", str(tmp_path / f"{name}.txt")])
+    assert list((tmp_path / "scores").iterdir()) == []
+    center_crop.main(flags)
+    (tmp_path / "scores" / "0_crop0.pkl").unlink()
+    center_crop.main([*flags, "--frame_order", "reversed"])
+    assert (tmp_path / "scores" / "0_crop0.pkl").exists()
+
+
+def test_views_of_unknown_origin_are_not_taken(checkpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "0_crop0.pkl").touch()
+    with pytest.raises(InputError, match=r"holds views but no protocol\.json"):
+        center_crop.main(["--weights", checkpoint, "-j", "0", "--output_dir", str(tmp_path)])
+
+
+def test_another_data_set_of_the_same_classes(checkpoint: str, tmp_path: Path, capsys) -> None:
+    """A second test set; a line says so."""
+    root = write_dataset(tmp_path / "second")
+    data = ["--root_path", root / "frames", "--val_list", root / "val.txt", "--classes", root / "classes.txt"]
+    folder = tmp_path / "my scores"
+    flags = ["--frame_order", "shuffled", "--output_dir", str(folder), "-j", "0"]
+    center_crop.main(["second", *map(str, data), "--weights", checkpoint, *flags])
+    printed = capsys.readouterr().out
+    assert "was trained on mine" in printed
+    assert "H2CN resnet18, 2 x 5 frames shuffled, " in printed
+    assert json.loads((folder / "protocol.json").read_text())["dataset"] == "second"
+    merge = shlex.split(printed.splitlines()[-1])
+    assert merge[1:3] == ["python", "pkl_to_results.py"]
+    pkl_to_results.main(merge[3:])
+    assert "5 videos, 3 classes" in capsys.readouterr().out
 
 
 def test_a_test_stops_at_a_truncated_frame(checkpoint: str, tmp_path: Path) -> None:

@@ -212,3 +212,11 @@ def test_readers_go_to_other_processes(decoder: str, tmp_path: Path) -> None:
     (tmp_path / "00001.jpg").write_bytes(FILES["4:2:0"])
     reader = pickle.loads(pickle.dumps(FrameFolder(tmp_path, "{:05d}.jpg", 1, decoder)))
     assert np.array_equal(reader.read([0], replace_unreadable=False).images[0], choose_decoder("pil")(FILES["4:2:0"]))
+
+
+def test_a_picture_that_is_far_too_large_is_refused(decoder: str, monkeypatch) -> None:
+    """As by Pillow, before its pixels are made."""
+    content = encoded(picture())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(Image.DecompressionBombError):
+        choose_decoder(decoder)(content)

@@ -150,3 +150,42 @@ def test_counts_in_singular_and_plural() -> None:
     assert [counted(2, noun) for noun in ("class", "more bad entry")] == ["2 classes", "2 more bad entries"]
     with pytest.raises(InputError, match="and 1 more bad line$"):
         refuse(["a"] * 6)
+
+
+@pytest.mark.parametrize("stderr", [subprocess.PIPE, None])
+def test_work_goes_on_when_the_disk_with_its_lines_is_full(tmp_path: Path, stderr: int | None) -> None:
+    """The exit status says that something is lost."""
+    command = [sys.executable, "-c", PRINTS, str(tmp_path / "result")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=Path(errors.__file__).parent, stdout=full, stderr=stderr or full, text=True
+        )  # fmt: skip
+    assert (tmp_path / "result").read_text() == "done"
+    assert done.returncode == 2
+    if stderr is not None:
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: cannot write to standard output: No space left on device")
+
+
+NAMES = """
+import logging, sys
+from errors import InputError, run_script
+
+def main():
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.info("%s", sys.argv[1])
+    print(sys.argv[1])
+    print("50%\\r100%", file=sys.stderr)
+    raise InputError(sys.argv[1])
+
+run_script(main)
+"""
+
+
+def test_names_cannot_give_orders_to_a_terminal() -> None:
+    command = [sys.executable, "-c", NAMES, "\x1b[2J\u202ea\rb\tc\nd \xe9"]
+    utf8 = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=Path(errors.__file__).parent, env=utf8, capture_output=True)
+    shown = "\\x1b[2J\\u202ea\\rb\tc\nd \xe9\n"
+    assert done.stdout.decode() == shown * 2
+    assert done.stderr.decode() == f"50%\r100%\nerror: {shown}"

@@ -1,6 +1,8 @@
 """Reading frames from folders and archives: each once, nothing replaced in silence."""
 
 import os
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -183,3 +185,22 @@ def test_a_folder_that_cannot_be_listed(folder: Path, monkeypatch) -> None:
 )
 def test_numbers_in_names(name: str, template: str, number: int | None) -> None:
     assert frame_number(name, template) == number
+
+
+@pytest.mark.parametrize("declared", [None, 1000])
+def test_a_frame_that_grows_when_it_is_unpacked_is_refused(tmp_path: Path, declared: int | None) -> None:
+    """Whatever size the archive says."""
+    path = tmp_path / "video.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("00001.jpg", "w") as file:
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    if declared is not None:
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(struct.pack("<I", 300 << 20), struct.pack("<I", declared)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"video\.zip/00001\.jpg cannot be read"):
+            FrameArchive(path, TEMPLATE, 1).read([0], replace_unreadable=False)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()

@@ -34,9 +34,37 @@ def test_confusion_matrix_and_table() -> None:
     assert per_class(confusion_matrix(SCORES[:1], LABELS[:1]), "abc")[1].accuracy is None
 
 
+def test_of_equal_scores_the_first_class_leads() -> None:
+    scores = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.2, 0.4, 0.4]])
+    assert topk_accuracy(scores, np.array([0, 1, 2]), 1) == pytest.approx(100 / 3)
+    assert topk_accuracy(scores, np.array([0, 1, 2]), 2) == 100.0
+
+
 @pytest.mark.parametrize("num_class", [2, 12, 174])
 def test_confusion_plots_grow_with_the_classes(tmp_path, num_class: int) -> None:
     path = tmp_path / "plot.png"
     plot_confusion(np.eye(num_class, dtype=int), [f"class number {i}" for i in range(num_class)], path, "title")
     width, height = Image.open(path).size
     assert 8 * num_class < min(width, height) < 4500
+
+
+@pytest.mark.parametrize("confused", [0, 1, 500])
+def test_many_classes_are_drawn_as_their_most_confused_pairs(tmp_path, confused: int) -> None:
+    """The picture stays small, however many classes there are."""
+    matrix = np.eye(1000, dtype=int)
+    matrix[:confused, 0] += 1
+    plot_confusion(matrix, [f"class number {i}" for i in range(1000)], tmp_path / "plot.png", "title")
+    assert max(Image.open(tmp_path / "plot.png").size) < 2000
+
+
+@pytest.mark.parametrize("num_class", [5, 201])
+def test_class_names_are_drawn_as_they_are(tmp_path, num_class: int, caplog) -> None:
+    """Not as formulas, and on one line."""
+    names = ["$x_{1$", "\\frac^", "$", "two\nlines\x1b[0m\ud800", "long " * 100, *map(str, range(5, num_class))]
+    matrix = np.ones((num_class, num_class), int)
+    matrix[:5] = 9
+    plot_confusion(matrix, names, tmp_path / "plot.png", "100 $")
+    assert max(Image.open(tmp_path / "plot.png").size) < 5000
+    assert caplog.text == ""
+    plot_confusion(matrix, ["\u4e2d\u6587", *names[1:]], tmp_path / "plot.png", "title")
+    assert len(caplog.records) == 1

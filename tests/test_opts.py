@@ -6,6 +6,7 @@ from errors import InputError
 from opts import (
     BUILT_IN_DEFAULTS,
     parse_results,
+    parse_test,
     parse_train,
     predict_parser,
     results_parser,
@@ -118,6 +119,15 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
 def test_bad_options(flags: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         parse_train(["kinetics", *flags])
+
+
+def test_centres_give_one_clip() -> None:
+    flags = ["--weights", "w", "--output_dir", "d", "--sampling", "centre"]
+    for crops in (1, 3):
+        assert parse_test(crops, [*flags, "--full_res"]).clip_index == [0]
+        for clips in ("0-9", "3"):
+            with pytest.raises(InputError, match="--sampling centre.*--clip_index 0.*--sampling random"):
+                parse_test(crops, [*flags, "--clip_index", clips])
 
 
 def test_weights_of_models_that_overflow(capsys) -> None:

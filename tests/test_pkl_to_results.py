@@ -2,14 +2,17 @@
 
 import csv
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pkl_to_results
 from errors import InputError
 from ops.scores import pickle_path, write_scores
 from pkl_to_results import main
+from scripts import results_table
 
 LABELS, IDS = [0, 1, 2, 2], ["a", "b", "c", "d"]
 PROTOCOL = {
@@ -106,6 +109,68 @@ def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
     assert results(tmp_path / "first")["top1"] == results(tmp_path / "first")["models"][0]["top1"]
 
 
+def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch) -> None:
+    """The results of its models stay; weights and folders of one name are told apart."""
+    (tmp_path / "b").mkdir()
+    a, b, c = (write_views(tmp_path / name, seed=seed) for seed, name in enumerate(("8f", "16f", "b/8f")))
+    main(["--output_dir", str(a)])
+    before = (a / "results.json").read_bytes()
+    for folders, name in (
+        ([a, b], "8f+16f"), ([a, b, "--coeff", 1, 2], "8f+2x16f"), ([b, a, c], "16f+8f+b_8f"), ([c, a], "b/8f+8f"),
+    ):  # fmt: skip
+        main(["--output_dir", *map(str, folders)])
+        assert len(results(tmp_path / name)["models"]) == len([f for f in folders if isinstance(f, Path)])
+        assert f"{name}/results.json" in capsys.readouterr().out
+    monkeypatch.chdir(a)
+    main(["--output_dir", ".", "../16f", "--coeff", "1", "3"])
+    assert (tmp_path / "8f+3x16f" / "results.json").exists()
+    results_table.main([str(a), str(tmp_path / "8f+16f")])
+    assert len(capsys.readouterr().out.splitlines()[-4:]) == 4
+    assert (a / "results.json").read_bytes() == before
+
+
+def test_copies_of_a_view_are_named(tmp_path: Path, caplog, capsys) -> None:
+    folder = write_views(tmp_path / "a", clips=2)
+    main(["--output_dir", str(folder)])
+    for clip in (1, 2):
+        pickle_path(folder, clip, 0).write_bytes(pickle_path(folder, 0, 0).read_bytes())
+    assert "repeat" not in capsys.readouterr().out
+    main(["--output_dir", str(folder)])
+    assert "2 views repeat scores that count already: " in capsys.readouterr().out
+
+
+def test_results_are_there_when_the_picture_cannot_be_drawn(tmp_path: Path, capsys, monkeypatch) -> None:
+    def plot_confusion(*_args) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pkl_to_results, "plot_confusion", plot_confusion)
+    folder = write_views(tmp_path / "a")
+    with pytest.raises(MemoryError):
+        main(["--output_dir", str(folder)])
+    assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["0_crop0.pkl", "per_class.csv", "results.json"]
+
+
+@pytest.mark.parametrize("size", [10, 900])
+def test_a_full_disk(tmp_path: Path, size: int, capsys) -> None:
+    """Here: a limit for the size of files; the second leaves no room for the picture."""
+    folder = write_views(tmp_path / "a", protocol=PROTOCOL)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(InputError, match=f"cannot write into {folder}"):
+            main(["--output_dir", str(folder)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
+    assert (folder / "results.json").exists() is (size > 10)
+
+
+def test_a_folder_whose_name_looks_like_a_format(tmp_path: Path, capsys) -> None:
+    main(["--output_dir", str(write_views(tmp_path / "s{1}", protocol={**PROTOCOL, "weights": "{net}"}))])
+    assert "s{1}: H2CN resnet18" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -142,7 +207,12 @@ def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str, what
 
 
 @pytest.mark.parametrize(
-    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", *(
+    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b"[" * 10**5, *(
+        json.dumps({**PROTOCOL, **odd}).encode() for odd in (
+            {"num_segments": True}, {"class_names": ["a", "b", 3]}, {"ablate": [["shift"]]}, {"frame_order": 1},
+            {"crop_size": [[[]]]}, {"frames_per_segment": 10**30},
+        )
+    ), *(
         json.dumps({key: value for key, value in PROTOCOL.items() if key != name}).encode() for name in PROTOCOL
     )]
 )  # fmt: skip

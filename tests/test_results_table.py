@@ -49,7 +49,9 @@ FIGURES = '"top1": 1, "mean_class": 1, "videos": 1, "num_clips": 1, "test_crops"
         None, "no json", "[]", "null", "1", '{"top1": 1}', f'{{{FIGURES}, "models": []}}',
         f'{{{FIGURES}, "models": 1}}',
         f'{{{FIGURES}, "models": [{{"protocol": {{"net": "TSN"}}}}]}}', f'{{{FIGURES}, "models": [{{"protocol": 1}}]}}',
-        f'{{{FIGURES}, "models": [{{"protocol": {{}}}}], "top1": "x"}}',
+        f'{{{FIGURES}, "models": [{{"protocol": {{}}}}], "top1": "x"}}', "[" * 10**5,
+        f'{{{FIGURES}, "models": [{{"protocol": {{}}}}], "top1": 1{"0" * 400}}}',
+        f'{{{FIGURES}, "models": [{{"protocol": {{"net": "a", "arch": "b", "num_segments": 8, "dataset": []}}}}]}}',
     ],
 )  # fmt: skip
 def test_a_folder_without_results(tmp_path: Path, content: str | None) -> None:

@@ -118,6 +118,15 @@ def test_a_header_that_makes_no_sense(path: Path, header: bytes) -> None:
     assert same(stopped(path), BATCHES)
 
 
+@pytest.mark.parametrize("clips", [b"[0, 1, 5]", b"[0, 1, 1]", b"[1, 0]", b"[false, 1]", b"[" * 100_000, b"[1e999]"])
+def test_clips_that_no_batch_vouches_for_are_not_taken(path: Path, clips: bytes) -> None:
+    """A header that was changed: another command's clips have no place in this one's files."""
+    stopped(path)
+    path.write_bytes(path.read_bytes().replace(b'"clips": [0, 1]', b'"clips": ' + clips))
+    with opened(path) as journal:
+        assert (journal.clips, journal.batches) == ([0, 1], [])
+
+
 def test_two_that_score_the_same_at_the_same_time(path: Path) -> None:
     with opened(path) as first:
         first.append(BATCHES[0])

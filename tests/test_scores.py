@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +71,59 @@ def test_anything_but_arrays_and_plain_values_is_refused(tmp_path: Path, content
     assert not Path("evil_was_here").exists()
 
 
+RAW = pickle.dumps([[LOGITS[:1], 0, "a"]], 4)
+NESTED: list = ["a"]
+for _ in range(40):  # one list, 2**40 words as text
+    NESTED = [NESTED, NESTED]
+
+# Each would end the process, or take gigabytes, in the unpickler in C or in NumPy.
+HOSTILE = {
+    "an array of pointers": (
+        b"\x80\x04]](cnumpy\nndarray\n(K\x01\x85cnumpy\ndtype\nX\x01\0\0\0O\x85RC\x08AAAAAAAAtRK\0X\x01\0\0\0aea."
+    ),
+    "a number that is a pointer": pickle.dumps([[LOGITS[:1], np.float64(0), "a"]], 4).replace(b"f8", b"O8"),
+    "NumPy's array called by itself": b"\x80\x04]](cnumpy\nndarray\nK\x01\x85RK\0e.",
+    "index of an object": b"\x80\x02]r" + struct.pack("<I", 2**31) + b".",
+    "index as text": b"]p99999999999\n.",
+    "length of bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**33) + b".",
+    "length of a bytearray": b"\x80\x05\x96" + struct.pack("<Q", 2**33) + b".",
+    "shape": RAW.replace(b"K\x01K\x03\x86", b"K\x01\x8a\x08" + struct.pack("<q", 2**40) + b"\x86"),
+    "one array in many records": pickle.dumps([[np.zeros((1, 10**6), np.float32), 0]] * 10**5, 4),
+    "a tuple in tuples as key": b"\x80\x02})" + b"\x85" * 10**6 + b"K\0s.",
+    "nested id": pickle.dumps([[LOGITS[:1], 0, NESTED]], 4),
+    "nested scores": pickle.dumps([[NESTED, 0, "a"]], 4),
+    "label": pickle.dumps([[LOGITS[:1], 10**30, "a"]], 4),
+    "text": pickle.dumps([[np.array(["a"]), 0, "a"]], 4),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_pickle_is_refused_in_little_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.pkl").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"x\.pkl.*--overwrite"):
+            read_scores(tmp_path / "x.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f4", "f8", "i4"])
+def test_arrays_of_any_number_in_any_order_of_memory(tmp_path: Path, dtype: str) -> None:
+    numbers = np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype))
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([[numbers, np.int16(2), "a"]], 4))
+    read = read_scores(tmp_path / "x.pkl")
+    assert read.logits.tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert (read.logits.dtype, read.labels.tolist()) == (np.float32, [2])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no score pickle"),
-        (b"garbage", "no score pickle"),
-        (pickle.dumps([[LOGITS[:1], 0, "a"]])[:-9], "no score pickle"),
+        (b"", "not a score pickle"),
+        (b"garbage", "not a score pickle"),
+        (pickle.dumps([[LOGITS[:1], 0, "a"]])[:-9], "not a score pickle"),
         (pickle.dumps([]), "no list of records"),
         (pickle.dumps({"a": 1}), "no list of records"),
         (pickle.dumps([1, 2]), "not `.scores"),

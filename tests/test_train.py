@@ -297,8 +297,9 @@ def test_resuming_from_a_checkpoint_of_something_else(run, tmp_path: Path) -> No
     with pytest.raises(InputError, match="class names .1: 'another'., but this run has 1: 'Pushing"):
         run("--resume", str(tmp_path / "other.pth.tar"))
     save_checkpoint(tmp_path / "weights.pth.tar", {"state_dict": checkpoint["state_dict"]})
-    with pytest.raises(InputError, match="no training to resume.*--tune_from"):
-        run("--resume", str(tmp_path / "weights.pth.tar"))
+    for flags in ([], ["-e"]):
+        with pytest.raises(InputError, match=r"no training to resume.*test_models_center_crop\.py mine.*--tune_from"):
+            run("--resume", str(tmp_path / "weights.pth.tar"), *flags)
 
 
 def test_resuming_from_a_damaged_checkpoint(run, tmp_path: Path) -> None:
@@ -316,6 +317,9 @@ def test_resuming_from_a_damaged_checkpoint(run, tmp_path: Path) -> None:
         assert f"has no {name}, so no training to resume" in refused(**{name: None})
     state = {number: {"momentum_buffer": torch.zeros(2)} for number in whole["optimizer"]["state"]}
     assert "momentum_buffer of shape (2,)" in refused(optimizer={**whole["optimizer"], "state": state})
+    for name, value in (("epoch", True), ("best_top1", float("nan")), ("figures", {"val/top1": "x"}), ("figures", 3)):
+        assert f"has no {name}, so no training to resume" in refused(**{name: value})
+    assert "--mix has learnt" in refused(mixing=torch.zeros(2))
     for optimizer in ({}, {"param_groups": []}, {"param_groups": [None], "state": {}}):
         assert "its optimiser or gradient scaler does not fit" in refused(optimizer=optimizer)
 
@@ -354,5 +358,11 @@ def test_adamw_goes_on_bit_for_bit_and_sgd_does_not_take_its_state(run, monkeypa
     stopped = read_checkpoint(run(*flags, "--resume", "auto") / "ckpt.pth.tar")
     assert stopped["epoch"] == 2
     assert all(torch.equal(stopped["state_dict"][name], value) for name, value in whole["state_dict"].items())
+    for group in stopped["optimizer"]["param_groups"]:  # as torch before 2.7 writes it
+        del group["decoupled_weight_decay"]
+    save_checkpoint(Path("runs") / NAME / "ckpt.pth.tar", stopped)
+    stopped = read_checkpoint(run(*flags[:-1], "3", "--resume", "auto") / "ckpt.pth.tar")
+    assert stopped["epoch"] == 3
+    assert all(group["decoupled_weight_decay"] for group in stopped["optimizer"]["param_groups"])
     with pytest.raises(InputError, match="another optimiser; resume with the same --optimizer"):
-        run("--epochs", "3", "--resume", "auto")
+        run("--epochs", "4", "--resume", "auto")
