@@ -133,7 +133,7 @@ def _require_compiler(runtime: Runtime) -> None:
     try:
         torch.compile(torch.exp)(torch.ones(16, device=runtime.device))
     except Exception as error:  # whatever a compiler that is not there, or too old, ends in
-        needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton"
+        needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton, a C compiler and Python's headers"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
 
@@ -168,15 +168,34 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
         raise InputError(f"--gpus {unknown[0]}: this machine has GPUs 0 to {available - 1}")
     if not chosen:
         return Runtime(torch.device("cpu"))
-    return Runtime(torch.device("cuda", chosen[0]), chosen)
+    return Runtime(_use_gpu(chosen[0]), chosen)
+
+
+def _use_gpu(number: int) -> torch.device:
+    """A GPU, as the current one of this process: timing events, pinned memory and NCCL go to that.
+
+    Raises:
+        InputError: this PyTorch cannot use it.
+    """
+    try:
+        torch.cuda.set_device(number)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"GPU {number} cannot be used: {reason} Install a PyTorch build that fits the driver; to run on the CPU "
+            "hide the GPUs, CUDA_VISIBLE_DEVICES= python ..."
+        ) from error
+    return torch.device("cuda", number)
 
 
 def _start_process(available: int) -> Runtime:
     local_rank = int(os.environ["LOCAL_RANK"])
-    dist.init_process_group("nccl" if available else "gloo")
+    if available and local_rank >= available:
+        raise InputError(
+            f"torchrun starts more processes here than there are GPUs; give --nproc_per_node {available} at most"
+        )
+    device = _use_gpu(local_rank) if available else torch.device("cpu")
+    dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
     if dist.get_rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # one process speaks
-    device = torch.device("cuda", local_rank) if available else torch.device("cpu")
-    if available:
-        torch.cuda.set_device(device)
     return Runtime(device, (), dist.get_rank(), dist.get_world_size())

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -24,6 +25,44 @@ def test_without_a_gpu_one_line_says_cpu(gpus, caplog) -> None:
     assert started.device.type == "cpu"
     assert len(caplog.records) == 1
     assert "on the CPU" in caplog.text
+
+
+@pytest.fixture
+def two_gpus(monkeypatch) -> Mock:
+    """Two GPUs, as far as the choice of devices looks at them; returns what replaces `torch.cuda.set_device`."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", set_device := Mock())
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    return set_device
+
+
+def test_the_first_gpu_of_a_run_is_the_process_s_current_one(two_gpus) -> None:
+    """Events and pinned memory belong to the current device: with --gpus 1 they must not go to GPU 0."""
+    assert start_runtime([1]) == Runtime(torch.device("cuda", 1), (1,))
+    two_gpus.assert_called_once_with(1)
+    with pytest.raises(InputError, match="--gpus 2: .* GPUs 0 to 1"):
+        start_runtime([2])
+
+
+def test_a_gpu_that_torch_cannot_use_is_one_clear_error(two_gpus) -> None:
+    two_gpus.side_effect = RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
+    with pytest.raises(InputError, match=r"GPU 0 .*too old \(found version 11040\)\. .*CUDA_VISIBLE_DEVICES="):
+        start_runtime(None)
+
+
+def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, monkeypatch) -> None:
+    """NCCL binds to it, and no barrier guesses one."""
+    for name, value in (("WORLD_SIZE", 2), ("LOCAL_RANK", 1)):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(runtime.dist, "init_process_group", made := Mock(side_effect=lambda *_, **__: two_gpus(None)))
+    monkeypatch.setattr(runtime.dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(runtime.dist, "get_world_size", lambda: 2)
+    assert start_runtime(None) == Runtime(torch.device("cuda", 1), (), 0, 2)
+    made.assert_called_once_with("nccl", device_id=torch.device("cuda", 1))
+    assert [call.args for call in two_gpus.call_args_list] == [(1,), (None,)]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match="--nproc_per_node 2"):
+        start_runtime(None)
 
 
 def test_compile_takes_one_gpu_a_process(monkeypatch) -> None:
