@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class Runtime:
         """A placed model without gradients of its own: every process has its own copy, several GPUs share the batch."""
         if self.compiled:
             model.compile(dynamic=False)  # for each batch size anew: the last batch of a list is smaller
-        return DataParallel(model, list(self.gpus)) if len(self.gpus) > 1 else model
+        return _SameAutocast(model, list(self.gpus)) if len(self.gpus) > 1 else model
 
     def synchronise(self, module: nn.Module) -> nn.Module:
         """A small module that runs on one device a process; its gradients are averaged over the processes."""
@@ -98,6 +99,19 @@ class Runtime:
             gc.collect()  # a wrapped model holds on to the group
             dist.barrier()
             dist.destroy_process_group()
+
+
+class _SameAutocast(DataParallel):
+    """DataParallel whose threads autocast to the caller's type; torch's take float16 there, also under bfloat16."""
+
+    def parallel_apply(self, replicas: Sequence[Any], inputs: Sequence[Any], kwargs: Any) -> list[Any]:
+        dtype = torch.get_autocast_dtype("cuda")  # a thread has its own
+
+        def run(replica: nn.Module, *args: Any, **named: Any) -> Any:
+            torch.set_autocast_dtype("cuda", dtype)
+            return replica(*args, **named)
+
+        return super().parallel_apply([partial(run, replica) for replica in replicas], inputs, kwargs)
 
 
 def unwrap(model: nn.Module) -> Any:

@@ -4,11 +4,13 @@ import json
 import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import torch
+from torch import nn
 
 from errors import InputError
 from ops import runtime
@@ -63,6 +65,27 @@ def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, mo
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(InputError, match="--nproc_per_node 2"):
         start_runtime(None)
+
+
+def test_several_gpus_autocast_to_the_type_of_the_run(monkeypatch) -> None:
+    """Each GPU has a thread, and torch's own DataParallel autocasts to float16 in all of them."""
+    found = []
+
+    def in_threads(_self, modules, inputs, _kwargs) -> None:
+        threads = [threading.Thread(target=module, args=args) for module, args in zip(modules, inputs, strict=True)]
+        for thread in threads:
+            thread.start()
+            thread.join()
+
+    monkeypatch.setattr(nn.DataParallel, "parallel_apply", in_threads)
+    wrapped = Runtime(torch.device("cuda", 0), (0, 1)).wrap(nn.Identity())
+    replica = lambda _clip: found.append(torch.get_autocast_dtype("cuda"))  # noqa: E731
+    for dtype in (torch.bfloat16, torch.float16):
+        before = torch.get_autocast_dtype("cuda")
+        torch.set_autocast_dtype("cuda", dtype)  # what `Runtime.autocast` does where there is a GPU
+        wrapped.parallel_apply([replica, replica], [(0,), (1,)], None)
+        torch.set_autocast_dtype("cuda", before)
+    assert found == 2 * [torch.bfloat16] + 2 * [torch.float16]
 
 
 def test_compile_takes_one_gpu_a_process(monkeypatch) -> None:
