@@ -7,7 +7,7 @@ DEMO := runs/demo
 DEMO_TRAIN := --epochs 14 --root_log $(DEMO) --root_model $(DEMO) --suffix demo
 DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar
 
-.PHONY: demo test lint install install-dev clean
+.PHONY: demo test gpu-check lint install install-dev clean
 
 demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test both, and H2CN on shuffled frames
 	rm -rf $(DEMO)
@@ -25,6 +25,9 @@ demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test b
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest
+
+gpu-check:  ## prove it on this machine's GPUs, in about 8 minutes; without .venv by $(PYTHON)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) scripts/gpu_check.py $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, then types
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Check on this machine's GPUs all that the project does with them; 8 minutes at most on a card such as an H100.
+"""Check all that the project does with this machine's GPUs, in about 8 minutes on a card such as an H100.
 
-Prints a verdict per check, then a table of what was found; the exit status is 1 if a check fails. Without a GPU, small
-checks of what a CPU allows.
+Prints one verdict per check, then a table of what was found; the exit status is 1 if a check fails. Without a GPU it
+runs small checks of what a CPU allows.
 """
 
 import argparse
