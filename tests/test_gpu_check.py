@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(gpu_check.__file__).parents[1]
 CPU = Runtime(torch.device("cpu"))
-NEED_GPUS = {"parallel_logits", "parallel", "compiled", "accuracy", "speed_compiled"}
+NEED_GPUS = {"parallel", "compiled", "accuracy", "speed_compiled"}
 
 
 def verdict(name: str, bench: Bench) -> str:
@@ -136,7 +136,7 @@ def test_a_device_that_computes_nothing_fails(small: Bench) -> None:
 
 
 def check_form(monkeypatch, small: Bench, form) -> str:
-    monkeypatch.setitem(gpu_check.CHECKS, "logits", ("", lambda bench: numerics.logits(bench, form)))
+    monkeypatch.setattr(numerics, "FORMS", {"": form})
     return verdict("logits", small)
 
 
@@ -147,11 +147,11 @@ def test_tf32_where_float32_is_meant_fails(small: Bench, monkeypatch) -> None:
                 parameter.data = (parameter.data.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
         return model
 
-    assert check_form(monkeypatch, small, rounded).startswith("FAIL H2CN float32 is ")
+    assert check_form(monkeypatch, small, rounded).startswith("FAIL H2CN float32: ")
 
 
 def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
-    """What torch's DataParallel does in its threads."""
+    """What torch's DataParallel does in its threads, where `logits` has several cards."""
 
     class Float16(nn.Module):
         def __init__(self, model: nn.Module) -> None:
@@ -162,7 +162,7 @@ def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
             with torch.autocast("cpu", torch.float16, enabled=torch.is_autocast_enabled("cpu")):
                 return self.model(clip)
 
-    assert check_form(monkeypatch, small, Float16) == "FAIL TypeError: H2CN under --amp bf16 gives torch.float16"
+    assert check_form(monkeypatch, small, Float16) == "FAIL TypeError: H2CN --amp bf16 gives torch.float16"
 
 
 def test_a_wrong_bias_of_the_form_for_inference_fails(small: Bench, monkeypatch) -> None:
@@ -174,8 +174,7 @@ def test_a_wrong_bias_of_the_form_for_inference_fails(small: Bench, monkeypatch)
         return fused
 
     monkeypatch.setattr(h2cn, "fuse_conv_bn_eval", wrong)
-    assert verdict("fused", small).startswith("FAIL H2CN float64 is ")
-    assert verdict("logits", small) == "PASS"
+    assert verdict("logits", small).startswith("FAIL H2CN fused, float64: ")
 
 
 class WrongGradient(Runtime):
@@ -188,7 +187,7 @@ class WrongGradient(Runtime):
 
 def test_a_wrong_gradient_fails(small: Bench) -> None:
     small.runtime = WrongGradient(torch.device("cpu"))
-    assert verdict("gradients", small).startswith("FAIL float64 is ")
+    assert verdict("gradients", small).startswith("FAIL float64: ")
 
 
 def test_a_group_that_changes_gradients_or_gathers_nothing_fails(small: Bench, monkeypatch) -> None:
@@ -196,7 +195,7 @@ def test_a_group_that_changes_gradients_or_gathers_nothing_fails(small: Bench, m
         patch.setattr(Runtime, "_distributed", WrongGradient.wrap)
         assert verdict("group", small).startswith("FAIL gradient")
     monkeypatch.setattr(torch.distributed, "all_gather_object", lambda *_: None)
-    assert verdict("group", small).startswith("FAIL processes gathered is 0")
+    assert verdict("group", small).startswith("FAIL processes gathered: 0")
 
 
 def test_memory_that_is_used_again_too_early_fails(small: Bench, monkeypatch) -> None:
@@ -208,7 +207,7 @@ def test_memory_that_is_used_again_too_early_fails(small: Bench, monkeypatch) ->
         return slot[0]
 
     monkeypatch.setattr(shared_memory, "_free_slot", only_slot)
-    assert verdict("pinned", small).startswith("FAIL with other pixels is ")
+    assert verdict("pinned", small).startswith("FAIL with other pixels: ")
 
 
 # Trainings and tests, from what they leave behind
@@ -266,21 +265,19 @@ def test_what_was_recorded_is_good(name: str, recorded: Recorded) -> None:
 def test_a_training_that_learns_nothing_fails(name: str, recorded: Recorded) -> None:
     recorded.gpus = [] if name in TRAININGS else [0, 1]
     recorded.wrong[{"train": "plain", "torchrun": "torchrun2"}.get(name, name)] = {"lines": NOTHING_LEARNT}
-    assert verdict(name, recorded).startswith(
-        "FAIL top-1" if name == "accuracy" else "FAIL loss on the val list is 2.48"
-    )
+    assert verdict(name, recorded).startswith("FAIL top-1" if name == "accuracy" else "FAIL loss on the val list: 2.48")
 
 
 def test_a_training_on_the_cpu_of_a_machine_with_gpus_fails(recorded: Recorded) -> None:
     recorded.gpus = [0]
     recorded.wrong["svmix"] = {"output": "No GPU here: this run is on the CPU."}
-    assert verdict("svmix", recorded).startswith("FAIL lines that say CPU is 1")
+    assert verdict("svmix", recorded).startswith("FAIL lines that say CPU: 1")
 
 
 def test_a_resumed_run_that_starts_anew_fails(recorded: Recorded) -> None:
     """It has learnt as much, yet from the first epoch on."""
     recorded.wrong["resume"] = {"lines": [{"epoch": epoch, "val/loss": 0.6} for epoch in range(4)]}
-    assert verdict("resume", recorded).startswith("FAIL epochs trained again is 2")
+    assert verdict("resume", recorded).startswith("FAIL epochs trained again: 2")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +291,7 @@ def test_a_scaler_that_is_ignored_or_finds_no_scale_fails(scaler: dict, recorded
 def test_processes_that_are_not_one_run_fail(recorded: Recorded) -> None:
     """Each of them trains on all clips."""
     recorded.wrong["torchrun2"] = {"output": 3 * "train 6/6 \n"}
-    assert verdict("torchrun", recorded).startswith("FAIL 2 process(es): epochs of 3 steps is 0")
+    assert verdict("torchrun", recorded).startswith("FAIL 2 process(es): epochs of 3 steps: 0")
 
 
 def test_wrong_scores_fail(recorded: Recorded) -> None:
@@ -302,28 +299,29 @@ def test_wrong_scores_fail(recorded: Recorded) -> None:
     write_scores(recorded.folder / "scores1" / "0_crop0.pkl", shuffled, [0, 1, 0], ["a", "b", "c"])
     assert verdict("tests", recorded).startswith("FAIL test_models_center_crop.py: loss")
     recorded.gpus = [0]
-    assert verdict("tests", recorded).startswith("FAIL test_models_center_crop.py: probabilities")
+    write_scores(recorded.folder / "scores3_cpu" / "0_crop2.pkl", shuffled, [0, 1, 0], ["a", "b", "c"])
+    assert "; test_models_three_crops.py: probabilities, from the CPU's: " in verdict("tests", recorded)
 
 
 def test_a_wrong_merge_fails(recorded: Recorded) -> None:
     (recorded.folder / "scores3" / "results.json").write_text(json.dumps({"top1": 50.0}))
-    assert verdict("tests", recorded).startswith("FAIL pkl_to_results.py: top-1, % is 50")
+    assert verdict("tests", recorded).startswith("FAIL pkl_to_results.py: top-1, %: 50")
 
 
 # Measurements
 
 
 def test_a_network_that_needs_more_memory_than_the_naive_one_fails(small: Bench, monkeypatch) -> None:
-    peaks = dict(zip(speed.NETWORKS, (1, 3, 1, 1, 2), strict=True))
+    peaks = dict(zip(speed.NETWORKS, (3, 1, 1, 1, 2), strict=True))
     monkeypatch.setattr(speed, "make_call", lambda variant, _: lambda: variant.network)
     monkeypatch.setattr(speed, "peak_tensor_bytes", lambda call, _: peaks[call()])
-    assert verdict("memory", small).startswith("FAIL h2cn, share of naive's is 1.5")
+    assert verdict("memory", small).startswith("FAIL h2cn, share of naive's: 1.5")
 
 
 def test_a_network_that_is_faster_than_the_device_fails(small: Bench, monkeypatch) -> None:
     monkeypatch.setattr(speed, "NETWORKS", ("tsn",))
     monkeypatch.setattr(speed, "product_rate", lambda *_: 1e6)
-    assert verdict("speed", small).startswith("FAIL step tsn is ")
+    assert verdict("speed", small).startswith("FAIL step tsn: ")
 
 
 def test_networks_are_compiled_while_there_is_time(small: Bench, monkeypatch) -> None:

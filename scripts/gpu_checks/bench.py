@@ -20,7 +20,7 @@ from scripts.benchmarking.networks import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = "digit_pair"  # two classes of the built-in data set: a few steps teach a network that the other ten never occur
-PATIENCE = 150  # seconds per script: more means that it hangs
+PATIENCE = 240  # seconds per script: more means that it hangs
 
 
 class Skip(Exception):  # noqa: N818
@@ -45,8 +45,8 @@ class Fact:
         """What, value, bounds: for a table."""
         numbers = [self.value if isinstance(self.value, str) else f"{self.value:.4g}"]
         numbers += [f"{number:.4g} {unit}" for unit, number in self.more.items()]
-        bounds = [f"{word} {bound:g}" for word, bound in (("from", self.low), ("to", self.high)) if abs(bound) < inf]
-        return [self.what, ", ".join(numbers), " ".join(bounds)]
+        bounds = [f"{word} {bound:g}" for word, bound in ((">=", self.low), ("<=", self.high)) if abs(bound) < inf]
+        return [self.what, ", ".join(numbers), ", ".join(bounds)]
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Bench:
 
     def require_gpus(self, number: int) -> None:
         if len(self.gpus) < number:
-            raise Skip(f"{len(self.gpus)} GPUs here, and it takes {number}")
+            raise Skip(f"needs {number} or more GPUs; here are {len(self.gpus)}")
 
     def require_time(self, seconds: float) -> None:
         if time.monotonic() + seconds > self.deadline:

@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +19,7 @@ from datasets.video_dataset import train_dataset
 from ops import runtime as runtimes
 from ops.models import DESIGNS, build_model
 from ops.network import VideoNet
+from ops.prepare import prepare_for_inference
 from ops.runtime import AMP_DTYPES, Runtime
 from scripts.gpu_checks.bench import PAIR, Bench, Fact
 
@@ -33,6 +35,7 @@ MODES = {
     "--amp fp16": (torch.float32, "fp16", True, 0.1),
     "--amp bf16": (torch.float32, "bf16", True, 0.4),
 }
+FORMS: dict[str, Callable[[VideoNet], nn.Module]] = {"": lambda model: model, "fused, ": prepare_for_inference}
 
 
 def device(bench: Bench) -> Iterator[Fact]:
@@ -49,27 +52,22 @@ def device(bench: Bench) -> Iterator[Fact]:
     yield Fact("sums of squares, from the CPU's", difference(found, a.square().sum(1)), high=1e-12)
 
 
-def logits(bench: Bench, form: Callable[[VideoNet], nn.Module] = lambda model: model) -> Iterator[Fact]:
-    """Logits of every network on the device, in a form of it, against float64 on the CPU."""
+def logits(bench: Bench) -> Iterator[Fact]:
+    """Logits of every network on the device against float64 on the CPU: as built, fused, and by DataParallel."""
+    on_all = {"on all cards, ": replace(bench.runtime, gpus=tuple(bench.gpus)).wrap} if len(bench.gpus) > 1 else {}
     for net in DESIGNS:
         model, clip = network(net, bench)
         with torch.inference_mode():
             expected = model(clip)
-        for mode, (dtype, amp, tf32, bound) in MODES.items():
+        for (name, form), (mode, (dtype, amp, tf32, bound)) in product({**FORMS, **on_all}.items(), MODES.items()):
             if mode == "TF32" and not bench.gpus:
                 continue
             placed = form(bench.runtime.place(copy.deepcopy(model).to(dtype)))
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=tf32), bench.runtime.autocast(amp):
                 found = placed(clip.to(bench.device))
-            yield Fact(f"{net} {mode}", difference(found.cpu(), expected), high=bound)
+            yield Fact(f"{net} {name}{mode}", difference(found.cpu(), expected), high=bound)
             if found.dtype != (AMP_DTYPES[amp] or dtype):
-                raise TypeError(f"{net} under {mode} gives {found.dtype}")
-
-
-def parallel_logits(bench: Bench) -> Iterator[Fact]:
-    """The same by DataParallel on all cards."""
-    bench.require_gpus(2)
-    return logits(bench, replace(bench.runtime, gpus=tuple(bench.gpus)).wrap)
+                raise TypeError(f"{net} {name}{mode} gives {found.dtype}")
 
 
 def gradients(bench: Bench) -> Iterator[Fact]:

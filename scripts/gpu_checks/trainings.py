@@ -81,7 +81,7 @@ def tests(bench: Bench) -> Iterator[Fact]:
     """Both test scripts and the merge: scores as in training and as on the CPU, and their accuracy."""
     for script, crops in (("test_models_center_crop.py", 1), ("test_models_three_crops.py", 3)):
         scores, label = score(bench, script, crops)
-        if bench.gpus:
+        if bench.gpus and crops == 3:
             from_cpu = (scores - score(bench, script, crops, cpu=True)[0]).abs().max()
             yield Fact(f"{script}: probabilities, from the CPU's", float(from_cpu), high=0.05)
         if crops == 1:
@@ -104,7 +104,7 @@ def score(bench: Bench, script: str, crops: int, *, cpu: bool = False) -> tuple[
 
 
 def accuracy(bench: Bench) -> Iterator[Fact]:
-    """train.py without options; on a CPU it reaches 97 to 100 %."""
+    """The first training of `make demo`; on a CPU it reaches 91 to 92 %."""
     bench.require_gpus(1)
-    run = bench.train("accuracy", "--data_root", bench.folder / "data", "-j", 8)
-    yield Fact("top-1, %", run.lines[-1]["val/top1"], 90, 100)
+    run = bench.train("accuracy", "--data_root", bench.folder / "data", "--epochs", 14, "-j", 8)
+    yield Fact("top-1, %", run.lines[-1]["val/top1"], 75, 100)
