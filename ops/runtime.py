@@ -196,8 +196,8 @@ def _use_gpu(number: int) -> torch.device:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"GPU {number} cannot be used: {reason} Install a PyTorch build that fits the driver; to run on the CPU "
-            "hide the GPUs, CUDA_VISIBLE_DEVICES= python ..."
+            f"GPU {number} cannot be used ({reason}); install a PyTorch build that fits the driver, or hide the GPUs "
+            "to run on the CPU: CUDA_VISIBLE_DEVICES= python ..."
         ) from error
     return torch.device("cuda", number)
 

@@ -6,7 +6,6 @@ runs small checks of what a CPU allows.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -23,7 +22,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its
 from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from ops.runtime import start_runtime
 from opts_types import make_parser, number
-from scripts.benchmarking.report import check_target, describe, machine
+from scripts.benchmarking.report import check_target, describe, machine, write_report
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 from whole_files import write_whole
@@ -108,8 +107,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.list:
         print("\n".join(f"{name:<16} {text}" for name, (text, _) in CHECKS.items()))
         return
-    for path in (args.json, args.markdown):
-        check_target(path)
+    check_target(args.json)
+    check_target(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
     runtime = start_runtime(None)
     about = {**machine(runtime.device), "malloc": "keep"}
@@ -129,10 +128,9 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{result.verdict}  {name:<16}{result.seconds:5.0f} s  {result.reason}".rstrip(), flush=True)
     table = markdown(describe(about), results)
     print(f"\n{table}")
-    report = json.dumps({"machine": about, "checks": [asdict(result) for result in results]}, indent=2) + "\n"
-    for path, text in ((args.markdown, table), (args.json, report)):
-        if path is not None:
-            write_whole(path, text)
+    write_report(args.json, {"machine": about, "checks": [asdict(result) for result in results]})
+    if args.markdown:
+        write_whole(args.markdown, table)
     failed = [result.name for result in results if result.verdict == "FAIL"]
     if failed:
         print(f"Failed: {', '.join(failed)}. --only runs them again, --keep keeps what the scripts print.")

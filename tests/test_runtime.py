@@ -48,7 +48,7 @@ def test_the_first_gpu_of_a_run_is_the_process_s_current_one(two_gpus) -> None:
 
 def test_a_gpu_that_torch_cannot_use_is_one_clear_error(two_gpus) -> None:
     two_gpus.side_effect = RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
-    with pytest.raises(InputError, match=r"GPU 0 .*too old \(found version 11040\)\. .*CUDA_VISIBLE_DEVICES="):
+    with pytest.raises(InputError, match=r"GPU 0 .*too old \(found version 11040\)\.\); .*CUDA_VISIBLE_DEVICES="):
         start_runtime(None)
 
 

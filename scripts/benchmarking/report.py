@@ -45,15 +45,15 @@ def describe(about: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def check_target(path: Path | None) -> None:
-    """Whether `--json` can be written, before anything is measured.
+def check_target(path: Path | None, flag: str = "--json") -> None:
+    """Whether a file can be written, before anything is measured.
 
     Raises:
         InputError: it cannot.
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         what = "a folder" if path.is_dir() else f"in a folder that is not there, {path.parent}"
-        raise InputError(f"--json {path} is {what}; give a file in a folder that is there")
+        raise InputError(f"{flag} {path} is {what}; give a file in a folder that is there")
 
 
 def write_report(path: Path | None, content: Mapping[str, Any]) -> None:

@@ -24,8 +24,9 @@ from ops.runtime import AMP_DTYPES, Runtime
 from scripts.gpu_checks.bench import PAIR, Bench, Fact
 
 CPU = Runtime(torch.device("cpu"))
-# Name -> the network's type, --amp, TF32, largest difference from float64, relative to the largest logit. On CPUs up to
-# 1e-5 in float32, 3e-2 in float16, 0.16 in bfloat16. TF32 has float16's mantissa: it fails where float32 is meant.
+# Name -> the network's type, --amp, TF32 in convolutions, largest difference from float64 relative to the largest
+# logit. CPUs reach 1e-5 in float32, 0.04 in float16, 0.24 in bfloat16. TF32 has float16's mantissa, so it cannot pass
+# for float32.
 MODES = {
     "float64": (torch.float64, "off", False, 1e-10),
     "float32": (torch.float32, "off", False, 1e-4),
@@ -53,7 +54,11 @@ def device(bench: Bench) -> Iterator[Fact]:
 
 
 def logits(bench: Bench) -> Iterator[Fact]:
-    """Logits of every network on the device against float64 on the CPU: as built, fused, and by DataParallel."""
+    """Logits of every network on the device against float64 on the CPU: as built, fused, and by DataParallel.
+
+    Raises:
+        TypeError: logits of another type than the network or autocast should give.
+    """
     on_all = {"on all cards, ": replace(bench.runtime, gpus=tuple(bench.gpus)).wrap} if len(bench.gpus) > 1 else {}
     for net in DESIGNS:
         model, clip = network(net, bench)

@@ -20,7 +20,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 def learns(run: Run, bench: Bench, most: float = 0.8 * GUESSING) -> Iterator[Fact]:
     """The loss has fallen, on the right device."""
     yield Fact("loss on the val list", run.lines[-1]["val/loss"], 0, most)
-    yield Fact("lines that say CPU", run.output.count("on the CPU"), high=0 if bench.gpus else 1)
+    yield Fact("lines about the CPU", run.output.count("on the CPU"), high=0 if bench.gpus else 1)
 
 
 def plain(bench: Bench) -> Iterator[Fact]:
