@@ -169,7 +169,7 @@ def keep_freed_memory() -> None:
 def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
     available = torch.cuda.device_count()
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
-        return _start_process(available)
+        return _start_process()
     if available == 0:
         if gpus:
             logging.info("No GPU here: --gpus %s is not used, this run is on the CPU.", " ".join(map(str, gpus)))
@@ -202,12 +202,10 @@ def _use_gpu(number: int) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _start_process(available: int) -> Runtime:
-    local_rank = int(os.environ["LOCAL_RANK"])
+def _start_process() -> Runtime:
+    available, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if available and local_rank >= available:
-        raise InputError(
-            f"torchrun starts more processes here than there are GPUs; give --nproc_per_node {available} at most"
-        )
+        raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
     device = _use_gpu(local_rank) if available else torch.device("cpu")
     dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
     if dist.get_rank() > 0:

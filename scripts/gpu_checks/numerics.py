@@ -90,7 +90,7 @@ def group(bench: Bench) -> Iterator[Fact]:
     expected = gradient(model, clip, bench.runtime)
     names = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
     with mock.patch.dict("os.environ", names):
-        alone = replace(runtimes._start_process(len(bench.gpus)), world_size=2)  # 2: so that it uses the group
+        alone = replace(runtimes._start_process(), world_size=2)  # 2: so that it uses the group
     with alone.main_first(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of strides, which cost DistributedDataParallel a little time
         found = gradient(model, clip, alone)
