@@ -54,17 +54,16 @@ def test_a_gpu_that_torch_cannot_use_is_one_clear_error(two_gpus) -> None:
 
 def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, monkeypatch) -> None:
     """NCCL binds to it, and no barrier guesses one."""
-    for name, value in (("WORLD_SIZE", 2), ("LOCAL_RANK", 1)):
-        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(runtime.dist, "init_process_group", made := Mock(side_effect=lambda *_, **__: two_gpus(None)))
     monkeypatch.setattr(runtime.dist, "get_rank", lambda: 0)
     monkeypatch.setattr(runtime.dist, "get_world_size", lambda: 2)
-    assert start_runtime(None) == Runtime(torch.device("cuda", 1), (), 0, 2)
+    assert runtime._start_process() == Runtime(torch.device("cuda", 1), (), 0, 2)
     made.assert_called_once_with("nccl", device_id=torch.device("cuda", 1))
     assert [call.args for call in two_gpus.call_args_list] == [(1,), (None,)]
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(InputError, match="--nproc_per_node 2"):
-        start_runtime(None)
+        runtime._start_process()
 
 
 def test_several_gpus_autocast_to_the_type_of_the_run(monkeypatch) -> None:
