@@ -73,7 +73,7 @@ def run_check(name: str, bench: Bench) -> Result:
     except Exception as error:
         last = (str(error).strip().splitlines() or [""])[-1]
         result.verdict, result.reason = "FAIL", f"{type(error).__name__}: {last}"
-    wrong = ["{}: {}, not {}".format(*fact.cells()) for fact in result.facts if not fact.ok]
+    wrong = ["{}: {} (must be {})".format(*fact.cells()) for fact in result.facts if not fact.ok]
     if wrong:
         result.verdict, result.reason = "FAIL", "; ".join([*wrong, *filter(None, [result.reason])])
     result.seconds = time.monotonic() - start
