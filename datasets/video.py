@@ -8,7 +8,6 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -33,16 +32,17 @@ def decode_video(path: Path) -> Iterator[np.ndarray]:
         try:
             yield from map(ToRgb(), decode_frames(path, container, stream))
         except BrokenOffError as error:
-            raise InputError(f"{path} cannot be decoded to its end ({error}); download the video again") from error
+            raise not_to_its_end(path, error) from error
 
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A video file and its first video stream, to be decoded in one thread: videos are read in parallel already."""
     try:
-        container = av.open(str(path.absolute()))  # absolute: FFmpeg takes "a:b.mp4" for a URL
-    except (FFmpegError, OSError) as error:
-        raise InputError(f"{path} cannot be opened ({error.strerror}); is it a whole video file?") from error
+        # absolute: FFmpeg takes "a:b.mp4" for a URL. Titles and tags are not used, and not always UTF-8.
+        container = av.open(str(path.absolute()), metadata_errors="ignore")
+    except Exception as error:  # FFmpeg's errors, and those of Python that PyAV makes of damaged files
+        raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a whole video file?") from error
     with container:
         if container.format.name.endswith("_pipe"):  # FFmpeg takes a picture for a video of one frame
             raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")
@@ -60,6 +60,41 @@ class BrokenOffError(Exception):
     """A video stops before its end; the message says what was seen."""
 
 
+@contextmanager
+def faults_break_off() -> Iterator[None]:
+    """Turn whatever PyAV raises while it reads and decodes a damaged video into a `BrokenOffError`."""
+    try:
+        yield
+    except BrokenOffError:
+        raise
+    except Exception as error:  # FFmpeg's errors; and ValueError, IndexError and others where PyAV did not foresee it
+        raise BrokenOffError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+
+
+def not_to_its_end(path: Path, fault: BrokenOffError | str) -> InputError:
+    """The error of a video that must be decoded as a whole and cannot be."""
+    return InputError(f"{path} cannot be decoded to its end ({fault}); download the video again")
+
+
+def all_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """All packets from the current position on; the last one is empty and makes the decoder give what it holds.
+
+    Raises:
+        BrokenOffError: they cannot be read to the end.
+    """
+    with faults_break_off():
+        try:
+            yield from container.demux(stream)
+        except (
+            IndexError
+        ):  # PyAV raises it after the last packet if another stream appeared late, as in some recordings
+            return
+
+
 def whole_packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """All packets with content, without one at the end of which a part is missing.
 
@@ -68,13 +103,13 @@ def whole_packets(path: Path, container: InputContainer, stream: VideoStream) ->
     """
     fault, count, last = "", 0, None
     try:
-        for packet in container.demux(stream):
+        for packet in all_packets(container, stream):
             if packet.size:  # an empty one marks the end
                 if last is not None:
                     yield last
                 count, last = count + 1, packet
-    except FFmpegError as error:
-        fault = error.strerror or str(error)
+    except BrokenOffError as error:
+        fault = str(error)
     if last is not None and last.is_corrupt:  # earlier ones: joined transport streams have such, and go on
         fault = fault or f"it breaks off within frame {count}"
     elif last is not None:
@@ -93,15 +128,13 @@ def decode_frames(path: Path, container: InputContainer, stream: VideoStream) ->
         BrokenOffError: behind the last one that can be decoded, if more should have come.
     """
     broken = None
-    try:
+    with faults_break_off():
         try:
             for packet in whole_packets(path, container, stream):
                 yield from packet.decode()
         except BrokenOffError as error:
             broken = error
         yield from stream.decode(None)  # what the decoder still holds
-    except FFmpegError as error:
-        raise BrokenOffError(error.strerror or str(error)) from error
     if broken:
         raise broken
 
@@ -144,9 +177,11 @@ class ToRgb:
         self.reformatter = VideoReformatter()  # one for all frames: it is set up once, and that takes a while
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
-        return np.array(Image.fromarray(image).rotate(frame.rotation, expand=True)) if frame.rotation else image
+        """Raises `BrokenOffError` where there is nothing to be converted."""
+        with faults_break_off():
+            image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
+            return np.array(Image.fromarray(image).rotate(frame.rotation, expand=True)) if frame.rotation else image
 
 
 class PacketIndex(NamedTuple):
@@ -157,12 +192,14 @@ class PacketIndex(NamedTuple):
         keys: numbers of the key frames, rising; the first is 0.
         num_frames: as many as `times`; if the file breaks off, as many as its header promises.
         tick: in seconds.
+        fault: where the file breaks off; empty if it does not.
     """
 
     times: list[int]
     keys: list[int]
     num_frames: int
     tick: float
+    fault: str
 
 
 def index_packets(path: Path) -> PacketIndex | None:
@@ -176,7 +213,7 @@ def index_packets(path: Path) -> PacketIndex | None:
         InputError: the file cannot be opened, or has no video.
     """
     packets: list[tuple[int | None, bool, bool]] = []  # time, key frame, shown
-    promised = 0
+    promised, fault = 0, ""
     with open_video(path) as (container, stream):
         if stream.codec_context.codec.canonical_name not in ONE_PACKET_A_FRAME:
             return None
@@ -184,8 +221,8 @@ def index_packets(path: Path) -> PacketIndex | None:
             for packet in whole_packets(path, container, stream):
                 # Discarded: decoded but not shown, what was left before the start of a cut.
                 packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
-        except BrokenOffError:
-            promised = promised_frames(container, stream)
+        except BrokenOffError as error:
+            promised, fault = promised_frames(container, stream), str(error)
         tick = float(stream.time_base or 0)
     times = [time for time, _, _ in packets if time is not None]
     if not packets or len(set(times)) < len(packets) or not packets[0][1] or times[0] != min(times):
@@ -194,4 +231,4 @@ def index_packets(path: Path) -> PacketIndex | None:
     if not numbers:
         return None
     keys = {numbers[time] for time, key, shown in packets if time is not None and key and shown}
-    return PacketIndex(list(numbers), sorted({0} | keys), max(len(numbers), promised), tick)
+    return PacketIndex(list(numbers), sorted({0} | keys), max(len(numbers), promised), tick, fault)
