@@ -10,18 +10,16 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from datasets.decoders import choose_decoder
 from errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
+ADDED_BY_MACOS = "._"  # in front of a file's name, on disks and in archives: what only macOS stores of that file
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
 LARGEST_IMAGE = 256 << 20  # bytes of a file in an archive
-# What Pillow raises for damaged files, and zipfile for damaged archives (NotImplementedError: of a newer version).
-UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zipfile.BadZipFile, NotImplementedError,
-)  # fmt: skip
+# What decoders raise for damaged images, and zipfile for damaged archives (NotImplementedError: of a newer version).
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError)
 Take = Callable[[int, np.ndarray], Any]  # what is made of a frame (number, (H, W, 3) uint8) as soon as it is decoded
 
 
@@ -67,9 +65,13 @@ class NumberedImages(ABC):
         self.decode = choose_decoder(decoder)
         self.num_frames = num_frames if num_frames is not None else self._count()
 
-    @abstractmethod
     def names(self) -> Collection[str]:
-        """Names of the files; raises what the file system or zipfile raises."""
+        """Names of the files, without those that macOS adds; raises what the file system or zipfile raises."""
+        return [name for name in self.all_names() if not name.rpartition("/")[2].startswith(ADDED_BY_MACOS)]
+
+    @abstractmethod
+    def all_names(self) -> Collection[str]:
+        """As `names`, of all files."""
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[Callable[[str], np.ndarray]]:
@@ -138,7 +140,7 @@ class NumberedImages(ABC):
 class FrameFolder(NumberedImages):
     """A folder of frames."""
 
-    def names(self) -> Collection[str]:
+    def all_names(self) -> Collection[str]:
         return os.listdir(self.path)  # not iterdir, which makes a Path of each: 200,000 folders are checked so
 
     @contextmanager
@@ -153,7 +155,7 @@ class FrameFolder(NumberedImages):
 class FrameArchive(NumberedImages):
     """A zip archive of frames, from `scripts/extract_frames.py --pack`: one file a video instead of hundreds."""
 
-    def names(self) -> Collection[str]:
+    def all_names(self) -> Collection[str]:
         with zipfile.ZipFile(self.path) as archive:
             return archive.namelist()
 

@@ -84,7 +84,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     try:
         # Looked at first: another run of the same extraction may claim the folder in between.
-        foreign = frame_root.exists() and any(SETTINGS_FILE not in e.name for e in frame_root.iterdir())
+        foreign = frame_root.exists() and any(not entry.name.startswith(".") for entry in frame_root.iterdir())
         if settings.exists():
             there = json.loads(settings.read_text())
             other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]

@@ -127,6 +127,16 @@ def test_going_on_extracts_only_what_is_not_whole(here: Path) -> None:
     assert files(frames) == WHOLE
 
 
+def test_what_macos_adds_makes_no_frames_foreign(here: Path) -> None:
+    (here / "frames").mkdir()
+    (here / "frames" / ".DS_Store").touch()
+    run()
+    added = here / "frames" / "a b" / "._00001.jpg"
+    added.touch()
+    run()
+    assert added.exists()  # the folder is whole and stays
+
+
 def test_what_a_run_left_that_was_killed_is_removed(here: Path) -> None:
     """But not what a run is just working on, here or on another machine."""
     run()
