@@ -33,6 +33,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}"
 
 
+def unforeseen(name: object, error: Exception) -> InputError:
+    """The fault of one of many files, for an exception that nobody foresaw: it must not stop the work on the others."""
+    kind = type(error).__name__
+    return InputError(f"{name} cannot be read ({kind}: {error}); drop it from the list, and report this")
+
+
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")

@@ -155,12 +155,31 @@ def require_whole(path: Path) -> None:
         InputError: it cannot be opened, has no video, or breaks off.
     """
     with open_video(path) as (container, stream):
-        try:
-            if _missing_bytes(path):
-                for _ in whole_packets(path, container, stream):
-                    pass
-        except BrokenOffError as error:
-            raise InputError(f"{path} is not whole ({error}); download the video again") from error
+        if _missing_bytes(path):
+            _count_packets(path, container, stream)
+
+
+def require_packets(path: Path, num_frames: int) -> None:
+    """Look whether a video has packets for a number of frames, if its codec puts one into each. All packets are read.
+
+    Raises:
+        InputError: it cannot be opened, has no video, breaks off, or has too few.
+    """
+    with open_video(path) as (container, stream):
+        if stream.codec_context.codec.canonical_name in ONE_PACKET_A_FRAME:
+            count = _count_packets(path, container, stream)
+            if count < num_frames:
+                raise InputError(
+                    f"{path} has {count} frames at most, the list says {num_frames}; "
+                    "download the video again, or correct the list (--decode counts)"
+                )
+
+
+def _count_packets(path: Path, container: InputContainer, stream: VideoStream) -> int:
+    try:
+        return sum(1 for _ in whole_packets(path, container, stream))
+    except BrokenOffError as error:
+        raise InputError(f"{path} is not whole ({error}); download the video again") from error
 
 
 def promised_frames(container: InputContainer, stream: VideoStream) -> int:

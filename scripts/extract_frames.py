@@ -20,7 +20,7 @@ from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c, unforeseen
 from opts_types import make_parser, number
 from whole_files import write_whole
 
@@ -110,6 +110,10 @@ def attempt(how: Extraction, paths: tuple[Path, Path]) -> int | InputError:
         return how(source, target)
     except InputError as error:
         return error
+    except OSError:  # of the disk that is written to
+        raise
+    except Exception as error:
+        return unforeseen(source, error)
 
 
 def describe(results: Sequence[int | InputError]) -> str:

@@ -258,6 +258,21 @@ def test_videos_that_fail_are_named_with_the_reason(here: Path) -> None:
     assert not (here / "train.txt.failed.txt").exists()
 
 
+def test_a_fault_that_nobody_knew_of_is_that_videos_alone(here: Path, monkeypatch) -> None:
+    extract = Extraction.__call__
+
+    def fail(self: Extraction, source: Path, target: Path) -> int:
+        if source.name == "a b.mp4":
+            raise RuntimeError("a new one")
+        return extract(self, source, target)
+
+    monkeypatch.setattr(Extraction, "__call__", fail)  # the workers are forked, so this is theirs too
+    with pytest.raises(InputError, match="1 of 2 videos failed"):
+        run()
+    assert "a b.mp4 cannot be read (RuntimeError: a new one)" in (here / "train.txt.failed.txt").read_text()
+    assert [record.path for record in read_list(here / "train.txt")] == ["c/dé 'q'"]
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [

@@ -153,11 +153,12 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     if others:
         template, videos = others.most_common(1)[0]
         remarks.append(f"{counted(videos, 'video')} with frames named {template}: give --image_tmpl '{template}'")
-    opened = sum(look.is_video_file and not look.found.fault for look in looks)
+    opened = [look for look in looks if look.is_video_file and not look.found.fault]
     if opened and not decode:
-        remarks.append(
-            f"{counted(opened, 'video file')} opened, but not decoded: scripts/check_data.py --decode does it"
-        )
+        unverified = sum(look.is_unverified for look in opened)
+        counts = f" ({counted(unverified, 'frame count')} of the list not verified)" if unverified else ""
+        files = counted(len(opened), "video file")
+        remarks.append(f"{files} opened, but not decoded{counts}: scripts/check_data.py --decode does it")
     return remarks
 
 
