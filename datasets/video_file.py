@@ -103,18 +103,31 @@ class VideoFile:
         """Times of all frames, in seconds from the first.
 
         Raises:
-            InputError: the file does not say them.
+            InputError: the file does not say them, or breaks off.
         """
-        if self.index:
-            times: list[float | None] = [time * self.index.tick for time in self.index.times]
-        else:
-            times = self._whole.times
-            if self._whole.fault:
-                raise not_to_its_end(self.path, self._whole.fault)
+        if self.fault:
+            raise not_to_its_end(self.path, self.fault)
+        times: list[float | None]
+        times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
         known = [time for time in times if time is not None]
         if not known or len(known) < len(times):
             raise InputError(f"{self.path} does not say the times of its frames; convert it, or extract without --fps")
         return _rising(np.array(known)).tolist()
+
+    @property
+    def fault(self) -> str:
+        """Where the video breaks off, as far as its packets tell it, or else decoding; empty if it does not."""
+        return self.index.fault if self.index else self._whole.fault
+
+    def recounted(self) -> "VideoFile":
+        """The same video with the number of frames that decoding gives.
+
+        Raises:
+            InputError: it cannot be decoded to its end.
+        """
+        if self._whole.fault:
+            raise not_to_its_end(self.path, self._whole.fault)
+        return VideoFile(self.path, len(self._whole.times))
 
     def count_by_packets(self) -> int | None:
         """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
