@@ -7,7 +7,6 @@ the two classes of a pair apart.
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from joblib import cpu_count
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
@@ -156,7 +156,7 @@ def _write(folder: Path, settings: Settings) -> None:
         for label in range(len(CLASS_NAMES))
     ]
     (folder / "frames").mkdir(parents=True)
-    with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(min(8, cpu_count())) as pool:
         list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
     for split in ("train", "val"):
         lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]

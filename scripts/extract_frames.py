@@ -7,7 +7,6 @@ The same command goes on where an earlier one stopped. OUT_LIST.failed.txt names
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
+
+from joblib import cpu_count
 
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
@@ -48,7 +49,7 @@ def extract_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="of JPEGs, 1 to 95")
     parser.add_argument("--pack", action="store_true", help="one uncompressed .zip a video: a file instead of hundreds")
-    parser.add_argument("-j", "--workers", type=number(int, 1), default=os.cpu_count() or 1, help="videos at a time")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at a time")
     return parser
 
 
