@@ -22,8 +22,9 @@ from datasets.frames import (
     Take,
     take_all,
 )
+from datasets.missing import there_is
 from datasets.preparing.inspection import is_flow
-from datasets.readers import ARCHIVE_SUFFIX, Reader, read_changed, there_is
+from datasets.readers import ARCHIVE_SUFFIX, Reader, read_changed
 from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import Preprocessing, eval_preprocessing, lay_out
 from datasets.video import not_to_its_end

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from datasets.class_names import loose
 from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import MORE_NUMBERS, VideoRecord
+from datasets.missing import broken_link, there_is
 from datasets.video_file import VideoFile
 from errors import InputError
 
@@ -141,22 +141,9 @@ def _look_around(path: Path, record: VideoRecord) -> str:
     frames = path.with_suffix("")
     if path.suffix and (os.path.isdir(frames) or os.path.isfile(f"{frames}{ARCHIVE_SUFFIX}")):
         return f" (there are frames {frames.name}; if they were extracted since the list was made, prepare it again)"
-    return there_is(path)
+    return broken_link(Path(f"{path}{ARCHIVE_SUFFIX}")) or there_is(path)
 
 
 def _exists(path: Path) -> bool:
     """Whether there is a file or folder, or an archive in its place; `Path.exists` fails where a name is too long."""
     return os.path.exists(path) or os.path.exists(f"{path}{ARCHIVE_SUFFIX}")
-
-
-def there_is(path: Path) -> str:
-    """The name under which a missing file or folder exists with another suffix or spelling; for a message."""
-    try:
-        if not path.parent.is_dir():
-            return there_is(path.parent)
-        others = sorted(other for other in path.parent.iterdir() if other.name != path.name)
-    except OSError:
-        return ""
-    wanted = {loose(path.name), loose(path.stem)}
-    similar = [other.name for other in others if {loose(other.name), loose(other.stem)} & wanted]
-    return f" (there is {similar[0]})" if similar else ""

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from datasets.container_length import length_by_header
+from datasets.missing import broken_link
 from errors import InputError
 
 # One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
@@ -42,7 +43,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # absolute: FFmpeg takes "a:b.mp4" for a URL. Titles and tags are not used, and not always UTF-8.
         container = av.open(str(path.absolute()), metadata_errors="ignore")
     except Exception as error:  # FFmpeg's errors, and those of Python that PyAV makes of damaged files
-        raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a whole video file?") from error
+        reason = f"({_reason(error)}){broken_link(path)}"
+        raise InputError(f"{path} cannot be opened {reason}; is it a whole video file?") from error
     with container:
         if container.format.name.endswith("_pipe"):  # FFmpeg takes a picture for a video of one frame
             raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")

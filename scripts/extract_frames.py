@@ -19,6 +19,7 @@ from joblib import cpu_count
 
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
+from datasets.missing import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
 from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c, unforeseen
@@ -157,7 +158,10 @@ def main(argv: list[str] | None = None) -> None:
     records = read_list(args.list)
     names = target_names(records)
     if not args.video_root.is_dir():
-        raise InputError(f"there is no folder {args.video_root}; VIDEO_ROOT is what the list's paths are relative to")
+        there = there_is(args.video_root)
+        raise InputError(
+            f"there is no folder {args.video_root}; VIDEO_ROOT is what the list's paths are relative to{there}"
+        )
     if args.out_list.exists() and args.out_list.samefile(args.list):
         raise InputError(f"{args.out_list} is the list of the videos; write the list of the frames to another file")
     claim_root(args.frame_root, how)

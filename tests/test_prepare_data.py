@@ -243,7 +243,7 @@ def test_links_are_followed_and_broken_ones_reported(tmp_path: Path, something: 
     lines = prepared_somethingv1(tmp_path, "--frames", str(something))
     assert "1" in lines
     report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
-    assert "broken link" in report["reports"]["train"]["dropped"]["2"]
+    assert "is a link to" in report["reports"]["train"]["dropped"]["2"]
 
 
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:

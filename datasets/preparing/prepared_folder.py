@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, format_line, parse_lines
+from datasets.missing import broken_link, there_is
 from datasets.preparing.media import KINDS, bare_path
 from datasets.preparing.preparation import Preparation
 from errors import InputError, counted, few
@@ -23,12 +24,15 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
             if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be searched
-                raise InputError(f"--{kind} {folder} is no folder that can be reached")
+                raise InputError(f"--{kind} {folder} is no folder that can be reached{there_is(folder)}")
             return kind, folder
     for kind in KINDS:
         if (home / kind).is_dir():
             return kind, home / kind
-    raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
+    links = "".join(broken_link(home / kind) for kind in KINDS)
+    raise InputError(
+        f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}{links}"
+    )
 
 
 def require_apart(home: Path, root: Path) -> None:
