@@ -246,6 +246,16 @@ def test_links_are_followed_and_broken_ones_reported(tmp_path: Path, something: 
     assert "is a link to" in report["reports"]["train"]["dropped"]["2"]
 
 
+def test_a_system_without_links(tmp_path: Path, something: Path, monkeypatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(22, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(InputError, match="a link to .*A required privilege.*developer mode.*Nothing was changed"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert not (tmp_path / "data" / "somethingv1").exists()
+
+
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:
     """One of a clip is dropped with the reason; one that may hold clips stops everything."""
     real = os.listdir

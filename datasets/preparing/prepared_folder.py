@@ -1,5 +1,6 @@
 """A prepared data set on disk: written whole or not at all, over an earlier one or none."""
 
+import errno
 import json
 import os
 import shlex
@@ -91,10 +92,23 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
         for name, text in files.items():
             (scratch / name).write_text(text, encoding="utf-8")
         if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
-            (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
+            _link(scratch / kind, preparation.media.absolute(), link, use_there)
     for key, report in preparation.reports.items():
         if not report.listed:
             (home / f"{key}.txt").unlink(missing_ok=True)
+
+
+def _link(temporary: Path, media: Path, link: Path, use_there: str) -> None:
+    """Make a link that will be moved to `link`; without the right to make links, another folder is no cure."""
+    try:
+        temporary.symlink_to(media, target_is_directory=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise InputError(
+            f"{link} cannot be made a link to {media} ({error.strerror}): turn on developer mode (Windows), or move "
+            f"the folder to {link} and {use_there}. Nothing was changed"
+        ) from error
 
 
 def _refuse_other_media(home: Path, kind: str, media: Path, use_there: str) -> None:
