@@ -33,6 +33,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}"
 
 
+def quoted(name: str) -> str:
+    """A name in quotes, with control characters escaped, but not its backslashes doubled, as `repr` would."""
+    return repr(name).replace("\\\\", "\\")
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, without the path that an `OSError` repeats, with doubled backslashes."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def unforeseen(name: object, error: Exception) -> InputError:
     """The fault of one of many files, for an exception that nobody foresaw: it must not stop the work on the others."""
     kind = type(error).__name__

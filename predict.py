@@ -29,7 +29,7 @@ from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import Preprocessing, eval_preprocessing, lay_out
 from datasets.video import not_to_its_end
 from datasets.video_file import VideoFile
-from errors import InputError, run_script
+from errors import InputError, reason, run_script
 from ops.inference import Weights, on_the_cpu
 from ops.network import VideoNet
 from ops.prepare import prepare_for_inference
@@ -69,7 +69,7 @@ class NamedImages:
         try:
             names = [name for name in images.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
         except UNREADABLE as error:
-            raise InputError(f"{images.path} cannot be read ({error}); extract the video again") from error
+            raise InputError(f"{images.path} cannot be read ({reason(error)}); extract the video again") from error
         self.names = sorted([name for name in names if not is_flow(name)] or names, key=in_natural_order)
         self.num_frames = len(self.names)
         if not names:
@@ -84,7 +84,7 @@ class NamedImages:
                     frames[index] = take(index, load(self.names[index]))
                 except UNREADABLE as error:
                     place = self.images.path / self.names[index]
-                    raise InputError(f"{place} cannot be read ({error}); extract the video again") from error
+                    raise InputError(f"{place} cannot be read ({reason(error)}); extract the video again") from error
         return Frames(frames, [])
 
 

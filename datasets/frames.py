@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.decoders import choose_decoder
-from errors import InputError
+from errors import InputError, reason
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
 ADDED_BY_MACOS = "._"  # in front of a file's name, on disks and in archives: what only macOS stores of that file
@@ -109,7 +109,7 @@ class NumberedImages(ABC):
             numbers = (frame_number(name, self.image_tmpl) for name in self.names())
             return [number - FIRST_NUMBER for number in numbers if number is not None and number >= FIRST_NUMBER]
         except UNREADABLE as error:
-            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+            raise InputError(f"{self.path} cannot be read ({reason(error)}); {self._cure()}") from error
 
     def _nearest_readable(self, load: Callable[[str], np.ndarray], index: int) -> np.ndarray:
         there = (other for other in self._there() if other < self.num_frames)
@@ -131,7 +131,7 @@ class NumberedImages(ABC):
                 f"{self.path} has {found} of the {self.num_frames} frames that the list says ({name} is not there); "
                 "extract the video again, correct the list, or check --image_tmpl"
             )
-        return f"{self.path / name} cannot be read ({error}); {self._cure()}"
+        return f"{self.path / name} cannot be read ({reason(error)}); {self._cure()}"
 
     def _cure(self) -> str:
         return "extract the video again or drop it from the list"
@@ -164,7 +164,7 @@ class FrameArchive(NumberedImages):
         try:
             archive = zipfile.ZipFile(self.path)
         except UNREADABLE as error:
-            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+            raise InputError(f"{self.path} cannot be read ({reason(error)}); {self._cure()}") from error
         with archive:
 
             def load(name: str) -> np.ndarray:

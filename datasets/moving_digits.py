@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
 from datasets.motions import CLASS_NAMES, Card, draw_motion
-from errors import InputError
+from errors import InputError, reason
 
 NAME = "moving_digits"
 VERSION = 1  # raise it when the clips change: a folder of another version is not used
@@ -104,7 +104,7 @@ def make_moving_digits(folder: Path, settings: Settings) -> None:
             _put_in_place(unfinished, folder, trash=Path(scratch) / "trash")
     except OSError as error:
         raise InputError(
-            f"cannot make the built-in data set in {folder}: {error}; choose another --data_root"
+            f"cannot make the built-in data set in {folder}: {reason(error)}; choose another --data_root"
         ) from error
     _check_settings(folder, settings)
 
@@ -114,7 +114,7 @@ def _check_settings(folder: Path, settings: Settings) -> None:
         made_with = json.loads((folder / SETTINGS_FILE).read_text())
     except (OSError, ValueError) as error:  # ValueError: no JSON, no UTF-8
         raise InputError(
-            f"cannot read {folder / SETTINGS_FILE}: {error}; delete {folder} to have it made anew"
+            f"cannot read {folder / SETTINGS_FILE}: {reason(error)}; delete {folder} to have it made anew"
         ) from error
     if made_with != asdict(settings):
         raise InputError(

@@ -12,7 +12,7 @@ from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import MORE_NUMBERS, VideoRecord
 from datasets.missing import broken_link, there_is
 from datasets.video_file import VideoFile
-from errors import InputError
+from errors import InputError, quoted
 
 ARCHIVE_SUFFIX = ".zip"
 
@@ -111,7 +111,7 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
     """
     path = root_path / record.path
     if not path.name:
-        raise InputError(f"{record.path!r} names no folder and no file; give a path below {root_path}")
+        raise InputError(f"{quoted(record.path)} names no folder and no file; give a path below {root_path}")
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
         if path.is_dir():

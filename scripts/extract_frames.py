@@ -22,7 +22,7 @@ from datasets.lists import VideoRecord, read_list
 from datasets.missing import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c, unforeseen
+from errors import InputError, counted, quoted, run_script, take_sigterm_as_ctrl_c, unforeseen
 from opts_types import make_parser, number
 from whole_files import write_whole
 
@@ -64,15 +64,19 @@ def target_names(records: Sequence[VideoRecord]) -> list[Path]:
     for record in records:
         path = Path(record.path)
         if path.is_absolute() or ".." in path.parts or not path.name:
-            raise InputError(f"the list has {record.path!r}; give paths below VIDEO_ROOT")
+            raise InputError(f"the list has {quoted(record.path)}; give paths below VIDEO_ROOT")
         name = path.with_suffix("")
         if name in names:
-            raise InputError(f"{record.path!r} and {names[name]!r} would both be extracted to {name}; rename one")
+            raise InputError(
+                f"{quoted(record.path)} and {quoted(names[name])} would both be extracted to {name}; rename one"
+            )
         names[name] = record.path
     for name, path in names.items():
         around = next((parent for parent in name.parents if parent in names), None)
         if around is not None:
-            raise InputError(f"{path!r} would be extracted into the frames of {names[around]!r}; rename one")
+            raise InputError(
+                f"{quoted(path)} would be extracted into the frames of {quoted(names[around])}; rename one"
+            )
     return list(names)
 
 

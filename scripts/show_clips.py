@@ -20,7 +20,7 @@ from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_ani
 from datasets.loader import make_loader
 from datasets.mixed_pictures import mixed_sheet
 from datasets.video_dataset import VideoDataset, train_dataset
-from errors import InputError, counted, run_script
+from errors import InputError, counted, reason, run_script
 from ops.inference import Weights
 from ops.mixer import MixedExample, Mixer, mix_method
 from ops.mixing import MIXES
@@ -136,7 +136,9 @@ def main(argv: list[str] | None = None) -> None:
         if mixed:
             mixed_sheet(mixed, spec.class_names).save(folder / "mixed.png")
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error}; choose another folder with --output_dir") from error
+        raise InputError(
+            f"cannot write to {folder}: {reason(error)}; choose another folder with --output_dir"
+        ) from error
     logging.info(
         "%s of %s: %s and %s",
         counted(len(clips), "clip"),

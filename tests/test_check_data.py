@@ -207,6 +207,13 @@ def test_one_clip_in_two_spellings(own: Path, capsys) -> None:
     assert "train.txt:6: 'x/../train 0' is in line 1 already" in out
 
 
+def test_backslashes_in_names_are_not_doubled(own: Path, capsys) -> None:
+    write_video(own / "frames" / r"b\c.mp4", 6, codec="libx264")
+    with (own / "train.txt").open("a") as file:
+        file.write("b\\c.mp4 7 0\n")
+    assert r"train.txt:5: 'b\c.mp4' has 6 frames" in check(own, capsys)[1]
+
+
 def test_clean_lists_are_clean(own: Path, capsys) -> None:
     """A row with one fault that is mended may have another."""
     frames = own / "frames"

@@ -15,7 +15,7 @@ from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.published import published_size
 from datasets.preparing.rows import Look, Row, decode_row, look_at
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
     place = in_val.get(clip_key(row.record.path)) if row.record else None
     if row.record is None or place is None:
         return row
-    return row.bad(f"{row.record.path!r} is also at {place}; remove it from one of the lists")
+    return row.bad(f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists")
 
 
 def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:

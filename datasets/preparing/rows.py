@@ -11,7 +11,7 @@ from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
 from datasets.readers import find_record, open_record
 from datasets.video import decode_video, require_packets, require_whole
 from datasets.video_file import VideoFile
-from errors import InputError, counted, unforeseen
+from errors import InputError, counted, quoted, unforeseen
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
 IN_MEMORY = 32  # frames of a folder that are decoded at a time
@@ -58,7 +58,7 @@ class Row(NamedTuple):
             return self
         zero = " (and a frame 0, which is not used)" if zero_based else ""
         return self.bad(
-            f"{record.path!r} has {counted(num_frames, 'frame')}{zero}, the list says {record.num_frames}; "
+            f"{quoted(record.path)} has {counted(num_frames, 'frame')}{zero}, the list says {record.num_frames}; "
             f"write {num_frames}, or extract the video again",
             replace(record, num_frames=num_frames),
         )
