@@ -110,7 +110,8 @@ def read_clip(source: Path, decoder: str, model: VideoNet, preprocessing: Prepro
     except InputError:
         if not isinstance(reader, VideoFile):
             raise
-        return _read_clip(reader.recounted(), model, preprocessing)  # fewer frames than its packets promise
+        whole = VideoFile(source, reader.count_by_decoding())  # fewer frames than its packets promise
+        return _read_clip(whole, model, preprocessing)
 
 
 def _read_clip(reader: Reader, model: VideoNet, preprocessing: Preprocessing) -> Tensor:

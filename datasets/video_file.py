@@ -119,15 +119,17 @@ class VideoFile:
         """Where the video breaks off, as far as its packets tell it, or else decoding; empty if it does not."""
         return self.index.fault if self.index else self._whole.fault
 
-    def recounted(self) -> "VideoFile":
-        """The same video with the number of frames that decoding gives.
+    def count_by_decoding(self) -> int:
+        """Number of frames that decoding gives.
 
         Raises:
-            InputError: it cannot be decoded to its end.
+            InputError: the video cannot be decoded to its end, or has no frames.
         """
         if self._whole.fault:
             raise not_to_its_end(self.path, self._whole.fault)
-        return VideoFile(self.path, len(self._whole.times))
+        if not self._whole.times:
+            raise InputError(f"{self.path} has no frames; download the video again or drop it from the list")
+        return len(self._whole.times)
 
     def count_by_packets(self) -> int | None:
         """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
@@ -140,10 +142,8 @@ class VideoFile:
         by_packets = self.count_by_packets()
         if by_packets is not None:
             return by_packets
-        num_frames = max(len(self._whole.times), self._whole.promised if self._whole.fault else 0)
-        if num_frames == 0:
-            raise InputError(f"{self.path} has no frames; download the video again or drop it from the list")
-        return num_frames
+        at_least = max(len(self._whole.times), self._whole.promised)
+        return at_least if self._whole.fault and at_least else self.count_by_decoding()
 
     @cached_property
     def _whole(self) -> Pass:

@@ -29,7 +29,7 @@ ENDINGS = {"somethingv2": ".webm", "ucf101": ".avi", "hmdb51": ".avi"}
 def video(tmp_path_factory) -> bytes:
     """The content of a video file."""
     path = tmp_path_factory.mktemp("video") / "a.mp4"
-    write_video(path, 3)
+    write_video(path, 3, codec="libx264")
     return path.read_bytes()
 
 
