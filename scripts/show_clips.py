@@ -32,6 +32,9 @@ from ops.svmix_training import SvMixSettings
 from opts import data_options, parse_with_built_in_defaults
 from opts_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
 from opts_types import SEED, make_parser, number
+from progress import track
+
+LINE_EVERY = 20  # clips or pictures, of progress
 
 
 def show_parser() -> argparse.ArgumentParser:
@@ -62,7 +65,8 @@ def shown_clips(dataset: VideoDataset, epoch: int, number_of_clips: int, seed: i
     loader.sampler.set_epoch(epoch)
     names = dataset.spec.class_names
     clips = []
-    for batch in islice(loader, number_of_clips):
+    first = min(number_of_clips, len(dataset))
+    for batch in track(islice(loader, first), first, "reading clips", LINE_EVERY):
         index = int(batch.index)
         reader, draw = dataset.draw(epoch, index)
         clips.append(
@@ -127,12 +131,14 @@ def main(argv: list[str] | None = None) -> None:
         method = mix_method(args.mix, runtime.place(model), args.input_size, runtime, SvMixSettings())
         if learnt:
             method.load_state_dict(learnt)
+        logging.info("Mixing %d clips", args.clips)
         mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=args.clips)
         mixed = mixed_clips(dataset, model, mixer, args.epoch, args.workers)
     clips = shown_clips(dataset, args.epoch, args.clips, args.seed, args.workers)
     try:
         contact_sheet(clips, all_frames=args.all_frames).save(folder / "clips.png")
-        save_animation(animation(clips), folder / "clips.gif")
+        pictures = track(animation(clips), clips[0].numbers.size, "drawing pictures of clips.gif", LINE_EVERY)
+        save_animation(pictures, folder / "clips.gif")
         if mixed:
             mixed_sheet(mixed, spec.class_names).save(folder / "mixed.png")
     except OSError as error:
