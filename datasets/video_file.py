@@ -27,11 +27,10 @@ from datasets.video import (
     all_packets,
     decode_frames,
     faults_break_off,
-    index_packets,
     not_to_its_end,
     open_video,
-    promised_frames,
 )
+from datasets.video_packets import index_packets, promised_frames
 from errors import InputError
 
 MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead

@@ -9,8 +9,9 @@ from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord
 from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
 from datasets.readers import find_record, open_record
-from datasets.video import decode_video, require_packets, require_whole
+from datasets.video import decode_video
 from datasets.video_file import VideoFile
+from datasets.video_packets import require_packets, require_whole
 from errors import InputError, counted, quoted, unforeseen
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
