@@ -122,6 +122,9 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
             return VideoFile, path
     except OSError as error:  # a folder that may not be searched, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
+    lost = broken_link(path) or broken_link(archive)
+    if lost:
+        raise InputError(f"there is nothing at {path}{lost}; make the link again, or mount the disk that it leads to")
     raise InputError(
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
         "check --root_path and the paths in the list" + _look_around(path, record)
@@ -141,7 +144,7 @@ def _look_around(path: Path, record: VideoRecord) -> str:
     frames = path.with_suffix("")
     if path.suffix and (os.path.isdir(frames) or os.path.isfile(f"{frames}{ARCHIVE_SUFFIX}")):
         return f" (there are frames {frames.name}; if they were extracted since the list was made, prepare it again)"
-    return broken_link(Path(f"{path}{ARCHIVE_SUFFIX}")) or there_is(path)
+    return there_is(path)
 
 
 def _exists(path: Path) -> bool:
