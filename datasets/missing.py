@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from datasets.class_names import loose
+from errors import InputError
 
 
 def broken_link(path: Path) -> str:
@@ -14,6 +15,13 @@ def broken_link(path: Path) -> str:
         if os.path.islink(part) and not os.path.exists(part):
             return f" ({part} is a link to {os.readlink(part)}, which is not there)"
     return ""
+
+
+def refuse_broken_link(path: Path) -> None:
+    """Raise an `InputError` if a link on the way to `path` leads nowhere."""
+    link = broken_link(path)
+    if link:
+        raise InputError(f"there is nothing at {path}{link}; make the link again, or mount the disk that it leads to")
 
 
 def there_is(path: Path) -> str:

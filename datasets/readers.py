@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import MORE_NUMBERS, VideoRecord
-from datasets.missing import broken_link, there_is
+from datasets.missing import refuse_broken_link, there_is
 from datasets.video_file import VideoFile
 from errors import InputError, quoted
 
@@ -122,9 +122,8 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
             return VideoFile, path
     except OSError as error:  # a folder that may not be searched, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
-    lost = broken_link(path) or broken_link(archive)
-    if lost:
-        raise InputError(f"there is nothing at {path}{lost}; make the link again, or mount the disk that it leads to")
+    refuse_broken_link(path)
+    refuse_broken_link(archive)
     raise InputError(
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
         "check --root_path and the paths in the list" + _look_around(path, record)

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from datasets.container_length import length_by_header
-from datasets.missing import broken_link
+from datasets.missing import refuse_broken_link
 from errors import InputError
 
 
@@ -43,8 +43,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         except InputError:
             raise
         except Exception as error:  # FFmpeg's errors, and those of Python that PyAV makes of damaged files
-            reason = f"({_reason(error)}){broken_link(path)}"
-            raise InputError(f"{path} cannot be opened {reason}; is it a whole video file?") from error
+            refuse_broken_link(path)
+            raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a whole video file?") from error
         yield container, stream
 
 
