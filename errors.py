@@ -39,7 +39,7 @@ def quoted(name: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an exception says, without the path that an `OSError` repeats, with doubled backslashes."""
+    """The text of an exception; of an `OSError` without the path, whose backslashes it doubles."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

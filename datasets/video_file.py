@@ -45,7 +45,7 @@ class Pass:
     Attributes:
         images: frame number -> (H, W, 3) or what a `Take` made of it, of the wanted frames that came.
         times: of the frames that came, in seconds; None: the file does not say. Not of all, if it stopped earlier.
-        last: the last frame that came; None where none came, can be shown or was wanted.
+        last: the last frame that came; None if none came or can be converted, or if none was wanted.
         fault: why no more came; empty at the regular end.
         promised: frames by the header; 0: it does not say.
     """

@@ -65,7 +65,7 @@ def _slow_files(media: Path, paths: Iterable[str]) -> list[str]:
 def _needs_decoding(path: Path) -> bool:
     try:
         return VideoFile(path, 1).count_by_packets() is None
-    except InputError:  # it cannot be opened: check_data.py says why
+    except Exception:  # it cannot be opened: check_data.py says why
         return False
 
 
@@ -73,5 +73,5 @@ def _count(media: Path, path: str) -> int | None:
     """Frames of a video file; None where its packets tell them, 0 where it cannot be decoded to its end."""
     try:
         return VideoFile(media / path, 1).count_by_decoding() if _needs_decoding(media / path) else None
-    except InputError:
+    except Exception:
         return 0

@@ -87,21 +87,21 @@ def look_at(spec: DatasetSpec, names: FrameNames, record: VideoRecord) -> Look:
         names: counts frames.
         record: of a list.
     """
-    found = inspect_video(spec.root_path, record.path, names)
-    if found.fault or found.num_frames is not None:
-        return Look(found)
     path, listed = spec.root_path / record.path, record.num_frames
     try:
+        found = inspect_video(spec.root_path, record.path, names)
+        if found.fault or found.num_frames is not None:
+            return Look(found)
         require_whole(path)
         if listed is None:
             return Look(found, is_video_file=True)
         video = VideoFile(path, listed)
-        counted = video.count_by_packets()
-        if video.index is None or counted is None or video.index.fault:
+        count = video.count_by_packets()
+        if video.index is None or count is None or video.index.fault:
             require_packets(path, listed)
+        return Look(replace(found, num_frames=count), is_video_file=True, is_unverified=count is None)
     except Exception as error:
-        return Look(replace(found, fault=_fault(path, error)), is_video_file=True)
-    return Look(replace(found, num_frames=counted), is_video_file=True, is_unverified=counted is None)
+        return Look(Inspection(fault=_fault(path, error)))
 
 
 def decode_row(spec: DatasetSpec, row: Row) -> Row:
@@ -117,13 +117,13 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
         for start in range(0, images.num_frames, IN_MEMORY):
             images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
     except Exception as error:
-        return row.bad(_fault(record.path, error))
+        return row.bad(_fault(spec.root_path / record.path, error))
     return row
 
 
-def _fault(name: object, error: Exception) -> str:
+def _fault(path: Path, error: Exception) -> str:
     """What to say of a video that raised an exception."""
-    return str(error if isinstance(error, InputError) else unforeseen(name, error))
+    return str(error if isinstance(error, InputError) else unforeseen(path, error))
 
 
 def _decode(path: Path) -> int:
