@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from datasets.preparing.parallel import StoppedError, in_processes
+from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.preparation import Preparation
 from datasets.video_file import VideoFile
 from errors import InputError, counted, few
@@ -54,12 +54,10 @@ def _slow_files(media: Path, paths: Iterable[str]) -> list[str]:
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         by_suffix[Path(path).suffix.lower()].append(path)
-    return [
-        path
-        for group in by_suffix.values()
-        if any(_needs_decoding(media / path) for path in group[:: max(1, len(group) // SAMPLE)])
-        for path in group
-    ]
+    sample = [media / path for group in by_suffix.values() for path in group[:: -(-len(group) // SAMPLE)]]
+    looks = in_threads(_needs_decoding, sample, "looking at a few videos") if sample else []
+    slow = {path.suffix.lower() for path, needs_decoding in zip(sample, looks, strict=True) if needs_decoding}
+    return [path for suffix in by_suffix if suffix in slow for path in by_suffix[suffix]]
 
 
 def _needs_decoding(path: Path) -> bool:
