@@ -33,6 +33,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}"
 
 
+def quoted(name: str) -> str:
+    """A name in quotes, with control characters escaped, but not its backslashes doubled, as `repr` would."""
+    return repr(name).replace("\\\\", "\\")
+
+
+def reason(error: Exception) -> str:
+    """The text of an exception; of an `OSError` without the path, whose backslashes it doubles."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def unforeseen(name: object, error: Exception) -> InputError:
+    """The fault of one of many files, for an exception that nobody foresaw: it must not stop the work on the others."""
+    kind = type(error).__name__
+    return InputError(f"{name} cannot be read ({kind}: {error}); drop it from the list, and report this")
+
+
 def few(names: Sequence[str], number: int = 3) -> str:
     """The first names, and dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")

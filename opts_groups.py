@@ -1,7 +1,8 @@
 """Options in groups, each added to a parser by one function."""
 
 import argparse
-import os
+
+from joblib import cpu_count
 
 from datasets.decoders import DECODER_NAMES
 from ops.blocks import ARCHS
@@ -29,8 +30,8 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     group.add_argument("--classes", help="class names, one a line, instead of the prepared classes.txt")
     group.add_argument("--image_tmpl", help="frame file name, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
     if workers:
-        most = min(4, os.cpu_count() or 1)
-        group.add_argument("-j", "--workers", type=number(int, 0), default=most, help="processes that read frames")
+        few = min(4, cpu_count())  # of the cores that this process may use
+        group.add_argument("-j", "--workers", type=number(int, 0), default=few, help="processes that read frames")
 
 
 def add_decoder_option(parser: argparse.ArgumentParser) -> None:

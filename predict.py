@@ -5,20 +5,33 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from datasets.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages
+from datasets.frames import (
+    IMAGE_SUFFIXES,
+    UNREADABLE,
+    FrameArchive,
+    FrameFolder,
+    Frames,
+    NumberedImages,
+    Take,
+    take_all,
+)
+from datasets.missing import there_is
 from datasets.preparing.inspection import is_flow
-from datasets.readers import ARCHIVE_SUFFIX, there_is
+from datasets.readers import ARCHIVE_SUFFIX, Reader, read_changed
 from datasets.sampling import center_starts, segment_indices
-from datasets.transforms import eval_preprocessing, lay_out
-from datasets.video import decode_video
-from errors import InputError, run_script
+from datasets.transforms import Preprocessing, eval_preprocessing, lay_out
+from datasets.video import not_to_its_end
+from datasets.video_file import VideoFile
+from errors import InputError, reason, run_script
 from ops.inference import Weights, on_the_cpu
+from ops.network import VideoNet
 from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
 from opts import parse_predict
@@ -26,45 +39,88 @@ from opts import parse_predict
 ANY_NAME = "{}"  # a template that is not used: the images are taken as they are named
 
 
-def read_source(source: Path, decoder: str) -> Iterator[np.ndarray]:
-    """The frames of a video file, or of a folder or archive (.zip) the images in the order of their numbers.
+def open_source(source: Path, decoder: str) -> Reader:
+    """The reader of a video file, or of a folder or archive (.zip) of images.
 
     Args:
         source: file or folder.
         decoder: of images, one of `DECODER_NAMES`.
 
-    Yields:
-        (H, W, 3) RGB.
-
     Raises:
-        InputError: there is no such file or folder, or it has frames that cannot be read.
+        InputError: there is no such file or folder, it has no frames, or the video breaks off.
     """
     if os.path.isdir(source):
-        yield from _read_images(FrameFolder(source, ANY_NAME, 0, decoder))
-    elif not os.path.exists(source):
+        return NamedImages(FrameFolder(source, ANY_NAME, 0, decoder))
+    if not os.path.exists(source):
         raise InputError(f"there is no {source}; give a video file, or a folder or .zip of frames{there_is(source)}")
-    elif source.suffix.lower() == ARCHIVE_SUFFIX:
-        yield from _read_images(FrameArchive(source, ANY_NAME, 0, decoder))
-    else:
-        yield from decode_video(source)
+    if source.suffix.lower() == ARCHIVE_SUFFIX:
+        return NamedImages(FrameArchive(source, ANY_NAME, 0, decoder))
+    video = VideoFile(source)
+    if video.fault:
+        raise not_to_its_end(source, video.fault)
+    return video
 
 
-def _read_images(reader: NumberedImages) -> Iterator[np.ndarray]:
-    place = reader.path
-    try:
-        images = [name for name in reader.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
-        frames = [name for name in images if not is_flow(name)] or images
-        with reader.opened() as load:
-            for name in sorted(frames, key=in_natural_order):
-                place = reader.path / name
-                yield load(name)
-    except UNREADABLE as error:
-        raise InputError(f"{place} cannot be read ({error}); extract the video again") from error
+class NamedImages:
+    """The images of a folder or archive, in the order of the numbers in their names."""
+
+    def __init__(self, images: NumberedImages) -> None:
+        self.images = images
+        try:
+            names = [name for name in images.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
+        except UNREADABLE as error:
+            raise InputError(f"{images.path} cannot be read ({reason(error)}); extract the video again") from error
+        self.names = sorted([name for name in names if not is_flow(name)] or names, key=in_natural_order)
+        self.num_frames = len(self.names)
+        if not names:
+            raise InputError(f"{images.path} has no frames; give a video file, or a folder or .zip of images")
+
+    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
+        """As `Reader.read`; nothing is replaced."""
+        frames = {}
+        with self.images.opened() as load:
+            for index in indices:
+                try:
+                    frames[index] = take(index, load(self.names[index]))
+                except UNREADABLE as error:
+                    place = self.images.path / self.names[index]
+                    raise InputError(f"{place} cannot be read ({reason(error)}); extract the video again") from error
+        return Frames(frames, [])
 
 
 def in_natural_order(name: str) -> tuple[list[str | int], str]:
     """A sort key by which 2.jpg comes before 10.jpg."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def read_clip(source: Path, decoder: str, model: VideoNet, preprocessing: Preprocessing) -> Tensor:
+    """The clip with centre starts (1, T, L, 3, H, W) uint8 of a video; only its frames are kept.
+
+    Args:
+        source: as for `open_source`, and so is `decoder`.
+        model: says how many frames are needed.
+        preprocessing: of a frame.
+
+    Raises:
+        InputError: the frames cannot be read.
+    """
+    reader = open_source(source, decoder)
+    try:
+        return _read_clip(reader, model, preprocessing)
+    except InputError:
+        if not isinstance(reader, VideoFile):
+            raise
+        whole = VideoFile(source, reader.count_by_decoding())  # fewer frames than its packets promise
+        return _read_clip(whole, model, preprocessing)
+
+
+def _read_clip(reader: Reader, model: VideoNet, preprocessing: Preprocessing) -> Tensor:
+    starts = center_starts(reader.num_frames, model.num_segments, model.frames_per_segment)
+    indices = segment_indices(starts, model.frames_per_segment, reader.num_frames)
+    numbers, places = np.unique(indices, return_inverse=True)
+    views: dict[int, np.ndarray] = {}
+    read_changed(reader, numbers.tolist(), preprocessing, views.__setitem__, replace_unreadable=False)
+    return lay_out([views[number] for number in numbers.tolist()], places.reshape(indices.shape))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -80,13 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"{args.weights} does not hold its class names; give a checkpoint that train.py wrote")
     model = weights.build(made_for.class_names, net=None, arch=None, num_segments=None, dataset=None)
 
-    # clip: each frame is cropped as it comes, so that a long video is never held at full size
-    preprocessing = eval_preprocessing(made_for.input_size)
-    views = [preprocessing([image])[0] for image in read_source(Path(args.source), args.decoder)]
-    if not views:
-        raise InputError(f"{args.source} has no frames; give a video file, or a folder or .zip of images")
-    starts = center_starts(len(views), model.num_segments, model.frames_per_segment)
-    clip = lay_out(views, segment_indices(starts, model.frames_per_segment, len(views)))
+    clip = read_clip(Path(args.source), args.decoder, model, eval_preprocessing(made_for.input_size))
 
     # scores
     with torch.inference_mode(), runtime.autocast(args.amp):

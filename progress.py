@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def track(
-    items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str], done: int = 0
+    items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str] = str, done: int = 0
 ) -> Iterator[Item]:
     """Iterate with a progress bar and ETA on a terminal, and with a plain line every `every` items elsewhere.
 
@@ -20,7 +20,7 @@ def track(
         total: their number, with those that are done.
         title: stands in front.
         every: items between two lines, or between two updates of the bar's figures.
-        describe: the figures at the moment.
+        describe: the figures at the moment; none by default.
         done: how many an earlier run did.
     """
     if sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO):

@@ -3,9 +3,10 @@
 catalogue      known data sets, and where their files are
 lists          list files -> records; class_names: their files and spellings
 sampling       which frames a clip takes (pure functions)
-readers        what a record is, and its reader
+readers        what a record is, and its reader; missing: what is there instead
 frames         frame folder or archive -> images; decoders: content of an image file -> pixels
-video          video file: opened, decoded, its packets; container_length: how long the file must be
+video          video file: opened, decoded; container_length: how long the file must be
+video_packets  what its packets tell without decoding
 video_file     video file -> images of given numbers
 transforms     images -> uint8 clip, one random draw a clip
 labels         labels of mirrored clips, from class names

@@ -1,12 +1,14 @@
 """The data sets that are known by name, and where their files are."""
 
 import logging
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
 from datasets.class_names import in_order_of, read_class_names
+from datasets.missing import there_is
 from errors import InputError, command, counted
 
 BUILT_IN = "moving_digits"
@@ -131,7 +133,7 @@ def resolve(
 
         ensure_moving_digits(root)
     frames, videos = home / "frames", home / "videos"
-    if root_path is None and videos.is_dir() and not frames.is_dir():
+    if root_path is None and videos.is_dir() and not frames.is_dir() and not frames.is_symlink():
         logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
         frames = videos
     defaults = {"root_path": frames, "classes": home / "classes.txt"}
@@ -168,7 +170,7 @@ def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
         )
     names = {"--classes": ["classes.txt"], "--root_path": ["frames", "videos"]}
     names |= {f"--{which}_list": [f"{which}.txt"] for which in ("train", "val")}
-    absent = {flag: names[flag] for flag in missing if not any((home / file).exists() for file in names[flag])}
+    absent = {flag: names[flag] for flag in missing if not any(os.path.lexists(home / file) for file in names[flag])}
     if absent:
         media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
         prepare = command("scripts/prepare_data.py", "folder", name, home / media)
@@ -188,8 +190,8 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
     if not (path.is_dir() if folder else path.is_file()):
         kind = "folder" if folder else "file"
         raise InputError(
-            f"{name}: there is no {kind} {path}; prepare the data set there, or give the {kind} with --{flag} "
-            "(or --data_root, the folder of all data sets)"
+            f"{name}: there is no {kind} {path}{there_is(path)}; prepare the data set there, or give the {kind} "
+            f"with --{flag} (or --data_root, the folder of all data sets)"
         )
 
 

@@ -8,6 +8,7 @@ UNKNOWN_RIFF = b"\xff\xff\xff\xff"
 TS_PACKET = 188  # bytes
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # of Matroska and WebM
 MEDIA = (b"mdat", b"moof")  # boxes of MP4 and MOV that hold frames; what comes behind the last may be no box at all
+FARTHEST = 1 << 40  # bytes: sizes in damaged files may be beyond what a file system can seek
 FIRST_BOX = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 
 
@@ -50,7 +51,7 @@ def _segment_end(file: BinaryIO) -> int:
             return 0
         if name == SEGMENT:
             return file.tell() + size
-        file.seek(size, 1)
+        file.seek(min(size, FARTHEST), 1)
     return 0
 
 
@@ -66,5 +67,5 @@ def _media_end(file: BinaryIO) -> int:
         place += size
         if name in MEDIA:
             end = place
-        file.seek(place)
+        file.seek(min(place, FARTHEST))
     return end

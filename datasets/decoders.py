@@ -7,7 +7,8 @@ they refuse, goes to Pillow: so a file is read, or is an error, with any of them
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 
@@ -20,8 +21,20 @@ from errors import InputError
 Decode = Callable[[bytes], np.ndarray]  # content of a file -> (H, W, 3) uint8 RGB
 
 
+@contextmanager
+def _faults_are_os_errors() -> Iterator[None]:
+    """Turn whatever Pillow raises of a damaged image into an `OSError`: each of its formats has errors of its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+@_faults_are_os_errors()
 def decode_pillow(data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; a truncated file is an error, not a half-grey picture."""
+    """(H, W, 3) uint8 RGB; a damaged file is an `OSError`, not a half-grey picture."""
     with _opened(data) as image:
         return _pixels(image)
 
@@ -40,6 +53,7 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
     return decode_pillow(data)
 
 
+@_faults_are_os_errors()
 def decode_torchcodec(data: bytes) -> np.ndarray:
     """As `decode_pillow`."""
     from torchcodec.decoders import decode_jpeg

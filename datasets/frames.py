@@ -10,18 +10,16 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from datasets.decoders import choose_decoder
-from errors import InputError
+from errors import InputError, reason
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
+ADDED_BY_MACOS = "._"  # in front of a file's name, on disks and in archives: what only macOS stores of that file
 FIRST_NUMBER = 1  # of the first frame's file, in all known data sets
 LARGEST_IMAGE = 256 << 20  # bytes of a file in an archive
-# What Pillow raises for damaged files, and zipfile for damaged archives (NotImplementedError: of a newer version).
-UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zipfile.BadZipFile, NotImplementedError,
-)  # fmt: skip
+# What decoders raise for damaged images, and zipfile for damaged archives (NotImplementedError: of a newer version).
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError)
 Take = Callable[[int, np.ndarray], Any]  # what is made of a frame (number, (H, W, 3) uint8) as soon as it is decoded
 
 
@@ -67,9 +65,13 @@ class NumberedImages(ABC):
         self.decode = choose_decoder(decoder)
         self.num_frames = num_frames if num_frames is not None else self._count()
 
-    @abstractmethod
     def names(self) -> Collection[str]:
-        """Names of the files; raises what the file system or zipfile raises."""
+        """Names of the files, without those that macOS adds; raises what the file system or zipfile raises."""
+        return [name for name in self.all_names() if not name.rpartition("/")[2].startswith(ADDED_BY_MACOS)]
+
+    @abstractmethod
+    def all_names(self) -> Collection[str]:
+        """As `names`, of all files."""
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[Callable[[str], np.ndarray]]:
@@ -107,7 +109,7 @@ class NumberedImages(ABC):
             numbers = (frame_number(name, self.image_tmpl) for name in self.names())
             return [number - FIRST_NUMBER for number in numbers if number is not None and number >= FIRST_NUMBER]
         except UNREADABLE as error:
-            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+            raise InputError(f"{self.path} cannot be read ({reason(error)}); {self._cure()}") from error
 
     def _nearest_readable(self, load: Callable[[str], np.ndarray], index: int) -> np.ndarray:
         there = (other for other in self._there() if other < self.num_frames)
@@ -129,7 +131,7 @@ class NumberedImages(ABC):
                 f"{self.path} has {found} of the {self.num_frames} frames that the list says ({name} is not there); "
                 "extract the video again, correct the list, or check --image_tmpl"
             )
-        return f"{self.path / name} cannot be read ({error}); {self._cure()}"
+        return f"{self.path / name} cannot be read ({reason(error)}); {self._cure()}"
 
     def _cure(self) -> str:
         return "extract the video again or drop it from the list"
@@ -138,7 +140,7 @@ class NumberedImages(ABC):
 class FrameFolder(NumberedImages):
     """A folder of frames."""
 
-    def names(self) -> Collection[str]:
+    def all_names(self) -> Collection[str]:
         return os.listdir(self.path)  # not iterdir, which makes a Path of each: 200,000 folders are checked so
 
     @contextmanager
@@ -153,7 +155,7 @@ class FrameFolder(NumberedImages):
 class FrameArchive(NumberedImages):
     """A zip archive of frames, from `scripts/extract_frames.py --pack`: one file a video instead of hundreds."""
 
-    def names(self) -> Collection[str]:
+    def all_names(self) -> Collection[str]:
         with zipfile.ZipFile(self.path) as archive:
             return archive.namelist()
 
@@ -162,7 +164,7 @@ class FrameArchive(NumberedImages):
         try:
             archive = zipfile.ZipFile(self.path)
         except UNREADABLE as error:
-            raise InputError(f"{self.path} cannot be read ({error}); {self._cure()}") from error
+            raise InputError(f"{self.path} cannot be read ({reason(error)}); {self._cure()}") from error
         with archive:
 
             def load(name: str) -> np.ndarray:

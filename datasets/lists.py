@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import InputError, counted, refuse
+from errors import InputError, counted, quoted, refuse
 
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
@@ -91,7 +91,7 @@ def parse_lines(
             yield number, record
         else:
             label = f", with label {first.label}" if record.label != first.label else ""
-            yield number, f"{record.path!r} is in line {other} already{label}; keep one of them"
+            yield number, f"{quoted(record.path)} is in line {other} already{label}; keep one of them"
 
 
 def clip_key(path: str) -> str:
@@ -142,11 +142,11 @@ def parse_line(line: str, num_class: int | None) -> VideoRecord:
         fields = line.rsplit(maxsplit=1)
     path, label = fields[0].strip(), _whole_number(fields[-1])
     if len(fields) < 2 or label is None:
-        raise ValueError(f"{line.strip()!r} does not end in a whole number, the label; a line is {LINE_FORMS}")
+        raise ValueError(f"{quoted(line.strip())} does not end in a whole number, the label; a line is {LINE_FORMS}")
     if frames is not None and frames < 1:
         more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # not a number of frames, then
         raise ValueError(
-            f"{path!r} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
+            f"{quoted(path)} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
         )
     if label < 0 or (num_class is not None and label >= num_class):
         hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"

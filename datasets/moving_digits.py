@@ -7,7 +7,6 @@ the two classes of a pair apart.
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,11 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from joblib import cpu_count
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
 from datasets.motions import CLASS_NAMES, Card, draw_motion
-from errors import InputError
+from errors import InputError, reason
 
 NAME = "moving_digits"
 VERSION = 1  # raise it when the clips change: a folder of another version is not used
@@ -104,7 +104,7 @@ def make_moving_digits(folder: Path, settings: Settings) -> None:
             _put_in_place(unfinished, folder, trash=Path(scratch) / "trash")
     except OSError as error:
         raise InputError(
-            f"cannot make the built-in data set in {folder}: {error}; choose another --data_root"
+            f"cannot make the built-in data set in {folder}: {reason(error)}; choose another --data_root"
         ) from error
     _check_settings(folder, settings)
 
@@ -114,7 +114,7 @@ def _check_settings(folder: Path, settings: Settings) -> None:
         made_with = json.loads((folder / SETTINGS_FILE).read_text())
     except (OSError, ValueError) as error:  # ValueError: no JSON, no UTF-8
         raise InputError(
-            f"cannot read {folder / SETTINGS_FILE}: {error}; delete {folder} to have it made anew"
+            f"cannot read {folder / SETTINGS_FILE}: {reason(error)}; delete {folder} to have it made anew"
         ) from error
     if made_with != asdict(settings):
         raise InputError(
@@ -156,7 +156,7 @@ def _write(folder: Path, settings: Settings) -> None:
         for label in range(len(CLASS_NAMES))
     ]
     (folder / "frames").mkdir(parents=True)
-    with ProcessPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(min(8, cpu_count())) as pool:
         list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
     for split in ("train", "val"):
         lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from datasets.class_names import loose
 from datasets.frames import FrameArchive, FrameFolder, Frames, Take, take_all
 from datasets.lists import MORE_NUMBERS, VideoRecord
+from datasets.missing import refuse_broken_link, there_is
 from datasets.video_file import VideoFile
-from errors import InputError
+from errors import InputError, quoted
 
 ARCHIVE_SUFFIX = ".zip"
 
@@ -111,7 +111,7 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
     """
     path = root_path / record.path
     if not path.name:
-        raise InputError(f"{record.path!r} names no folder and no file; give a path below {root_path}")
+        raise InputError(f"{quoted(record.path)} names no folder and no file; give a path below {root_path}")
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
         if path.is_dir():
@@ -122,6 +122,8 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
             return VideoFile, path
     except OSError as error:  # a folder that may not be searched, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
+    refuse_broken_link(path)
+    refuse_broken_link(archive)
     raise InputError(
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
         "check --root_path and the paths in the list" + _look_around(path, record)
@@ -147,16 +149,3 @@ def _look_around(path: Path, record: VideoRecord) -> str:
 def _exists(path: Path) -> bool:
     """Whether there is a file or folder, or an archive in its place; `Path.exists` fails where a name is too long."""
     return os.path.exists(path) or os.path.exists(f"{path}{ARCHIVE_SUFFIX}")
-
-
-def there_is(path: Path) -> str:
-    """The name under which a missing file or folder exists with another suffix or spelling; for a message."""
-    try:
-        if not path.parent.is_dir():
-            return there_is(path.parent)
-        others = sorted(other for other in path.parent.iterdir() if other.name != path.name)
-    except OSError:
-        return ""
-    wanted = {loose(path.name), loose(path.stem)}
-    similar = [other.name for other in others if {loose(other.name), loose(other.stem)} & wanted]
-    return f" (there is {similar[0]})" if similar else ""

@@ -8,21 +8,34 @@ against the packets. Where they don't agree, and in files whose packets don't te
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import dropwhile
+from functools import cached_property
+from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from av.error import FFmpegError
+from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from datasets.frames import Frames, Take, take_all
-from datasets.video import BrokenOffError, ToRgb, decode_frames, index_packets, open_video, promised_frames
+from datasets.video import (
+    BrokenOffError,
+    ToRgb,
+    all_packets,
+    decode_frames,
+    faults_break_off,
+    not_to_its_end,
+    open_video,
+)
+from datasets.video_packets import index_packets, promised_frames
 from errors import InputError
 
 MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead
 CHECKED = 16  # frames at the start that must come as the packets tell, before packets are counted for frames
+MOST_REORDERED = 16  # frames: a time that goes back by more is that of another recording, joined to the first
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Pass:
     Attributes:
         images: frame number -> (H, W, 3) or what a `Take` made of it, of the wanted frames that came.
         times: of the frames that came, in seconds; None: the file does not say. Not of all, if it stopped earlier.
-        last: the last frame that came.
+        last: the last frame that came; None if none came or can be converted, or if none was wanted.
         fault: why no more came; empty at the regular end.
         promised: frames by the header; 0: it does not say.
     """
@@ -89,14 +102,33 @@ class VideoFile:
         """Times of all frames, in seconds from the first.
 
         Raises:
-            InputError: the file does not say them.
+            InputError: the file does not say them, or breaks off.
         """
+        if self.fault:
+            raise not_to_its_end(self.path, self.fault)
         times: list[float | None]
-        times = [time * self.index.tick for time in self.index.times] if self.index else self._decode(None).times
-        known = [time - times[0] for time in times if time is not None and times[0] is not None]
-        if len(known) < len(times):
+        times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
+        known = [time for time in times if time is not None]
+        if not known or len(known) < len(times):
             raise InputError(f"{self.path} does not say the times of its frames; convert it, or extract without --fps")
-        return known
+        return _rising(np.array(known)).tolist()
+
+    @property
+    def fault(self) -> str:
+        """Where the video breaks off, as far as its packets tell it, or else decoding; empty if it does not."""
+        return self.index.fault if self.index else self._whole.fault
+
+    def count_by_decoding(self) -> int:
+        """Number of frames that decoding gives.
+
+        Raises:
+            InputError: the video cannot be decoded to its end, or has no frames.
+        """
+        if self._whole.fault:
+            raise not_to_its_end(self.path, self._whole.fault)
+        if not self._whole.times:
+            raise InputError(f"{self.path} has no frames; download the video again or drop it from the list")
+        return len(self._whole.times)
 
     def count_by_packets(self) -> int | None:
         """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
@@ -109,11 +141,13 @@ class VideoFile:
         by_packets = self.count_by_packets()
         if by_packets is not None:
             return by_packets
-        whole = self._decode(None)
-        num_frames = max(len(whole.times), whole.promised if whole.fault else 0)
-        if num_frames == 0:
-            raise InputError(f"{self.path} has no frames; download the video again or drop it from the list")
-        return num_frames
+        at_least = max(len(self._whole.times), self._whole.promised)
+        return at_least if self._whole.fault and at_least else self.count_by_decoding()
+
+    @cached_property
+    def _whole(self) -> Pass:
+        """What decoding all gives, without images."""
+        return self._decode(None)
 
     def _jump(self, indices: Sequence[int], take: Take = take_all) -> dict[int, Any] | None:
         """Frames by way of the key frames; None where the frames that come are not those that the packets tell."""
@@ -123,13 +157,14 @@ class VideoFile:
         images = {}
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
-            number, frames = 0, container.decode(stream)  # number of the next frame
+            number, frames = 0, _decoded(container, stream)  # number of the next frame
             try:
                 for wanted in sorted(indices):
                     key = keys[bisect_right(keys, wanted) - 1]
                     if key - number >= MIN_JUMP:
-                        container.seek(times[key], stream=stream)
-                        number, frames = key, _since(times[key], container.decode(stream))
+                        with faults_break_off():
+                            container.seek(times[key], stream=stream)
+                        number, frames = key, _since(times[key], _decoded(container, stream))
                     for frame in frames:
                         # Some files call every packet a key frame: the decoder knows better.
                         if frame.pts != times[number] or (number == key > 0 and not frame.key_frame):
@@ -138,7 +173,7 @@ class VideoFile:
                         if number > wanted:
                             images[wanted] = take(wanted, to_rgb(frame))
                             break
-            except FFmpegError:
+            except BrokenOffError:
                 return None
         return images if len(images) == len(indices) else None
 
@@ -146,20 +181,51 @@ class VideoFile:
         """Frames by one pass from the start to the last wanted frame; None: none is wanted, to the end."""
         images: dict[int, Any] = {}
         times: list[float | None] = []
-        fault, frame = "", None
+        fault, shown, last = "", None, None
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
             try:
                 for number, frame in enumerate(decode_frames(self.path, container, stream)):
-                    times.append(frame.time)
+                    times.append(_seconds(frame, stream))
                     if wanted is not None and number in wanted:
                         images[number] = take(number, to_rgb(frame))
                         if len(images) == len(wanted):
                             break
+                    shown = frame
             except BrokenOffError as error:
                 fault = str(error)
-            last = to_rgb(frame) if frame else None
+            if shown and wanted is not None:
+                with suppress(BrokenOffError):
+                    last = to_rgb(shown)
             return Pass(images, times, last, fault, promised_frames(container, stream))
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All frames from the current position on."""
+    with faults_break_off():
+        for packet in all_packets(container, stream):
+            yield from packet.decode()
+
+
+def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
+    """Time of a frame. Not `frame.time`: PyAV gives no time base to the last ones, which no packet brings."""
+    if frame.pts is None or stream.time_base is None:
+        return None
+    return frame.pts * stream.time_base.numerator / stream.time_base.denominator
+
+
+def _rising(times: np.ndarray) -> np.ndarray:
+    """Times of frames (F,) in the order in which they are shown, from 0.
+
+    In some files a few neighbours have each other's times. Where streams were joined the time starts again: the second
+    one follows the first at the usual distance.
+    """
+    steps = np.diff(times)
+    usual = np.median(np.abs(steps)) if len(steps) else 0.0
+    parts = [np.sort(part) for part in np.split(times, np.flatnonzero(steps < -MOST_REORDERED * usual) + 1)]
+    for before, part in pairwise(parts):
+        part += before[-1] + usual - part[0]
+    return np.concatenate(parts) - parts[0][0]
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

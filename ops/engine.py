@@ -118,7 +118,7 @@ def train_one_epoch(
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
     progress = f"epoch {epoch + 1} train"
     for step, batch in enumerate(track(loader, steps, progress, settings.print_freq, sums.describe)):
-        clock.lap("waiting")
+        clock.lap("waiting") if step else clock.first_batch(batch.seconds)
         lr = lr_at(epoch + step / steps)
         set_learning_rate(optimiser, lr)
         group_start = step - step % settings.accumulate

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from joblib import cpu_count
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -40,8 +41,8 @@ class Runtime:
 
     @property
     def cores(self) -> int:
-        """CPU cores of this machine for each of its processes of the run."""
-        return max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
+        """CPU cores that this run may use, per process on this machine."""
+        return max(cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
 
     def place(self, model: VideoNet) -> VideoNet:
         """The model on its device, in its memory format. Before an optimiser loads its state, which follows it."""

@@ -51,6 +51,19 @@ class StepClock:
         if self._cuda:
             self._mark("")
 
+    def first_batch(self, reading: float) -> None:
+        """The first batch has come, whose reading took `reading` seconds: what it took before was the start of workers.
+
+        That is a part of no step, and takes seconds where workers are not forked but import everything themselves.
+        """
+        now = time.perf_counter()
+        waiting = min(reading, now - self._start)
+        self._start, self._last = now - waiting, now
+        self._seconds = Seconds(waiting=waiting)
+        if self._cuda:
+            self._marks.clear()
+            self._mark("")
+
     def lap(self, part: str) -> None:
         """The time since the last call belongs to `part`."""
         if self._cuda:

@@ -7,7 +7,6 @@ The same command goes on where an earlier one stopped. OUT_LIST.failed.txt names
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,11 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from joblib import cpu_count
+
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord, read_list
+from datasets.missing import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from errors import InputError, counted, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, counted, quoted, run_script, take_sigterm_as_ctrl_c, unforeseen
 from opts_types import make_parser, number
 from whole_files import write_whole
 
@@ -48,7 +50,7 @@ def extract_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="of JPEGs, 1 to 95")
     parser.add_argument("--pack", action="store_true", help="one uncompressed .zip a video: a file instead of hundreds")
-    parser.add_argument("-j", "--workers", type=number(int, 1), default=os.cpu_count() or 1, help="videos at a time")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at a time")
     return parser
 
 
@@ -62,15 +64,19 @@ def target_names(records: Sequence[VideoRecord]) -> list[Path]:
     for record in records:
         path = Path(record.path)
         if path.is_absolute() or ".." in path.parts or not path.name:
-            raise InputError(f"the list has {record.path!r}; give paths below VIDEO_ROOT")
+            raise InputError(f"the list has {quoted(record.path)}; give paths below VIDEO_ROOT")
         name = path.with_suffix("")
         if name in names:
-            raise InputError(f"{record.path!r} and {names[name]!r} would both be extracted to {name}; rename one")
+            raise InputError(
+                f"{quoted(record.path)} and {quoted(names[name])} would both be extracted to {name}; rename one"
+            )
         names[name] = record.path
     for name, path in names.items():
         around = next((parent for parent in name.parents if parent in names), None)
         if around is not None:
-            raise InputError(f"{path!r} would be extracted into the frames of {names[around]!r}; rename one")
+            raise InputError(
+                f"{quoted(path)} would be extracted into the frames of {quoted(names[around])}; rename one"
+            )
     return list(names)
 
 
@@ -84,7 +90,7 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     try:
         # Looked at first: another run of the same extraction may claim the folder in between.
-        foreign = frame_root.exists() and any(SETTINGS_FILE not in e.name for e in frame_root.iterdir())
+        foreign = frame_root.exists() and any(not entry.name.startswith(".") for entry in frame_root.iterdir())
         if settings.exists():
             there = json.loads(settings.read_text())
             other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]
@@ -110,6 +116,10 @@ def attempt(how: Extraction, paths: tuple[Path, Path]) -> int | InputError:
         return how(source, target)
     except InputError as error:
         return error
+    except OSError:  # of the disk that is written to
+        raise
+    except Exception as error:
+        return unforeseen(source, error)
 
 
 def describe(results: Sequence[int | InputError]) -> str:
@@ -152,7 +162,10 @@ def main(argv: list[str] | None = None) -> None:
     records = read_list(args.list)
     names = target_names(records)
     if not args.video_root.is_dir():
-        raise InputError(f"there is no folder {args.video_root}; VIDEO_ROOT is what the list's paths are relative to")
+        there = there_is(args.video_root)
+        raise InputError(
+            f"there is no folder {args.video_root}; VIDEO_ROOT is what the list's paths are relative to{there}"
+        )
     if args.out_list.exists() and args.out_list.samefile(args.list):
         raise InputError(f"{args.out_list} is the list of the videos; write the list of the frames to another file")
     claim_root(args.frame_root, how)

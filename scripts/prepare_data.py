@@ -9,9 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from joblib import cpu_count
+
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
+from datasets.preparing.counting import with_counts
 from datasets.preparing.folder_split import count_sources, read_class_folders, read_split_folders, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
@@ -71,6 +74,8 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
 def _add_common_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--image_tmpl", help="frame file name, such as img_{:05d}.jpg; found out, if not given")
     command.add_argument("--data_root", type=Path, default=Path("data"), help="the data set's folder is made here")
+    text = "processes that count the frames of videos which must be decoded for it (AVI, WMV, VP8, ...)"
+    command.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help=text)
 
 
 def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
@@ -118,6 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     annotations, media, located = read_folder(args) if own else read_official(args)
     image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
     preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
+    preparation = with_counts(preparation, args.workers)
     if own and args.split == "random":
         split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
         lists = split_records(preparation.records["all"], **split)

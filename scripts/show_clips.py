@@ -20,7 +20,7 @@ from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_ani
 from datasets.loader import make_loader
 from datasets.mixed_pictures import mixed_sheet
 from datasets.video_dataset import VideoDataset, train_dataset
-from errors import InputError, counted, run_script
+from errors import InputError, counted, reason, run_script
 from ops.inference import Weights
 from ops.mixer import MixedExample, Mixer, mix_method
 from ops.mixing import MIXES
@@ -32,6 +32,9 @@ from ops.svmix_training import SvMixSettings
 from opts import data_options, parse_with_built_in_defaults
 from opts_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
 from opts_types import SEED, make_parser, number
+from progress import track
+
+LINE_EVERY = 20  # clips or pictures, of progress
 
 
 def show_parser() -> argparse.ArgumentParser:
@@ -62,7 +65,8 @@ def shown_clips(dataset: VideoDataset, epoch: int, number_of_clips: int, seed: i
     loader.sampler.set_epoch(epoch)
     names = dataset.spec.class_names
     clips = []
-    for batch in islice(loader, number_of_clips):
+    first = min(number_of_clips, len(dataset))
+    for batch in track(islice(loader, first), first, "reading clips", LINE_EVERY):
         index = int(batch.index)
         reader, draw = dataset.draw(epoch, index)
         clips.append(
@@ -127,16 +131,20 @@ def main(argv: list[str] | None = None) -> None:
         method = mix_method(args.mix, runtime.place(model), args.input_size, runtime, SvMixSettings())
         if learnt:
             method.load_state_dict(learnt)
+        logging.info("Mixing %d clips", args.clips)
         mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=args.clips)
         mixed = mixed_clips(dataset, model, mixer, args.epoch, args.workers)
     clips = shown_clips(dataset, args.epoch, args.clips, args.seed, args.workers)
     try:
         contact_sheet(clips, all_frames=args.all_frames).save(folder / "clips.png")
-        save_animation(animation(clips), folder / "clips.gif")
+        pictures = track(animation(clips), clips[0].numbers.size, "drawing pictures of clips.gif", LINE_EVERY)
+        save_animation(pictures, folder / "clips.gif")
         if mixed:
             mixed_sheet(mixed, spec.class_names).save(folder / "mixed.png")
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error}; choose another folder with --output_dir") from error
+        raise InputError(
+            f"cannot write to {folder}: {reason(error)}; choose another folder with --output_dir"
+        ) from error
     logging.info(
         "%s of %s: %s and %s",
         counted(len(clips), "clip"),

@@ -84,6 +84,17 @@ def test_a_file_that_is_not_there_is_named_with_its_flag(own: dict[str, str], fl
     assert f"--{flag}" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["jester", "mine"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, name: str) -> None:
+    """As after a move of the disk, or in Docker; the videos beside it are not taken instead."""
+    home = write_dataset(tmp_path / name, train=1, val=1, num_frames=2)
+    (home / "frames").rename(home / "videos")
+    (home / "frames").symlink_to(tmp_path / "disk" / "frames")
+    with pytest.raises(InputError) as error:
+        resolve(name, data_root=str(tmp_path))
+    assert f"{home / 'frames'} is a link to {tmp_path / 'disk' / 'frames'}, which is not there" in str(error.value)
+
+
 def test_a_data_set_with_splits_is_named_by_one_of_them(tmp_path: Path, own: dict[str, str]) -> None:
     home = write_dataset(tmp_path / "egtea", train=1, val=1, num_frames=2)
     for which in ("train", "val"):

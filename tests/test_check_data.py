@@ -135,7 +135,7 @@ def damaged(own: Path) -> Path:
     """The data set with a damaged image in "train 1", and rows of video files in both lists."""
     frames = own / "frames"
     (frames / "train 1" / "00003.jpg").write_bytes(b"no image")
-    write_video(frames / "good.mp4", 6)
+    write_video(frames / "good.mp4", 6, codec="libx264")
     write_video(frames / "b_frames.avi", 6)
     with (own / "train.txt").open("a") as file:
         file.write("b_frames.avi 0\n")
@@ -149,7 +149,7 @@ def test_decoding_finds_damaged_images_and_wrong_counts(own: Path, capsys) -> No
     (own / "train.txt").write_text((own / "train.txt").read_text().replace("b_frames.avi 0\n", ""))
     status, out = check(own, capsys)
     assert status == 0  # MPEG-4 packets are no frames
-    assert "note: 2 video files opened, but not decoded: scripts/check_data.py --decode does it" in out
+    assert "note: 2 video files opened, but not decoded (1 frame count of the list not verified): scripts/" in out
     status, out = check(own, capsys, "--decode")
     assert status == 1
     assert "opened" not in out
@@ -205,6 +205,13 @@ def test_one_clip_in_two_spellings(own: Path, capsys) -> None:
     _, out = check(own, capsys)
     assert f"train.txt:5: './val 1' is also at {own / 'val.txt'}:2" in out
     assert "train.txt:6: 'x/../train 0' is in line 1 already" in out
+
+
+def test_backslashes_in_names_are_not_doubled(own: Path, capsys) -> None:
+    write_video(own / "frames" / r"b\c.mp4", 6, codec="libx264")
+    with (own / "train.txt").open("a") as file:
+        file.write("b\\c.mp4 7 0\n")
+    assert r"train.txt:5: 'b\c.mp4' has 6 frames" in check(own, capsys)[1]
 
 
 def test_clean_lists_are_clean(own: Path, capsys) -> None:
@@ -270,8 +277,46 @@ def test_a_fault_that_nobody_knew_of(own: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(rows, "open_record", opened)  # the workers are forked, so it is theirs too
     status, out = check(own, capsys, "--decode")
     assert status == 1
-    assert "'train 2' cannot be decoded (RuntimeError: a new one)" in out
+    assert "train 2 cannot be read (RuntimeError: a new one)" in out
     assert "00003.jpg cannot be read" in out
+
+
+def test_a_fault_that_nobody_knew_of_without_decoding(own: Path, capsys, monkeypatch) -> None:
+    write_video(own / "frames" / "good.mp4", 6)
+
+    def fail(_path: Path) -> None:
+        raise RuntimeError("a new one")
+
+    monkeypatch.setattr(rows, "require_whole", fail)
+    with (own / "train.txt").open("a") as file:
+        file.write("good.mp4 0\n")
+    status, out = check(own, capsys)
+    assert status == 1
+    assert f"train.txt:5: {own / 'frames' / 'good.mp4'} cannot be read (RuntimeError: a new one)" in out
+
+
+def test_a_video_whose_packets_end_too_early(own: Path, capsys) -> None:
+    """The header promises the frames that the list says, and the container does not tell that its end is missing."""
+    video = write_video(own / "frames" / "cut.flv", 60, codec="libx264")
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
+    with (own / "train.txt").open("a") as file:
+        file.write("cut.flv 60 0\n")
+    status, out = check(own, capsys)
+    assert status == 1
+    assert f"{video} is not whole (it breaks off" in out
+
+
+def test_fewer_packets_than_frames_in_the_list(own: Path, capsys) -> None:
+    """Where the times of the packets do not tell the frames, their number is still a limit."""
+    video = write_video(own / "frames" / "joined.ts", 20, codec="libx264")
+    video.write_bytes(video.read_bytes() * 2)
+    with (own / "train.txt").open("a") as file:
+        file.write("joined.ts 40 0\n")
+    assert check(own, capsys)[0] == 0
+    (own / "train.txt").write_text((own / "train.txt").read_text().replace(" 40 0", " 41 0"))
+    status, out = check(own, capsys)
+    assert status == 1
+    assert f"train.txt:5: {video} has 40 frames at most, the list says 41" in out
 
 
 def test_remarks(own: Path, capsys) -> None:

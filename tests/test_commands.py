@@ -10,7 +10,6 @@ import pytest
 import torch
 import torchvision
 from golden_data import official_state
-from PIL import Image
 from video_files import CLASSES, own_data_flags, write_dataset, write_video
 
 import pkl_to_results
@@ -417,39 +416,6 @@ def test_predict_a_folder_an_archive_and_a_video_file(checkpoint: str, tmp_path:
         assert shares == sorted(shares, reverse=True)
         assert sum(shares) == pytest.approx(100, abs=0.2)
         assert lines[0].split("%  ")[1] in CLASSES
-
-
-def reds(source: Path) -> list[int]:
-    """The red of each frame of a source of grey PNGs."""
-    return [int(frame[0, 0, 0]) for frame in predict.read_source(source, "auto")]
-
-
-def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    """Without leading zeros, too; and no optical flow that lies beside them."""
-    frames = tmp_path / "clip"
-    frames.mkdir()
-    for number in range(1, 13):
-        Image.new("L", (4, 4), 10 * number).save(frames / f"{number}.png")
-        for flow in ("flow_x", "flow_y"):
-            Image.new("L", (4, 4)).save(frames / f"{flow}_{number:05d}.png")
-    shutil.make_archive(str(frames), "zip", frames)
-    assert reds(frames) == reds(tmp_path / "clip.zip") == [10 * number for number in range(1, 13)]
-
-
-def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
-    (tmp_path / "clip").mkdir()
-    Image.new("L", (4, 4)).save(tmp_path / "clip" / "1.png")
-    archive = Path(shutil.make_archive(str(tmp_path / "clip"), "zip", tmp_path / "clip"))
-    archive.write_bytes(archive.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"clip\.zip cannot be read \(File is not a zip file\)"):
-        reds(archive)
-
-
-@pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])
-def test_predict_says_what_is_there_instead(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).touch()
-    with pytest.raises(InputError, match=rf"or a folder or \.zip of frames \(there is {name}\)"):
-        reds(tmp_path / "clip")
 
 
 def test_predict_says_where_it_runs(checkpoint: str, capsys, monkeypatch) -> None:

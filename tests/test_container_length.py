@@ -1,6 +1,7 @@
 """Files that lost their end are told from whole ones, whatever the container; and whole ones are never refused."""
 
 import random
+import struct
 from collections import Counter
 from fractions import Fraction
 from io import BytesIO
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from video_files import write_video
 
-from datasets.container_length import length_by_header
+from datasets.container_length import EBML, length_by_header
 from datasets.video import decode_video
 from datasets.video_file import VideoFile
 from errors import InputError
@@ -150,3 +151,11 @@ def test_what_follows_the_frames_may_be_anything(tmp_path: Path) -> None:
 def test_heads_of_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     assert length_by_header(tmp_path / "a") == 0
+
+
+@pytest.mark.parametrize("size", [2**64 - 1, 2**63 - 24, 2**62])
+def test_sizes_beyond_every_file(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.mp4").write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", size))
+    assert length_by_header(tmp_path / "a.mp4") == 16 + size
+    (tmp_path / "a.mkv").write_bytes(EBML + struct.pack(">Q", (1 << 56) + size % (1 << 55)))
+    assert length_by_header(tmp_path / "a.mkv") == 0

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import errors
 from datasets.loader import ClipLoader
-from errors import InputError, counted, refuse, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, counted, quoted, reason, refuse, run_script, take_sigterm_as_ctrl_c
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,21 @@ def signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a b", "'a b'"), (r"c\d.mp4", r"'c\d.mp4'"), ("it's", '"it\'s"'), ("\x1b[2J", r"'\x1b[2J'"), ("a\n", r"'a\n'")],
+)
+def test_names_are_quoted_as_they_are(name: str, shown: str) -> None:
+    assert quoted(name) == shown
+
+
+def test_a_reason_does_not_repeat_the_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone") as error:
+        (tmp_path / "gone").read_text()
+    assert reason(error.value) == "No such file or directory"
+    assert (reason(ValueError("odd")), reason(EOFError())) == ("odd", "EOFError")
 
 
 @pytest.mark.parametrize(

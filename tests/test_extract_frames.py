@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from platform import node
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,6 +125,16 @@ def test_going_on_extracts_only_what_is_not_whole(here: Path) -> None:
     run()
     assert (frames / "a b").stat().st_mtime_ns == kept
     assert files(frames) == WHOLE
+
+
+def test_what_macos_adds_makes_no_frames_foreign(here: Path) -> None:
+    (here / "frames").mkdir()
+    (here / "frames" / ".DS_Store").touch()
+    run()
+    added = here / "frames" / "a b" / "._00001.jpg"
+    added.touch()
+    run()
+    assert added.exists()  # the folder is whole and stays
 
 
 def test_what_a_run_left_that_was_killed_is_removed(here: Path) -> None:
@@ -245,6 +256,21 @@ def test_videos_that_fail_are_named_with_the_reason(here: Path) -> None:
     (here / "videos.txt").write_text("a b.mp4 1\n")
     run()
     assert not (here / "train.txt.failed.txt").exists()
+
+
+def test_a_fault_that_nobody_knew_of_is_that_videos_alone(here: Path, monkeypatch) -> None:
+    extract = Extraction.__call__
+
+    def fail(self: Extraction, source: Path, target: Path) -> int:
+        if source.name == "a b.mp4":
+            raise RuntimeError("a new one")
+        return extract(self, source, target)
+
+    monkeypatch.setattr(Extraction, "__call__", fail)  # the workers are forked, so this is theirs too
+    with pytest.raises(InputError, match="1 of 2 videos failed"):
+        run()
+    assert "a b.mp4 cannot be read (RuntimeError: a new one)" in (here / "train.txt.failed.txt").read_text()
+    assert [record.path for record in read_list(here / "train.txt")] == ["c/dé 'q'"]
 
 
 @pytest.mark.parametrize(
@@ -383,3 +409,50 @@ def test_a_video_without_times_has_no_rate(here: Path) -> None:
     (here / "videos.txt").write_text("raw.h264 0\n")
     with pytest.raises(InputError, match="does not say the times of its frames"):
         run("--fps", "5")
+
+
+def joined(path: Path) -> None:
+    """The file twice, so that its times start again in the middle."""
+    path.write_bytes(path.read_bytes() * 2)
+
+
+def start_in_the_middle(path: Path) -> None:
+    with av.open(str(path)) as source, av.open(str(path.with_stem("copy")), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in [packet for packet in source.demux(video=0) if packet.size][20:]:
+            packet.stream = stream
+            copy.mux(packet)
+    path.with_stem("copy").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "change"),
+    [
+        ("b_frames.avi", "mpeg4", None),  # as UCF101
+        ("b_frames.mpg", "mpeg2video", None),
+        ("joined.ts", "libx264", joined),
+        ("joined.mpg", "mpeg2video", joined),
+        ("cut.mkv", "libx265", start_in_the_middle),
+    ],
+)
+def test_fps_of_videos_whose_last_frames_come_without_a_packet(
+    tmp_path: Path, name: str, codec: str, change: Callable[[Path], None] | None
+) -> None:
+    options = {"x265-params": "bframes=3:keyint=12:log-level=none"} if codec == "libx265" else {"bf": "2"}
+    path = write_video(tmp_path / name, 45 if change is joined else 90, codec=codec, options=options, rate=30)
+    if change:
+        change(path)
+    frames = sum(1 for _ in decode_video(path))
+    assert frames == 90 or change is start_in_the_middle
+    assert Extraction(fps=10)(path, tmp_path / "out") == round(frames / 3)
+
+
+def test_fps_of_a_video_without_a_frame(here: Path) -> None:
+    video = write_video(here / "videos" / "cut.webm", 30, codec="libvpx")
+    content = video.read_bytes()
+    video.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75") + 12])  # to the head of the first cluster
+    with (here / "videos.txt").open("a") as file:
+        file.write("cut.webm 1\n")
+    with pytest.raises(InputError, match="1 of 3 videos failed"):
+        run("--fps", "5")
+    assert [record.path for record in read_list(here / "train.txt")] == ["a b", "c/dé 'q'"]

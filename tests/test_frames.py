@@ -142,6 +142,17 @@ def test_a_folder_that_is_gone(folder: Path) -> None:
             reader.read([1], replace_unreadable=replace_unreadable)
 
 
+def test_files_that_macos_adds_are_left_alone(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    for name in names:
+        (folder / f"._{name}").write_bytes(b"\0\5\x16\7")
+    path = pack(folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/._00001.jpg", b"\0\5\x16\7")
+    for reader in (FrameFolder(folder, TEMPLATE), FrameArchive(path, TEMPLATE)):
+        assert sorted(reader.names()) == names
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", "half"])
 @pytest.mark.parametrize("replace_unreadable", [True, False])
 def test_a_broken_archive_is_never_replaced(folder: Path, content, replace_unreadable: bool) -> None:

@@ -116,7 +116,7 @@ def test_archives_videos_and_what_is_neither(tmp_path: Path) -> None:
     for path, words in {
         "damaged": "damaged cannot be read (File is not a zip file)",
         "empty.mp4": "empty.mp4 is an empty file",
-        "link": "link is a broken link to",
+        "link": f"link is a link to {tmp_path / 'gone'}, which is not there",
         "gone": "there is no frame folder",
         "blank ": "'blank ': a text file",
         "4": "4: in the archive stands 4/00001.jpg: frames must lie at its top level",

@@ -39,7 +39,7 @@ def test_it_has_the_form_of_real_data(made: Path) -> None:
 
 
 def test_the_same_seed_makes_the_same_bytes_whatever_the_processes(made: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(moving_digits.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(moving_digits, "cpu_count", lambda: 1)
     assert contents(ensure_moving_digits(tmp_path, SMALL)) == contents(made)
 
 

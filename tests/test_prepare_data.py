@@ -29,7 +29,7 @@ ENDINGS = {"somethingv2": ".webm", "ucf101": ".avi", "hmdb51": ".avi"}
 def video(tmp_path_factory) -> bytes:
     """The content of a video file."""
     path = tmp_path_factory.mktemp("video") / "a.mp4"
-    write_video(path, 3)
+    write_video(path, 3, codec="libx264")
     return path.read_bytes()
 
 
@@ -243,7 +243,17 @@ def test_links_are_followed_and_broken_ones_reported(tmp_path: Path, something: 
     lines = prepared_somethingv1(tmp_path, "--frames", str(something))
     assert "1" in lines
     report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
-    assert "broken link" in report["reports"]["train"]["dropped"]["2"]
+    assert "is a link to" in report["reports"]["train"]["dropped"]["2"]
+
+
+def test_a_system_without_links(tmp_path: Path, something: Path, monkeypatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(22, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(InputError, match="a link to .*A required privilege.*developer mode.*Nothing was changed"):
+        prepared_somethingv1(tmp_path, "--frames", str(something))
+    assert not (tmp_path / "data" / "somethingv1").exists()
 
 
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:

@@ -124,7 +124,7 @@ def test_videos_frames_and_archives_of_any_names(tmp_path: Path, root: Path) -> 
     assert sorted(records, key=lambda record: record.path) == [
         *(VideoRecord(f"größer 'zoom'/take \"{i}\" é", 3 + i, 0) for i in range(4)),
         VideoRecord("wave/packed", 5, 1),
-        *(VideoRecord(f"wave/take {i}.avi", None, 1) for i in range(4)),
+        *(VideoRecord(f"wave/take {i}.avi", 3, 1) for i in range(4)),
     ]
     assert spec.root_path.name == "frames"
     assert all((spec.root_path / r.path).exists() or r.path == "wave/packed" for r in records)
@@ -218,12 +218,12 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     (tmp_path / "split" / "test" / "new").rmdir()
     main(flags)
     assert len(read_list(tmp_path / "mine" / "train.txt", 2)) == 9
-    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("test/wave/new.mp4", None, 1)]
+    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("test/wave/new.mp4", 3, 1)]
     (tmp_path / "split" / "train").rename(tmp_path / "split" / "Train")
     (tmp_path / "split" / "test").rename(tmp_path / "split" / "VAL")
     (tmp_path / "split" / "other").mkdir()
     main(flags)
-    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", None, 1)]
+    assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", 3, 1)]
     assert "1 folder beside Train and VAL not read: other" in capsys.readouterr().out
     (tmp_path / "split" / "VAL" / "wave").rename(tmp_path / "split" / "VAL" / "Wave")
     with pytest.raises(InputError, match="a folder of the class 'Wave', which VAL has; it has 'wave': rename one"):

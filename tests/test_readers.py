@@ -137,6 +137,13 @@ def test_a_path_in_another_form_or_spelling(tmp_path: Path, path: str, words: st
         open_record(tmp_path, VideoRecord(path, 10, 0), PNG)
 
 
+@pytest.mark.parametrize(("link", "path"), [("clip", "clip"), ("clip.zip", "clip"), ("person", "person/clip")])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, link: str, path: str) -> None:
+    (tmp_path / link).symlink_to("/disk/gone")
+    with pytest.raises(InputError, match=rf"\({tmp_path / link} is a link to /disk/gone, which is not there\)"):
+        open_record(tmp_path, VideoRecord(path, 5, 0), PNG)
+
+
 @pytest.mark.parametrize("pack", [False, True])
 def test_frames_that_were_extracted_after_the_list_was_made(tmp_path: Path, pack: bool) -> None:
     Extraction(pack=pack)(write_video(tmp_path / "videos" / "a" / "b.c.mp4", 2), tmp_path / "frames" / "a" / "b.c")

@@ -1,6 +1,7 @@
 """Devices without a GPU, progress lines, and what the log keeps."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from errors import InputError
 from ops import runtime
 from ops.run_log import RunLog, provenance
 from ops.runtime import Runtime, start_runtime
+from opts import train_parser
 from progress import track
+from scripts.extract_frames import extract_parser
 
 
 @pytest.mark.skipif(torch.cuda.device_count() > 0, reason="for machines without a GPU")
@@ -154,3 +157,16 @@ def test_kept_memory_is_not_asked_for_twice() -> None:
     ]
     assert faults[0] < 100
     assert faults[1] > 20 * max(faults[0], 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a function of Linux")
+def test_cores_are_those_that_this_process_may_use() -> None:
+    """A job scheduler or taskset may leave it few of the machine's."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert Runtime(torch.device("cpu")).cores == 1
+        assert train_parser().get_default("workers") == 1
+        assert extract_parser().get_default("workers") == 1
+    finally:
+        os.sched_setaffinity(0, allowed)

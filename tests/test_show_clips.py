@@ -47,7 +47,8 @@ def drawn(flags: list[str], monkeypatch):
 
 def test_the_script_writes_both_pictures(flags: list[str], tmp_path: Path, capsys) -> None:
     show_clips.main(flags)
-    assert "4 clips" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("reading clips 4/4", "drawing pictures of clips.gif", "4 clips"))
     with Image.open(tmp_path / "out" / "clips.png") as sheet, Image.open(tmp_path / "out" / "clips.gif") as gif:
         assert sheet.width >= 3 * 32
         assert gif.n_frames == 3 * 5

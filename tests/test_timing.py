@@ -1,10 +1,13 @@
 """Where an epoch's time goes, on seconds given by hand."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import torch
 
-from ops.timing import Seconds, time_report
+from ops import timing
+from ops.timing import Seconds, StepClock, time_report
 
 SECONDS = Seconds(waiting=3.0, forward=2.0, backward=4.0, optimiser=0.5, decoding=18.0, total=10.0)
 
@@ -31,6 +34,20 @@ def test_who_does_not_wait_is_told_the_shares_only() -> None:
     assert report == (
         "  time: waiting for data 9 % (2 worker(s) busy 90 %), forward 20 %, backward 40 %, optimiser 5 %"
     )
+
+
+def test_the_start_of_workers_is_no_waiting_for_data(monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    clock = StepClock(torch.device("cpu"))
+    for seconds, mark in [(5.0, partial(clock.first_batch, 1.5)), (2.0, partial(clock.lap, "forward"))]:
+        now[0] += seconds
+        mark()
+    assert clock.read() == Seconds(waiting=1.5, forward=2.0, total=3.5)
+    clock = StepClock(torch.device("cpu"))
+    now[0] += 0.5
+    clock.first_batch(1.5)  # it was read beside something else
+    assert clock.read() == Seconds(waiting=0.5, total=0.5)
 
 
 def test_seconds_of_processes_add_up() -> None:

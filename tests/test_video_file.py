@@ -9,9 +9,10 @@ from pathlib import Path
 
 import av
 import pytest
+from av.video.reformatter import VideoReformatter
 from video_files import write_sound, write_video
 
-from datasets import video_file
+from datasets import video, video_file
 from datasets.video import decode_video
 from datasets.video_file import VideoFile
 from errors import InputError
@@ -44,6 +45,17 @@ def quarter_turn(path: Path) -> None:
     patch(path, b"tkhd", 44, struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30))
 
 
+def late_stream(path: Path) -> None:
+    """Half of the packets once more behind the end, as those of another stream."""
+    content = path.read_bytes()
+    packets = [bytearray(content[at : at + 188]) for at in range(0, len(content), 188)]
+    of_the_video = [packet for packet in packets if packet[1] & 31 == 1 and packet[2] == 0]  # PID 256
+    for packet in of_the_video[len(of_the_video) // 2 :]:
+        packet[2] = 0x30
+        content += packet
+    path.write_bytes(content)
+
+
 def wrong_header(path: Path) -> None:
     patch(path, b"avih", 24, struct.pack("<I", 99))
     patch(path, b"strh", 40, struct.pack("<I", 99))
@@ -64,6 +76,8 @@ KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
     "wrong_count.avi": ({"codec": "mjpeg", "pix_fmt": "yuvj420p"}, wrong_header),
     "all_keys.mp4": (H264, lambda path: patch(path, b"stss", 0, b"free")),
     "cut.mkv": (H264, lambda path: remux(path, first=17)),  # from the middle on: some packets give no frame
+    "latin1_tag.avi": ({"codec": "mpeg4"}, lambda path: patch(path, b"Lavf", 0, b"\xd3")),  # not UTF-8
+    "late_stream.ts": (H264, late_stream),  # PyAV's demux ends with an IndexError
     "edited.mp4": (H264, lambda path: remux(path, earlier=17, avoid_negative_ts="disabled")),  # some are not shown
 }
 
@@ -137,6 +151,39 @@ def test_a_test_stops_at_a_broken_file(tmp_path: Path) -> None:
     video.read([3], replace_unreadable=False)
     with pytest.raises(InputError, match=r"a\.mp4: frame 58 of 60 cannot be read \(it breaks off within frame 13\)"):
         video.read([3, 57], replace_unreadable=False)
+
+
+def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
+    class Reformatter:
+        whole = VideoReformatter()
+
+        def reformat(self, frame: av.VideoFrame, **options: object) -> av.VideoFrame:
+            if frame.pts >= fifth:
+                raise IndexError("unforeseen")
+            return self.whole.reformat(frame, **options)
+
+    path = write_video(tmp_path / "a.mp4", 9, **H264)
+    fifth = VideoFile(path).index.times[5]
+    frames = list(decode_video(path))
+    monkeypatch.setattr(video, "VideoReformatter", Reformatter)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be decoded to its end \(IndexError: unforeseen"):
+        list(decode_video(path))
+    with pytest.raises(InputError, match=r"a\.mp4: frame 6 of 9 cannot be read \(IndexError: unforeseen"):
+        VideoFile(path).read([3, 5], replace_unreadable=False)
+    images, replaced = VideoFile(path).read([3, 5, 8], replace_unreadable=True)
+    assert [image.tobytes() for image in images.values()] == [frames[i].tobytes() for i in (3, 4, 4)]
+    assert replaced == [f"{path} frame 6", f"{path} frame 9"]
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xd3", 0, 1, "invalid"), IndexError("unforeseen")])
+def test_whatever_opening_raises_names_the_file(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    path = write_video(tmp_path / "a.mp4", 9)
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened \(\w+Error: .*(invalid|unforeseen)"):
+        VideoFile(path)
 
 
 def test_fewer_frames_than_listed(tmp_path: Path) -> None:

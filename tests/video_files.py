@@ -49,19 +49,20 @@ def write_video(
     options: dict[str, str] | None = None,
     pix_fmt: str = "yuv420p",
     times: Sequence[int] | None = None,
+    rate: int = 10,
 ) -> Path:
-    """A video file at 10 frames a second whose frames get redder by 20 levels each, each 12 frames anew and greener.
+    """A video file whose frames get redder by 20 levels each, each 12 frames anew and greener.
 
-    `size` is (W, H); `times` are of the frames, in tenths of a second.
+    `size` is (W, H), `rate` in frames per second; `times` are of the frames, in ticks of 1 / rate seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         for i in range(frames):
             frame = av.VideoFrame.from_image(Image.new("RGB", size, (20 * (i % 12), 40 + 30 * (i // 12), 90)))
-            frame.pts, frame.time_base = (times or range(frames))[i], Fraction(1, 10)
+            frame.pts, frame.time_base = (times or range(frames))[i], Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -4,7 +4,7 @@ annotations/     official annotation files -> class names and clips
 media            clips -> where their videos or frames are
 inspection       one video: names, number of frames, what is wrong
 folder_split     own class folders -> clips; a split by groups
-preparation      clips and media -> records and a report; prepared_folder: to disk
+preparation      clips and media -> records and a report; counting: frames of videos; prepared_folder: to disk
 extraction       video file -> frame folder or archive
 published        sizes of the published lists
 checks           lists against files; rows: a line of a list; check_report: what is made of it

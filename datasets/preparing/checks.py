@@ -15,7 +15,7 @@ from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.published import published_size
 from datasets.preparing.rows import Look, Row, decode_row, look_at
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,12 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     if others:
         template, videos = others.most_common(1)[0]
         remarks.append(f"{counted(videos, 'video')} with frames named {template}: give --image_tmpl '{template}'")
-    opened = sum(look.is_video_file and not look.found.fault for look in looks)
+    opened = [look for look in looks if look.is_video_file and not look.found.fault]
     if opened and not decode:
-        remarks.append(
-            f"{counted(opened, 'video file')} opened, but not decoded: scripts/check_data.py --decode does it"
-        )
+        unverified = sum(look.is_unverified for look in opened)
+        counts = f" ({counted(unverified, 'frame count')} of the list not verified)" if unverified else ""
+        files = counted(len(opened), "video file")
+        remarks.append(f"{files} opened, but not decoded{counts}: scripts/check_data.py --decode does it")
     return remarks
 
 
@@ -166,7 +167,7 @@ def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
     place = in_val.get(clip_key(row.record.path)) if row.record else None
     if row.record is None or place is None:
         return row
-    return row.bad(f"{row.record.path!r} is also at {place}; remove it from one of the lists")
+    return row.bad(f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists")
 
 
 def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:

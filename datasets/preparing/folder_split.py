@@ -11,7 +11,7 @@ from datasets.class_names import loose
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.media import KINDS, bare_path, clip_name, is_dir, list_path, scan_folder
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
 Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
@@ -127,7 +127,7 @@ def split_records(
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
         groups[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
     if group_pattern:
-        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {r.path!r}" for r in groups[""]]
+        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {quoted(r.path)}" for r in groups[""]]
         refuse(nothing, "more such clip", "; it must find something in every clip")
         del groups[""]
     in_val = _choose_groups(list(groups.values()), val_share, seed)

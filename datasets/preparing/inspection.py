@@ -11,7 +11,7 @@ from datasets.lists import UNWRITABLE, VideoRecord, is_writable
 from datasets.preparing.media import VIDEO_SUFFIXES
 from datasets.readers import find_record
 from datasets.video_file import VideoFile
-from errors import InputError
+from errors import InputError, quoted, reason
 
 SAMPLE = 50  # videos that are looked at to find out how frames are named
 _NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)
@@ -151,17 +151,17 @@ def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
     """
     place = media / path
     if not is_writable(VideoRecord(path, 1, 0)):
-        return Inspection(fault=f"{path!r}: {UNWRITABLE}")
+        return Inspection(fault=f"{quoted(path)}: {UNWRITABLE}")
     try:
-        if place.is_symlink() and not place.exists():
-            return Inspection(fault=f"{place} is a broken link to {place.readlink()}")
         files = _file_names(media, path, names.image_tmpl)
         if files is None:
             is_empty = place.stat().st_size == 0
             return Inspection(fault=f"{place} is an empty file; download it again" if is_empty else "")
     except UNREADABLE as error:
         known = isinstance(error, InputError)
-        return Inspection(fault=str(error) if known else f"{place} cannot be read ({error}); extract the video again")
+        return Inspection(
+            fault=str(error) if known else f"{place} cannot be read ({reason(error)}); extract the video again"
+        )
     found = names.count(files)
     if found.num_frames == 0 and not suggest_templates(files):
         found = replace(found, fault=_misplaced(place, files) or found.fault)

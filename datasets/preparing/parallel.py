@@ -34,7 +34,7 @@ class StoppedError(Exception):
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int = 16) -> list[Result]:
     """`work` on every item, results in order. For waiting on disks: many threads hide a network's delay."""
     results: list[Result] = []
-    _map(ThreadPoolExecutor(threads), work, items, title, results, every=20_000)
+    _map(ThreadPoolExecutor(threads), work, items, title, results, every=max(1000, len(items) // 10))
     return results
 
 

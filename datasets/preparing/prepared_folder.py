@@ -1,5 +1,6 @@
 """A prepared data set on disk: written whole or not at all, over an earlier one or none."""
 
+import errno
 import json
 import os
 import shlex
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, format_line, parse_lines
+from datasets.missing import broken_link, there_is
 from datasets.preparing.media import KINDS, bare_path
 from datasets.preparing.preparation import Preparation
 from errors import InputError, counted, few
@@ -23,12 +25,15 @@ def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
             if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be searched
-                raise InputError(f"--{kind} {folder} is no folder that can be reached")
+                raise InputError(f"--{kind} {folder} is no folder that can be reached{there_is(folder)}")
             return kind, folder
     for kind in KINDS:
         if (home / kind).is_dir():
             return kind, home / kind
-    raise InputError(f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}")
+    links = "".join(broken_link(home / kind) for kind in KINDS)
+    raise InputError(
+        f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}{links}"
+    )
 
 
 def require_apart(home: Path, root: Path) -> None:
@@ -87,10 +92,23 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
         for name, text in files.items():
             (scratch / name).write_text(text, encoding="utf-8")
         if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
-            (scratch / kind).symlink_to(preparation.media.absolute(), target_is_directory=True)
+            _link(scratch / kind, preparation.media.absolute(), link, use_there)
     for key, report in preparation.reports.items():
         if not report.listed:
             (home / f"{key}.txt").unlink(missing_ok=True)
+
+
+def _link(temporary: Path, media: Path, link: Path, use_there: str) -> None:
+    """Make a link that will be moved to `link`; without the right to make links, another folder is no cure."""
+    try:
+        temporary.symlink_to(media, target_is_directory=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise InputError(
+            f"{link} cannot be made a link to {media} ({error.strerror}): turn on developer mode (Windows), or move "
+            f"the folder to {link} and {use_there}. Nothing was changed"
+        ) from error
 
 
 def _refuse_other_media(home: Path, kind: str, media: Path, use_there: str) -> None:

@@ -9,9 +9,10 @@ from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord
 from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
 from datasets.readers import find_record, open_record
-from datasets.video import decode_video, require_whole
+from datasets.video import decode_video
 from datasets.video_file import VideoFile
-from errors import InputError, counted
+from datasets.video_packets import require_packets, require_whole
+from errors import InputError, counted, quoted, unforeseen
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
 IN_MEMORY = 32  # frames of a folder that are decoded at a time
@@ -58,7 +59,7 @@ class Row(NamedTuple):
             return self
         zero = " (and a frame 0, which is not used)" if zero_based else ""
         return self.bad(
-            f"{record.path!r} has {counted(num_frames, 'frame')}{zero}, the list says {record.num_frames}; "
+            f"{quoted(record.path)} has {counted(num_frames, 'frame')}{zero}, the list says {record.num_frames}; "
             f"write {num_frames}, or extract the video again",
             replace(record, num_frames=num_frames),
         )
@@ -70,10 +71,12 @@ class Look(NamedTuple):
     Attributes:
         found: what it gave.
         is_video_file: it was opened, but not decoded.
+        is_unverified: the list has its number of frames, and only decoding tells whether it is right.
     """
 
     found: Inspection
-    is_video_file: bool
+    is_video_file: bool = False
+    is_unverified: bool = False
 
 
 def look_at(spec: DatasetSpec, names: FrameNames, record: VideoRecord) -> Look:
@@ -84,16 +87,21 @@ def look_at(spec: DatasetSpec, names: FrameNames, record: VideoRecord) -> Look:
         names: counts frames.
         record: of a list.
     """
-    found = inspect_video(spec.root_path, record.path, names)
-    if found.fault or found.num_frames is not None:
-        return Look(found, False)
-    path = spec.root_path / record.path
+    path, listed = spec.root_path / record.path, record.num_frames
     try:
+        found = inspect_video(spec.root_path, record.path, names)
+        if found.fault or found.num_frames is not None:
+            return Look(found)
         require_whole(path)
-        listed = record.num_frames
-        return Look(replace(found, num_frames=listed and VideoFile(path, listed).count_by_packets()), True)
-    except InputError as error:
-        return Look(replace(found, fault=str(error)), True)
+        if listed is None:
+            return Look(found, is_video_file=True)
+        video = VideoFile(path, listed)
+        count = video.count_by_packets()
+        if video.index is None or count is None or video.index.fault:
+            require_packets(path, listed)
+        return Look(replace(found, num_frames=count), is_video_file=True, is_unverified=count is None)
+    except Exception as error:
+        return Look(Inspection(fault=_fault(path, error)))
 
 
 def decode_row(spec: DatasetSpec, row: Row) -> Row:
@@ -108,11 +116,14 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
         images = open_record(spec.root_path, record, spec.image_tmpl)
         for start in range(0, images.num_frames, IN_MEMORY):
             images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
-    except InputError as error:
-        return row.bad(str(error))
-    except Exception as error:  # nobody knew of this fault: it must not throw away what was found in other videos
-        return row.bad(f"{record.path!r} cannot be decoded ({type(error).__name__}: {error}); drop the line, report it")
+    except Exception as error:
+        return row.bad(_fault(spec.root_path / record.path, error))
     return row
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What to say of a video that raised an exception."""
+    return str(error if isinstance(error, InputError) else unforeseen(path, error))
 
 
 def _decode(path: Path) -> int:

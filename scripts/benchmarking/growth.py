@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from torch.utils.data import DataLoader
 
 from datasets.catalogue import BUILT_IN
@@ -68,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_sizes", type=whole, nargs="+", default=[1, 2, 4, 8], help="N")
     parser.add_argument("--clips", type=whole, default=24, help="videos that the loader reads")
     text = "the loader is measured with 0, 1, 2, 4, ... and as many worker processes"
-    parser.add_argument("-j", "--workers", type=number(int, 0), default=min(4, os.cpu_count() or 1), help=text)
+    parser.add_argument("-j", "--workers", type=number(int, 0), default=min(4, cpu_count()), help=text)
     parser.set_defaults(dataset=BUILT_IN)
 
 

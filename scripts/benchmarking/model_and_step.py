@@ -124,7 +124,7 @@ def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, ca
     measured = {variant: Measured() for variant in variants}
     spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
     turns = [variant for _ in range(rounds) for variant in variants]
-    for variant in track(turns, len(turns), "turn", 1, lambda: ""):
+    for variant in track(turns, len(turns), "turn", 1):
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             turn = pool.submit(one_turn, variant, setting, calls, threads).result()
         measured[variant].seconds += turn.seconds

@@ -1,7 +1,6 @@
 """What a measurement says: Markdown tables that docs can take as they are, the machine, and JSON."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import cpu_count
 
 from errors import InputError
 from ops.run_log import provenance
@@ -29,7 +29,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """Processor, cores, threads, device, and the versions that speed depends on."""
     return {
         "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         **provenance(),
         **{name: found for name in PACKAGES if (found := _version(name))},

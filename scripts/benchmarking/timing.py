@@ -63,7 +63,7 @@ def alternate(
     for _ in range(warmup):
         for call in variants.values():
             call()
-    for _ in track(range(rounds), rounds, "round", 1, lambda: ""):
+    for _ in track(range(rounds), rounds, "round", 1):
         for name, call in variants.items():
             times[name].append(seconds(call, calls, device))
     return times
