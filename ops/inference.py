@@ -27,7 +27,7 @@ FIELDS: dict[str, type] = dict.fromkeys(
     ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
 )
 FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list}  # what is read of a protocol
-BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
+BY_HASH = ("weights", "val_list", "subset")  # fields that may differ: their hashes are compared
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Weights:
                 raise InputError(f"{self.path} does not say its data set; name it: somethingv1, kinetics, ...")
             return dataset, dict(given)
         stored = self.content.get("options", {})
+        if given.get("split") is not None:  # instead of the training's lists
+            stored = {**stored, "train_list": None, "val_list": None}
         same = dataset in (None, self.trained_on.dataset)
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used
