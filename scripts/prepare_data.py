@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
-from datasets.preparing.folder_split import count_sources, read_class_folders, read_split_folders, split_records
+from datasets.preparing.class_folders import read_class_folders, read_split_folders
+from datasets.preparing.folder_split import count_sources, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
 from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
@@ -58,12 +59,19 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
         "--split", choices=["random", "folders"], default="random",
         help="folders: ROOT has the folders train and val (or validation, test) with the class folders",
     )  # fmt: skip
-    command.add_argument("--val_share", type=number(float, 0, 0.9, open_low=True), default=0.2, help="of each class")
+    share = number(float, 0, 0.9, open_low=True)
+    command.add_argument("--val_share", type=share, default=0.2, help="of each class, less what is in a test list")
+    tests = command.add_mutually_exclusive_group()
+    tests.add_argument("--test_share", type=share, metavar="SHARE", help="of each class: make a test list, too")
+    text = (
+        "make K splits fold1 ... foldK, each with a test list; every clip is in one of these (train.py --split fold1)"
+    )
+    tests.add_argument("--folds", type=number(int, 2, 1000), metavar="K", help=text)
     command.add_argument("--seed", type=SEED, default=0, help="of the random split")
     command.add_argument(
         "--group_pattern", metavar="REGEX",
         help="what it finds in <class>/<clip> (its bracketed parts) names the clip's source, such as a person or a "
-        "long video; clips of one source are never divided between train and val",
+        "long video; clips of one source are never divided between lists",
     )  # fmt: skip
     _add_common_options(command)
 
@@ -80,7 +88,8 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str
     require_distinct(annotations.lists)
     if args.classes:
         annotations = annotations.in_order(args.classes)
-    kind, media = choose_media(args.data_root / args.data_set, args.frames, args.videos)
+    home = args.data_root / args.data_set
+    kind, media = choose_media(home, args.frames, args.videos)
     clips = [clip for group in annotations.lists.values() for clip in group]
     logging.info("Looking for %s in %s", counted(len(clips), "clip"), media)
     return annotations, media, find_clips(media, kind, clips, fold_case=official.fold_case)
@@ -94,6 +103,11 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
             f"folder: {args.name!r} cannot be a name of your data set; take a new word without blanks, "
             "of 50 letters at most"
         )
+    if args.split == "folders":
+        random = {"--group_pattern": args.group_pattern, "--test_share": args.test_share, "--folds": args.folds}
+        given = [flag for flag, value in random.items() if value is not None]
+        if given:
+            raise InputError(f"{given[0]} belongs to a random split; leave it or --split folders out")
     require_apart(args.data_root / args.name, args.root)
     annotations, located = (read_split_folders if args.split == "folders" else read_class_folders)(args.root)
     return annotations, args.root, located
@@ -113,18 +127,17 @@ def main(argv: list[str] | None = None) -> None:
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
     group_pattern = compiled(args.group_pattern) if own else None
-    if group_pattern and args.split == "folders":
-        raise InputError("--group_pattern belongs to a random split; leave it or --split folders out")
     annotations, media, located = read_folder(args) if own else read_official(args)
     image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
     preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
     if own and args.split == "random":
-        split = {"val_share": args.val_share, "seed": args.seed, "group_pattern": group_pattern}
-        lists = split_records(preparation.records["all"], **split)
-        sources, lines = count_sources(lists, group_pattern) if group_pattern else ({}, [])
-        preparation.remarks.extend(lines)
-        preparation = preparation.divided(lists, sources)
+        split = {"val_share": args.val_share, "test_share": args.test_share or 0, "folds": args.folds or 0}
+        split |= {"seed": args.seed, "group_pattern": group_pattern}
+        preparation = preparation.divided(split_records(preparation.records["all"], **split))
     home = args.data_root / name
+    if group_pattern:
+        preparation.sources, lines = count_sources(preparation.records, group_pattern)
+        preparation.remarks += lines
     changes = changed_lists(home, preparation)
     write_prepared(home, preparation, "give it as ROOT" if own else "leave --frames and --videos out")
     for line in [*changes, *describe(preparation, home)]:

@@ -84,13 +84,13 @@ class Preparation:
             "remarks": self.remarks,
         }
 
-    def divided(self, lists: dict[str, list[VideoRecord]], sources: dict[str, dict[str, int]]) -> "Preparation":
-        """The same with its records divided into these lists, which have these sources."""
+    def divided(self, lists: Mapping[str, list[VideoRecord]]) -> "Preparation":
+        """The same with its records divided into these lists."""
         reports = {
             key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
             for key, group in lists.items()
         }
-        return replace(self, records=lists, reports=self.reports | reports, sources=sources)
+        return replace(self, records=dict(lists), reports=self.reports | reports)
 
 
 def prepare(
