@@ -13,6 +13,7 @@ from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usua
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
 from datasets.preparing.class_folders import read_class_folders, read_split_folders
+from datasets.preparing.clip_table import read_clip_table
 from datasets.preparing.folder_split import count_sources, split_records
 from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import prepare
@@ -51,10 +52,14 @@ def _add_command(
 
 
 def _add_folder_command(commands: argparse._SubParsersAction) -> None:
-    text = "any data set with one folder a class: ROOT/<class>/<video, frame folder or archive>"
+    text = "any data set: ROOT/<class>/<video, frame folder or archive>, or a CSV file with lines `path,label`"
     command = _add_command(commands, "folder", text, text)
     command.add_argument("name", help="what the data set shall be called: train.py NAME")
-    command.add_argument("root", type=Path, metavar="ROOT", help="folder of the class folders")
+    command.add_argument("root", type=Path, metavar="ROOT", help="folder of the class folders, or a CSV file")
+    text = "what the paths of a CSV file are relative to; the file's folder, if not given"
+    command.add_argument("--root_path", type=Path, metavar="DIR", help=text)
+    text = "class names, one per line, in the order of the labels; a CSV file with numbers for labels needs it"
+    command.add_argument("--classes", type=Path, metavar="FILE", help=text)
     command.add_argument(
         "--split", choices=["random", "folders"], default="random",
         help="folders: ROOT has the folders train and val (or validation, test) with the class folders",
@@ -108,9 +113,24 @@ def read_folder(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, 
         given = [flag for flag, value in random.items() if value is not None]
         if given:
             raise InputError(f"{given[0]} belongs to a random split; leave it or --split folders out")
+    if args.root.is_file():
+        return read_table(args)
+    if args.root_path:
+        raise InputError(f"--root_path belongs to a CSV file, but {args.root} is none; leave it out")
     require_apart(args.data_root / args.name, args.root)
     annotations, located = (read_split_folders if args.split == "folders" else read_class_folders)(args.root)
-    return annotations, args.root, located
+    return annotations.in_order(args.classes) if args.classes else annotations, args.root, located
+
+
+def read_table(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
+    """As `read_official`, of a CSV file."""
+    media = args.root_path or args.root.parent
+    if args.split == "folders":
+        raise InputError(f"--split folders needs a folder as ROOT, and {args.root} is a file; leave --split out")
+    if not media.is_dir():
+        raise InputError(f"--root_path {media} is not a folder; give the one that the paths in {args.root} are below")
+    annotations, located = read_clip_table(args.root, media, args.classes)
+    return annotations, media, located
 
 
 def compiled(pattern: str | None) -> re.Pattern | None:
@@ -129,7 +149,10 @@ def main(argv: list[str] | None = None) -> None:
     group_pattern = compiled(args.group_pattern) if own else None
     annotations, media, located = read_folder(args) if own else read_official(args)
     image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
-    preparation = prepare(name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl)
+    names = {"usual_tmpl": usual_template(name), "image_tmpl": image_tmpl}
+    if own and args.root.is_file():
+        names["cure"] = f"Give the folder that the paths in {args.root} are relative to with --root_path"
+    preparation = prepare(name, annotations, media, located, **names)
     if own and args.split == "random":
         split = {"val_share": args.val_share, "test_share": args.test_share or 0, "folds": args.folds or 0}
         split |= {"seed": args.seed, "group_pattern": group_pattern}

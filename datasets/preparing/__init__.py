@@ -3,7 +3,7 @@
 annotations/     official annotation files -> class names and clips
 media            clips -> where their videos or frames are
 inspection       one video: names, number of frames, what is wrong
-class_folders    own class folders -> clips
+class_folders    own class folders -> clips; clip_table: a CSV file -> clips
 folder_split     own clips -> lists, by sources
 preparation      clips and media -> records and a report; prepared_folder: to disk
 extraction       video file -> frame folder or archive

@@ -101,6 +101,7 @@ def prepare(
     *,
     usual_tmpl: str,
     image_tmpl: str | None = None,
+    cure: str = f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep",
 ) -> Preparation:
     """Look at every video once and make the records of the lists. Nothing is decoded and nothing is written.
 
@@ -111,6 +112,7 @@ def prepare(
         located: id of a clip -> its paths below `media`; the first that can be used is taken.
         usual_tmpl: the data set's frame names; others are found out.
         image_tmpl: the frame names; others are refused.
+        cure: what to do where no clip is found.
 
     Raises:
         InputError: the annotations have no clip for a list, no clip at all can be used, the frames' names are in
@@ -135,7 +137,7 @@ def prepare(
             reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
     records = {key: group for key, group in records.items() if group}
     if not records:
-        raise InputError(_explain_nothing(data_set, annotations, media, reports))
+        raise InputError(_explain_nothing(data_set, annotations, media, reports, cure))
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
     return Preparation(
         data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
@@ -178,7 +180,9 @@ def _records(
     return records
 
 
-def _explain_nothing(data_set: str, annotations: Annotations, media: Path, reports: Mapping[str, ListReport]) -> str:
+def _explain_nothing(
+    data_set: str, annotations: Annotations, media: Path, reports: Mapping[str, ListReport], cure: str
+) -> str:
     """Why there would be no list."""
     reasons = {name: reason for report in reports.values() for name, reason in report.dropped.items()}
     if reasons:
@@ -190,7 +194,7 @@ def _explain_nothing(data_set: str, annotations: Annotations, media: Path, repor
         f"{data_set}: {media} has none of the {counted(len(ids), 'clip')}.\n"
         f"Looked for: {few([repr(clip_id) for clip_id in ids])}, as in {next(iter(ids.values()))}\n"
         f"There are: {'; '.join(f'{kind} {few(paths)}' for kind, paths in there.items() if paths) or 'no media'}\n"
-        f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
+        f"{cure}"
     )
 
 
