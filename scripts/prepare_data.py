@@ -3,23 +3,28 @@
 
 import argparse
 import logging
+import os
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
+from datasets.lists import VideoRecord
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
 from datasets.preparing.class_folders import read_class_folders, read_split_folders
 from datasets.preparing.clip_table import read_clip_table
+from datasets.preparing.extraction import Extraction, image_format
 from datasets.preparing.folder_split import count_sources, split_records
 from datasets.preparing.media import find_clips
-from datasets.preparing.preparation import prepare
+from datasets.preparing.preparation import Preparation, prepare
 from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
-from errors import InputError, counted, run_script
+from errors import InputError, counted, few, run_script
 from opts_types import SEED, HelpFormatter, make_parser, number
+from scripts.extract_frames import extract_all, refuse_failed, unwritable
 
 
 def prepare_parser() -> argparse.ArgumentParser:
@@ -84,6 +89,10 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
 def _add_common_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--image_tmpl", help="frame file name, such as img_{:05d}.jpg; found out, if not given")
     command.add_argument("--data_root", type=Path, default=Path("data"), help="the data set's folder is made here")
+    text = "extract all frames to DATA_ROOT/<name>/frames, W x H pixels (320 240 makes training fastest), and list them"
+    command.add_argument("--extract", type=number(int, 1, 16384), nargs=2, metavar=("W", "H"), help=text)
+    text = "videos to extract at a time"
+    command.add_argument("-j", "--workers", type=number(int, 1), default=os.cpu_count() or 1, help=text)
 
 
 def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, list[str]]]:
@@ -94,7 +103,8 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str
     if args.classes:
         annotations = annotations.in_order(args.classes)
     home = args.data_root / args.data_set
-    kind, media = choose_media(home, args.frames, args.videos)
+    videos = args.videos or (home / "videos" if args.extract and not args.frames else None)
+    kind, media = choose_media(home, args.frames, videos)
     clips = [clip for group in annotations.lists.values() for clip in group]
     logging.info("Looking for %s in %s", counted(len(clips), "clip"), media)
     return annotations, media, find_clips(media, kind, clips, fold_case=official.fold_case)
@@ -133,6 +143,21 @@ def read_table(args: argparse.Namespace) -> tuple[Annotations, Path, dict[str, l
     return annotations, media, located
 
 
+def extract(
+    preparation: Preparation, frames: Path, how: Extraction, workers: int
+) -> tuple[dict[str, VideoRecord], dict[str, InputError]]:
+    """Extract all videos: path of a video -> its record as frames; path of one that failed -> why."""
+    image_format(how.image_tmpl)
+    records = list(chain(*preparation.records.values()))
+    others = [record.path for record in records if record.num_frames is not None]
+    if others:
+        raise InputError(f"--extract takes videos, but {few(others)} in {preparation.media} are frames; leave it out")
+    try:
+        return extract_all(how, records, preparation.media, frames, workers)
+    except OSError as error:
+        raise unwritable(error, frames) from error
+
+
 def compiled(pattern: str | None) -> re.Pattern | None:
     """The regular expression of --group_pattern, if it is given."""
     try:
@@ -157,14 +182,21 @@ def main(argv: list[str] | None = None) -> None:
         split = {"val_share": args.val_share, "test_share": args.test_share or 0, "folds": args.folds or 0}
         split |= {"seed": args.seed, "group_pattern": group_pattern}
         preparation = preparation.divided(split_records(preparation.records["all"], **split))
-    home = args.data_root / name
+    home, extracted, failed = args.data_root / name, {}, {}
+    if args.extract:
+        how = Extraction(image_tmpl=image_tmpl or usual_template(name), size=tuple(args.extract))
+        extracted, failed = extract(preparation, home / "frames", how, args.workers)
+        preparation = preparation.without(failed)
     if group_pattern:
         preparation.sources, lines = count_sources(preparation.records, group_pattern)
         preparation.remarks += lines
+    if args.extract:
+        preparation = preparation.with_frames(extracted, home / "frames", how.image_tmpl)
     changes = changed_lists(home, preparation)
     write_prepared(home, preparation, "give it as ROOT" if own else "leave --frames and --videos out")
     for line in [*changes, *describe(preparation, home)]:
         logging.info("%s", line)
+    refuse_failed(failed, len(extracted) + len(failed), home / "report.json", "lists")
 
 
 if __name__ == "__main__":

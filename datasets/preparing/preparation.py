@@ -92,6 +92,33 @@ class Preparation:
         }
         return replace(self, records=dict(lists), reports=self.reports | reports)
 
+    def without(self, failed: Mapping[str, InputError]) -> "Preparation":
+        """The same without some videos; `failed`: path -> why.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        records: dict[str, list[VideoRecord]] = {}
+        reports = {}
+        for key, report in self.reports.items():
+            group = self.records.get(key, [])
+            left = [record for record in group if record.path not in failed]
+            own = {record.path for record in group} if group or not report.listed else failed  # the list was divided
+            dropped = {path: str(fault) for path, fault in failed.items() if path in own}
+            reports[key] = replace(
+                report, dropped=report.dropped | dropped, listed=report.listed - len(dropped),
+                absent_classes=absent_classes(self.class_names, left) if left else report.absent_classes,
+            )  # fmt: skip
+            records |= {key: left} if left else {}
+        if not records:
+            raise InputError(f"none of the {counted(len(failed), 'video')} can be used: {next(iter(failed.values()))}")
+        return replace(self, records=records, reports=reports)
+
+    def with_frames(self, frames: Mapping[str, VideoRecord], media: Path, image_tmpl: str) -> "Preparation":
+        """The same with frames in `media` instead of its videos; `frames`: path of a video -> record of its frames."""
+        records = {key: [frames[record.path] for record in group] for key, group in self.records.items()}
+        return replace(self, records=records, media=media, image_tmpl=image_tmpl)
+
 
 def prepare(
     data_set: str,
