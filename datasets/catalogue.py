@@ -88,9 +88,10 @@ def _prepared(name: str, data_root: str | None, split: str | None) -> tuple[Path
 
 
 def list_to_score(name: str, *, data_root: str | None, split: str | None, val_list: str | None, **_: str | None) -> str:
-    """Which list a test scores: "test" if the prepared data set has one and no list is given, else "val"."""
-    lists = _prepared(canonical_name(name), data_root, split)[1]
-    return "test" if val_list is None and lists["test"].is_file() else "val"
+    """Which list a test scores: "test" if somebody's own prepared data set has one and no list is given, else "val"."""
+    name = canonical_name(name)
+    there = _prepared(name, data_root, split)[1]["test"].is_file()
+    return "test" if there and val_list is None and name not in CATALOGUE else "val"
 
 
 def splits_there(home: Path, need: Collection[str]) -> list[str]:
@@ -136,8 +137,8 @@ def resolve(
         val_list: list file.
         classes: class names, one a line.
         image_tmpl: frame file name with one number, such as "{:05d}.jpg".
-        need: which of `SUBSETS` are needed. None: those that are given or prepared, one at least; the test list only
-            beside the prepared val list.
+        need: which of `SUBSETS` are needed. None: those that are given or prepared, one at least; the test list if a
+            test would score it.
 
     Raises:
         InputError: an unknown name without its files, a split or file that is not there, or class names that do not
@@ -147,8 +148,9 @@ def resolve(
     home, prepared = _prepared(name, data_root, split)
     lists = {"train": train_list, "val": val_list, "test": None}
     if need is None:
-        there = [which for which in SUBSETS if lists[which] or prepared[which].is_file()]
-        need = [which for which in there if which != "test" or val_list is None] or ["train", "val"]
+        need = [which for which in ("train", "val") if lists[which] or prepared[which].is_file()] or ["train", "val"]
+        scored = list_to_score(name, data_root=data_root, split=split, val_list=val_list)
+        need += ["test"] if scored == "test" else []
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
@@ -193,7 +195,7 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
     if others:
         cure = f"choose one of its splits with --split: {', '.join(others)}"
     elif split is not None:
-        cure = "it has no split with a name: leave --split out"
+        cure = "it has no split with a name: leave --split out, or give other lists (--val_list)"
     elif "test" in wanted:
         cure = "scripts/prepare_data.py folder makes one with --test_share or --folds; --subset val scores the val list"
     else:

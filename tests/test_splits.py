@@ -91,6 +91,8 @@ def test_which_list_is_scored(plain: Path) -> None:
     assert list_to_score("mine", **(nothing | {"split": "fold2"})) == "test"
     (plain / "test_fold2.txt").unlink()
     assert list_to_score("mine", **(nothing | {"split": "fold2"})) == "val"
+    plain.rename(plain.parent / "jester")  # made by hand, or another project's file
+    assert list_to_score("jester", **nothing) == "val"
     with pytest.raises(InputError, match="--subset test .* --val_list x"):
         parse_test(1, ["--weights", "w", "--output_dir", "d", "--subset", "test", "--val_list", "x"])
 
