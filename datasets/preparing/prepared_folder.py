@@ -62,7 +62,7 @@ def changed_lists(home: Path, preparation: Preparation) -> list[str]:
     labels = "" if same_labels else "; the classes have other labels, which earlier weights do not fit"
     removed = [path.name for path in _old_lists(home, preparation)]
     lines = [f"In place of the {few(changed, 6)} that were there come others {split}{labels}"] if changed else []
-    return lines + ([f"Removed, because this preparation does not make them: {', '.join(removed)}"] if removed else [])
+    return lines + ([f"Removed, because this preparation does not make them: {few(removed, 6)}"] if removed else [])
 
 
 def _old_lists(home: Path, preparation: Preparation) -> list[Path]:
@@ -137,7 +137,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
         for remark in report.remarks():
             remarks[remark].append(key)
-    lines += [f"{', '.join(keys)}: {remark}" for remark, keys in remarks.items()]
+    lines += [f"{few(keys, 6)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
     lines.append(_next_step(preparation, home))
@@ -154,4 +154,4 @@ def _next_step(preparation: Preparation, home: Path) -> str:
     data_root = [] if home.parent == Path("data") else ["--data_root", str(home.parent)]
     command = shlex.join(["python", "scripts/check_data.py", name, *split, *data_root])
     others = others or splits[1:]
-    return f"Next: {command}" + (f"    # and {', '.join(others)}" if others else "")
+    return f"Next: {command}" + (f"    # and {few(others)}" if others else "")
