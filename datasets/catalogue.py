@@ -82,7 +82,7 @@ def _prepared(name: str, data_root: str | None, split: str | None) -> tuple[Path
     folder, list_names = folder_and_lists(name, split)
     names = names_of(folder)
     if split is not None and len(names) > 1:
-        raise InputError(f"{folder} is named by its split, {' or '.join(names)}; leave --split {split} out")
+        raise InputError(f"--split {split}: {folder} is named by its split, {' or '.join(names)}; leave --split out")
     home = Path(data_root or "data") / folder
     return home, {which: home / f"{list_name}.txt" for which, list_name in list_names.items()}
 

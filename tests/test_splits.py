@@ -66,7 +66,7 @@ def test_data_sets_without_splits_and_those_that_are_named_by_them(tmp_path: Pat
         resolve("other", need=("test",))
     for name in ("egtea2", "egaze1", "egtea"):
         with pytest.raises(
-            InputError, match="egtea is named by its split, egtea1 or egtea2 or egtea3; leave --split s"
+            InputError, match="--split split1: egtea is named by its split, egtea1 or egtea2 or egtea3; leave"
         ):
             resolve(name, split="split1")
     (tmp_path / "data" / "other").rename(tmp_path / "data" / "ucf101")

@@ -45,22 +45,21 @@ def split_records(
     Raises:
         InputError: paths in which the pattern finds nothing, or a list without a clip.
     """
-    by_name: dict[str, list[VideoRecord]] = defaultdict(list)
+    groups: dict[str, list[VideoRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
-        by_name[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
+        groups[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
     if group_pattern:
-        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {r.path!r}" for r in by_name[""]]
+        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {r.path!r}" for r in groups[""]]
         refuse(nothing, "more such clip", "; it must find something in every clip")
-        del by_name[""]
-    groups = list(by_name.values())
+        del groups[""]
+    sources = list(groups.values())
+    in_test = {"": _choose_groups(sources, test_share, seed) if test_share else [False] * len(sources)}
     if folds:
-        fold_of = _deal_groups(groups, folds, seed)
+        fold_of = _deal_groups(sources, folds, seed)
         in_test = {f"_fold{k + 1}": [fold == k for fold in fold_of] for k in range(folds)}
-    else:
-        in_test = {"": _choose_groups(groups, test_share, seed) if test_share else [False] * len(groups)}
     lists: dict[str, list[VideoRecord]] = {}
     for ending, chosen in in_test.items():
-        rest, test = _parted(groups, chosen)
+        rest, test = _parted(sources, chosen)
         train, val = _parted(rest, _choose_groups(rest, val_share, seed))
         parts = {"train": train, "val": val, "test": test} if folds or test_share else {"train": train, "val": val}
         lists |= {f"{w}{ending}": sorted(chain(*part), key=attrgetter("path")) for w, part in parts.items()}
@@ -113,7 +112,7 @@ def count_sources(
 
 
 def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[int]:
-    """For each group its fold: the largest first, each to the fold with the least of its classes (then of all)."""
+    """For each group its fold: largest first, each to the fold with the fewest clips of its classes, or else of all."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     dealt = [Counter[int]() for _ in range(folds)]
@@ -128,7 +127,7 @@ def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[int]:
 
 
 def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> list[bool]:
-    """For each group whether it is among the share: in random order, as long as the classes' shares get nearer."""
+    """For each group whether it is chosen: in random order, as long as the classes' shares get nearer to `share`."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     target = {label: share * count for label, count in total.items()}

@@ -103,7 +103,8 @@ class Preparation:
         for key, report in self.reports.items():
             group = self.records.get(key, [])
             left = [record for record in group if record.path not in failed]
-            own = {record.path for record in group} if group or not report.listed else failed  # the list was divided
+            was_divided = report.listed and not group  # into the others, so all failed videos are of this list
+            own = failed if was_divided else {record.path for record in group}
             dropped = {path: str(fault) for path, fault in failed.items() if path in own}
             reports[key] = replace(
                 report, dropped=report.dropped | dropped, listed=report.listed - len(dropped),
