@@ -80,8 +80,8 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seed", type=SEED, default=0, help="of the random split")
     command.add_argument(
         "--group_pattern", metavar="REGEX",
-        help="what it finds in <class>/<clip> (its bracketed parts) names the clip's source, such as a person or a "
-        "long video; clips of one source are never divided between lists",
+        help="what it finds in <class>/<clip>, or in a CSV file's path (its bracketed parts), names the clip's source, "
+        "such as a person or a long video; clips of one source are never divided between lists",
     )  # fmt: skip
     _add_common_options(command)
 
