@@ -120,8 +120,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     """Options of the two test scripts; `crops` is 1 or 3."""
     what = "centre crop" if crops == 1 else "three crops"
     parser = make_parser(
-        f"Score the val list with {what}, one pickle a view. Networks and data set are read from the checkpoint; "
-        "flags that repeat it are checked against it."
+        f"Score the test list, or else the val list, with {what}, one pickle a view. Networks and data set are read "
+        "from the checkpoint; flags that repeat it are checked against it."
     )
     parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="of this project, official, or torchvision's")
@@ -150,6 +150,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     add_batch_size(group, 16, "videos a batch, each with one clip and all its crops; their frames lie on the device")
     add_print_freq(group)
     add_data_options(parser, ("val",))
+    text = "prepared list to score; the test list, if there is one and no --val_list is given"
+    parser.add_argument("--subset", choices=["val", "test"], help=text)
     add_decoder_option(parser)
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
     add_device_options(parser)
@@ -157,9 +159,17 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
 
 
 def data_options(args: argparse.Namespace) -> dict[str, str | None]:
-    """The options that say where the data are, for `datasets.catalogue.resolve`."""
-    names = ("data_root", "root_path", "train_list", "val_list", "classes", "image_tmpl")
-    return {name: getattr(args, name, None) for name in names}
+    """The options that say where the data are, for `datasets.catalogue.resolve`.
+
+    Raises:
+        InputError: a list is given twice.
+    """
+    names = ("data_root", "split", "root_path", "train_list", "val_list", "classes", "image_tmpl")
+    options = {name: getattr(args, name, None) for name in names}
+    given = [f"--{name} {options[name]}" for name in ("train_list", "val_list") if options[name] is not None]
+    if options["split"] is not None and given:
+        raise InputError(f"--split {options['split']} names the lists, and so does {given[0]}; give one of them")
+    return options
 
 
 def resume_command(argv: list[str]) -> str:
@@ -238,4 +248,6 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
             "--sampling centre gives every clip the same frames, so there is only --clip_index 0; "
             "for more clips: --sampling random"
         )
+    if args.subset == "test" and args.val_list is not None:
+        raise InputError(f"--subset test is the prepared test list, --val_list {args.val_list} another; give one")
     return args

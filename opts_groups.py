@@ -22,6 +22,9 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     group.add_argument(
         "--root_path", help="frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
     )
+    group.add_argument(
+        "--split", metavar="NAME", help="of the prepared lists: train_<NAME>.txt, val_<NAME>.txt (split2, fold1, ...)"
+    )
     for name in lists:
         group.add_argument(
             f"--{name}_list",
@@ -122,7 +125,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("--root_log", default="runs", help="TensorBoard curves and JSON lines: ROOT_LOG/<run name>/")
     group.add_argument("--root_model", default="runs", help="checkpoints and options: ROOT_MODEL/<run name>/")
-    group.add_argument("--suffix", help="put behind the run name <net>_<data set>_<arch>_<segments>f")
+    group.add_argument("--suffix", help="put behind the run name <net>_<data set>[_<split>]_<arch>_<segments>f")
     group.add_argument(
         "--resume", metavar="CKPT", help="continue a run; `auto`: the newest of this name, or start anew"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.catalogue import canonical_name, resolve
+from datasets.catalogue import canonical_name, list_to_score, resolve
 from datasets.lists import list_hash
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     weights = Weights.read(args.weights)
     given = canonical_name(args.dataset) if args.dataset else None
     dataset, options = weights.data_options(given, data_options(args))
-    spec = resolve(dataset, **options, need=("val",))
+    subset = args.subset or list_to_score(dataset, **options)
+    spec = resolve(dataset, **options, need=(subset,))
     model = weights.build(
         list(spec.class_names), net=args.net, arch=args.arch, num_segments=args.test_segments, dataset=spec.name
     )
@@ -56,15 +57,16 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         "frame_order": args.frame_order, "ablate": list(model.ablate),
         "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
-        "val_list": str(spec.lists["val"]), "list_hash": list_hash(spec.lists["val"]),
+        "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
     }  # fmt: skip
     folder = make_folder(Path(args.output_dir), "--output_dir")
     claim_folder(folder, protocol, overwrite=args.overwrite)
-    if made_for and made_for.val_list_hash != protocol["list_hash"]:
+    if made_for and subset == "val" and made_for.val_list_hash != protocol["list_hash"]:
         logging.info("Note: %s is not the list that the training evaluated on.", spec.lists["val"])
     order = "" if args.frame_order == "normal" else f" {args.frame_order}"
     logging.info("%s %s, %d x %d frames%s, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
                  order, preprocessing.describe(), protocol["sampling"])  # fmt: skip
+    logging.info("%s list: %s", subset, spec.lists[subset])
 
     # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
@@ -81,7 +83,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 frame_order=args.frame_order,
             )  # fmt: skip
             plans = [replace(plan, clip=clip if random_clips else None) for clip in journal.clips]
-            dataset = ViewDataset(spec, plans, args.decoder)
+            dataset = ViewDataset(spec, plans, args.decoder, which=subset)
             if journal.videos:
                 logging.info("continuing behind video %d of %d", journal.videos, len(dataset))
             loader = make_view_loader(

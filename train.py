@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     state = TrainState(model, optimiser, scaler, trained_on, mixer=mixer)
     variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
-    name = "_".join(filter(None, [variant, spec.name, args.arch, f"{args.num_segments}f", args.suffix]))
+    name = "_".join(filter(None, [variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix]))
     name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
     folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
     if args.evaluate:

@@ -2,16 +2,17 @@
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from datasets.class_names import in_order_of, read_class_names
+from datasets.class_names import class_names_beside
 from datasets.missing import there_is
-from errors import InputError, command, counted
+from errors import InputError, command
 
 BUILT_IN = "moving_digits"
+SUBSETS = ("train", "val", "test")  # a data set's lists
 TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder that has frames: how they are named
 
 
@@ -23,7 +24,7 @@ class DatasetSpec:
         name: as in the catalogue, or the user's own.
         class_names: K names in label order.
         root_path: folder of the frame folders, archives or video files.
-        lists: "train" and "val" -> list file, those that were asked for.
+        lists: of "train", "val" and "test", those that were asked for -> list file.
         image_tmpl: frame number (from 1) -> file name.
     """
 
@@ -68,11 +69,37 @@ def canonical_name(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def folder_and_lists(name: str) -> tuple[str, dict[str, str]]:
-    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1"."""
+def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str, str]]:
+    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1".
+
+    `split`: another one than the data set's usual one.
+    """
     known = CATALOGUE.get(name, _Known(None))
-    split = f"_{known.split}" if known.split else ""
-    return known.folder or name, {which: which + split for which in ("train", "val")}
+    split = known.split if split is None else split
+    return known.folder or name, {which: f"{which}_{split}" if split else which for which in SUBSETS}
+
+
+def _prepared(name: str, data_root: str | None, split: str | None) -> tuple[Path, dict[str, Path]]:
+    """The folder of a prepared data set, and where it has the lists of a split: "train" -> list file."""
+    folder, list_names = folder_and_lists(name, split)
+    names = names_of(folder)
+    if split is not None and len(names) > 1:
+        raise InputError(f"--split {split}: {folder} is named by its split, {' or '.join(names)}; leave --split out")
+    home = Path(data_root or "data") / folder
+    return home, {which: home / f"{list_name}.txt" for which, list_name in list_names.items()}
+
+
+def list_to_score(name: str, *, data_root: str | None, split: str | None, val_list: str | None, **_: str | None) -> str:
+    """Which list a test scores: "test" if somebody's own prepared data set has one and no list is given, else "val"."""
+    name = canonical_name(name)
+    there = _prepared(name, data_root, split)[1]["test"].is_file()
+    return "test" if there and val_list is None and name not in CATALOGUE else "val"
+
+
+def splits_there(home: Path, need: Collection[str]) -> list[str]:
+    """Names of the splits of which a prepared folder has all the lists that are needed: "fold1", "fold2", ..."""
+    names = [{path.stem.partition("_")[2] for path in home.glob(f"{which}_*.txt")} for which in need]
+    return sorted(set.intersection(*names), key=lambda split: (len(split), split))
 
 
 def usual_template(folder: str) -> str:
@@ -89,6 +116,7 @@ def resolve(
     name: str,
     *,
     data_root: str | None = "data",
+    split: str | None = None,
     root_path: str | None = None,
     train_list: str | None = None,
     val_list: str | None = None,
@@ -100,50 +128,54 @@ def resolve(
 
     A known name is looked for in `<data_root>/<name>/`: frames/ (videos/, if there is no frames/), train.txt, val.txt,
     classes.txt, and so is any other name that has such a folder. Each of the other arguments replaces one of these; a
-    name without a folder needs them all.
+    name without a folder needs them all. There is no argument for the test list: it is always the prepared one.
 
     Args:
         name: of the data set.
         data_root: folder of the prepared data sets; None: data.
+        split: of the prepared lists, such as "split2" for train_split2.txt and val_split2.txt; None: the usual one.
         root_path: folder of the frame folders, archives or video files.
         train_list: list file.
         val_list: list file.
         classes: class names, one a line.
         image_tmpl: frame file name with one number, such as "{:05d}.jpg".
-        need: which lists are needed: "train", "val". None: those that are given or prepared, one at least.
+        need: which of `SUBSETS` are needed. None: those that are given or prepared, one at least; the test list if a
+            test would score it.
 
     Raises:
-        InputError: an unknown name without its files, a file that is not there, or class names that do not fit.
+        InputError: an unknown name without its files, a split or file that is not there, or class names that do not
+            fit.
     """
     name = canonical_name(name)
-    lists = {"train": train_list, "val": val_list}
-    root = Path(data_root or "data")
-    folder, list_names = folder_and_lists(name)
-    home = root / folder
+    home, prepared = _prepared(name, data_root, split)
+    lists = {"train": train_list, "val": val_list, "test": None}
     if need is None:
-        there = [which for which in lists if lists[which] or (home / f"{list_names[which]}.txt").is_file()]
-        need = there or list(lists)
+        need = [which for which in ("train", "val") if lists[which] or prepared[which].is_file()] or ["train", "val"]
+        scored = list_to_score(name, data_root=data_root, split=split, val_list=val_list)
+        need += ["test"] if scored == "test" else []
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
-    given |= {f"{split}_list": lists[split] for split in need}
+    given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
-    _require_known(name, missing, home)
     known = CATALOGUE.get(name, _Known(None))
     if name == BUILT_IN and missing:
         from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
-        ensure_moving_digits(root)
+        ensure_moving_digits(home.parent)
+    wanted = {which: prepared[which] for which in need if lists[which] is None}
+    _require_split(name, split, home, wanted)
+    _require_known(name, missing, home, wanted)
     frames, videos = home / "frames", home / "videos"
     if root_path is None and videos.is_dir() and not frames.is_dir() and not frames.is_symlink():
         logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
         frames = videos
     defaults = {"root_path": frames, "classes": home / "classes.txt"}
-    defaults |= {f"{which}_list": home / f"{list_names[which]}.txt" for which in need}
+    defaults |= {f"{which}_list": path for which, path in wanted.items()}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():
         _require(path, flag, folder=flag == "root_path", name=name)
     return DatasetSpec(
         name=name,
-        class_names=_class_names(
+        class_names=class_names_beside(
             paths["classes"],
             home / "classes.txt",
             known.num_class,
@@ -151,12 +183,29 @@ def resolve(
             name=name,
         ),
         root_path=paths["root_path"],
-        lists={which: paths[f"{which}_list"] for which in need},
+        lists={which: wanted[which] if which in wanted else paths[f"{which}_list"] for which in need},
         image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
 
 
-def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
+def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str, Path]) -> None:
+    """Refuse lists that a prepared folder lacks, where it has those of other splits, or only the test list."""
+    absent = [path.name for path in wanted.values() if not path.is_file()]
+    if not absent or not home.is_dir() or name not in names_of(home.name):
+        return
+    others = splits_there(home, wanted) if len(names_of(home.name)) == 1 else []
+    if others:
+        cure = f"choose one of its splits with --split: {', '.join(others)}"
+    elif split is not None:
+        cure = "it has no split with a name: leave --split out, or give other lists (--val_list)"
+    elif "test" in wanted:
+        cure = "scripts/prepare_data.py folder makes one with --test_share or --folds; --subset val scores the val list"
+    else:
+        return
+    raise InputError(f"{home} has no {', no '.join(absent)}; {cure}")
+
+
+def _require_known(name: str, missing: Sequence[str], home: Path, wanted: Mapping[str, Path]) -> None:
     """Refuse a data set of which nothing is known; `missing`: flags that were not given."""
     splits = names_of(name)
     if name not in splits and any(flag.endswith("_list") for flag in missing):
@@ -169,7 +218,7 @@ def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
             f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
         )
     names = {"--classes": ["classes.txt"], "--root_path": ["frames", "videos"]}
-    names |= {f"--{which}_list": [f"{which}.txt"] for which in ("train", "val")}
+    names |= {f"--{which}_list": [path.name] for which, path in wanted.items()}
     absent = {flag: names[flag] for flag in missing if not any(os.path.lexists(home / file) for file in names[flag])}
     if absent:
         media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
@@ -193,31 +242,6 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
             f"{name}: there is no {kind} {path}{there_is(path)}; prepare the data set there, or give the {kind} "
             f"with --{flag} (or --data_root, the folder of all data sets)"
         )
-
-
-def _class_names(path: Path, prepared: Path, num_class: int | None, *, own_lists: bool, name: str) -> tuple[str, ...]:
-    """Names in label order; where they are the prepared ones in another spelling or order, in the prepared spelling.
-
-    Args:
-        path: the file to read.
-        prepared: classes.txt of the data set's folder, which may not exist.
-        num_class: K, if it is known.
-        own_lists: the lists are not the prepared ones, so their labels may follow any order.
-        name: the data set's name.
-    """
-    names = read_class_names(path)
-    if not names or (num_class is not None and len(names) != num_class):
-        raise InputError(f"{path} has {counted(len(names), 'class name')}; {name} has {num_class or '1 or more'}")
-    if not prepared.is_file() or prepared.samefile(path):
-        return names
-    known = read_class_names(prepared)
-    same = in_order_of(names, known)
-    if same and same != known and not own_lists:
-        raise InputError(
-            f"--classes {path} has the classes of {prepared} in another order, but the labels of the lists follow "
-            f"{prepared}; prepare the data set again with --classes, or leave it out here"
-        )
-    return same or names
 
 
 def checked_template(template: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.lists import JSON, read_text
-from errors import InputError, few
+from errors import InputError, counted, few
 
 _GAP = r"(?P<gap>[\s.,:;)_-]+)"
 _INDEX_FORMS = [re.compile(rf"(?P<index>\d+){_GAP}(?P<name>.+)"), re.compile(rf"(?P<name>.+?){_GAP}(?P<index>\d+)")]
@@ -93,3 +93,30 @@ def difference(names: Sequence[str], known: Sequence[str]) -> str:
         for where, one, other in (("the file", ours, theirs), ("the annotations", theirs, ours))
         if set(one) - set(other)
     )
+
+
+def class_names_beside(
+    path: Path, prepared: Path, num_class: int | None, *, own_lists: bool, name: str
+) -> tuple[str, ...]:
+    """Names in label order; where they are the prepared ones in another spelling or order, in the prepared spelling.
+
+    Args:
+        path: the file to read.
+        prepared: classes.txt of the data set's folder, which may not exist.
+        num_class: K, if it is known.
+        own_lists: the lists are not the prepared ones, so their labels may follow any order.
+        name: the data set's name.
+    """
+    names = read_class_names(path)
+    if not names or (num_class is not None and len(names) != num_class):
+        raise InputError(f"{path} has {counted(len(names), 'class name')}; {name} has {num_class or '1 or more'}")
+    if not prepared.is_file() or prepared.samefile(path):
+        return names
+    known = read_class_names(prepared)
+    same = in_order_of(names, known)
+    if same and same != known and not own_lists:
+        raise InputError(
+            f"--classes {path} has the classes of {prepared} in another order, but the labels of the lists follow "
+            f"{prepared}; prepare the data set again with --classes, or leave it out here"
+        )
+    return same or names

@@ -62,22 +62,25 @@ class VideoViews(Travelling):
 
 
 class ViewDataset(Dataset[VideoViews]):
-    """The val list for a test of several clips; an unreadable frame stops it."""
+    """A list for a test of several clips; an unreadable frame stops it."""
 
-    def __init__(self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto") -> None:
+    def __init__(
+        self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
+    ) -> None:
         """A list of a data set.
 
         Args:
             spec: the data set.
             plans: one for each of the C clips, with the same preprocessing.
             decoder: of frames in folders and archives, one of `DECODER_NAMES`.
+            which: the list, "val" or "test".
 
         Raises:
             InputError: the list cannot be read, or the decoder is not installed.
         """
         choose_decoder(decoder)  # here, not in a worker, if it is not there
         self.spec = spec
-        self.records = read_list(spec.lists["val"], spec.num_class)
+        self.records = read_list(spec.lists[which], spec.num_class)
         self.plans = plans
         self.decoder = decoder
 

@@ -30,7 +30,7 @@ FIELDS: dict[str, Any] = dict.fromkeys(
 FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
 OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
 PLAIN = (str, int, float, type(None))
-BY_HASH = ("weights", "val_list")  # fields that may differ: their hashes are compared
+BY_HASH = ("weights", "val_list", "subset")  # fields that may differ: their hashes are compared
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Weights:
             raise InputError(
                 f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; give another one"
             )
+        if given.get("split") is not None:  # instead of the training's lists
+            stored = {**stored, "train_list": None, "val_list": None}
         same = dataset in (None, self.trained_on.dataset)
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used

@@ -25,7 +25,7 @@ def check_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", help="data set name, as for train.py")
     parser.add_argument("--decode", action="store_true", help="decode every frame (long), in -j processes")
-    parser.add_argument("--write_clean", metavar="DIR", help="write train.txt and val.txt there without what is bad")
+    parser.add_argument("--write_clean", metavar="DIR", help="write the lists there without what is bad")
     parser.add_argument("--show", type=number(int, 0), default=3, help="bad rows of one kind to print, of each list")
     add_data_options(parser, ("train", "val"))
     return parser

@@ -8,8 +8,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from joblib import cpu_count
 
 from datasets.catalogue import checked_template
-from datasets.lists import VideoRecord, read_list
+from datasets.lists import UNWRITABLE, VideoRecord, format_line, is_writable, read_list
 from datasets.missing import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
@@ -96,10 +96,13 @@ def claim_root(frame_root: Path, how: Extraction) -> None:
             other = [f"{k} {there.get(k)!r}, now {value!r}" for k, value in wanted.items() if there.get(k) != value]
             if other:
                 raise InputError(
-                    f"{frame_root} has frames made with {'; '.join(other)}; give the same options, or another folder"
+                    f"{frame_root} has frames made with {'; '.join(other)}; give the same options, "
+                    "remove it, or give another folder"
                 )
         elif foreign:
-            raise InputError(f"{frame_root} holds what this script did not make; give a folder that is new or empty")
+            raise InputError(
+                f"{frame_root} holds what this script did not make; move it away, or give a folder that is new or empty"
+            )
         else:
             frame_root.mkdir(parents=True, exist_ok=True)
             write_whole(settings, json.dumps(wanted, indent=2) + "\n")
@@ -128,27 +131,76 @@ def describe(results: Sequence[int | InputError]) -> str:
     return f"{counted(sum(done), 'frame')}, {counted(len(results) - len(done), 'video')} failed"
 
 
+def extract_all(
+    how: Extraction, records: Sequence[VideoRecord], video_root: Path, frame_root: Path, workers: int
+) -> tuple[dict[str, VideoRecord], dict[str, InputError]]:
+    """Extract every video once.
+
+    Returns:
+        Path of a video -> its record as frames; and path of a video that failed -> why.
+
+    Raises:
+        InputError: the frames cannot have these places, or a process was killed.
+        OSError: the frames cannot be written.
+        SystemExit: the user stopped it.
+    """
+    records = list(dict.fromkeys(records))
+    names = target_names(records)
+    claim_root(frame_root, how)
+    take_sigterm_as_ctrl_c()
+    try:
+        paths = [(video_root / r.path, frame_root / name) for r, name in zip(records, names, strict=True)]
+        remove_leftovers({target.parent for _, target in paths})
+        results = in_processes(partial(attempt, how), paths, "extract", workers, describe)
+    except StoppedError as stop:
+        if not stop.by_user:
+            raise InputError(f"{stop}; what is done stays: the same command goes on") from stop
+        logging.info("\nStopped. What is done stays: the same command goes on.")
+        sys.exit(130)
+    frames, failed = {}, {}
+    for record, name, result in zip(records, names, results, strict=True):
+        if isinstance(result, InputError):
+            failed[record.path] = result
+            continue
+        extracted = replace(record, path=name.as_posix(), num_frames=result)
+        if is_writable(extracted):
+            frames[record.path] = extracted
+        else:
+            failed[record.path] = InputError(f"{quoted(extracted.path)}: {UNWRITABLE}")
+    return frames, failed
+
+
+def unwritable(error: OSError, path: Path) -> InputError:
+    """What to say where nothing can be written."""
+    reason = error.strerror or error
+    return InputError(f"cannot write {error.filename or path}: {reason}; what is done stays: the same command goes on")
+
+
+def refuse_failed(failed: Mapping[str, InputError], videos: int, reasons: Path, lists: str) -> None:
+    """Raise an `InputError` if videos failed; the file `reasons` has all, and the `lists` have none of them."""
+    if failed:
+        heading = (
+            f"{len(failed)} of {counted(videos, 'video')} failed and are not in the {lists}; {reasons} names them:"
+        )
+        more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+        raise InputError("\n".join([heading, *map(str, list(failed.values())[:SHOWN]), *more]))
+
+
 def write_results(
-    out_list: Path, records: Sequence[VideoRecord], names: Sequence[Path], results: Sequence[int | InputError]
+    out_list: Path, records: Sequence[VideoRecord], frames: Mapping[str, VideoRecord], failed: Mapping[str, InputError]
 ) -> None:
     """The list of what was extracted, and the file of what failed.
 
     Raises:
         InputError: a video failed.
     """
-    rows = list(zip(records, names, results, strict=True))
-    lines = [f"{name.as_posix()} {count} {record.label}\n" for record, name, count in rows if isinstance(count, int)]
-    failed = [f"{record.path}\t{fault}\n" for record, _, fault in rows if isinstance(fault, InputError)]
-    write_whole(out_list, "".join(lines))
+    write_whole(out_list, "".join(format_line(frames[r.path]) for r in records if r.path in frames))
     reasons = out_list.with_name(f"{out_list.name}.failed.txt")
-    if not failed:
+    if failed:
+        write_whole(reasons, "".join(f"{path}\t{fault}\n" for path, fault in failed.items()))
+    else:
         reasons.unlink(missing_ok=True)
-        return
-    write_whole(reasons, "".join(failed))
-    heading = f"{len(failed)} of {len(rows)} videos failed and are not in the list; {reasons} names them:"
-    shown = [line.partition("\t")[2].rstrip() for line in failed[:SHOWN]]
-    more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
-    raise InputError("\n".join([heading, *shown, *more]))
+    refuse_failed(failed, len(frames) + len(failed), reasons, "list")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -159,8 +211,7 @@ def main(argv: list[str] | None = None) -> None:
         image_tmpl=args.image_tmpl, short_side=args.short_side, size=args.size and tuple(args.size), fps=args.fps,
         quality=args.quality, pack=args.pack,
     )  # fmt: skip
-    records = read_list(args.list)
-    names = target_names(records)
+    records = read_list(args.list, may_repeat=True)
     if not args.video_root.is_dir():
         there = there_is(args.video_root)
         raise InputError(
@@ -168,26 +219,13 @@ def main(argv: list[str] | None = None) -> None:
         )
     if args.out_list.exists() and args.out_list.samefile(args.list):
         raise InputError(f"{args.out_list} is the list of the videos; write the list of the frames to another file")
-    claim_root(args.frame_root, how)
-    take_sigterm_as_ctrl_c()
     try:
         args.out_list.parent.mkdir(parents=True, exist_ok=True)
-        paths = [(args.video_root / r.path, args.frame_root / name) for r, name in zip(records, names, strict=True)]
-        remove_leftovers({target.parent for _, target in paths})
-        results = in_processes(partial(attempt, how), paths, "extract", args.workers, describe)
-        write_results(args.out_list, records, names, results)
-    except StoppedError as stop:
-        if not stop.by_user:
-            raise InputError(f"{stop}; what is done stays: the same command goes on") from stop
-        logging.info("\nStopped. What is done stays: the same command goes on.")
-        sys.exit(130)
+        frames, failed = extract_all(how, records, args.video_root, args.frame_root, args.workers)
+        write_results(args.out_list, records, frames, failed)
     except OSError as error:
-        raise InputError(
-            f"cannot write {error.filename or args.frame_root}: {error.strerror or error}; what is done stays: "
-            "the same command goes on"
-        ) from error
-    frames = sum(count for count in results if isinstance(count, int))
-    counts = f"{counted(len(results), 'video')}, {counted(frames, 'frame')}"
+        raise unwritable(error, args.frame_root) from error
+    counts = f"{counted(len(frames), 'video')}, {counted(sum(r.num_frames for r in frames.values()), 'frame')}"
     logging.info("%s in %s; list: %s", counts, args.frame_root, args.out_list)
 
 

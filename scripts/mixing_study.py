@@ -102,7 +102,7 @@ class Row:
 
 def draw_split(spec: DatasetSpec, clips_per_class: int, seed: int, folder: Path) -> DatasetSpec:
     """The data set with a train list of few clips of each class, drawn with a seed, written into `folder`."""
-    records = read_list(spec.lists["train"], spec.num_class)
+    records = list(dict.fromkeys(read_list(spec.lists["train"], spec.num_class, may_repeat=True)))
     rng = np.random.default_rng(seed)
     of_class: dict[int, int] = {}
     chosen = []

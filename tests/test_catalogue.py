@@ -48,8 +48,10 @@ def test_the_frame_names_that_the_preparation_found(tmp_path: Path) -> None:
 
 
 def test_folders_and_lists_by_name() -> None:
-    assert folder_and_lists("egtea3") == ("egtea", {"train": "train_split3", "val": "val_split3"})
-    assert folder_and_lists("mine") == ("mine", {"train": "train", "val": "val"})
+    lists = {"train": "train_split3", "val": "val_split3", "test": "test_split3"}
+    assert folder_and_lists("egtea3") == ("egtea", lists)
+    assert folder_and_lists("ucf101", "split3") == ("ucf101", lists)
+    assert folder_and_lists("mine") == ("mine", {"train": "train", "val": "val", "test": "test"})
     assert [usual_template(name) for name in ("egtea", "somethingv2", "mine")] == [
         "img_{:05d}.jpg", "{:06d}.jpg", "{:05d}.jpg",
     ]  # fmt: skip

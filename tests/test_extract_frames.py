@@ -127,6 +127,24 @@ def test_going_on_extracts_only_what_is_not_whole(here: Path) -> None:
     assert files(frames) == WHOLE
 
 
+def test_repeated_lines_of_a_train_list(here: Path) -> None:
+    """A clip that is listed twice is extracted once and listed twice."""
+    (here / "videos.txt").write_text("a b.mp4 1\nc/dé 'q'.mp4 0\na b.mp4 1\ngone.mp4 1\ngone.mp4 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"1 of 3 videos failed"):
+        run()
+    assert read_list(here / "train.txt", may_repeat=True) == [
+        VideoRecord("a b", 7, 1), VideoRecord("c/dé 'q'", 5, 0), VideoRecord("a b", 7, 1),
+    ]  # fmt: skip
+
+
+def test_a_name_that_a_list_cannot_hold(here: Path) -> None:
+    """The video's name can be listed, that of its frames ends in a blank."""
+    (here / "videos" / "a b.mp4").rename(here / "videos" / "a b .mp4")
+    (here / "videos.txt").write_text("a b .mp4 1\nc/dé 'q'.mp4 0\n", encoding="utf-8")
+    with pytest.raises(InputError, match="1 of 2 videos failed.*\n'a b ': .*rename it"):
+        run()
+
+
 def test_what_macos_adds_makes_no_frames_foreign(here: Path) -> None:
     (here / "frames").mkdir()
     (here / "frames" / ".DS_Store").touch()

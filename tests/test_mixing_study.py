@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def test_a_split_has_few_clips_of_each_class_drawn_with_the_seed(flags: list[str
     assert set(paths(0)) <= {record.path for record in read_list(spec.lists["train"])}
     everything = read_list(draw_split(spec, 99, 0, tmp_path).lists["train"])
     assert everything == read_list(spec.lists["train"])
+    repeated = tmp_path / "repeated.txt"
+    repeated.write_text(spec.lists["train"].read_text() * 3)
+    drawn = draw_split(replace(spec, lists={"train": repeated}), 2, 0, tmp_path)
+    assert Counter(record.label for record in read_list(drawn.lists["train"])) == {0: 2, 1: 2, 2: 2}
 
 
 def test_the_table_has_means_spreads_and_gains_over_the_same_seeds() -> None:

@@ -19,7 +19,7 @@ ALL_FLAGS = {
         "--net", "--arch", "--num_segments", "--ablate", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
         "--optimizer", "--epochs",
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
-        "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--root_path", "--train_list", "--val_list",
+        "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
@@ -28,9 +28,9 @@ ALL_FLAGS = {
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
         "--frame_order",
-        "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--root_path",
-        "--val_list", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus", "--amp", "--compile",
-        "--malloc",
+        "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
+        "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
+        "--amp", "--compile", "--malloc",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",

@@ -3,7 +3,8 @@
 annotations/     official annotation files -> class names and clips
 media            clips -> where their videos or frames are
 inspection       one video: names, number of frames, what is wrong
-folder_split     own class folders -> clips; a split by groups
+class_folders    own class folders -> clips; clip_table: a CSV file -> clips
+folder_split     own clips -> lists, by sources
 preparation      clips and media -> records and a report; counting: frames of videos; prepared_folder: to disk
 extraction       video file -> frame folder or archive
 published        sizes of the published lists

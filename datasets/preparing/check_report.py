@@ -40,7 +40,7 @@ def describe(check: ListCheck, class_names: Sequence[str], show: int) -> list[st
 
 
 def write_clean(folder: Path, checks: dict[str, ListCheck], flag: str) -> list[Path]:
-    """Write the lists without their bad rows, and with mended numbers of frames, as train.txt and val.txt.
+    """Write the lists without their bad rows, and with mended numbers of frames, as train.txt, val.txt and test.txt.
 
     Raises:
         InputError: the folder cannot be written, a list would replace a checked one, or would be empty.

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
 
-from datasets.catalogue import DatasetSpec, folder_and_lists
+from datasets.catalogue import SUBSETS, DatasetSpec, folder_and_lists
 from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
@@ -62,7 +62,7 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
         workers: processes that decode.
 
     Returns:
-        "train", "val" -> its check.
+        Each of the spec's lists -> its check.
 
     Raises:
         InputError: a list cannot be read at all.
@@ -77,9 +77,10 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
         rows[which] = _updated(rows[which], [row.looked_at(look.found) for row, look in zip(kept, looks, strict=True)])
         remarks[which] = _remarks(looks, decode)
     stop = _decode_all(spec, rows, remarks, workers) if decode else None
-    if {"train", "val"} <= set(rows):
-        in_val = {clip_key(row.record.path): f"{spec.lists['val']}:{row.number}" for row in rows["val"] if row.record}
-        rows["train"] = [_not_in_val(row, in_val) for row in rows["train"]]
+    listed: dict[str, str] = {}
+    for which in filter(rows.get, reversed(SUBSETS)):  # a clip of two lists is removed from the first
+        rows[which] = [_only_here(row, listed) for row in rows[which]]
+        listed |= {clip_key(row.record.path): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
     checks = {which: _summary(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
         raise StoppedError(str(stop), checks, by_user=stop.by_user)
@@ -162,9 +163,9 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     return remarks
 
 
-def _not_in_val(row: Row, in_val: Mapping[str, str]) -> Row:
-    """A train row; bad if its clip is in the val list, of which `in_val` has the places."""
-    place = in_val.get(clip_key(row.record.path)) if row.record else None
+def _only_here(row: Row, listed: Mapping[str, str]) -> Row:
+    """A row; bad if its clip is in another list, at the place that `listed` has."""
+    place = listed.get(clip_key(row.record.path)) if row.record else None
     if row.record is None or place is None:
         return row
     return row.bad(f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists")

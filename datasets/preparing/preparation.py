@@ -84,13 +84,41 @@ class Preparation:
             "remarks": self.remarks,
         }
 
-    def divided(self, lists: dict[str, list[VideoRecord]], sources: dict[str, dict[str, int]]) -> "Preparation":
-        """The same with its records divided into these lists, which have these sources."""
+    def divided(self, lists: Mapping[str, list[VideoRecord]]) -> "Preparation":
+        """The same with its records divided into these lists."""
         reports = {
             key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
             for key, group in lists.items()
         }
-        return replace(self, records=lists, reports=self.reports | reports, sources=sources)
+        return replace(self, records=dict(lists), reports=self.reports | reports)
+
+    def without(self, failed: Mapping[str, InputError]) -> "Preparation":
+        """The same without some videos; `failed`: path -> why.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        records: dict[str, list[VideoRecord]] = {}
+        reports = {}
+        for key, report in self.reports.items():
+            group = self.records.get(key, [])
+            left = [record for record in group if record.path not in failed]
+            was_divided = report.listed and not group  # into the others, so all failed videos are of this list
+            own = failed if was_divided else {record.path for record in group}
+            dropped = {path: str(fault) for path, fault in failed.items() if path in own}
+            reports[key] = replace(
+                report, dropped=report.dropped | dropped, listed=report.listed - len(dropped),
+                absent_classes=absent_classes(self.class_names, left) if left else report.absent_classes,
+            )  # fmt: skip
+            records |= {key: left} if left else {}
+        if not records:
+            raise InputError(f"none of the {counted(len(failed), 'video')} can be used: {next(iter(failed.values()))}")
+        return replace(self, records=records, reports=reports)
+
+    def with_frames(self, frames: Mapping[str, VideoRecord], media: Path, image_tmpl: str) -> "Preparation":
+        """The same with frames in `media` instead of its videos; `frames`: path of a video -> record of its frames."""
+        records = {key: [frames[record.path] for record in group] for key, group in self.records.items()}
+        return replace(self, records=records, media=media, image_tmpl=image_tmpl)
 
 
 def prepare(
@@ -101,6 +129,7 @@ def prepare(
     *,
     usual_tmpl: str,
     image_tmpl: str | None = None,
+    cure: str = f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep",
 ) -> Preparation:
     """Look at every video once and make the records of the lists. Nothing is decoded and nothing is written.
 
@@ -111,6 +140,7 @@ def prepare(
         located: id of a clip -> its paths below `media`; the first that can be used is taken.
         usual_tmpl: the data set's frame names; others are found out.
         image_tmpl: the frame names; others are refused.
+        cure: what to do where no clip is found.
 
     Raises:
         InputError: the annotations have no clip for a list, no clip at all can be used, the frames' names are in
@@ -135,7 +165,7 @@ def prepare(
             reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
     records = {key: group for key, group in records.items() if group}
     if not records:
-        raise InputError(_explain_nothing(data_set, annotations, media, reports))
+        raise InputError(_explain_nothing(data_set, annotations, media, reports, cure))
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
     return Preparation(
         data_set, annotations.class_names, media, names.image_tmpl if has_frames else None, records, reports,
@@ -178,7 +208,9 @@ def _records(
     return records
 
 
-def _explain_nothing(data_set: str, annotations: Annotations, media: Path, reports: Mapping[str, ListReport]) -> str:
+def _explain_nothing(
+    data_set: str, annotations: Annotations, media: Path, reports: Mapping[str, ListReport], cure: str
+) -> str:
     """Why there would be no list."""
     reasons = {name: reason for report in reports.values() for name, reason in report.dropped.items()}
     if reasons:
@@ -190,7 +222,7 @@ def _explain_nothing(data_set: str, annotations: Annotations, media: Path, repor
         f"{data_set}: {media} has none of the {counted(len(ids), 'clip')}.\n"
         f"Looked for: {few([repr(clip_id) for clip_id in ids])}, as in {next(iter(ids.values()))}\n"
         f"There are: {'; '.join(f'{kind} {few(paths)}' for kind, paths in there.items() if paths) or 'no media'}\n"
-        f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
+        f"{cure}"
     )
 
 

@@ -5,9 +5,10 @@ import json
 import os
 import shlex
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
-from datasets.catalogue import TEMPLATE_FILE, folder_and_lists, names_of
+from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, format_line, parse_lines
 from datasets.missing import broken_link, there_is
 from datasets.preparing.media import KINDS, bare_path
@@ -50,7 +51,7 @@ def require_apart(home: Path, root: Path) -> None:
 
 
 def changed_lists(home: Path, preparation: Preparation) -> list[str]:
-    """One line if lists of an earlier preparation are about to be replaced by others; none, if not."""
+    """Lines that say which lists of an earlier preparation are about to be replaced by others, or removed."""
     changed, same_clips, same_labels = [], True, True
     for key, records in preparation.records.items():
         path = home / f"{key}.txt"
@@ -64,13 +65,24 @@ def changed_lists(home: Path, preparation: Preparation) -> list[str]:
                 same_labels &= all(old.get(clip, label) == label for clip, label in new.items())
     split = "of the same clips" if same_clips else "with another split: results before and after cannot be compared"
     labels = "" if same_labels else "; the classes have other labels, which earlier weights do not fit"
-    return [f"In place of the {', '.join(changed)} that were there come others {split}{labels}"] if changed else []
+    removed = [path.name for path in _old_lists(home, preparation)]
+    lines = [f"In place of the {few(changed, 6)} that were there come others {split}{labels}"] if changed else []
+    return lines + ([f"Removed, because this preparation does not make them: {few(removed, 6)}"] if removed else [])
+
+
+def _old_lists(home: Path, preparation: Preparation) -> list[Path]:
+    """Lists that an earlier preparation wrote and this one does not: they are of another split."""
+    keys = list(preparation.reports)
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        keys += json.loads((home / "report.json").read_bytes())["reports"]
+    lists = {key for key in keys if key.partition("_")[0] in SUBSETS} - preparation.records.keys()
+    return [path for path in (home / f"{key}.txt" for key in sorted(lists)) if path.is_file()]
 
 
 def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
     """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
 
-    Of an earlier preparation, lists that have no clip now are removed.
+    Lists of an earlier preparation that this one does not make are removed.
 
     Args:
         home: folder of the data set.
@@ -84,6 +96,7 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
     link = home / kind
     _refuse_other_media(home, kind, preparation.media, use_there)
     files = {f"{key}.txt": "".join(map(format_line, records)) for key, records in preparation.records.items()}
+    old = _old_lists(home, preparation)
     files["classes.txt"] = "".join(f"{name}\n" for name in preparation.class_names)
     files["report.json"] = json.dumps(preparation.as_json(), indent=2) + "\n"
     if preparation.image_tmpl:
@@ -93,9 +106,8 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
             (scratch / name).write_text(text, encoding="utf-8")
         if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
             _link(scratch / kind, preparation.media.absolute(), link, use_there)
-    for key, report in preparation.reports.items():
-        if not report.listed:
-            (home / f"{key}.txt").unlink(missing_ok=True)
+    for path in old:
+        path.unlink(missing_ok=True)
 
 
 def _link(temporary: Path, media: Path, link: Path, use_there: str) -> None:
@@ -143,7 +155,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
         for remark in report.remarks():
             remarks[remark].append(key)
-    lines += [f"{', '.join(keys)}: {remark}" for remark, keys in remarks.items()]
+    lines += [f"{few(keys, 6)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks
     lines.append(f"Written: {home}; every name in {home / 'report.json'}")
     lines.append(_next_step(preparation, home))
@@ -153,7 +165,11 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
 def _next_step(preparation: Preparation, home: Path) -> str:
     """The command that checks what was prepared, by the name that it has in training."""
     names = names_of(preparation.data_set)
-    name, *others = [n for n in names if set(folder_and_lists(n)[1].values()) & set(preparation.records)] or names
+    usual = [n for n in names if set(folder_and_lists(n)[1].values()) & set(preparation.records)]
+    splits = [] if usual else [key.partition("_")[2] for key in preparation.records if key.startswith("train_")]
+    name, *others = usual or names
+    split = ["--split", splits[0]] if splits else []
     data_root = [] if home.parent == Path("data") else ["--data_root", str(home.parent)]
-    command = shlex.join(["python", "scripts/check_data.py", name, *data_root])
-    return f"Next: {command}" + (f"    # and {', '.join(others)}" if others else "")
+    command = shlex.join(["python", "scripts/check_data.py", name, *split, *data_root])
+    others = others or splits[1:]
+    return f"Next: {command}" + (f"    # and {few(others)}" if others else "")

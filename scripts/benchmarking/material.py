@@ -83,7 +83,8 @@ def in_forms(spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Co
     Frame folders stay as they are if nothing else is wanted; else all forms are made from one video file each, so that
     they hold the same frames.
     """
-    records = read_list(spec.lists[which], spec.num_class)[:clips]
+    listed = read_list(spec.lists[which], spec.num_class, may_repeat=which == "train")
+    records = list(dict.fromkeys(listed))[:clips]
     readers = [open_record(spec.root_path, record, spec.image_tmpl) for record in records]
     if set(forms) <= {"folder"} and all(isinstance(reader, FrameFolder) for reader in readers):
         videos = zip(records, readers, strict=True)

@@ -1,0 +1,107 @@
+"""Anybody's own data in class folders: its clips, as one list or as the lists that folders make."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from datasets.class_names import loose
+from datasets.preparing.annotations.files import Annotations, Clip
+from datasets.preparing.media import KINDS, clip_name, is_dir, list_path, scan_folder
+from errors import InputError, counted, few, refuse
+
+VAL_FOLDERS = ("val", "validation", "test")
+Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
+
+
+def read_class_folders(root: Path) -> tuple[Annotations, Places]:
+    """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
+
+    A clip's name is its path below the root, as lists write it.
+
+    Returns:
+        The clips, and where each lies: frames and videos of one name are one clip, frames first.
+
+    Raises:
+        InputError: a folder cannot be read, there are no classes, or a class has no clips.
+    """
+    class_names = _folders(root)
+    if not class_names:
+        raise InputError(f"{root} has no folders; put the clips of each class into a folder {root}/<class>/")
+    if {"train"} <= {name.casefold() for name in class_names} <= {"train", *VAL_FOLDERS}:
+        raise InputError(f"{root} has the folders {', '.join(class_names)}, which look like lists: add --split folders")
+    return _read_lists(root, class_names, {"all": ""})
+
+
+def read_split_folders(root: Path) -> tuple[Annotations, Places]:
+    """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
+
+    Where there are both val/ (or validation/) and test/, there are three lists.
+
+    Returns:
+        As `read_class_folders`.
+
+    Raises:
+        InputError: as `read_class_folders`; or a class is not in the train folder.
+    """
+    folders = _folders(root)
+    by_name = {name.casefold(): name for name in folders}
+    train, val = by_name.get("train"), next((by_name[name] for name in VAL_FOLDERS if name in by_name), None)
+    if train is None or val is None:
+        raise InputError(f"--split folders: {root} must have the folders train and val; it has {', '.join(folders)}")
+    lists = {"train": train, "val": val, "test": by_name.get("test", val)}
+    if lists["test"] == val:
+        del lists["test"]
+    class_names = _folders(root / train)
+    for other in lists.values():
+        for name in [name for name in _folders(root / other) if name not in class_names]:
+            similar = [known for known in class_names if loose(known) == loose(name)]
+            hint = f"; it has {similar[0]!r}: rename one" if similar else ""
+            raise InputError(f"{root / train} lacks a folder of the class {name!r}, which {other} has{hint}")
+    annotations, located = _read_lists(root, class_names, lists)
+    unused = [name for name in folders if name not in lists.values()]
+    if unused:
+        read = " and ".join(lists.values())
+        annotations.remarks.append(f"{counted(len(unused), 'folder')} beside {read} not read: {few(unused)}")
+    return annotations, located
+
+
+def _folders(root: Path) -> list[str]:
+    return [entry.name for entry in scan_folder(root) if is_dir(entry)]
+
+
+def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, Places]:
+    """Clips of the class folders in each list's folder below the root."""
+    lists: dict[str, list[Clip]] = {key: [] for key in folders}
+    located: Places = {}
+    ignored, faults = [], []
+    for key, folder in folders.items():
+        ignored += [f"{folder}/{e.name}".lstrip("/") for e in scan_folder(root / folder) if not is_dir(e)]
+        for class_name in _folders(root / folder):
+            home = f"{folder}/{class_name}" if folder else class_name
+            groups, others = _read_class(root, home)
+            ignored += others
+            if not groups:
+                there = f" (there is {few([path.rpartition('/')[2] for path in others])})" if others else ""
+                faults.append(
+                    f"{root / home} has no video and no frame folder{there}; remove the folder, or put clips into it"
+                )
+            for places in groups:
+                clip = Clip(places[0], class_names.index(class_name), str(root / places[0]))
+                lists[key].append(clip)
+                located[clip.id] = places
+    refuse(faults, "more empty class")
+    remark = f"{counted(len(ignored), 'file')} left out, neither video nor archive in a class folder: {few(ignored)}"
+    return Annotations(tuple(class_names), lists, remarks=[remark] if ignored else []), located
+
+
+def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
+    """Places of each clip of a class folder, frames first, and the files that can be none."""
+    entries = scan_folder(root / home)
+    places: dict[str, list[str]] = defaultdict(list)
+    for kind in KINDS:
+        for entry in entries:
+            name, path = clip_name(entry, kind), list_path(f"{home}/{entry.name}", kind)
+            if name is not None and path not in places[name]:  # a folder and an archive have one path
+                places[name].append(path)
+    ignored = [f"{home}/{entry.name}" for entry in entries if all(clip_name(entry, kind) is None for kind in KINDS)]
+    return sorted(places.values()), ignored
