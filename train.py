@@ -37,7 +37,7 @@ from opts_mixing import svmix_options
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
+    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
 
     # data
     with runtime.main_first():  # the built-in data set is made on first use
