@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import shlex
 from pathlib import Path
 
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
-from errors import InputError
+from errors import InputError, command
 from ops.blocks import ARCHS
 from ops.models import NETS
 from ops.schedule import LR_STEPS
@@ -172,7 +171,7 @@ def resume_command(argv: list[str], resume: str) -> str:
         nodes = os.environ.get("GROUP_WORLD_SIZE", "1")
         start = ["torchrun", *(["--nnodes", nodes] if nodes != "1" else [])]
         start += ["--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
-    return shlex.join([*start, *arguments, "--resume", resume])
+    return command(*start, *arguments, "--resume", resume)
 
 
 def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
