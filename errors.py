@@ -13,6 +13,7 @@ from typing import Any
 
 STDERR = 2  # its file descriptor
 SHOWN = 5  # faults of one kind that a message names
+WORKER_DIED = "DataLoader worker (pid"  # how torch's messages begin
 
 
 class InputError(ValueError):
@@ -197,5 +198,19 @@ def run_script(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
+    except RuntimeError as error:
+        if not str(error).startswith(WORKER_DIED):
+            raise
+        print(f"error: {_of_dead_worker(str(error))}", file=sys.stderr)
+        sys.exit(2)
     finally:
         _let_workers_end()
+
+
+def _of_dead_worker(error: str) -> str:
+    """What to do about torch's message of a worker that was killed or crashed."""
+    return (
+        f"a process that reads clips has died ({error.split('. ')[0].strip(' .')}). Most often the system ends it for "
+        "lack of memory: take fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. Then run the same "
+        "command again, train.py with --resume auto"
+    )

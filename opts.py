@@ -1,12 +1,12 @@
 """The parsers of the scripts at the top, and the checks of their options that need no file."""
 
 import argparse
-import shlex
+import os
 from pathlib import Path
 
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
-from errors import InputError
+from errors import InputError, command
 from ops.blocks import ARCHS
 from ops.models import NETS
 from ops.schedule import LR_STEPS
@@ -82,8 +82,6 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
     if args.suffix and Path(args.suffix).name != args.suffix:
         raise InputError(f"--suffix {args.suffix} is put behind the run's name; give a word without /")
-    if args.net == "H2CN" and args.num_segments * args.batch_size == 1:
-        raise InputError("one segment in a batch: H2CN's gates are normalised over two or more; raise --batch-size")
     if args.lr_steps and args.lr_type != "step":
         raise InputError(f"--lr_steps are of --lr_type step; this run has {args.lr_type}")
     args.lr_steps = args.lr_steps or LR_STEPS
@@ -172,13 +170,18 @@ def data_options(args: argparse.Namespace) -> dict[str, str | None]:
     return options
 
 
-def resume_command(argv: list[str]) -> str:
-    """The command that continues a run: the same with `--resume auto`."""
-    arguments = list(argv)
+def resume_command(argv: list[str], resume: str) -> str:
+    """The command that continues a run: the same with `--resume` as given, under torchrun if it was."""
+    arguments = [part for part in argv if not part.startswith("--resume=")]
     if "--resume" in arguments:
         at = arguments.index("--resume")
         del arguments[at : at + 2]
-    return shlex.join(["python", *arguments, "--resume", "auto"])
+    start = ["python"]
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        nodes = os.environ.get("GROUP_WORLD_SIZE", "1")
+        start = ["torchrun", *(["--nnodes", nodes] if nodes != "1" else [])]
+        start += ["--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
+    return command(*start, *arguments, "--resume", resume)
 
 
 def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:

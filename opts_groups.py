@@ -126,9 +126,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--root_log", default="runs", help="TensorBoard curves and JSON lines: ROOT_LOG/<run name>/")
     group.add_argument("--root_model", default="runs", help="checkpoints and options: ROOT_MODEL/<run name>/")
     group.add_argument("--suffix", help="put behind the run name <net>_<data set>[_<split>]_<arch>_<segments>f")
-    group.add_argument(
-        "--resume", metavar="CKPT", help="continue a run; `auto`: the newest of this name, or start anew"
-    )
+    text = "continue a run from its ckpt.pth.tar; `auto`: the newest run of this name, or a new one"
+    group.add_argument("--resume", metavar="CKPT", help=text)
     group.add_argument("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     group.add_argument(
         "--eval-freq",

@@ -16,20 +16,24 @@ from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
-from errors import InputError, command, run_script, take_sigterm_as_ctrl_c
+from errors import InputError, command, counted, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint import load_weights
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
 from ops.mixer import Mixer, mix_method
 from ops.models import build_model
-from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups
+from ops.network import require_finite_tensors
+from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
 from ops.pretrained import load_pretrained
 from ops.recipes import check_recipe
-from ops.run_log import make_folder, provenance, write_json
+from ops.run_folder import BEST, claimed_run
+from ops.run_history import environment, record_start
+from ops.run_log import OPTIONS
 from ops.runtime import start_runtime
 from ops.schedule import learning_rate
 from ops.svmix_training import SvMixSettings
-from ops.training import BEST, LATEST, TrainedOn, TrainState, run_name
+from ops.trained_on import TrainedOn
+from ops.training import TrainState
 from opts import data_options, parse_train, resume_command
 from opts_mixing import svmix_options
 
@@ -37,7 +41,7 @@ from opts_mixing import svmix_options
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
+    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
 
     # data
     with runtime.main_first():  # the built-in data set is made on first use
@@ -55,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.tune_from:
         report = load_weights(model, args.tune_from, new_classifier=True, class_names=spec.class_names)
         logging.info("%s: %s", args.tune_from, report)
+    require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")
     if not args.npb:
         freeze_partial_bn(model)
     model = runtime.place(model)
@@ -79,9 +84,6 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     train_loader, val_loader = loader(train_set, shuffle=True, drop_last=True), loader(val_set, shuffle=False)
 
-    if mixer is not None and len(train_loader.sampler) < 2:  # type: ignore[arg-type]
-        raise InputError(f"{spec.lists['train']} has one clip for each process; --mix mixes 2 or more with one another")
-
     # optimiser
     groups = parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5)
     optimiser = make_optimiser(args.optimizer, groups, args.lr, args.momentum)
@@ -99,20 +101,10 @@ def main(argv: list[str] | None = None) -> None:
         preprocessing=eval_preprocessing(args.input_size).describe(),
         train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
     )  # fmt: skip
-    state = TrainState(model, optimiser, scaler, trained_on, mixer=mixer)
-    variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
-    name = "_".join(filter(None, [variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix]))
-    name = runtime.gather(run_name(Path(args.root_model), name, args.resume))[0]
-    folder, log_folder = Path(args.root_model) / name, Path(args.root_log) / name
+    settings = {"options": vars(args), "environment": environment(runtime)}
+    state = TrainState(model, optimiser, scaler, trained_on, settings, mixer=mixer)
     if args.evaluate:
         state.load(Path(args.resume))
-    elif args.resume not in (None, "auto"):
-        state.resume(Path(args.resume))
-    elif (folder / LATEST).exists():  # `run_name` gives such a folder for --resume auto only
-        state.resume(folder / LATEST)
-    if not (folder / BEST).exists():
-        state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
-    if args.evaluate:
         networks = {args.resume: runtime.wrap(model)}
         if args.eval_teacher:
             networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(method.teacher)
@@ -123,34 +115,59 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     # epochs
+    share = len(train_set) // runtime.world_size  # clips of each process
+    if share == 0:
+        both = f"{counted(len(train_set), 'clip')} for {counted(runtime.world_size, 'process')}"
+        raise InputError(f"{spec.lists['train']} has {both}; start one for each clip, or fewer")
+    if mixer is not None and share < 2:
+        raise InputError(f"{spec.lists['train']} has one clip for each process; --mix mixes 2 or more with one another")
+    of_devices = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
+    require_batch(model, len(of_devices[-1]), args.input_size, partial_bn=not args.npb)
     batch = args.batch_size * args.accumulate * runtime.world_size
     recipe = {"mix": args.mix, "lr": args.lr, "batch": batch, "partial_bn": not args.npb}
     recipe["random_start"] = args.pretrain == "none" and not args.tune_from
-    if runtime.is_main:
-        make_folder(folder, "--root_model")
-        make_folder(log_folder, "--root_log")
-        write_json(folder / "options.json", {"options": vars(args), **provenance()})
-        logging.info("%s: %d train and %d val videos, %d classes", name, len(train_set), len(val_set), spec.num_class)
-        left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
-        if left_over > 0:
-            logging.info("Batches are whole: %d train videos wait for the next epoch, others each time", left_over)
-        for line in check_recipe(args.net, spec.name, **recipe):
-            logging.info(line)
-        curves = command("tensorboard", "--logdir", args.root_log)
-        logging.info("Checkpoints: %s   curves: %s", folder, curves)
-    run_settings = FitSettings(
-        epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
-        folder=folder, log_folder=log_folder, options=vars(args), eval_teacher=bool(args.eval_teacher),
-        draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
-    )  # fmt: skip
-    take_sigterm_as_ctrl_c()
-    try:
-        fit(state, train_loader, val_loader, runtime, step_settings, run_settings)
-    except KeyboardInterrupt:
-        kept = f"The checkpoint of epoch {state.epoch} is in {folder}" if state.epoch else "No epoch was finished"
-        logging.info("\nStopped. %s. To go on: %s", kept, resume_command(sys.argv))
-        sys.exit(130)
-    logging.info("Best top-1 %.2f %%: %s", state.best_top1, folder / BEST)
+    variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
+    name = "_".join(filter(None, [variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix]))
+    with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
+        if run.start is not None:
+            state.resume(run.start)
+        if not (run.folder / BEST).exists():
+            state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
+        if state.epoch > args.epochs or (state.epoch == args.epochs and not run.has_checkpoint):
+            raise InputError(
+                f"--epochs {args.epochs}, but {state.epoch} are done in {run.start}; --epochs counts from the start of "
+                "the training: give more"
+            )
+        if state.epoch == args.epochs:
+            logging.info("All %d epochs are done: nothing to train.", args.epochs)
+        elif runtime.is_main:
+            record_start(run.folder / OPTIONS, vars(args), state.epoch)
+            logging.info("%s: %d train and %d val videos, %d classes", run.folder.name, len(train_set), len(val_set),
+                         spec.num_class)  # fmt: skip
+            left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
+            if left_over > 0:
+                logging.info("Batches are whole: %d train videos wait for the next epoch, others each time", left_over)
+            for line in check_recipe(args.net, spec.name, **recipe):
+                logging.info(line)
+            curves = command("tensorboard", "--logdir", args.root_log)
+            logging.info("Checkpoints: %s   curves: %s", run.folder, curves)
+        run_settings = FitSettings(
+            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
+            folders=run, eval_teacher=bool(args.eval_teacher),
+            draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
+        )  # fmt: skip
+        take_sigterm_as_ctrl_c()
+        try:
+            fit(state, train_loader, val_loader, runtime, step_settings, run_settings)
+        except KeyboardInterrupt:
+            kept = f"The checkpoint of epoch {state.epoch} is in {run.folder}"
+            if not run.has_checkpoint:
+                kept = "No epoch was finished"
+            again = resume_command(sys.argv, run.to_continue(args.resume))
+            logging.info("\nStopped. %s. To go on: %s", kept, again)
+            sys.exit(130)
+        logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
+        logging.info("run: %s", run.folder)
     runtime.close()
 
 

@@ -2,8 +2,10 @@
 
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Listener
 from types import TracebackType
 from typing import Any
 
@@ -188,6 +190,8 @@ def make_view_loader(dataset: ViewDataset, *, workers: int, first: int = 0, pin_
 def _start_loader(
     reading: _Reading, sampler: EpochSampler | list[tuple[int, int]], workers: int, pin_memory: bool, **batches: Any
 ) -> ClipLoader:
+    if workers > 0:
+        _require_sockets()
     return ClipLoader(
         reading,
         sampler=sampler,
@@ -199,6 +203,21 @@ def _start_loader(
         generator=torch.Generator(),  # its own: the global one belongs to the training step
         **batches,
     )
+
+
+def _require_sockets() -> None:
+    """Make sure that workers can hand their batches over: by sockets under TMPDIR, whose paths must be short.
+
+    Raises:
+        InputError: they cannot. In a worker the error would be lost, and the main process would wait for ever.
+    """
+    try:
+        Listener().close()
+    except OSError as error:
+        raise InputError(
+            f"processes that read clips cannot use {tempfile.gettempdir()} ({error}); choose a short path that can be "
+            "written, such as TMPDIR=/tmp, or read without them: -j 0"
+        ) from error
 
 
 def _start_worker(_number: int) -> None:

@@ -6,7 +6,6 @@ import pickle
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from errors import InputError
+from errors import WORKER_DIED, InputError
 from ops.array_pickles import NUMPY_NAMES
 from whole_files import replacing
 
@@ -111,35 +110,17 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    _put(path, lambda temporary: torch.save({"format": FORMAT, **content}, temporary))
-
-
-def link_checkpoint(source: Path, path: Path) -> None:
-    """The same file under a second name, as safely as `save_checkpoint`; a copy where there are no hard links.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-
-    def link(temporary: Path) -> None:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-
-    _put(path, link)
-
-
-def _put(path: Path, write: Callable[[Path], None]) -> None:
-    """Have a temporary file beside `path` written, then give it the name."""
     try:
         with replacing(path) as temporary:
-            write(temporary)
+            torch.save({"format": FORMAT, **content}, temporary)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
-        free = shutil.disk_usage(path.parent).free >> 20
+        if str(error).startswith(WORKER_DIED):  # raised by a signal, in the middle of anything
+            raise
         reason = error.strerror if isinstance(error, OSError) else "the disk is full"
+        if path.parent.exists():
+            reason = f"{reason} ({shutil.disk_usage(path.parent).free >> 20} MiB are free)"
         raise InputError(
-            f"cannot write {path}: {reason} ({free} MiB are free); free some space or choose another --root_model. "
+            f"cannot write {path}: {reason}; free some space or choose another --root_model. "
             "Earlier checkpoints are untouched."
         ) from error
 

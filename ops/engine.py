@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import InputError
 from ops.metrics import topk_correct
 from ops.mixer import Mixer
-from ops.network import VideoNet
+from ops.network import VideoNet, not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate, train_mode
 from ops.runtime import Runtime, unwrap
 from ops.timing import Seconds, StepClock
@@ -189,6 +190,9 @@ def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title
         amp: "off", "bf16" or "fp16".
         title: of the progress line.
         print_freq: batches between two progress lines.
+
+    Raises:
+        InputError: a score is not finite; such an accuracy means nothing.
     """
     model.eval()
     runtime.share_buffers(model)
@@ -205,8 +209,21 @@ def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title
     merged = {index: result for part in runtime.gather(results) for index, result in part.items()}
     total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
     logits, label = (torch.stack(column) for column in zip(*merged.values(), strict=True))
+    _require_finite_scores(logits, unwrap(model), title)
     total.add(logits, label, F.cross_entropy(logits, label).item())
     return total
+
+
+def _require_finite_scores(logits: Tensor, model: nn.Module, title: str) -> None:
+    """Logits (M, K) of `model`."""
+    bad = int((~logits.isfinite().all(1)).sum())
+    if bad:
+        name = not_finite(model.state_dict())
+        cause = f"{name} of the network has values that are not finite" if name else "--amp fp16 may be too narrow"
+        raise InputError(
+            f"{title}: the scores of {bad} of {len(logits)} videos are not finite: {cause}. There is no accuracy; "
+            "continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"
+        )
 
 
 def over_processes(own: Sums, runtime: Runtime) -> Sums:

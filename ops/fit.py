@@ -4,9 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from ops.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 from ops.mixer import MixedExample
+from ops.run_folder import RunFolder
 from ops.run_log import RunLog
 from ops.runtime import Runtime
 from ops.timing import time_report
@@ -30,9 +30,7 @@ class FitSettings:
         epochs: length of the training.
         eval_freq: epochs between two evaluations; the last epoch is always evaluated.
         lr_at: learning rate as a function of the epoch with its fraction.
-        folder: for checkpoints.
-        log_folder: for curves and lines.
-        options: plain values, kept in the checkpoint.
+        folders: for checkpoints and for the log.
         eval_teacher: evaluate the teacher of a mixing that has one, too.
         draw_mixed: makes a picture (H, W, 3) of mixed clips.
     """
@@ -40,9 +38,7 @@ class FitSettings:
     epochs: int
     eval_freq: int
     lr_at: Callable[[float], float]
-    folder: Path
-    log_folder: Path
-    options: dict[str, Any]
+    folders: RunFolder
     eval_teacher: bool = False
     draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None
 
@@ -61,10 +57,12 @@ def fit(
     stopped in between loses no line either.
 
     Raises:
-        InputError: the loss is not finite, or a checkpoint or the log cannot be written. The last checkpoint stays.
+        InputError: loss, weights or scores are not finite, or a checkpoint or the log cannot be written. The last
+            checkpoint stays.
     """
-    log = RunLog(run.log_folder, state.epoch, state.figures) if runtime.is_main else None
+    log = RunLog(run.folders.log_folder, state.epoch, state.figures) if runtime.is_main else None
     model = runtime.wrap(state.model)
+    seconds: list[float] = []
     while state.epoch < run.epochs:
         epoch, start = state.epoch, time.perf_counter()
         train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
@@ -89,13 +87,15 @@ def fit(
             figures |= {**of_val, "val/best_top1": state.best_top1}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
         if runtime.is_main:
-            state.save(run.folder, run.options, epoch=done, best=best)
+            run.folders.require_valid()
+            state.save(run.folders.folder, epoch=done, best=best)
         state.epoch = done
         if log is not None:
-            log.write(epoch, figures)
+            log.write(epoch, state.figures)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
                 log.write_image(epoch, "train/mixed", run.draw_mixed(state.mixer.examples))
-            logging.info(_line(done, run.epochs, figures, time.perf_counter() - start))
+            seconds.append(time.perf_counter() - start)
+            logging.info(_line(done, run.epochs, figures, seconds))
             logging.info(time_report(share, train_loader.num_workers, runtime.cores))
             _report_replaced(train, log)
     if log is not None:
@@ -122,8 +122,8 @@ def _evaluate(
     return val, figures
 
 
-def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) -> str:
-    """One line for one epoch."""
+def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: list[float]) -> str:
+    """One line for one epoch; `seconds` of the epochs of this start, the last one included."""
     text = "epoch {}/{}  lr {:.3g}  train loss {:.3f} top-1 {:.1f} %".format(
         epoch, epochs, figures["train/lr"], figures["train/loss"], figures["train/top1"]
     )
@@ -135,7 +135,8 @@ def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: float) ->
         )
     if "val/teacher_top1" in figures:
         text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
-    return f"{text}  ({seconds:.0f} s)"
+    left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
+    return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if left else ")")
 
 
 def _report_replaced(sums: Sums, log: RunLog, shown: int = 3) -> None:

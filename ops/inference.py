@@ -19,7 +19,7 @@ from ops.run_log import write_json
 from ops.runtime import Runtime
 from ops.score_journal import SUFFIX
 from ops.torchvision_nets import TORCHVISION_NETS
-from ops.training import TrainedOn
+from ops.trained_on import TrainedOn
 from progress import track
 
 PROTOCOL = "protocol.json"

@@ -85,12 +85,12 @@ class MixMethod(ABC):
         """Means over the epoch's steps of what is worth a curve."""
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold: tensors and plain values."""
+    def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
+        """What a checkpoint must hold: tensors and plain values; `optimiser`: with what only training needs."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most methods have no state)
-        """Go on from `state_dict`."""
+    def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:  # noqa: B027  (most have none)
+        """Continue from `state_dict`."""
 
 
 class ImageMix(MixMethod):

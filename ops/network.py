@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -125,3 +125,33 @@ class VideoNet(nn.Module, ABC):
     def shifted(self) -> set[str]:
         """Names of the convolution weights that stand behind a temporal shift."""
         return set()
+
+
+def not_finite(tensors: Mapping[str, Any] | Sequence[Any]) -> str | None:
+    """The path, such as "layer1.0.bn1.running_var", of the first tensor with an infinite value or NaN; or None.
+
+    Args:
+        tensors: state dicts, nested as in a checkpoint; other values are passed over.
+    """
+    for name, value in tensors.items() if isinstance(tensors, Mapping) else enumerate(tensors):
+        if isinstance(value, (Mapping, list, tuple)):
+            inner = not_finite(value)
+            if inner is not None:
+                return f"{name}.{inner}"
+        elif isinstance(value, Tensor) and not value.isfinite().all():
+            return str(name)
+    return None
+
+
+def require_finite_tensors(tensors: Mapping[str, Any], where: str) -> None:
+    """Refuse weights with a value that is not finite; the message calls their source `where`.
+
+    Raises:
+        InputError: there is one.
+    """
+    bad = not_finite(tensors)
+    if bad is not None:
+        raise InputError(
+            f"{where}: {bad} has values that are not finite; its training diverged, or the file is damaged. Give "
+            "another checkpoint, such as one of an earlier epoch"
+        )

@@ -117,3 +117,29 @@ def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
     if partial_bn:
         for norm in model.backbone_norms()[1:]:
             norm.eval()
+
+
+def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: bool) -> None:
+    """Make sure that each BatchNorm of a training has two values or more per channel, by a pass without pixels.
+
+    Args:
+        model: the network, left in training mode.
+        clips: smallest number that a device gets at once; two or more are always enough.
+        input_size: H = W.
+        partial_bn: the frozen BatchNorms normalise by what they learnt.
+
+    Raises:
+        InputError: one has a single value.
+    """
+    if clips > 1:
+        return
+    train_mode(model, partial_bn=partial_bn)
+    tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    shape = (clips, model.num_segments, model.frames_per_segment, 3, input_size, input_size)
+    try:
+        torch.func.functional_call(model, tensors, torch.empty(shape, dtype=torch.uint8, device="meta"))
+    except ValueError as error:
+        raise InputError(
+            f"a BatchNorm of {model.net} would normalise over a single value (1 clip, {model.num_segments} segment(s), "
+            f"{input_size} pixels); give each device two clips or more: raise --batch-size, or lengthen the train list"
+        ) from error

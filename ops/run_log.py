@@ -20,7 +20,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from errors import InputError
 from whole_files import write_whole
 
-LINES = "log.jsonl"
+LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
 
 
 class RunLog:
@@ -39,34 +39,42 @@ class RunLog:
             before: figures of the epoch before, which are written if they are missing.
 
         Raises:
-            InputError: an earlier try's lines cannot be read.
+            InputError: the log cannot be read, or is not the one of these figures.
         """
         self.path = folder / LINES
-        lines = {line: self._epoch(number, line) for number, line in enumerate(self._lines(), start=1)}
-        missing = bool(before) and start_epoch - 1 not in lines.values()
+        entries = list(self._entries())
+        epochs = [entry["epoch"] for _, entry in entries]
+        missing = bool(before) and start_epoch - 1 not in epochs
+        if before and entries:
+            stored = [json.dumps(entry, sort_keys=True) for _, entry in entries]
+            own = json.dumps({"epoch": start_epoch - 1, **before}, sort_keys=True)
+            if max(epochs) != start_epoch - 2 if missing else own not in stored:
+                raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
         with self._writing():
-            write_whole(self.path, b"".join(line for line, epoch in lines.items() if epoch < start_epoch).decode())
+            write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
             # tensorboardX's SummaryWriter would fail in its own thread; the suffix: two tries within a second
-            self._events = EventsWriter(str(folder / "events"), f".{start_epoch}")
+            self._events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
             purged = start_epoch - missing
             for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
                 self._events.write_event(Event(step=purged, wall_time=time.time(), **content))
         if before and missing:
             self.write(start_epoch - 1, before)
 
-    def _lines(self) -> list[bytes]:
-        """Whole lines of an earlier try; a kill may have cut the last one."""
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        return [line for line in lines if line.endswith(b"\n")]
-
-    def _epoch(self, number: int, line: bytes) -> int:
-        try:
-            return int(json.loads(line)["epoch"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise InputError(
-                f"line {number} of {self.path} is none of a training's log; mend it, move the file away, or choose "
-                "another --root_log"
-            ) from error
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Lines of an earlier try, as text and parsed, without the last one if a kill has cut it."""
+        with self._writing():
+            *lines, _cut = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line.decode())
+                if type(entry["epoch"]) is not int or entry["epoch"] < 0:
+                    raise ValueError
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise InputError(
+                    f"line {number} of {self.path} is not of a training's log; correct it, move the file away, or "
+                    "choose another --root_log"
+                ) from error
+            yield f"{line.decode()}\n", entry
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -120,7 +120,9 @@ def unwrap(model: nn.Module) -> Any:
     return model.module if isinstance(model, (DataParallel, DistributedDataParallel)) else model
 
 
-def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep", compiled: bool = False) -> Runtime:
+def start_runtime(
+    gpus: Sequence[int] | None, *, malloc: str = "keep", compiled: bool = False, distributed: bool = False
+) -> Runtime:
     """Choose the devices.
 
     Args:
@@ -128,11 +130,16 @@ def start_runtime(gpus: Sequence[int] | None, *, malloc: str = "keep", compiled:
             takes the GPU of its LOCAL_RANK.
         malloc: one of `MALLOC`, for a run on the CPU.
         compiled: run networks through torch.compile.
+        distributed: the script can share its work among the processes of torchrun.
 
     Raises:
-        InputError: a GPU that this machine does not have; or torch.compile does not work here.
+        InputError: a GPU that this machine does not have; several processes that are not set up, or that the script
+            cannot use; or torch.compile does not work here.
     """
-    runtime = replace(_choose_devices(gpus), compiled=compiled)
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several:
+        _require_torchrun() if distributed else _refuse_processes()
+    runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled)
     torch.backends.cudnn.benchmark = True  # all clips of a run are of one size
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
@@ -167,10 +174,28 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
+def _require_torchrun() -> None:
+    """Make sure that all is set that says which process this is."""
+    wrong = [name for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if not os.environ.get(name, "").isdecimal()]
+    wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if wrong:
+        raise InputError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(wrong)} is not set or not a number; start "
+            "several processes with torchrun --nproc_per_node N train.py ..., or unset WORLD_SIZE to start one"
+        )
+
+
+def _refuse_processes() -> NoReturn:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        raise SystemExit(2)  # the first process of the machine says why
+    raise InputError(
+        f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but this script runs in one process; start it without torchrun (or "
+        "unset WORLD_SIZE). Several GPUs: --gpus 0 1. Several machines: tests of other clips (--clip_index) on each"
+    )
+
+
 def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
     available = torch.cuda.device_count()
-    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
-        return _start_process()
     if available == 0:
         if gpus:
             logging.info("No GPU here: --gpus %s is not used, this run is on the CPU.", " ".join(map(str, gpus)))
@@ -208,7 +233,11 @@ def _start_process() -> Runtime:
     if available and local_rank >= available:
         raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
     device = _use_gpu(local_rank) if available else torch.device("cpu")
-    dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
+    try:
+        dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the processes do not find one another ({reason}); start them with torchrun") from error
     if dist.get_rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # one process speaks
     return Runtime(device, (), dist.get_rank(), dist.get_world_size())

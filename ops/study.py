@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from errors import InputError, counted
+from folder_lock import FolderLock
 from ops.engine import Sums, TrainSettings, train_one_epoch
 from ops.mixer import Mixer
 from ops.network import VideoNet
@@ -126,7 +127,11 @@ def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[
         jobs: what is to be in it; a row has its `job`.
         work: makes a row, in a process of its own.
         workers: processes.
+
+    Raises:
+        InputError: another study is at work in the table's folder.
     """
+    lock = FolderLock(table.parent)  # two studies at a time would write rows twice
     done = {row.job for row in rows}
     missing = [job for job in jobs if job not in done]
     logging.info("%s, %d are in %s already", counted(len(missing), "training"), len(done), table)
@@ -137,6 +142,8 @@ def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[
     except KeyboardInterrupt:
         logging.info("\nStopped. In %s: %s; the same command goes on.", table, counted(len(rows), "training"))
         sys.exit(130)
+    finally:
+        lock.release()
 
 
 def _run(jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> Iterator[Row]:

@@ -188,13 +188,13 @@ class SvMix(MixMethod):
         self._sums, self._batches = {}, 0
         return means
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
         """Teacher, selector, and the selector's optimiser."""
         state = {"teacher": self.teacher.state_dict(), "selector": self.selector.state_dict()}
-        return {**state, "selector_optimizer": self.optimiser.state_dict()}
+        return {**state, "selector_optimizer": self.optimiser.state_dict()} if optimiser else state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`, at this run's learning rate.
+    def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:
+        """Continue from `state_dict`, at this run's learning rate.
 
         Raises:
             InputError: it is of another network.
@@ -203,7 +203,8 @@ class SvMix(MixMethod):
         try:
             self.teacher.load_state_dict(state["teacher"])
             self.selector.load_state_dict(state["selector"])
-            self.optimiser.load_state_dict(state["selector_optimizer"])
+            if optimiser:
+                self.optimiser.load_state_dict(state["selector_optimizer"])
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"the checkpoint's teacher or selector does not fit this run: {short(error)}") from error
         self.optimiser.param_groups[0].update({name: rate[name] for name in ("lr", "lr_mult")})

@@ -1,8 +1,7 @@
-"""The state of a training run: its folder, and what a checkpoint holds so that a run goes on bit for bit."""
+"""The state of a training run: what a checkpoint holds so that a resumed run is bit for bit the uninterrupted one."""
 
 import logging
-import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,157 +10,88 @@ from torch import Tensor
 
 from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights
-from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
+from ops.checkpoint_file import read_checkpoint, save_checkpoint
 from ops.mixer import Mixer
-from ops.network import VideoNet
+from ops.network import VideoNet, not_finite, require_finite_tensors
+from ops.run_folder import BEST, LATEST
+from ops.run_history import differences
+from ops.trained_on import TrainedOn
 
-LARGEST = 10_000  # segments of a clip, or pixels of a side
-LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
-_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float, "figures": dict}
-
-
-@dataclass(frozen=True)
-class TrainedOn:
-    """What a network was made for. A checkpoint carries it, and whoever loads it is held to it.
-
-    `class_names` matter most: Something-Something V1 and V2 both have 174 classes, and weights of one give a
-    plausible, wrong accuracy on the other.
-    """
-
-    net: str
-    arch: str
-    num_segments: int
-    dataset: str
-    class_names: list[str]
-    input_size: int
-    preprocessing: str
-    train_list_hash: str
-    val_list_hash: str
-    ablate: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
-        """From a checkpoint of this project; None for weights of another origin.
-
-        Raises:
-            InputError: it is damaged; the message calls it `source`.
-        """
-        stored = checkpoint.get("trained_on")
-        if not isinstance(stored, dict):
-            return None
-        stored = {"ablate": [], **stored}  # older ones have none
-        kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
-        wrong = wrong_fields(stored, kinds)
-        wrong += [
-            name for name in ("num_segments", "input_size") if name not in wrong and not 0 < stored[name] <= LARGEST
-        ]
-        if wrong:
-            raise InputError(
-                f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; give another checkpoint"
-            )
-        return cls(**{name: stored[name] for name in kinds})
-
-    def require(self, source: str, **given: Any) -> None:
-        """Check given values against the stored ones.
-
-        Args:
-            source: the file, for the message.
-            given: values by field name; None: not given.
-
-        Raises:
-            InputError: a contradiction.
-        """
-        for name, value in given.items():
-            stored = getattr(self, name)
-            if value is None or value == stored:
-                continue
-            if isinstance(stored, list) and name != "class_names":
-                stored, value = " ".join(stored) or "none", " ".join(value) or "none"
-            if name == "class_names":
-                stored, value = _first_difference(stored, value)
-            label = _LABELS.get(name, name)
-            raise InputError(
-                f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
-                "leave the option out to take the checkpoint's, or give another checkpoint"
-            )
+_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
+_RESUMED |= dict.fromkeys(("figures", "options", "environment"), dict)  # older ones lack some
+_MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 
 
-_LABELS = {
-    "class_names": "the class names",
-    "dataset": "the data set",
-    "num_segments": "the number of segments",
-    "ablate": "--ablate",
-}
-
-
-def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
-    if len(stored) != len(given):
-        return f"({len(stored)} classes)", f"{len(given)} classes"
-    label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
-    return f"({label}: {short(repr(stored[label]))})", f"{label}: {short(repr(given[label]))}"
-
-
-def run_name(root: Path, name: str, resume: str | None) -> str:
-    """The name of a run's folder under `root`: `name`, or `name-2`, `name-3`, ... so that no run overwrites another.
-
-    Args:
-        root: folder of all runs' checkpoints.
-        name: the plain name.
-        resume: None, "auto", or a checkpoint. A run goes on in the folder of its latest checkpoint: the given one, or
-            for "auto" the newest of this name that has one. The best checkpoint may be older than the latest, so a
-            run that starts from it gets a folder of its own.
-    """
-    run = Path(os.path.abspath(resume or "")).parent  # not resolved: it may be a link to a folder on another disk
-    if resume and Path(resume).name == LATEST and run.parent.resolve() == root.resolve():
-        return run.name
-    taken = []
-    candidate, count = name, 1
-    while (root / candidate).exists():
-        taken.append(candidate)
-        count += 1
-        candidate = f"{name}-{count}"
-    with_checkpoint = [run for run in taken if (root / run / LATEST).exists()]
-    return with_checkpoint[-1] if resume == "auto" and with_checkpoint else candidate
+def _unusable(checkpoint: dict[str, Any]) -> list[str]:
+    """What a training cannot continue from: names of what is missing or wrong."""
+    given = {"figures": {}, "options": {}, "environment": {}, **checkpoint}
+    wrong = wrong_fields(given, _RESUMED)
+    if "epoch" not in wrong and given["epoch"] < 0:
+        wrong.append("epoch")
+    figures = {} if "figures" in wrong else given["figures"]
+    return wrong + (["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), float)) else [])
 
 
 @dataclass
 class TrainState:
-    """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's."""
+    """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's.
+
+    `settings`: the "options" and the "environment" of this start, for the checkpoint.
+    """
 
     model: VideoNet
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     trained_on: TrainedOn
+    settings: dict[str, Any]
     epoch: int = 0
     best_top1: float = -1.0
     mixer: Mixer | None = None
     figures: dict[str, float] = field(default_factory=dict)
 
-    def save(self, folder: Path, options: dict[str, Any], *, epoch: int, best: bool) -> None:
-        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all."""
+    def save(self, folder: Path, *, epoch: int, best: bool) -> None:
+        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
+
+        The best one is for tests: without the state of the optimisers it has a half to a third of the size.
+
+        Raises:
+            InputError: a value is not finite, or the folder cannot be written.
+        """
         content = {
             "state_dict": self.model.state_dict(),
-            "optimizer": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
             "epoch": epoch,
             "best_top1": self.best_top1,
             "figures": self.figures,
             "trained_on": asdict(self.trained_on),
-            "options": options,
+            **self.settings,
         }
+        latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         if self.mixer is not None:
-            content["mixing"] = self.mixer.method.state_dict()
+            content["mixing"] = self.mixer.method.state_dict(optimiser=False)
+            latest["mixing"] = self.mixer.method.state_dict()
+        bad = not_finite(latest)
+        if bad is not None:
+            raise InputError(
+                f"{bad} is not finite after epoch {epoch}: the training has diverged. No checkpoint was written; "
+                "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
+            )
         if best:  # first, so that a run that is killed in between repeats the epoch
             save_checkpoint(folder / BEST, content)
-            link_checkpoint(folder / BEST, folder / LATEST)
-        else:
-            save_checkpoint(folder / LATEST, content)
+        save_checkpoint(folder / LATEST, latest)
 
-    def load(self, path: Path) -> dict[str, Any]:
-        """Take the network's weights from a checkpoint, and what a mixing has learnt; the checkpoint, for the rest.
+    def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
+        """Take the network's weights from a checkpoint, and what a mixing has learnt.
+
+        Args:
+            path: the checkpoint.
+            to_train: it must hold all that a training continues from; the mixing takes its optimiser, too.
+
+        Returns:
+            The checkpoint.
 
         Raises:
-            InputError: it cannot be read, is none of a training run, or was made for something else.
+            InputError: it cannot be read, is none of a training run, was made for something else, or has a value that
+                is not finite.
         """
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
@@ -171,44 +101,53 @@ class TrainState:
                 f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
                 f"them with {command('--tune_from', path)}"
             )
-        now = asdict(self.trained_on)
-        for name in ("preprocessing", "train_list_hash", "val_list_hash"):
-            if now.pop(name) != getattr(stored, name):
-                logging.warning("%s: %s differs from the run that is resumed", path, name.replace("_", " "))
-        stored.require(str(path), **now)
-        load_weights(self.model, checkpoint, where=str(path))
+        wrong = _unusable(checkpoint)
+        if to_train and wrong:
+            raise InputError(
+                f"{path} has no {', '.join(wrong)}, so no training to resume ({BEST} is for tests); resume {LATEST} or "
+                f"start from its weights with {command('--tune_from', path)}"
+            )
+        changed = self._changed_data(checkpoint)
+        if changed and not to_train:
+            logging.info("%s: not as in its training: %s", path, ", ".join(changed))
+        stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in _MAY_CHANGE})
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
             raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
-        self._resume_mixing(path, mixing)
+        read = checkpoint if to_train else {"state_dict": checkpoint.get("state_dict"), "mixing": mixing}
+        require_finite_tensors(read, str(path))
+        load_weights(self.model, checkpoint, where=str(path))
+        self._load_mixing(path, mixing, to_train)
         return checkpoint
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Continue from a checkpoint, and say what differs from the run that wrote it.
 
         Raises:
-            InputError: as `load`; or it does not hold what a training needs, or holds another optimiser's.
+            InputError: as `load`; or it holds another optimiser's state.
         """
-        checkpoint = self.load(path)
-        start = f"start from it with {command('--tune_from', path)}"
-        wrong = wrong_fields({"figures": {}, **checkpoint}, _RESUMED)
-        figures = {} if wrong else checkpoint.get("figures", {})
-        wrong += ["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), (int, float))) else []
-        if wrong:
-            raise InputError(f"{path} has no {', '.join(wrong)}, so no training to resume; {start}")
+        checkpoint = self.load(path, to_train=True)
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
-            self.scaler.load_state_dict(checkpoint["scaler"])
+            self._resume_scaler(checkpoint["scaler"])
         except InputError:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
-                f"same --optimizer and --amp, or {start}"
+                f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = figures
+        self.figures = checkpoint.get("figures", {})
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
+        differing = [f"{name}: changed" for name in self._changed_data(checkpoint)]
+        differing += differences(checkpoint, self.settings)
+        if differing:
+            logging.info("This run differs from the one that it resumes (before -> now):\n  %s", "\n  ".join(differing))
+
+    def _changed_data(self, checkpoint: dict[str, Any]) -> list[str]:
+        before, now = checkpoint["trained_on"], asdict(self.trained_on)
+        return [text for name, text in _MAY_CHANGE.items() if before[name] != now[name]]
 
     def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
         own = [dict(group) for group in self.optimiser.param_groups]
@@ -223,13 +162,24 @@ class TrainState:
             ) from error
         for group, options in zip(self.optimiser.param_groups, own, strict=True):
             group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
-        for parameter, values in self.optimiser.state.items():
-            for name, value in values.items():  # torch finds out in the first step
+        needed = {"step", "exp_avg", "exp_avg_sq"} if isinstance(self.optimiser, torch.optim.AdamW) else set()
+        for parameter, values in self.optimiser.state.items():  # torch finds out in the first step
+            if values and not needed <= values.keys():
+                raise ValueError(f"no {', '.join(needed - values.keys())}")
+            for name, value in values.items():
+                if not isinstance(value, Tensor) and (name in needed or value is not None):
+                    raise ValueError(f"{name} is a {type(value).__name__}")
                 if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
                     raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
 
-    def _resume_mixing(self, path: Path, stored: dict[str, Any]) -> None:
-        """Go on with what a mixing has learnt."""
+    def _resume_scaler(self, stored: dict[str, Any]) -> None:
+        wrong = wrong_fields(stored, {name: type(value) for name, value in self.scaler.state_dict().items()})
+        if wrong:
+            raise ValueError(f"no {', '.join(wrong)}")
+        self.scaler.load_state_dict(stored)
+
+    def _load_mixing(self, path: Path, stored: dict[str, Any], to_train: bool) -> None:
+        """Take what a mixing has learnt."""
         learns = self.mixer is not None and bool(self.mixer.method.state_dict())
         if learns and not stored:
             raise InputError(
@@ -238,4 +188,4 @@ class TrainState:
         if stored and not learns:
             logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
         elif self.mixer is not None:
-            self.mixer.method.load_state_dict(stored)
+            self.mixer.method.load_state_dict(stored, optimiser=to_train)

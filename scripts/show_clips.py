@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         runtime = Runtime(torch.device("cpu"))
         method = mix_method(args.mix, runtime.place(model), args.input_size, runtime, SvMixSettings())
         if learnt:
-            method.load_state_dict(learnt)
+            method.load_state_dict(learnt, optimiser=False)
         logging.info("Mixing %d clips", args.clips)
         mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=args.clips)
         mixed = mixed_clips(dataset, model, mixer, args.epoch, args.workers)

@@ -16,7 +16,7 @@ from golden_data import official_state
 
 from errors import InputError
 from ops.checkpoint import load_weights
-from ops.checkpoint_file import link_checkpoint, read_checkpoint, save_checkpoint
+from ops.checkpoint_file import read_checkpoint, save_checkpoint
 from ops.inference import Weights
 from ops.models import build_model
 from ops.pretrained import load_pretrained
@@ -378,21 +378,6 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch
         save_checkpoint(path, {"epoch": 2})
     assert read_checkpoint(path)["epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pth.tar"]
-
-
-def test_a_second_name_for_a_checkpoint_is_a_file_of_its_own(tmp_path: Path, monkeypatch) -> None:
-    save_checkpoint(tmp_path / "best", {"epoch": 1})
-    link_checkpoint(tmp_path / "best", tmp_path / "latest")
-    save_checkpoint(tmp_path / "latest", {"epoch": 2})
-    assert [read_checkpoint(tmp_path / name)["epoch"] for name in ("best", "latest")] == [1, 2]
-
-    def no_links(*_names) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_links)
-    link_checkpoint(tmp_path / "best", tmp_path / "latest")
-    assert read_checkpoint(tmp_path / "latest")["epoch"] == 1
-    assert len(list(tmp_path.iterdir())) == 2
 
 
 def declared(model, **trained_on) -> dict:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from errors import InputError
 from ops.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 from ops.runtime import Runtime
 
@@ -99,3 +100,14 @@ def test_the_parts_of_a_step_are_timed() -> None:
     parts = [seconds.waiting, seconds.forward, seconds.backward, seconds.optimiser]
     assert min(parts) > 0
     assert sum(parts) <= seconds.total
+
+
+@pytest.mark.parametrize(("damage", "words"), [(True, "fc.bias of the network"), (False, "--amp fp16")])
+def test_scores_that_are_not_finite_have_no_accuracy(damage: bool, words: str) -> None:
+    model = Linear()
+    if damage:
+        model.fc.bias.data[1] = float("inf")
+    else:
+        model.register_forward_hook(lambda _module, _clip, logits: logits * float("nan"))
+    with pytest.raises(InputError, match=rf"the title: .* 8 of 8 videos.*{words}"):
+        evaluate(model, batches(3), CPU, amp="off", title="the title", print_freq=1)

@@ -204,3 +204,39 @@ def test_names_cannot_give_orders_to_a_terminal() -> None:
     shown = "\\x1b[2J\\u202ea\\rb\tc\nd \xe9\n"
     assert done.stdout.decode() == shown * 2
     assert done.stderr.decode() == f"50%\r100%\nerror: {shown}"
+
+
+LOADS = """
+import os, signal, sys
+from datasets.loader import ClipLoader
+from errors import run_script
+
+class Deadly:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "kill" else os._exit(3)
+
+run_script(lambda: list(ClipLoader(Deadly(), num_workers=1)))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "exit"])
+def test_a_worker_that_dies_is_one_line(how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, how], cwd=Path(errors.__file__).parent, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    for part in ("DataLoader worker", "-j", "--resume auto"):
+        assert part in done.stderr
+
+
+def test_other_runtime_errors_keep_their_traceback() -> None:
+    def main() -> None:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_script(main)

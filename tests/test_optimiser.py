@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from errors import InputError
 from ops.models import build_model
-from ops.optimiser import freeze_partial_bn, parameter_groups, set_learning_rate, train_mode
+from ops.optimiser import freeze_partial_bn, parameter_groups, require_batch, set_learning_rate, train_mode
 
 
 @pytest.fixture
@@ -61,3 +62,26 @@ def test_partial_bn_freezes_the_resnet_but_its_first_norm(model) -> None:
     assert "layer1.0.bn1.weight" not in factors(model)
     train_mode(model, partial_bn=False)
     assert all(m.training for m in norms.values())
+
+
+SINGLE = [("TSN", 1, 32, False), ("TSM", 1, 32, False), ("TDN", 1, 64, True), ("H2CN", 1, 64, True)]
+SINGLE += [("s3d", 8, 32, False)]
+ENOUGH = [("TSN", 2, 32, False), ("TSN", 1, 64, False), ("TSN", 1, 32, True), ("H2CN", 2, 32, False)]
+ENOUGH += [("mvit_v2_s", 8, 32, False)]
+
+
+@pytest.mark.parametrize(("net", "segments", "size", "partial_bn"), SINGLE + ENOUGH)
+def test_a_batchnorm_needs_two_values(net: str, segments: int, size: int, partial_bn: bool) -> None:
+    """What a pass without pixels finds is what a step would run into."""
+    model = build_model(net, "torchvision" if net.islower() else "resnet18", 3, segments)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    require_batch(model, 2, size, partial_bn=partial_bn)
+    if (net, segments, size, partial_bn) in SINGLE:
+        with pytest.raises(InputError, match=f"BatchNorm of {net} .*--batch-size"):
+            require_batch(model, 1, size, partial_bn=partial_bn)
+    else:
+        require_batch(model, 1, size, partial_bn=partial_bn)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    if (net, segments, size, partial_bn) in SINGLE:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            model(torch.zeros(1, segments, model.frames_per_segment, 3, size, size, dtype=torch.uint8))

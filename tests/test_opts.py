@@ -10,6 +10,7 @@ from opts import (
     parse_train,
     predict_parser,
     results_parser,
+    resume_command,
     train_parser,
     view_parser,
 )
@@ -109,16 +110,26 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
     assert "is out of range" in capsys.readouterr().err
 
 
+def test_a_suffix_is_no_path() -> None:
+    with pytest.raises(InputError, match="without /"):
+        parse_train(["kinetics", "--suffix", "../there"])
+
+
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("variables", "start"),
     [
-        (["--suffix", "../there"], "without /"),
-        (["--num_segments", "1", "-b", "1"], "raise --batch-size"),
+        ({}, "python"),
+        ({"LOCAL_WORLD_SIZE": "4"}, "torchrun --nproc_per_node 4"),
+        ({"LOCAL_WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}, "torchrun --nnodes 2 --nproc_per_node 4"),
     ],
 )
-def test_bad_options(flags: list[str], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        parse_train(["kinetics", *flags])
+@pytest.mark.parametrize("given", [[], ["--resume", "x"], ["--resume=x"]])
+def test_the_command_that_continues_a_run(variables: dict[str, str], start: str, given: list[str], monkeypatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = resume_command(["train.py", "mine", *given, "--suffix", "a b"], "auto")
+    assert command == f"{start} train.py mine --suffix 'a b' --resume auto"
 
 
 def test_centres_give_one_clip() -> None:

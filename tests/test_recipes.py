@@ -54,9 +54,11 @@ PARSERS = {
 
 @pytest.mark.parametrize("run", RUNS, ids=" ".join)
 def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str, ...], tmp_path: Path) -> None:
-    """A stand-in for python writes its arguments down; what is trained is what is tested and merged."""
+    """A stand-in for python writes its arguments down; the run that train.py names is what is tested and merged."""
     stand_in = tmp_path / "python"
-    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@" END >> commands.txt\n')
+    stand_in.write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$@" END >> commands.txt\n[ "$1" = train.py ] && echo run: elsewhere/run-2 || true\n'
+    )
     stand_in.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["bash", str(RECIPES / run[0]), *run[1:]], cwd=tmp_path, env=environment, check=True)
@@ -64,13 +66,24 @@ def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str,
     parsed = [PARSERS[script](arguments) for script, *arguments in commands]
     assert [command[0][:4] for command in commands] == ["trai", "test", "pkl_"]
     train, test, merge = parsed
-    folder = f"{train.net}_{train.dataset}_{train.arch}_{train.num_segments}f_{train.suffix}"
-    assert test.weights == f"runs/{folder}/ckpt.best.pth.tar"
+    assert train.resume == "auto"
+    assert test.weights == "elsewhere/run-2/ckpt.best.pth.tar"
     assert merge.output_dir == [test.output_dir]
     assert merge.num_clips in (None, len(test.clip_index))  # None: all that are there
     assert merge.test_crops in (None, test.test_crops)
     if run[0] == "svmix.sh":
         assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
+
+
+def test_a_recipe_stops_where_its_training_fails(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\necho $1 >> commands.txt\nexit 130\n")
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    done = subprocess.run(["bash", str(RECIPES / "kinetics.sh")], cwd=tmp_path, env=environment)
+    assert done.returncode == 130
+    assert (tmp_path / "commands.txt").read_text() == "train.py\n"
+    assert len(list(tmp_path.iterdir())) == 2  # no temporary file
 
 
 def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:

@@ -105,6 +105,48 @@ def test_a_compiler_that_is_not_there_is_missed_at_the_start(monkeypatch) -> Non
         start_runtime([], compiled=True)
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set.*torchrun"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "1"},
+            "but LOCAL_RANK is not set.*torchrun",
+        ),
+        ({"WORLD_SIZE": "many", "RANK": "0", "LOCAL_RANK": "-1"}, "many, but WORLD_SIZE, LOCAL_RANK, .*torchrun"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE"),
+    ],
+)
+def test_several_processes_that_are_not_set_up(variables: dict[str, str], words: str, monkeypatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=words):
+        start_runtime([], distributed=True)
+
+
+def test_a_script_that_cannot_share_its_work_runs_in_one_process(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(InputError, match="WORLD_SIZE is 2.*one process.*--gpus 0 1.*--clip_index"):
+        start_runtime([])
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit, match="2"):  # one line on each machine
+        start_runtime([])
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert start_runtime([]).world_size == 1
+
+
+def test_a_process_without_a_gpu_of_its_own(monkeypatch) -> None:
+    values = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="--nproc_per_node 2"):
+        start_runtime(None, distributed=True)
+
+
 def test_one_process_gathers_itself() -> None:
     alone = Runtime(torch.device("cpu"))
     assert alone.is_main

@@ -19,7 +19,7 @@ from ops.checkpoint_file import save_checkpoint
 from ops.inference import claim_folder
 from ops.models import build_model
 from ops.score_journal import ScoreJournal, journal_path
-from ops.training import TrainedOn
+from ops.trained_on import TrainedOn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

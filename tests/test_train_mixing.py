@@ -71,6 +71,13 @@ def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, m
     run("-e", "--npb", "--mix", "svmix", "--eval_teacher", "--resume", str(cut / "ckpt.pth.tar"))
     printed = capsys.readouterr().out
     assert f"loss {figures[0][-1]['val/teacher_loss']:.3f}" in printed.split("the teacher of")[1]
+    best = read_checkpoint(cut / "ckpt.best.pth.tar")
+    assert best["mixing"].keys() == {"teacher", "selector"}
+    run("-e", "--npb", "--mix", "svmix", "--eval_teacher", "--resume", str(cut / "ckpt.best.pth.tar"))
+    printed = capsys.readouterr().out
+    assert f"top-1 {best['figures']['val/teacher_top1']:.1f} %" in printed.split("the teacher of")[1]
+    with pytest.raises(InputError, match="has no optimizer, scaler"):
+        run(*SVMIX, "--resume", str(cut / "ckpt.best.pth.tar"))
     run("-e", "--npb", "--resume", str(cut / "ckpt.pth.tar"))
     assert "holds the teacher and the selector of --mix svmix, which this run leaves out" in capsys.readouterr().out
     weights = str(cut / "ckpt.pth.tar")

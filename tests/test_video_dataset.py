@@ -227,3 +227,13 @@ def test_what_is_said_of_the_train_list(spec: DatasetSpec, caplog) -> None:
     spec.lists["val"].write_text(spec.lists["val"].read_text() + "val 0 12 0\n")
     with pytest.raises(InputError, match=r"val\.txt:6: 'val 0' is in line 1 already"):
         val_dataset(spec, **SHAPE, input_size=32)
+
+
+def test_workers_need_a_short_temporary_path(spec: DatasetSpec, tmp_path: Path, monkeypatch) -> None:
+    """Else a worker could not hand its first batch over, and the main process would wait for ever."""
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(multiprocessing.util, "get_temp_dir", lambda: str(long))
+    with pytest.raises(InputError, match="TMPDIR=/tmp.*-j 0"):
+        epoch_of(spec, 1, 0)
+    assert len(epoch_of(spec, 0, 0)) == 2

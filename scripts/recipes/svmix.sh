@@ -6,6 +6,8 @@
 # One ratio is drawn for each batch; there, for each GPU's part of 8 clips (torchrun with --batch-size 8 does the same).
 # H2CN with SV-Mix has no published row. Not run by us: no copy of the data sets and no GPU were at hand.
 set -euo pipefail
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
 DATA=${1:?"which data set? ucf101 diving48 egtea1 somethingv1 somethingv2"}
 NET=${2:-TSM}
 CLIPS=0
@@ -25,8 +27,9 @@ case $DATA in
 esac
 python train.py "$DATA" RGB --net "$NET" --arch resnet50 --num_segments 8 "${OWN[@]}" --mix svmix --eval_teacher \
     --label_smoothing 0.1 --wd 1e-4 --gd 20 --dropout 0.5 --fc_lr5 --npb --pretrain imagenet \
-    --gpus 0 1 2 3 4 5 6 7 -j 16 --suffix svmix
-WEIGHTS=runs/${NET}_${DATA}_resnet50_8f_svmix/ckpt.best.pth.tar
+    --gpus 0 1 2 3 4 5 6 7 -j 16 --suffix svmix --resume auto | tee -i "$LOG"
+RUN=$(sed -n 's/^run: //p' "$LOG")
+WEIGHTS=$RUN/ckpt.best.pth.tar
 SCORES=scores/${NET}_${DATA}_svmix
 if [ "$CROPS" = 3 ]; then
     python test_models_three_crops.py --weights "$WEIGHTS" --full_res --clip_index "$CLIPS" --output_dir "$SCORES"
