@@ -138,6 +138,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="epochs between evaluations",
     )
+    text = "train although clips of the val list are also trained on, by this run or by the weights that it starts from"
+    group.add_argument("--allow_overlap", action="store_true", help=text)
     text = "look for every listed video first, and stop if one is missing or differs (scripts/check_data.py says more)"
     group.add_argument("--check_data", action="store_true", help=text)
     add_print_freq(group)

@@ -216,6 +216,9 @@ def main(argv: list[str] | None = None) -> None:
         f"{counted(len(labels), 'video')}, {counted(len(class_names), 'class')}: top-1 {result['top1']:.2f} %, "
         f"top-5 {result['top5']:.2f} %, mean class accuracy {result['mean_class']:.2f} %"
     )
+    trained = max(model.protocol.get("training_clips", 0) for model in models)
+    if trained:
+        summary += f"; {trained:,} of the {counted(len(labels), 'video')} are training clips"
     print(summary, flush=True)
 
     # files; the picture, which takes longest, at the end

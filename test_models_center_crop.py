@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.catalogue import canonical_name, list_to_score, resolve
-from datasets.lists import list_hash
+from datasets.catalogue import canonical_name, folder_and_lists, list_to_score, resolve
+from datasets.lists import clip_ids, list_hash, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan
@@ -23,6 +23,7 @@ from ops.run_log import make_folder
 from ops.runtime import start_runtime
 from ops.score_journal import ScoreJournal, journal_path
 from ops.scores import pickle_path, write_scores
+from ops.seen_clips import describe_seen, seen, seen_clips
 from opts import data_options, parse_test
 
 
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     random_clips = {"random": True, "centre": False}.get(
         args.sampling, spec.name == "kinetics" or args.clip_index != [0]
     )
+    clips = clip_ids(read_list(spec.lists[subset], spec.num_class))
+    trained = seen(seen_clips(weights.content, args.weights), folder_and_lists(spec.name)[0], clips)
     protocol = {
         "dataset": spec.name, "net": model.net, "arch": model.arch, "num_segments": model.num_segments,
         "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
@@ -58,6 +61,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
+        "training_clips": len(trained),
     }  # fmt: skip
     folder = make_folder(Path(args.output_dir), "--output_dir")
     claim_folder(folder, protocol, overwrite=args.overwrite)
@@ -67,6 +71,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     logging.info("%s %s, %d x %d frames%s, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
                  order, preprocessing.describe(), protocol["sampling"])  # fmt: skip
     logging.info("%s list: %s", subset, spec.lists[subset])
+    if trained:
+        logging.warning("warning: %s", describe_seen(trained, len(clips), spec.lists[subset], args.weights))
 
     # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}

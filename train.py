@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.catalogue import resolve
-from datasets.lists import list_hash
+from datasets.catalogue import folder_and_lists, resolve
+from datasets.lists import clip_ids, list_hash
 from datasets.loader import make_loader
 from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
@@ -18,6 +18,7 @@ from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import train_dataset, val_dataset
 from errors import InputError, command, counted, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint import load_weights
+from ops.checkpoint_file import read_checkpoint
 from ops.engine import TrainSettings, evaluate
 from ops.fit import FitSettings, fit
 from ops.mixer import Mixer, mix_method
@@ -31,6 +32,7 @@ from ops.run_history import environment, record_start
 from ops.run_log import OPTIONS
 from ops.runtime import start_runtime
 from ops.schedule import learning_rate
+from ops.seen_clips import SeenClips, clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
 from ops.svmix_training import SvMixSettings
 from ops.trained_on import TrainedOn
 from ops.training import TrainState
@@ -56,8 +58,11 @@ def main(argv: list[str] | None = None) -> None:
     with runtime.main_first():  # one process downloads
         if args.pretrain != "none":
             logging.info("--pretrain %s: %s", args.pretrain, load_pretrained(model, args.pretrain))
+    seen_before: SeenClips = {}
     if args.tune_from:
-        report = load_weights(model, args.tune_from, new_classifier=True, class_names=spec.class_names)
+        start = read_checkpoint(args.tune_from)
+        seen_before = seen_clips(start, args.tune_from)
+        report = load_weights(model, start, new_classifier=True, class_names=spec.class_names, where=args.tune_from)
         logging.info("%s: %s", args.tune_from, report)
     require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")
     if not args.npb:
@@ -102,15 +107,20 @@ def main(argv: list[str] | None = None) -> None:
         train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
     )  # fmt: skip
     settings = {"options": vars(args), "environment": environment(runtime)}
-    state = TrainState(model, optimiser, scaler, trained_on, settings, mixer=mixer)
+    data_folder = folder_and_lists(spec.name)[0]
+    seen_here = joined(seen_before, {data_folder: clip_digests(clip_ids(train_set.records))})
+    state = TrainState(model, optimiser, scaler, trained_on, settings, mixer=mixer, seen=seen_here)
+    val_clips = clip_ids(val_set.records)
     if args.evaluate:
-        state.load(Path(args.resume))
+        trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder, val_clips)
         networks = {args.resume: runtime.wrap(model)}
         if args.eval_teacher:
             networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(method.teacher)
         for name, network in networks.items():
             val = evaluate(network, val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq)
             logging.info("%s on %d videos of %s: %s", name, val.videos, spec.lists["val"], val.describe())
+        if trained:
+            logging.warning("warning: %s", describe_seen(trained, len(val_clips), spec.lists["val"], args.resume))
         runtime.close()
         return
 
@@ -138,6 +148,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"--epochs {args.epochs}, but {state.epoch} are done in {run.start}; --epochs counts from the start of "
                 "the training: give more"
             )
+        require_unseen(state.seen, data_folder, val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
             logging.info("All %d epochs are done: nothing to train.", args.epochs)
         elif runtime.is_main:

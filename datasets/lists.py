@@ -1,6 +1,7 @@
 """List files: one clip a line, `path num_frames label` or `path label`."""
 
 import hashlib
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,10 @@ from errors import InputError, counted, quoted, refuse
 
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
+VIDEO_SUFFIXES = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)  # of any case
 MORE_NUMBERS = "lists with several labels per line, or with an offset as mmaction2's with_offset, are not read"
 JSON = r"[\[{]\s*([\"\[{]|$)"  # how a file begins
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
@@ -99,6 +104,12 @@ def clip_key(path: str) -> str:
     return posixpath.normpath(path)
 
 
+def bare_path(path: str) -> str:
+    """What a list calls a clip, without the suffix of a video: its name as frames, too."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.lower() in VIDEO_SUFFIXES else path
+
+
 def read_lines(list_file: Path) -> list[tuple[int, str]]:
     """Numbers (from 1) and text of the lines that are not empty.
 
@@ -178,6 +189,11 @@ def is_writable(record: VideoRecord) -> bool:
 def repeated_lines(records: Sequence[VideoRecord]) -> int:
     """How many records are of a clip that an earlier one has."""
     return len(records) - len({clip_key(record.path) for record in records})
+
+
+def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
+    """A name for each clip that is the same in lists of frames and of videos."""
+    return [bare_path(clip_key(record.path)) for record in records]
 
 
 def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:

@@ -28,9 +28,9 @@ FIELDS: dict[str, Any] = dict.fromkeys(
     ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
 )
 FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
-OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str]}
+OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str], "training_clips": int}
 PLAIN = (str, int, float, type(None))
-BY_HASH = ("weights", "val_list", "subset")  # fields that may differ: their hashes are compared
+BY_HASH = ("weights", "val_list", "subset", "training_clips")  # may differ: the hashes of weights and list are compared
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ops.runtime import Runtime
 # Options without effect on the weights, or that differ whenever a run is resumed.
 NOT_COMPARED = {
     "resume", "evaluate", "print_freq", "workers", "decoder", "malloc", "check_data", "root_log", "root_model", "gpus",
-    "eval_teacher", "log_images",
+    "eval_teacher", "log_images", "allow_overlap",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from ops.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
 from ops.run_folder import BEST, LATEST
 from ops.run_history import differences
+from ops.seen_clips import SeenClips, joined, seen_clips
 from ops.trained_on import TrainedOn
 
 _RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
@@ -36,7 +37,7 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
 class TrainState:
     """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's.
 
-    `settings`: the "options" and the "environment" of this start, for the checkpoint.
+    `settings`: the "options" and the "environment" of this start, for the checkpoint. `seen`: the training clips.
     """
 
     model: VideoNet
@@ -48,6 +49,7 @@ class TrainState:
     best_top1: float = -1.0
     mixer: Mixer | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    seen: SeenClips = field(default_factory=dict)
 
     def save(self, folder: Path, *, epoch: int, best: bool) -> None:
         """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
@@ -63,6 +65,7 @@ class TrainState:
             "best_top1": self.best_top1,
             "figures": self.figures,
             "trained_on": asdict(self.trained_on),
+            "seen_clips": self.seen,
             **self.settings,
         }
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
@@ -139,6 +142,7 @@ class TrainState:
             ) from error
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         self.figures = checkpoint.get("figures", {})
+        self.seen = joined(self.seen, seen_clips(checkpoint, str(path)))
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
         differing = [f"{name}: changed" for name in self._changed_data(checkpoint)]
         differing += differences(checkpoint, self.settings)

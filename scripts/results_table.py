@@ -13,8 +13,21 @@ from errors import InputError, command, run_script, short, wrong_fields
 from opts_types import make_parser
 
 FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": int, "videos": int, "models": list}
-PROTOCOL = {"net": str, "arch": str, "num_segments": int, "dataset": str, "frame_order": str, "ablate": list[str]}
-OLDER = {"dataset": "", "frame_order": "normal", "ablate": []}  # where the protocol does not say it
+PROTOCOL = {
+    "net": str,
+    "arch": str,
+    "num_segments": int,
+    "dataset": str,
+    "frame_order": str,
+    "ablate": list[str],
+    "training_clips": int,
+}
+OLDER = {
+    "dataset": "",
+    "frame_order": "normal",
+    "ablate": [],
+    "training_clips": 0,
+}  # where the protocol does not say it
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -53,7 +66,8 @@ def row_name(folder: Path, results: Mapping[str, Any]) -> str:
         name = "-".join([protocol["net"], *protocol["ablate"]])
         order = protocol["frame_order"]
         order = "" if order == "normal" else f", frames {order}"
-        names.append(f"{name} {protocol['arch']}, {protocol['num_segments']} segments{order}")
+        trained = f", {protocol['training_clips']} training clips" if protocol["training_clips"] else ""
+        names.append(f"{name} {protocol['arch']}, {protocol['num_segments']} segments{order}{trained}")
     return " + ".join(names)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.class_names import read_class_names
-from datasets.lists import read_text
+from datasets.lists import VIDEO_SUFFIXES, bare_path, read_text
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.class_folders import Places
-from datasets.preparing.media import VIDEO_SUFFIXES, bare_path, list_path
+from datasets.preparing.media import list_path
 from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError, counted, refuse
 

@@ -8,8 +8,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from datasets.lists import VideoRecord
-from datasets.preparing.media import bare_path
+from datasets.lists import VideoRecord, bare_path
 from errors import InputError, counted, few, quoted, refuse
 
 Group = Sequence[VideoRecord]  # of one source

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.frames import IMAGE_SUFFIXES, UNREADABLE, frame_number
-from datasets.lists import UNWRITABLE, VideoRecord, is_writable
-from datasets.preparing.media import VIDEO_SUFFIXES
+from datasets.lists import UNWRITABLE, VIDEO_SUFFIXES, VideoRecord, is_writable
 from datasets.readers import find_record
 from datasets.video_file import VideoFile
 from errors import InputError, quoted, reason

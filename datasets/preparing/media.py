@@ -8,14 +8,11 @@ from pathlib import Path
 
 from datasets.class_names import loose
 from datasets.frames import IMAGE_SUFFIXES
+from datasets.lists import VIDEO_SUFFIXES
 from datasets.preparing.annotations.files import Clip
 from datasets.readers import ARCHIVE_SUFFIX
 from errors import InputError
 
-VIDEO_SUFFIXES = (
-    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)  # of any case
 KINDS = ("frames", "videos")  # frames come first where there are both
 DEEPEST = 4  # levels of folders that are searched
 
@@ -48,12 +45,6 @@ def is_dir(entry: os.DirEntry) -> bool:
 def list_path(path: str, kind: str) -> str:
     """A path as lists write it: an archive stands in place of the folder `<path>`."""
     return path.removesuffix(ARCHIVE_SUFFIX) if kind == "frames" else path
-
-
-def bare_path(path: str) -> str:
-    """What a list calls a clip, without the suffix of a video: its name as frames, too."""
-    stem, suffix = os.path.splitext(path)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else path
 
 
 def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool = False) -> dict[str, list[str]]:

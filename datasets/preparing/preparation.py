@@ -7,10 +7,10 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, is_writable
+from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, bare_path, is_writable
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
-from datasets.preparing.media import DEEPEST, KINDS, bare_path, met
+from datasets.preparing.media import DEEPEST, KINDS, met
 from datasets.preparing.parallel import in_threads
 from datasets.preparing.published import Published, published_size
 from errors import InputError, counted, few, refuse

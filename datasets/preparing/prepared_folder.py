@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
-from datasets.lists import VideoRecord, format_line, parse_lines
+from datasets.lists import VideoRecord, bare_path, format_line, parse_lines
 from datasets.missing import broken_link, there_is
-from datasets.preparing.media import KINDS, bare_path
+from datasets.preparing.media import KINDS
 from datasets.preparing.preparation import Preparation
 from errors import InputError, counted, few
 from whole_files import all_or_nothing
