@@ -18,7 +18,15 @@ import numpy as np
 from errors import InputError, command, counted, few, run_script
 from ops.inference import PROTOCOL, read_protocol
 from ops.merge import merge_clips, merge_models
-from ops.metrics import ClassRow, confusion_matrix, mean_class_accuracy, per_class, topk_accuracy
+from ops.metrics import (
+    ClassRow,
+    accuracy_interval,
+    confusion_matrix,
+    mean_class_accuracy,
+    mean_class_interval,
+    per_class,
+    topk_accuracy,
+)
 from ops.plots import plot_confusion
 from ops.scores import Scores, pickle_path, read_scores
 from opts import parse_results
@@ -212,9 +220,13 @@ def main(argv: list[str] | None = None) -> None:
         print("\nThe results of an ensemble go into a folder of its own (--save_dir chooses another).")
     picture = folder / "confusion_matrix.png"
     print(f"\nFiles: {folder / 'results.json'}, {folder / 'per_class.csv'}, {picture}")
+    intervals = {name: accuracy_interval(result[name], len(labels)) for name in ("top1", "top5")}
+    intervals["mean_class"] = mean_class_interval(merged, labels)
+    text = {name: "{:.2f} % ({}{:.1f} to {:.1f})".format(result[name], "95 % interval " * (name == "top1"), *interval)
+            for name, interval in intervals.items()}  # fmt: skip
     summary = (
-        f"{counted(len(labels), 'video')}, {counted(len(class_names), 'class')}: top-1 {result['top1']:.2f} %, "
-        f"top-5 {result['top5']:.2f} %, mean class accuracy {result['mean_class']:.2f} %"
+        f"{counted(len(labels), 'video')}, {counted(len(class_names), 'class')}: top-1 {text['top1']}, "
+        f"top-5 {text['top5']}, mean class accuracy {text['mean_class']}"
     )
     trained = max(model.protocol.get("training_clips", 0) for model in models)
     if trained:
@@ -225,6 +237,7 @@ def main(argv: list[str] | None = None) -> None:
     matrix = confusion_matrix(merged, labels)
     results = {
         **result,
+        "intervals": intervals,
         "videos": len(labels),
         "num_clips": num_clips,
         "test_crops": crops,

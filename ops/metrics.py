@@ -1,5 +1,6 @@
 """Accuracies. Tensors in training, NumPy arrays for merged scores; percent everywhere."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,34 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean of the classes' top-1 accuracies, over the classes that occur, in percent."""
     correct = scores.argmax(1) == labels
     return 100.0 * float(np.mean([correct[labels == label].mean() for label in np.unique(labels)]))
+
+
+def accuracy_interval(percent: float, videos: int) -> tuple[float, float]:
+    """95 % interval of an accuracy over M videos, in percent (Wilson, 1927)."""
+    from scipy.stats import binomtest  # here: it takes a second, and training does not need it
+
+    interval = binomtest(round(percent * videos / 100), videos).proportion_ci(0.95, "wilson")
+    return 100 * float(interval.low), 100 * float(interval.high)
+
+
+def mean_class_interval(scores: np.ndarray, labels: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
+    """95 % bootstrap interval of `mean_class_accuracy`: the videos of each class are drawn again."""
+    correct = scores.argmax(1) == labels
+    videos = np.array([(labels == label).sum() for label in np.unique(labels)])
+    right = np.array([correct[labels == label].sum() for label in np.unique(labels)])
+    rng = np.random.default_rng(0)
+    # To draw n of n answers with replacement is to draw the number of right ones from a binomial distribution.
+    means = [(rng.binomial(videos, right / videos) / videos).mean() for _ in range(draws)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return 100 * float(low), 100 * float(high)
+
+
+def spread_text(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and sample standard deviation; "-" without values, the mean alone of one."""
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ import json
 import logging
 import multiprocessing
 import signal
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -158,11 +157,3 @@ def _run(jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> Itera
             process.terminate()
         raise
     pool.shutdown()
-
-
-def spread_text(values: Sequence[float], digits: int = 1) -> str:
-    """Mean and sample standard deviation; "-" without values, the mean alone of one."""
-    if not values:
-        return "-"
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

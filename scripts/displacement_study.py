@@ -20,10 +20,11 @@ from datasets.loader import make_loader
 from errors import run_script
 from ops.blocks import ARCHS
 from ops.engine import evaluate
+from ops.metrics import spread_text
 from ops.models import ABLATIONS, build_model
 from ops.plots import plot_spread
 from ops.run_log import make_folder
-from ops.study import claim_budget, complete, on_one_core, read_rows, spread_text, train
+from ops.study import claim_budget, complete, on_one_core, read_rows, train
 from opts_types import make_parser, number
 
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {net: (net, ()) for net in ("TSN", "TSM", "TDN", "H2CN")}

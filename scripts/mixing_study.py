@@ -23,11 +23,12 @@ from datasets.video_dataset import train_dataset, val_dataset
 from errors import run_script
 from ops.blocks import ARCHS
 from ops.engine import evaluate
+from ops.metrics import spread_text
 from ops.mixer import Mixer, mix_method
 from ops.mixing import MIXES
 from ops.models import NETS, build_model
 from ops.run_log import make_folder
-from ops.study import claim_budget, complete, on_one_core, read_rows, spread_text, train
+from ops.study import claim_budget, complete, on_one_core, read_rows, train
 from ops.svmix_training import SvMixSettings
 from ops.torchvision_nets import require_stride
 from opts import data_options

@@ -5,7 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ops.metrics import confusion_matrix, mean_class_accuracy, per_class, topk_accuracy, topk_correct
+from ops.metrics import (
+    accuracy_interval,
+    confusion_matrix,
+    mean_class_accuracy,
+    mean_class_interval,
+    per_class,
+    topk_accuracy,
+    topk_correct,
+)
 from ops.plots import plot_confusion
 
 SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
@@ -22,6 +30,21 @@ def test_topk() -> None:
 def test_mean_class_accuracy_weighs_classes_and_not_videos() -> None:
     assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
     assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
+
+
+def test_intervals() -> None:
+    p, n, z = 0.2, 50, 1.959964
+    centre, half = (p + z**2 / (2 * n)), z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    wilson = [100 * (centre + side * half) / (1 + z**2 / n) for side in (-1, 1)]
+    assert accuracy_interval(100 * p, n) == pytest.approx(wilson)
+    assert accuracy_interval(100.0, 4)[1] == 100.0
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=600)
+    scores = np.eye(3)[np.where(rng.random(600) < 0.8, labels, (labels + 1) % 3)]
+    low, high = mean_class_interval(scores, labels)
+    spread = 1.96 * 100 * (0.8 * 0.2 / 600) ** 0.5  # of a proportion; classes are about equally large
+    accuracy = mean_class_accuracy(scores, labels)
+    assert (accuracy - low, high - accuracy) == pytest.approx((spread, spread), rel=0.1)
 
 
 def test_confusion_matrix_and_table() -> None:

@@ -11,7 +11,8 @@ from video_files import own_data_flags, write_dataset
 from datasets.catalogue import resolve
 from datasets.lists import read_list
 from errors import InputError
-from ops.study import read_rows, spread_text
+from ops.metrics import spread_text
+from ops.study import read_rows
 from scripts import mixing_study
 from scripts.mixing_study import Row, draw_split, markdown
 

@@ -18,8 +18,8 @@ from opts import (
 ALL_FLAGS = {
     "train": {
         "--net", "--arch", "--num_segments", "--ablate", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
-        "--optimizer", "--epochs",
-        "--batch-size", "--accumulate", "--allow_overlap", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
+        "--optimizer", "--epochs", "--allow_overlap",
+        "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",

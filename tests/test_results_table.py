@@ -28,7 +28,7 @@ def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
     _, *rows, _ = capsys.readouterr().out.splitlines()
     names = ["TSN resnet18, 8 segments", "H2CN-shift resnet18, 8 segments, frames shuffled"]
     assert [row.split("  ")[0] for row in rows] == names
-    assert rows[0].split()[4:] == ["10", "x", "3", "9", "50.00", "%", "25.00", "%"]
+    assert rows[0].split()[4:] == ["10", "x", "3", "9", "50.00", "%", "18.9", "to", "73.3", "25.00", "%"]
     results_table.main(folders)
     assert capsys.readouterr().out.splitlines()[1].startswith("mine: TSN")
 
@@ -38,6 +38,15 @@ def test_rows_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, capsys
     results_table.main(folders)
     _, *rows, _ = capsys.readouterr().out.splitlines()
     assert [row.split("  ")[0] for row in rows] == [f"TSN resnet18, 8 segments, {folder}" for folder in folders]
+
+
+def test_several_seeds_or_folds_in_one_row(tmp_path: Path, capsys) -> None:
+    folders = [write_results(tmp_path / str(n), top1, net="TSN") for n, top1 in enumerate((50.0, 60.0, 70.0))]
+    folders.append(write_results(tmp_path / "other", 80.0, net="TSM"))
+    results_table.main(["--mean", *folders])
+    _, tsn, tsm, _ = capsys.readouterr().out.splitlines()
+    assert tsn.split()[4:] == ["10", "x", "3", "9", "3", "60.0", "±", "10.0", "%", "30.0", "±", "5.0", "%"]
+    assert tsm.split()[4:] == ["10", "x", "3", "9", "1", "80.0", "%", "40.0", "%"]
 
 
 FIGURES = '"top1": 1, "mean_class": 1, "videos": 1, "num_clips": 1, "test_crops": 1'
