@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+TEST_WORKERS ?= 2
 DEMO := runs/demo
 DEMO_TRAIN := --epochs 14 --root_log $(DEMO) --root_model $(DEMO) --suffix demo
 DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar
@@ -24,7 +25,7 @@ demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test b
 	@$(BIN)/python scripts/results_table.py $(DEMO)/tsn $(DEMO)/h2cn $(DEMO)/shuffled
 
 test: $(VENV)/.installed-dev  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 gpu-check:  ## prove it on this machine's GPUs, in about 8 minutes; without .venv by $(PYTHON)
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) scripts/gpu_check.py $(ARGS)

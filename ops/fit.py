@@ -136,7 +136,7 @@ def _line(epoch: int, epochs: int, figures: dict[str, float], seconds: list[floa
     if "val/teacher_top1" in figures:
         text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
-    return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if left else ")")
+    return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if epoch < epochs else ")")
 
 
 def _report_replaced(sums: Sums, log: RunLog, shown: int = 3) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -117,15 +117,15 @@ def draw_split(spec: DatasetSpec, clips_per_class: int, seed: int, folder: Path)
     return replace(spec, lists={**spec.lists, "train": path})
 
 
-def train_and_test(job: Job, budget: Budget, spec: DatasetSpec, folder: Path) -> Row:
-    """One training from random weights, and its accuracy on the val list."""
+def train_and_test(job: Job, budget: Budget, splits: Mapping[int, DatasetSpec]) -> Row:
+    """One training from random weights on its seed's split, and its accuracy on the val list."""
     runtime = on_one_core()
     torch.manual_seed(job.seed)
+    spec = splits[job.seed]
     model = build_model(budget.net, budget.arch, spec.num_class, budget.num_segments, dropout=budget.dropout)
     model = runtime.place(model)
-    split = draw_split(spec, budget.clips_per_class, job.seed, folder)
     clips = {"num_segments": budget.num_segments, "frames_per_segment": model.frames_per_segment}
-    train_set = train_dataset(split, **clips, input_size=budget.input_size, seed=job.seed, flip=not budget.no_flip)
+    train_set = train_dataset(spec, **clips, input_size=budget.input_size, seed=job.seed, flip=not budget.no_flip)
     loader = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=job.seed)
     train_loader = loader(train_set, shuffle=True, drop_last=True)
     smoothing, mixer = {"label_smoothing": budget.label_smoothing}, None
@@ -209,7 +209,8 @@ def main(argv: list[str] | None = None) -> None:
     rows = read_rows(table, Row)
     claim_budget(folder / "settings.json", budget, new=not rows)
     jobs = [Job(mix, seed) for seed in args.seeds for mix in args.mix]
-    complete(table, rows, jobs, partial(train_and_test, budget=budget, spec=spec, folder=folder), args.workers)
+    splits = {seed: draw_split(spec, args.clips_per_class, seed, folder) for seed in args.seeds}
+    complete(table, rows, jobs, partial(train_and_test, budget=budget, splits=splits), args.workers)
     text = markdown(rows)
     (folder / "mixing.md").write_text(text, encoding="utf-8")
     print(text)

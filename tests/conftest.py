@@ -1,27 +1,16 @@
-"""Shared by all tests: two threads are what the smallest machine has, and tests must not fight for more."""
+"""Shared by all tests."""
 
-from collections.abc import Iterator
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
+# several tests at a time, and small networks gain nothing from more threads
 
 import hypothesis
 import pytest
-import torch
 from video_files import own_data_flags, write_dataset
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """For many small networks: they gain nothing from two, and lose much where other work holds one of the cores."""
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="module")

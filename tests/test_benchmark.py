@@ -20,8 +20,6 @@ from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_by
 from scripts.benchmarking.networks import Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 TINY = ["--arch", "resnet18", "-b", "1", "--segments", "2", "--size", "32", "--device", "cpu", "--rounds", "2"]
 

@@ -10,8 +10,6 @@ from ops.models import build_model
 from ops.network import VideoNet
 from references.naive_h2cn import NaiveH2CN
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # arch, N, T, (H, W) in pixels. Many frames where the last stage has few pixels: a BatchNorm over few values is so steep
 # that rounding shows.
 CASES = [

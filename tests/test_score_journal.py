@@ -21,8 +21,6 @@ from ops.models import build_model
 from ops.score_journal import ScoreJournal, journal_path
 from ops.trained_on import TrainedOn
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DEPENDS_ON = {"net": "H2CN", "test_crops": 2, "num_class": 3, "batch_size": 4, "amp": "off"}
 BATCHES = [np.random.default_rng(n).random((2, 2, n, 3), np.float32) for n in (4, 4, 1)]  # two clips, nine videos
 RECORD = 4 * 2 * 2 * 4 * 3 + 4
@@ -225,7 +223,6 @@ class Killed(ScoreJournal):
         os.kill(os.getpid(), signal.SIGKILL)
 
 test_models_center_crop.ScoreJournal = Killed
-torch.set_num_threads(1)
 test_models_center_crop.main(sys.argv[1:], crops=3)
 """
 

@@ -54,7 +54,7 @@ def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, m
     monkeypatch.setattr(train, "learning_rate", real)
     cut = run(*SVMIX, "--resume", "auto")
     one, other = (tensors(read_checkpoint(folder / "ckpt.pth.tar")) for folder in (whole, cut))
-    assert {name.split("/")[1] for name in one} == {"state_dict", "optimizer", "mixing"}
+    assert {name.split("/")[1] for name in one} == {"state_dict", "optimizer", "mixing", "seen_clips"}
     assert {name.split("/")[2] for name in one if "/mixing/" in name} == {"teacher", "selector", "selector_optimizer"}
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
