@@ -82,6 +82,10 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--tune_from and --pretrain both give the start; give one of them")
     if args.suffix and Path(args.suffix).name != args.suffix:
         raise InputError(f"--suffix {args.suffix} is put behind the run's name; give a word without /")
+    if args.hourglass_start and args.net != "H2CN":
+        raise InputError(
+            f"--hourglass_start {args.hourglass_start} is an option of H2CN; {args.net} has no hourglasses"
+        )
     if args.lr_steps and args.lr_type != "step":
         raise InputError(f"--lr_steps are of --lr_type step; this run has {args.lr_type}")
     args.lr_steps = args.lr_steps or LR_STEPS

@@ -6,6 +6,7 @@ from joblib import cpu_count
 
 from datasets.decoders import DECODER_NAMES
 from ops.blocks import ARCHS
+from ops.h2cn import HOURGLASS_STARTS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
 from ops.optimiser import OPTIMISERS
 from ops.runtime import AMP_DTYPES, MALLOC
@@ -87,6 +88,9 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
     parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
     group.add_argument("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave out of H2CN: {parts}")
+    starts = "; ".join(f"{name}: {what}" for name, what in HOURGLASS_STARTS.items())
+    text = f"start of H2CN's hourglasses, unless loaded; {starts}; default: {next(iter(HOURGLASS_STARTS))}"
+    group.add_argument("--hourglass_start", choices=list(HOURGLASS_STARTS), help=text)
     group.add_argument("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
     group.add_argument("--dropout", type=number(float, 0, 1), default=0.5, help="dropout before the classifier")
     group.add_argument(

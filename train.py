@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # model
     torch.manual_seed(args.seed)
-    options = {"dropout": args.dropout, "consensus_type": args.consensus_type, "ablate": args.ablate}
+    names = ("dropout", "consensus_type", "ablate", "hourglass_start")
+    options = {name: getattr(args, name) for name in names}
     model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **options)
     with runtime.main_first():  # one process downloads
         if args.pretrain != "none":

@@ -16,6 +16,12 @@ from ops.hourglass import (
 )
 from ops.resnet import Motion
 
+# How the hourglasses of a random network start.
+HOURGLASS_STARTS = {
+    "difference": "A is the pixel itself and gates are constant, so that a still background cancels",
+    "published": "A and gates are random",
+}
+
 
 class FrameMotion(Motion):
     """FMCB: five adjacent frames at half resolution -> a motion map that is added to the stem's features.
@@ -26,8 +32,14 @@ class FrameMotion(Motion):
     frames = 5
     share = 0.5
 
-    def __init__(self, out_channels: int = 64, *, aggregate: bool = True) -> None:
-        """FMCB; `aggregate` False: its hourglasses are rigid temporal convolutions (an ablation)."""
+    def __init__(self, out_channels: int = 64, *, aggregate: bool = True, start: str = "difference") -> None:
+        """FMCB.
+
+        Args:
+            out_channels: channels of the motion map.
+            aggregate: False: its hourglasses are rigid temporal convolutions (an ablation).
+            start: one of `HOURGLASS_STARTS`.
+        """
         super().__init__()
         self.hourglass1 = FrameHourglass(3, aggregate=aggregate)
         self.bn1 = nn.BatchNorm2d(3)
@@ -36,9 +48,14 @@ class FrameMotion(Motion):
         self.conv = nn.Conv2d(9, out_channels, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        with torch.no_grad():  # at the start: this frame minus a random blend of the next one's neighbourhood
-            self.hourglass1.temporal.copy_(torch.tensor([0.0, 1.0, -1.0]).expand(3, 3))
         nn.init.normal_(self.hourglass2.temporal, std=(2 / 27) ** 0.5)  # Kaiming, fan out = 9 channels * 3 taps
+        with torch.no_grad():
+            self.hourglass1.temporal.copy_(torch.tensor([0.0, 1.0, -1.0]).expand(3, 3))  # a frame minus A of the next
+            if start == "difference":
+                self.hourglass2.temporal.copy_(torch.eye(3).repeat(3, 1))  # channels 3c, 3c+1, 3c+2: three differences
+                for spatial in (self.hourglass1.spatial, self.hourglass2.spatial):
+                    if spatial is not None:
+                        nn.init.dirac_(spatial, groups=len(spatial))  # A is the pixel itself
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
@@ -111,11 +128,11 @@ class ClipMotion(nn.Module):
     1x1 to C/16 channels, BN -> HgC -> mean over space -> 1x1 back to C, BN -> sigmoid -> times the input.
     """
 
-    def __init__(self, channels: int, num_segments: int, reduction: int = 16, *, aggregate: bool = True) -> None:
-        """CMCB for features of C channels; `aggregate` as in `FrameMotion`."""
+    def __init__(self, channels: int, num_segments: int, *, aggregate: bool = True, start: str = "difference") -> None:
+        """CMCB for features of C channels; `aggregate` and `start` as in `FrameMotion`."""
         super().__init__()
         self.num_segments = num_segments
-        reduced = channels // reduction
+        reduced = channels // 16
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.reduce_bn = nn.BatchNorm2d(reduced)
         self.hourglass = ClipHourglass(reduced, aggregate=aggregate)
@@ -123,6 +140,8 @@ class ClipMotion(nn.Module):
             nn.init.normal_(self.hourglass.spatial, std=(2 / (9 * reduced)) ** 0.5)
         self.expand = nn.Conv2d(reduced, channels, 1, bias=False)
         self.expand_bn = nn.BatchNorm2d(channels)
+        if start == "difference":
+            nn.init.zeros_(self.expand_bn.weight)  # the gate is 1/2 everywhere
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from errors import InputError
 from ops.blocks import ARCHS, MakeParts, Parts, make_stage, no_parts
-from ops.h2cn import ClipMotion, FrameMotion
+from ops.h2cn import HOURGLASS_STARTS, ClipMotion, FrameMotion
 from ops.network import Identity, VideoNet
 from ops.pretrained import load_pretrained
 from ops.resnet import Motion, ResNetVideo
@@ -33,16 +33,16 @@ ABLATIONS = {
 }
 
 
-def h2cn(arch: str, num_segments: int, ablate: Collection[str] = ()) -> Design:
+def h2cn(arch: str, num_segments: int, ablate: Collection[str], start: str) -> Design:
     """Hourglass convolutions: FMCB between frames, in every block a shift and CMCB between segments."""
-    aggregate = "aggregation" not in ablate
+    options: dict[str, Any] = {"aggregate": "aggregation" not in ablate, "start": start}
 
     def make_parts(stage: int, block: int, channels: int) -> Parts:
         first_conv = nn.Conv2d if "shift" in ablate else partial(ShiftedConv2d, num_segments=num_segments)
-        gate = nn.Identity() if "cmcb" in ablate else ClipMotion(channels, num_segments, aggregate=aggregate)
+        gate = nn.Identity() if "cmcb" in ablate else ClipMotion(channels, num_segments, **options)
         return Parts(first_conv, gate)
 
-    return Design(None if "fmcb" in ablate else FrameMotion(aggregate=aggregate), make_parts)
+    return Design(None if "fmcb" in ablate else FrameMotion(**options), make_parts)
 
 
 def tdn(arch: str, num_segments: int) -> Design:
@@ -88,6 +88,7 @@ def build_model(
     consensus_type: str = "avg",
     pretrain: str | None = None,
     ablate: Collection[str] = (),
+    hourglass_start: str | None = None,
 ) -> VideoNet:
     """A network by name, silent.
 
@@ -100,6 +101,7 @@ def build_model(
         consensus_type: how the segments' scores become the clip's: "avg".
         pretrain: None for a random start, else what `load_pretrained` takes.
         ablate: parts of H2CN to leave out, from `ABLATIONS`.
+        hourglass_start: one of `HOURGLASS_STARTS`, None: the first; read by H2CN alone.
 
     Raises:
         InputError: an unknown name, a number below 1, or numbers that the network cannot be built for.
@@ -111,6 +113,8 @@ def build_model(
             raise InputError(f"{flag} is {value}; it must be 1 or more")
     if ablate and net != "H2CN":
         raise InputError(f"--ablate leaves out parts of H2CN; {net} has none of them")
+    start = hourglass_start or next(iter(HOURGLASS_STARTS))
+    _require_one_of("--hourglass_start", start, tuple(HOURGLASS_STARTS))
     for part in ablate:
         _require_one_of("--ablate", part, tuple(ABLATIONS))
     model: VideoNet
@@ -120,7 +124,7 @@ def build_model(
     else:
         _require_one_of("--arch", str(arch), tuple(ARCHS))
         identity = Identity(net, str(arch), num_class, num_segments, tuple(sorted(set(ablate))))
-        options = {"ablate": identity.ablate} if net == "H2CN" else {}
+        options = {"ablate": identity.ablate, "start": start} if net == "H2CN" else {}
         model = ResNetVideo(identity, dropout, *DESIGNS[net](arch, num_segments, **options))
     if pretrain is not None:
         load_pretrained(model, pretrain)

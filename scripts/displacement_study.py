@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -27,8 +28,14 @@ from ops.run_log import make_folder
 from ops.study import claim_budget, complete, on_one_core, read_rows, train
 from opts_types import make_parser, number
 
-VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {net: (net, ()) for net in ("TSN", "TSM", "TDN", "H2CN")}
-VARIANTS |= {f"H2CN-{part}": ("H2CN", (part,)) for part in ABLATIONS}
+# Arguments of build_model by the name in the table.
+VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in ("TSN", "TSM", "TDN", "H2CN")}
+VARIANTS |= {f"H2CN-{part}": {"net": "H2CN", "ablate": [part]} for part in ABLATIONS}
+VARIANTS |= {
+    f"{name}-published": {**options, "hourglass_start": "published"}
+    for name, options in VARIANTS.items()
+    if name.startswith("H2CN")
+}
 VAL_SEED = 1_000_003  # of the clips that are tested on, the same for all
 
 
@@ -85,8 +92,8 @@ def train_and_test(job: Job, budget: Budget) -> Row:
     """One training from random weights, and its accuracy on clips that it has not seen."""
     start, runtime = time.perf_counter(), on_one_core()
     torch.manual_seed(job.seed)
-    net, ablate = VARIANTS[job.variant]
-    model = build_model(net, budget.arch, len(DIRECTIONS), budget.num_segments, dropout=0.0, ablate=ablate)
+    options = {"arch": budget.arch, "num_class": len(DIRECTIONS), "num_segments": budget.num_segments, "dropout": 0.0}
+    model = build_model(**options, **VARIANTS[job.variant])
     model = runtime.place(model)
     drift = Drift(job.displacement, budget.num_segments, model.frames_per_segment)
     loader = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=job.seed)

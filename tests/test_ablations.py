@@ -39,12 +39,12 @@ def test_without_aggregation_an_hourglass_is_one_whose_neighbourhood_is_the_pixe
 @pytest.mark.parametrize("part", ABLATIONS)
 def test_each_part_has_an_effect_and_what_stays_gets_a_gradient(part: str) -> None:
     torch.manual_seed(0)
-    model = build_model("H2CN", "resnet18", 4, 3, ablate=(part,))
+    model = build_model("H2CN", "resnet18", 4, 3, ablate=(part,), hourglass_start="published")
     assert model.ablate == (part,)
     clip = torch.randn(2, 3, model.frames_per_segment, 3, 32, 32)
     model(clip).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
-    whole = build_model("H2CN", "resnet18", 4, 3)
+    whole = build_model("H2CN", "resnet18", 4, 3, hourglass_start="published")
     shared = {name: value for name, value in whole.state_dict().items() if name in model.state_dict()}
     model.load_state_dict(shared)
     full_clip = torch.randn(2, 3, 5, 3, 32, 32)

@@ -10,7 +10,7 @@ from golden_data import largest_difference, load
 from torch import nn
 
 from ops.blocks import Bottleneck, Parts
-from ops.h2cn import ClipMotion
+from ops.h2cn import HOURGLASS_STARTS, ClipMotion
 from ops.hourglass import FrameHourglass
 from ops.layouts import fold_biases, rename
 from ops.models import build_model
@@ -121,9 +121,30 @@ def test_frame_hourglass_is_the_equation() -> None:
     assert torch.allclose(module(x), torch.stack(frames, 1), atol=1e-12, rtol=0)
 
 
-def test_motion_starts_as_this_frame_minus_a_blend_of_the_next() -> None:
-    motion = build_model("H2CN", "resnet18", 5, 2).motion
+@pytest.mark.parametrize("start", HOURGLASS_STARTS)
+def test_motion_starts_as_this_frame_minus_a_blend_of_the_next(start: str) -> None:
+    motion = build_model("H2CN", "resnet18", 5, 2, hourglass_start=start).motion
     assert motion.hourglass1.temporal.tolist() == [[0.0, 1.0, -1.0]] * 3
+
+
+@pytest.mark.parametrize("start", HOURGLASS_STARTS)
+def test_a_still_background_cancels_from_the_difference_start(start: str) -> None:
+    """A picture that stands still, and a pixel that moves over it: what the second hourglass makes of them."""
+    torch.manual_seed(0)
+    model = build_model("H2CN", "resnet18", 5, 2, hourglass_start=start)
+    frames = torch.rand(1, 1, 3, 16, 16).expand(-1, 5, -1, -1, -1).clone()
+    differences = model.motion.hourglass1(frames)
+    assert (differences.abs().max() == 0) == (start == "difference")
+    frames[0, 3, :, 8, 8] += 1  # in frame 3 alone: the second and third differences hold it
+    first, second, third = (model.motion.hourglass2(model.motion.hourglass1(frames))[0, 0, i::3] for i in range(3))
+    if start == "difference":
+        assert not first.any()
+        assert second.flatten(1).count_nonzero(1).tolist() == third.flatten(1).count_nonzero(1).tolist() == [1, 1, 1]
+        assert (second[:, 8, 8] < -0.99).all()
+        assert (third[:, 8, 8] > 0.99).all()
+    gates = [module for module in model.modules() if isinstance(module, ClipMotion)]
+    x = torch.randn(2, gates[0].reduce.in_channels, 4, 4)
+    assert torch.equal(gates[0](x), x / 2) == (start == "difference")
 
 
 def training_step(module: nn.Module, x: torch.Tensor, call=None) -> list[torch.Tensor]:
@@ -141,7 +162,8 @@ def same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
 
 def fresh(memory_format: torch.memory_format) -> nn.Module:
     torch.manual_seed(0)
-    return build_model("H2CN", "resnet18", 4, 3, dropout=0.0).double().to(memory_format=memory_format)
+    model = build_model("H2CN", "resnet18", 4, 3, dropout=0.0, hourglass_start="published")
+    return model.double().to(memory_format=memory_format)
 
 
 def test_a_step_in_nchw_has_the_same_numbers() -> None:

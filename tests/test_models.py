@@ -25,7 +25,7 @@ def net(request) -> str:
 @pytest.mark.parametrize("arch", ARCHS)
 def test_every_parameter_gets_a_gradient(net: str, arch: str) -> None:
     torch.manual_seed(0)
-    model = build_model(net, arch, 7, 2)
+    model = build_model(net, arch, 7, 2, hourglass_start="published")
     logits = model(torch.randint(0, 256, small(model), dtype=torch.uint8))
     assert logits.shape == (2, 7)
     logits.square().sum().backward()

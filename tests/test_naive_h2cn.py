@@ -24,7 +24,7 @@ CASES = [
 def random_network(arch: str, segments: int) -> VideoNet:
     """With random statistics and scales in its norms, so that nothing is hidden by a 0 or a 1."""
     torch.manual_seed(0)
-    model = build_model("H2CN", arch, 7, segments, dropout=0.0).double()
+    model = build_model("H2CN", arch, 7, segments, dropout=0.0, hourglass_start="published").double()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.running_var):

@@ -17,7 +17,7 @@ from opts import (
 
 ALL_FLAGS = {
     "train": {
-        "--net", "--arch", "--num_segments", "--ablate", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
+        "--net", "--arch", "--num_segments", "--ablate", "--hourglass_start", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
         "--optimizer", "--epochs", "--allow_overlap",
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
@@ -101,6 +101,12 @@ def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> No
     assert parse_train(["kinetics"]).lr_steps == [30, 45, 55]
     with pytest.raises(InputError, match="--lr_steps are of --lr_type step; this run has cos"):
         parse_train(["--lr_steps", "5"])
+
+
+def test_the_start_of_hourglasses_is_refused_where_there_are_none() -> None:
+    assert parse_train(["--hourglass_start", "published"]).hourglass_start == "published"
+    with pytest.raises(InputError, match="--hourglass_start published .*; TSM"):
+        parse_train(["--net", "TSM", "--hourglass_start", "published"])
 
 
 @pytest.mark.parametrize("flags", [["--lr", "inf"], ["--wd", "nan"], ["--seed", str(2**32)], ["--lr_steps", "-5"]])

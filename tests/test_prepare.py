@@ -19,7 +19,7 @@ from ops.runtime import Runtime
 def trained(net: str, arch: str | None = None, segments: int = 3, **options) -> VideoNet:
     """A network whose BatchNorms have seen something, in float64."""
     torch.manual_seed(0)
-    model = build_model(net, arch, 5, segments, **options).double().eval()
+    model = build_model(net, arch, 5, segments, hourglass_start="published", **options).double().eval()
     for norm in model.modules():
         if isinstance(norm, _BatchNorm):
             nn.init.normal_(norm.running_mean, std=0.1)

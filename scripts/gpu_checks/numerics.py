@@ -122,7 +122,8 @@ def network(net: str, bench: Bench) -> tuple[VideoNet, Tensor]:
     """
     setting = bench.setting
     torch.manual_seed(0)
-    model = build_model(net, setting.arch, 12, setting.segments, dropout=0.0).double()
+    options = {"dropout": 0.0, "hourglass_start": "published"}  # its hourglasses use all of their taps
+    model = build_model(net, setting.arch, 12, setting.segments, **options).double()
     for name, norm in model.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0

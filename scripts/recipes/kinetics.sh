@@ -8,7 +8,8 @@ trap 'rm -f "$LOG"' EXIT
 T=${1:-8}
 python train.py kinetics RGB --arch resnet50 --net H2CN --num_segments "$T" --gd 20 --lr 0.02 \
     --lr_steps 50 75 90 --epochs 100 --gpus 0 1 2 3 4 5 6 7 --batch-size 128 --wd 1e-4 --dropout 0.5 \
-    --consensus_type=avg --eval-freq=1 -j 32 --npb --pretrain imagenet --suffix paper --resume auto | tee -i "$LOG"
+    --consensus_type=avg --eval-freq=1 -j 32 --npb --pretrain imagenet --hourglass_start published \
+    --suffix paper --resume auto | tee -i "$LOG"
 RUN=$(sed -n 's/^run: //p' "$LOG")
 python test_models_three_crops.py --weights "$RUN/ckpt.best.pth.tar" --test_crops 3 --full_res \
     --clip_index 0-9 --output_dir "scores/kinetics_${T}f"
