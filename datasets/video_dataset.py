@@ -219,7 +219,7 @@ def train_dataset(
         logging.info(
             "Class names with a direction but without a mirror class (%d): %s; their flipped clips keep the label. "
             "--no_flip trains without flips",
-            len(one_sided), few([quoted(name) for name in one_sided]),
+            len(one_sided), few([quoted(name) for name in one_sided], 10),
         )  # fmt: skip
     return dataset
 
