@@ -102,7 +102,7 @@ def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
         ("hmdb51", ["sorted", "TSN's class_list.txt", "kick_ball before kick", "sword_exercise before sword"]),
         ("somethingv1", ["sorted", "TSM", "mmaction2 keeps"]),
         ("jester", ["mmaction2", "TSM has its own"]),
-        ("ucf101", ["less 1", "TSN"]),
+        ("ucf101", ["minus 1", "TSN"]),
     ):
         WRITERS[data_set](tmp_path / data_set)
         order = parse(data_set, tmp_path / data_set).class_order

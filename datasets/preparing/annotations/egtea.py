@@ -24,7 +24,7 @@ def parse_egtea(files: AnnotationFiles) -> Annotations:
         for key, which in (("train", "train"), ("val", "test")):
             name = f"{which}_split{split}.txt"
             lists[f"{key}_split{split}"] = _read_split(files.find(name.replace(".", r"\."), name))
-    return Annotations(tuple(class_names), lists, "the official numbers, less 1")
+    return Annotations(tuple(class_names), lists, "the official numbers, minus 1")
 
 
 def _read_index(index_file: Path) -> list[str]:

@@ -33,7 +33,7 @@ def parse_ucf101(files: AnnotationFiles) -> Annotations:
         for key, which in (("train", "trainlist"), ("val", "testlist")):
             name = f"{which}0{split}.txt"
             lists[f"{key}_split{split}"] = _read_ucf_list(files.find(name.replace(".", r"\."), name), labels)
-    return Annotations(tuple(class_names), lists, "the official numbers, less 1, as in TSN and mmaction2")
+    return Annotations(tuple(class_names), lists, "the official numbers, minus 1, as in TSN and mmaction2")
 
 
 def _read_ucf_list(list_file: Path, labels: dict[str, int]) -> list[Clip]:
