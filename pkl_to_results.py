@@ -136,7 +136,10 @@ def warn_of_equal_views(models: Sequence[Model]) -> None:
         if other != view.path:
             repeated.append(f"{view.path} those of {other}")
     if repeated:
-        logging.warning("Warning: %d views repeat scores that count already: %s", len(repeated), few(repeated, 1))
+        verb = "repeats" if len(repeated) == 1 else "repeat"
+        logging.warning(
+            "Warning: %s %s scores that count already: %s", counted(len(repeated), "view"), verb, few(repeated, 1)
+        )
 
 
 def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         args.sampling, spec.name == "kinetics" or args.clip_index != [0]
     )
     clips = clip_ids(read_list(spec.lists[subset], spec.num_class))
-    trained = seen(seen_clips(weights.content, args.weights), folder_and_lists(spec.name)[0], clips)
+    record = seen_clips(weights.content, args.weights)
+    trained = seen(record, folder_and_lists(spec.name)[0], clips)
+    alike = seen(record, folder_and_lists(made_for.dataset)[0], clips) if made_for and not trained else []
     protocol = {
         "dataset": spec.name, "net": model.net, "arch": model.arch, "num_segments": model.num_segments,
         "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
@@ -73,6 +75,10 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     logging.info("%s list: %s", subset, spec.lists[subset])
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(clips), spec.lists[subset], args.weights))
+    if alike:  # the same clips under another name of the data set, or other clips of the same names
+        logging.warning(
+            "warning: by their names, %s", describe_seen(alike, len(clips), spec.lists[subset], args.weights)
+        )
 
     # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
@@ -91,7 +97,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             plans = [replace(plan, clip=clip if random_clips else None) for clip in journal.clips]
             dataset = ViewDataset(spec, plans, args.decoder, which=subset)
             if journal.videos:
-                logging.info("continuing behind video %d of %d", journal.videos, len(dataset))
+                logging.info("continuing after video %d of %d", journal.videos, len(dataset))
             loader = make_view_loader(
                 dataset, workers=args.workers, pin_memory=runtime.device.type == "cuda", first=journal.videos
             )

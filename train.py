@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     share = len(train_set) // runtime.world_size  # clips of each process
     if share == 0:
         both = f"{counted(len(train_set), 'clip')} for {counted(runtime.world_size, 'process')}"
-        raise InputError(f"{spec.lists['train']} has {both}; start one for each clip, or fewer")
+        raise InputError(f"{spec.lists['train']} has {both}; start at most one process per clip")
     if mixer is not None and share < 2:
         raise InputError(f"{spec.lists['train']} has one clip for each process; --mix mixes 2 or more with one another")
     of_devices = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
@@ -158,7 +158,10 @@ def main(argv: list[str] | None = None) -> None:
                          spec.num_class)  # fmt: skip
             left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
             if left_over > 0:
-                logging.info("Batches are whole: %d train videos wait for the next epoch, others each time", left_over)
+                logging.info(
+                    "Only whole batches are used: each epoch leaves out %s, not always the same",
+                    counted(left_over, "train video"),
+                )
             for line in check_recipe(args.net, spec.name, **recipe):
                 logging.info(line)
             curves = command("tensorboard", "--logdir", args.root_log)

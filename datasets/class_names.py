@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.lists import JSON, read_text
-from errors import InputError, counted, few
+from errors import InputError, counted, few, quoted
 
 _GAP = r"(?P<gap>[\s.,:;)_-]+)"
 _INDEX_FORMS = [re.compile(rf"(?P<index>\d+){_GAP}(?P<name>.+)"), re.compile(rf"(?P<name>.+?){_GAP}(?P<index>\d+)")]
@@ -31,7 +31,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         if not name:
             raise InputError(f"{path}:{number}: an empty class name; write one name per line")
         if name in first_line:
-            raise InputError(f"{path}:{number}: {name!r} is in line {first_line[name]} already; rename one")
+            raise InputError(f"{path}:{number}: {quoted(name)} is in line {first_line[name]} already; rename one")
         first_line[name] = number
     return tuple(names)
 

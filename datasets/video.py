@@ -141,12 +141,12 @@ def decode_frames(path: Path, container: InputContainer, stream: VideoStream) ->
 
 
 def missing_bytes(path: Path) -> str:
-    """What to say of a file that is shorter than its header says; empty if it is not."""
+    """Text on a file that is shorter than its container implies; empty if it is not."""
     try:
         there, promised = path.stat().st_size, length_by_header(path)
     except OSError as error:
         return error.strerror or str(error)
-    return f"it breaks off: it has {there:,} of the {promised:,} bytes that its header says" if there < promised else ""
+    return f"it breaks off: it has {there:,} of {promised:,} bytes" if there < promised else ""
 
 
 class ToRgb:

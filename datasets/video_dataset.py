@@ -17,7 +17,7 @@ from datasets.lists import VideoRecord, read_list, repeated_lines
 from datasets.readers import Reader, open_record, read_changed
 from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing
-from errors import counted, few
+from errors import counted, few, quoted
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def train_dataset(
         logging.info(
             "Class names with a direction but without a mirror class (%d): %s; their flipped clips keep the label. "
             "--no_flip trains without flips",
-            len(one_sided), few([repr(name) for name in one_sided]),
+            len(one_sided), few([quoted(name) for name in one_sided], 10),
         )  # fmt: skip
     return dataset
 

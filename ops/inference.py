@@ -14,7 +14,7 @@ from errors import InputError, command, short, wrong_fields
 from ops.checkpoint import load_weights, official_net
 from ops.checkpoint_file import read_checkpoint
 from ops.models import build_model
-from ops.network import VideoNet
+from ops.network import VideoNet, require_finite_tensors
 from ops.run_log import write_json
 from ops.runtime import Runtime
 from ops.score_journal import SUFFIX
@@ -83,7 +83,7 @@ class Weights:
                 class names are the same.
 
         Raises:
-            InputError: what is given contradicts what the weights were made for, or the weights do not fit.
+            InputError: what is given contradicts what the weights were made for, or they do not fit or are not finite.
         """
         dataset = given.pop("dataset")
         if self.trained_on is not None:
@@ -110,6 +110,7 @@ class Weights:
                 f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "
                 f"{command('train.py', '--net', net, '--pretrain', self.path)}"
             )
+        require_finite_tensors(model.state_dict(), str(self.path))
         logging.info("%s: %s", self.path, report)
         return model.eval()
 

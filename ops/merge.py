@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from errors import InputError
+from errors import InputError, quoted
 from ops.scores import Scores
 
 
@@ -84,7 +84,7 @@ def order_like(first: Scores, other: Scores) -> np.ndarray:
         places = {video: place for place, video in enumerate(other.video_ids)}
         missing = [video for video in first.video_ids if video not in places]
         if missing:
-            raise InputError(f"{pair} are of different videos: {missing[0]!r} is in the second only")
+            raise InputError(f"{pair} are of different videos: {quoted(missing[0])} is in the second only")
         order = np.array([places[video] for video in first.video_ids])
     differ = np.flatnonzero(other.labels[order] != first.labels)
     if differ.size:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, short
+from errors import InputError, quoted, short
 from ops.array_pickles import Array, load_arrays
 from whole_files import replacing
 
@@ -129,4 +129,4 @@ def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -
         raise InputError(f"{path}: {len(ids)} of {len(labels)} records have a video id; all or none must")
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
-        raise InputError(f"{path}: video {short(repr(twice))} stands in it twice; {_CURE}")
+        raise InputError(f"{path}: video {short(quoted(twice))} is listed twice; {_CURE}")

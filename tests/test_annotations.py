@@ -102,7 +102,7 @@ def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
         ("hmdb51", ["sorted", "TSN's class_list.txt", "kick_ball before kick", "sword_exercise before sword"]),
         ("somethingv1", ["sorted", "TSM", "mmaction2 keeps"]),
         ("jester", ["mmaction2", "TSM has its own"]),
-        ("ucf101", ["less 1", "TSN"]),
+        ("ucf101", ["minus 1", "TSN"]),
     ):
         WRITERS[data_set](tmp_path / data_set)
         order = parse(data_set, tmp_path / data_set).class_order
@@ -212,3 +212,12 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         parse("diving48", tmp_path / "diving")
     assert "is not UTF-8" in str(error.value)
     assert "not JSON" not in str(error.value)
+
+
+def test_backslashes_of_names_are_not_doubled(tmp_path: Path) -> None:
+    WRITERS["ucf101"](tmp_path)
+    with (tmp_path / "trainlist01.txt").open("a") as file:
+        file.write("no\\class/v.avi 1\n")
+    with pytest.raises(InputError) as error:
+        parse("ucf101", tmp_path)
+    assert r"trainlist01.txt:2: the class 'no\class'" in str(error.value)

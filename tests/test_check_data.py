@@ -336,7 +336,7 @@ def test_the_published_size_and_a_long_histogram(tmp_path: Path, capsys) -> None
     write_dataset(tmp_path / "somethingv1", train=3, val=3, classes=classes)
     main(["something", "--data_root", str(tmp_path)])
     out = capsys.readouterr().out
-    assert "note: 3 clips listed, published are 86,017" in out
+    assert "note: 3 clips listed; 86,017 published" in out
     assert "... 158 classes between ..." in out
     assert len(out.splitlines()) < 50
 
@@ -348,11 +348,11 @@ def test_the_published_size_is_that_of_the_list(tmp_path: Path, capsys) -> None:
         (home / f"{which}.txt").rename(home / f"{which}_split2.txt")
     main(["ucf101", "--data_root", str(tmp_path), *lists])
     out = capsys.readouterr().out
-    assert "note: 3 clips listed, published are 9,586" in out
-    assert "note: 3 clips listed, published are 3,734" in out
+    assert "note: 3 clips listed; 9,586 published" in out
+    assert "note: 3 clips listed; 3,734 published" in out
     (home / "val_split2.txt").rename(home / "val_mine.txt")
     main(["ucf101", "--data_root", str(tmp_path), lists[0], f"--val_list={home / 'val_mine.txt'}"])
-    assert "published are 3," not in capsys.readouterr().out
+    assert "3,734 published" not in capsys.readouterr().out
 
 
 def test_clean_lists_never_replace_the_checked_ones(own: Path, capsys) -> None:

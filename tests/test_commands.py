@@ -386,15 +386,16 @@ def test_a_test_stops_at_a_truncated_frame(checkpoint: str, tmp_path: Path) -> N
     assert not list(Path("scores/damaged").glob("*.pkl"))
 
 
-def test_scores_that_are_no_numbers_are_no_result(checkpoint: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "value"), [("fc.bias", "nan"), ("bn1.running_var", "inf")])  # inf: finite scores
+def test_a_network_that_is_not_finite_has_no_result(checkpoint: str, tmp_path: Path, name: str, value: str) -> None:
     content = read_checkpoint(Path(checkpoint))
-    content["state_dict"]["fc.bias"][1] = float("nan")
-    torch.save(content, tmp_path / "nan.pth.tar")
-    weights = ["--weights", str(tmp_path / "nan.pth.tar")]
-    with pytest.raises(InputError, match="scores are not finite"):
+    content["state_dict"][name][1] = float(value)
+    torch.save(content, tmp_path / "bad.pth.tar")
+    weights = ["--weights", str(tmp_path / "bad.pth.tar")]
+    with pytest.raises(InputError, match=rf"bad\.pth\.tar: {name} has values that are not finite"):
         center_crop.main([*weights, "-j", "0", "--output_dir", str(tmp_path / "scores")])
-    assert not list((tmp_path / "scores").glob("*.pkl"))
-    with pytest.raises(InputError, match="scores are not finite"):
+    assert not (tmp_path / "scores").exists()
+    with pytest.raises(InputError, match=rf"bad\.pth\.tar: {name} has values that are not finite"):
         predict.main(["own/frames/val 0", *weights])
 
 

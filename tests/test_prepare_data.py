@@ -125,8 +125,8 @@ def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, somethi
     assert "it is empty" in val["dropped"]["5"]
     out = capsys.readouterr().out
     assert "1 video with a frame 0" in out
-    assert "3 clips annotated, published are 86,017" in out
-    assert "published are 11,522 (not confirmed)" in out
+    assert "3 clips annotated; 86,017 published" in out
+    assert "11,522 published (not confirmed)" in out
 
 
 def test_frames_that_are_named_otherwise_are_found_out(tmp_path: Path, monkeypatch, something: Path) -> None:
@@ -175,7 +175,7 @@ def test_kinetics_with_other_names(tmp_path: Path, capsys, video: bytes, form: s
         assert [spec.class_names[record.label] for record in records] == list(expected[which].values())
     out = capsys.readouterr().out
     assert "402 clips found by another name" in out
-    assert "2 clips listed, published are 19,796 (the videos in mmaction2's copy)" in out
+    assert "2 clips listed; 19,796 published (the videos in mmaction2's copy)" in out
     assert "annotated, published" not in out
 
 

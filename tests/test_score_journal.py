@@ -234,7 +234,7 @@ def test_a_killed_test_goes_on_to_the_same_files(flags: list[str], whole: dict, 
     assert sorted(content(tmp_path)) == ["clips_0-1.unfinished", "protocol.json"]
     score(flags, tmp_path)
     printed = capsys.readouterr().out
-    assert "continuing behind video 2 of 5" in printed
+    assert "continuing after video 2 of 5" in printed
     assert content(tmp_path) == whole
 
 
@@ -259,7 +259,7 @@ def test_a_stopped_test_says_how_to_go_on(flags: list[str], whole: dict, tmp_pat
     assert "4 videos are scored. To go on behind them: the same command" in capsys.readouterr().out
     score(flags, tmp_path, "-p", "1", "-j", "1")
     printed = capsys.readouterr().out
-    assert "continuing behind video 4 of 5" in printed
+    assert "continuing after video 4 of 5" in printed
     assert "clip 0, 1: 5/5 videos" in printed
     assert content(tmp_path) == whole
 
@@ -311,7 +311,7 @@ def test_an_unreadable_video_costs_its_batch_alone(flags: list[str], whole: dict
     video.with_name("away").rename(video)
     assert "2 videos are scored" in capsys.readouterr().out
     score(flags, tmp_path)
-    assert "continuing behind video 2 of 5" in capsys.readouterr().out
+    assert "continuing after video 2 of 5" in capsys.readouterr().out
     assert content(tmp_path) == whole
 
 
@@ -332,5 +332,5 @@ def test_a_disk_that_is_full_when_the_pickles_are_written(
     monkeypatch.undo()
     assert "0_crop2.pkl" in content(tmp_path)
     score(flags, tmp_path)
-    assert "continuing behind video 5 of 5" in capsys.readouterr().out
+    assert "continuing after video 5 of 5" in capsys.readouterr().out
     assert content(tmp_path) == whole

@@ -1,6 +1,7 @@
 """Clips that are trained on and tested: found, refused in training, and said beside the accuracy of a test."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,12 @@ def test_a_test_says_how_many_videos_it_has_seen(home: Path, capsys: pytest.Capt
     assert "2 of the 3 videos are training clips" in out
     results_table.main(["scores0", "scores2"])
     assert "2 training clips" in capsys.readouterr().out
+
+    capsys.readouterr()
+    home.rename(home.with_name("renamed"))  # the same clips under another name
+    center_crop.main(["renamed", *weights, "--split", "other", "--output_dir", "renamed"])
+    assert re.search(r"by their names, 2 of the 3 clips .*: train 0, ", capsys.readouterr().out)
+    home.with_name("renamed").rename(home)
 
     content = read_checkpoint(f"{RUN}/ckpt.best.pth.tar")  # of an earlier version: nobody knows
     del content["seen_clips"]

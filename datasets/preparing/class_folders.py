@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.class_names import loose
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.media import KINDS, clip_name, is_dir, list_path, scan_folder
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 VAL_FOLDERS = ("val", "validation", "test")
 Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
@@ -55,8 +55,8 @@ def read_split_folders(root: Path) -> tuple[Annotations, Places]:
     for other in lists.values():
         for name in [name for name in _folders(root / other) if name not in class_names]:
             similar = [known for known in class_names if loose(known) == loose(name)]
-            hint = f"; it has {similar[0]!r}: rename one" if similar else ""
-            raise InputError(f"{root / train} lacks a folder of the class {name!r}, which {other} has{hint}")
+            hint = f"; it has {quoted(similar[0])}: rename one" if similar else ""
+            raise InputError(f"{root / train} lacks a folder of the class {quoted(name)}, which {other} has{hint}")
     annotations, located = _read_lists(root, class_names, lists)
     unused = [name for name in folders if name not in lists.values()]
     if unused:

@@ -14,7 +14,7 @@ from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.class_folders import Places
 from datasets.preparing.media import list_path
 from datasets.readers import ARCHIVE_SUFFIX
-from errors import InputError, counted, refuse
+from errors import InputError, counted, quoted, refuse
 
 HEADER = ({"path", "file", "filename", "video", "clip"}, {"label", "class", "category", "action"})  # known names
 
@@ -44,7 +44,7 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
             continue
         other_place, other = first.setdefault(bare_path(path), (place, path))
         if other_place != place:
-            faults.append(f"{place}: {path!r} is the clip {other!r} of {other_place}; keep one of them")
+            faults.append(f"{place}: {quoted(path)} is the clip {quoted(other)} of {other_place}; keep one of them")
         rows.append((place, path, label))
     refuse(faults)
     if not rows:
@@ -85,13 +85,15 @@ def _parsed(cells: Sequence[str], root: Path) -> tuple[str, str]:
         ValueError: the line is bad; the message says how, but not where.
     """
     if len(cells) != 2 or not all(cells):
-        raise ValueError(f"{','.join(cells)!r} is not `path,label`; write these two, one with a comma in it in quotes")
+        raise ValueError(
+            f"{quoted(','.join(cells))} is not `path,label`; write these two, one with a comma in it in quotes"
+        )
     given, label = cells
     path = os.path.relpath(given, root.absolute()) if os.path.isabs(given) else posixpath.normpath(given)
     if path in (".", "..") or path.startswith("../"):
-        raise ValueError(f"{given!r} is not in {root}; give a folder that holds all clips with --root_path")
+        raise ValueError(f"{quoted(given)} is not in {root}; give a folder that holds all clips with --root_path")
     if os.path.isfile(root / path) and not path.lower().endswith((*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)):
-        raise ValueError(f"{given!r} is neither a video nor an archive by its name (.mp4, .avi, .zip, ...)")
+        raise ValueError(f"{quoted(given)} is neither a video nor an archive by its name (.mp4, .avi, .zip, ...)")
     return list_path(path, "frames"), label
 
 

@@ -13,7 +13,7 @@ from datasets.preparing.inspection import FrameNames, Inspection, find_template,
 from datasets.preparing.media import DEEPEST, KINDS, met
 from datasets.preparing.parallel import in_threads
 from datasets.preparing.published import Published, published_size
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 
 @dataclass
@@ -146,7 +146,13 @@ def prepare(
         InputError: the annotations have no clip for a list, no clip at all can be used, the frames' names are in
             doubt, or a class has a name that classes.txt cannot hold.
     """
-    refuse([f"the class {n!r}: {UNWRITABLE}" for n in annotations.class_names if not is_writable(VideoRecord(n, 1, 0))])
+    refuse(
+        [
+            f"the class {quoted(n)}: {UNWRITABLE}"
+            for n in annotations.class_names
+            if not is_writable(VideoRecord(n, 1, 0))
+        ]
+    )
     refuse(
         [
             f"{data_set}: the annotations have no clip for {k}.txt; are they whole?"
@@ -217,10 +223,10 @@ def _explain_nothing(
         found = counted(len(reasons), "clip")
         return f"{data_set}: none of the {found} found can be used: {next(iter(reasons.values()))}"
     ids = {clip.id: clip.place for clips in annotations.lists.values() for clip in clips}
-    there = {kind: [repr(path) for path in islice(met(media, kind), 4)] for kind in KINDS}
+    there = {kind: [quoted(path) for path in islice(met(media, kind), 4)] for kind in KINDS}
     return (
         f"{data_set}: {media} has none of the {counted(len(ids), 'clip')}.\n"
-        f"Looked for: {few([repr(clip_id) for clip_id in ids])}, as in {next(iter(ids.values()))}\n"
+        f"Looked for: {few([quoted(clip_id) for clip_id in ids])}, as in {next(iter(ids.values()))}\n"
         f"There are: {'; '.join(f'{kind} {few(paths)}' for kind, paths in there.items() if paths) or 'no media'}\n"
         f"{cure}"
     )

@@ -20,11 +20,15 @@ class Published:
     found: bool = False
 
     def __str__(self) -> str:
-        return f"{self.clips:,}" + (f" ({self.note})" if self.note else "")
+        return f"{self.clips:,}{self._note}"
+
+    @property
+    def _note(self) -> str:
+        return f" ({self.note})" if self.note else ""
 
     def compared(self, clips: int, what: str) -> list[str]:
         """A line if a list has another number of clips; `what` these are: "annotated", "listed"."""
-        return [] if clips == self.clips else [f"{counted(clips, 'clip')} {what}, published are {self}"]
+        return [] if clips == self.clips else [f"{counted(clips, 'clip')} {what}; {self.clips:,} published{self._note}"]
 
 
 _UNCONFIRMED = "not confirmed"

@@ -10,7 +10,7 @@ from datasets.preparing.annotations.files import (
     read_json,
     require_classes,
 )
-from errors import InputError, refuse
+from errors import InputError, quoted, refuse
 
 CLASSES = 48
 V1_CLIPS = {"train": 15943, "val": 2096}  # a file with just as many clips is V1 under another name
@@ -43,7 +43,7 @@ def _read_clips(json_file: Path, v1_clips: int) -> list[Clip]:
     for place, entry in json_entries(json_file, ("vid_name", "label")):
         label = entry["label"]
         if not isinstance(label, int) or not 0 <= label < CLASSES:
-            faults.append(f"{place}: label {label!r} is not in 0 ... {CLASSES - 1}; take the official file")
+            faults.append(f"{place}: label {quoted(label)} is not in 0 ... {CLASSES - 1}; take the official file")
             continue
         clips.append(Clip(str(entry["vid_name"]), label, place))
     refuse(faults, "more bad entry")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
-from errors import InputError, refuse
+from errors import InputError, quoted, refuse
 
 CLASSES = 106
 
@@ -24,7 +24,7 @@ def parse_egtea(files: AnnotationFiles) -> Annotations:
         for key, which in (("train", "train"), ("val", "test")):
             name = f"{which}_split{split}.txt"
             lists[f"{key}_split{split}"] = _read_split(files.find(name.replace(".", r"\."), name))
-    return Annotations(tuple(class_names), lists, "the official numbers, less 1")
+    return Annotations(tuple(class_names), lists, "the official numbers, minus 1")
 
 
 def _read_index(index_file: Path) -> list[str]:
@@ -33,7 +33,7 @@ def _read_index(index_file: Path) -> list[str]:
     for place, line in numbered_lines(index_file):
         name, _, number = line.rpartition(" ")
         if not number.isdecimal() or not name.strip():
-            raise InputError(f"{place}: {line!r} is not `name number`; take the official file")
+            raise InputError(f"{place}: {quoted(line)} is not `name number`; take the official file")
         names[number] = name.strip()
     if set(names) != {str(number) for number in range(1, len(names) + 1)}:
         raise InputError(f"{index_file} does not number its actions 1 ... {len(names)}; take the official file")
@@ -47,7 +47,7 @@ def _read_split(split_file: Path) -> list[Clip]:
         name, *numbers = line.split()
         if len(numbers) < 2 or not numbers[0].isdecimal() or not 1 <= int(numbers[0]) <= CLASSES:
             faults.append(
-                f"{place}: {line!r} is not `clip action verb noun` with an action in 1 ... {CLASSES}; "
+                f"{place}: {quoted(line)} is not `clip action verb noun` with an action in 1 ... {CLASSES}; "
                 "take the official file"
             )
             continue

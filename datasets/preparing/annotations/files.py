@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from datasets.class_names import difference, in_order_of, read_class_names
 from datasets.lists import read_text
-from errors import InputError, counted, few, refuse
+from errors import InputError, counted, few, quoted, refuse
 
 MOST_FOLDERS = 20  # a folder with more folders than this holds videos or frames, which are not searched
 
@@ -176,7 +176,7 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
     """
     twice = [name for name, count in Counter(class_names).items() if count > 1]
     if twice:
-        raise InputError(f"{source} has the class {twice[0]!r} more than once; take the official file")
+        raise InputError(f"{source} has the class {quoted(twice[0])} more than once; take the official file")
     if len(class_names) != number:
         raise InputError(
             f"{source} has {counted(len(class_names), 'class')}, {data_set} has {number}; "
@@ -201,5 +201,5 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in lists[train] + lists.get(train.replace("train", "val"), []):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                faults.append(f"{clip.place}: {clip.name!r} is at {other.place} already; keep one of them")
+                faults.append(f"{clip.place}: {quoted(clip.name)} is at {other.place} already; keep one of them")
         refuse(faults)

@@ -16,7 +16,7 @@ from datasets.preparing.annotations.files import (
     require_classes,
     require_distinct,
 )
-from errors import InputError, refuse
+from errors import InputError, quoted, refuse
 
 CLASSES = 400
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -36,7 +36,9 @@ def parse_kinetics(files: AnnotationFiles) -> Annotations:
     rows = {"train": _read_rows(train), "val": _read_rows(val)}
     class_names = require_classes(sorted({row.label for row in rows["train"]}), CLASSES, train, "Kinetics-400")
     labels = {name: label for label, name in enumerate(class_names)}
-    refuse([f"{r.place}: the class {r.label!r} has no clip in {train}" for r in rows["val"] if r.label not in labels])
+    refuse(
+        [f"{r.place}: the class {quoted(r.label)} has no clip in {train}" for r in rows["val"] if r.label not in labels]
+    )
     clips_of = Counter(row.youtube_id for group in rows.values() for row in group)
     lists = {
         key: [row.clip(labels[row.label], alone=clips_of[row.youtube_id] == 1) for row in group]

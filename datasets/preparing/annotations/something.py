@@ -12,7 +12,7 @@ from datasets.preparing.annotations.files import (
     read_json,
     require_classes,
 )
-from errors import InputError, refuse
+from errors import InputError, quoted, refuse
 
 SOMETHING_CLASSES = 174
 JESTER_CLASSES = 27
@@ -72,7 +72,7 @@ def _named_clips(csv_file: Path) -> list[tuple[str, str, str]]:
         reason = (
             "commas: the file was saved anew or is another one" if "," in line else "no class: is it the test file?"
         )
-        faults.append(f"{place}: {line!r} is not `id;class` ({reason}); take the official file")
+        faults.append(f"{place}: {quoted(line)} is not `id;class` ({reason}); take the official file")
     refuse(faults)
     return clips
 
@@ -81,7 +81,7 @@ def _labelled(lists: _Named, class_names: Sequence[str]) -> dict[str, list[Clip]
     """Clips with the numbers of their classes."""
     labels = {name: label for label, name in enumerate(class_names)}
     faults = [
-        f"{place}: the class {class_name!r} is not in the labels file; take both from the same release"
+        f"{place}: the class {quoted(class_name)} is not in the labels file; take both from the same release"
         for clips in lists.values()
         for place, _, class_name in clips
         if class_name not in labels

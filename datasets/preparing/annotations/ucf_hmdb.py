@@ -4,7 +4,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
-from errors import InputError, refuse
+from errors import InputError, quoted, refuse
 
 UCF_CLASSES = 101
 HMDB_CLASSES = 51
@@ -24,7 +24,7 @@ def parse_ucf101(files: AnnotationFiles) -> Annotations:
     for place, line in numbered_lines(index_file):
         number, _, name = line.partition(" ")
         if number != str(len(class_names) + 1) or not name:
-            raise InputError(f"{place}: {line!r} is not `{len(class_names) + 1} name`; take the official file")
+            raise InputError(f"{place}: {quoted(line)} is not `{len(class_names) + 1} name`; take the official file")
         class_names.append(name.strip())
     require_classes(class_names, UCF_CLASSES, index_file, "UCF101")
     labels = {name.casefold(): label for label, name in enumerate(class_names)}
@@ -33,7 +33,7 @@ def parse_ucf101(files: AnnotationFiles) -> Annotations:
         for key, which in (("train", "trainlist"), ("val", "testlist")):
             name = f"{which}0{split}.txt"
             lists[f"{key}_split{split}"] = _read_ucf_list(files.find(name.replace(".", r"\."), name), labels)
-    return Annotations(tuple(class_names), lists, "the official numbers, less 1, as in TSN and mmaction2")
+    return Annotations(tuple(class_names), lists, "the official numbers, minus 1, as in TSN and mmaction2")
 
 
 def _read_ucf_list(list_file: Path, labels: dict[str, int]) -> list[Clip]:
@@ -44,7 +44,9 @@ def _read_ucf_list(list_file: Path, labels: dict[str, int]) -> list[Clip]:
         folder, _, file = path.rpartition("/")
         label = labels.get(folder.casefold())
         if label is None:
-            faults.append(f"{place}: the class {folder!r} is not in classInd.txt; take both from the same release")
+            faults.append(
+                f"{place}: the class {quoted(folder)} is not in classInd.txt; take both from the same release"
+            )
         elif number and number != [str(label + 1)]:
             faults.append(f"{place}: label {number[0]}, but {folder} is number {label + 1} in classInd.txt")
         else:
@@ -91,7 +93,9 @@ def _read_hmdb_file(split_file: Path, label: int, class_name: str) -> list[tuple
     for place, line in numbered_lines(split_file):
         file, _, flag = line.rpartition(" ")
         if flag not in {"0", "1", "2"} or not file.strip():
-            faults.append(f"{place}: {line!r} is not `video.avi flag` with flag 0, 1 or 2; take the official file")
+            faults.append(
+                f"{place}: {quoted(line)} is not `video.avi flag` with flag 0, 1 or 2; take the official file"
+            )
             continue
         clips.append((flag, Clip(PurePosixPath(file.strip()).stem, label, place, class_name)))
     refuse(faults)
