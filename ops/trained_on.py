@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from errors import InputError, short, wrong_fields
+from errors import InputError, counted, short, wrong_fields
 
 LARGEST = 10_000  # segments of a clip, or pixels of a side
 
@@ -84,6 +84,6 @@ _LABELS = {
 
 def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
     if len(stored) != len(given):
-        return f"({len(stored)} classes)", f"{len(given)} classes"
+        return f"({counted(len(stored), 'class')})", counted(len(given), "class")
     label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
     return f"({label}: {short(repr(stored[label]))})", f"{label}: {short(repr(given[label]))}"
