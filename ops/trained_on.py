@@ -68,9 +68,10 @@ class TrainedOn:
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
             label = _LABELS.get(name, name)
+            same = "a data set with the same class names (see --classes)" if name == "class_names" else "the same"
             raise InputError(
                 f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
-                "leave the option out to take the checkpoint's, or give another checkpoint"
+                f"give {same}, or another checkpoint"
             )
 
 

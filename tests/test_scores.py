@@ -129,9 +129,10 @@ def test_arrays_of_any_number_in_any_order_of_memory(tmp_path: Path, dtype: str)
         (pickle.dumps([1, 2]), "not `.scores"),
         (pickle.dumps([[LOGITS[:1], 7, "a"]]), "label 7, outside 0 ... 2"),
         (pickle.dumps([[LOGITS[:1] * np.nan, 0, "a"]]), "not finite"),
-        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0, "a"]]), "'a' stands in it twice"),
-        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0]]), "1 of 2 records have a video id"),
+        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0, "a"]]), "'a' is listed twice"),
+        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0]]), "video ids in 1 of 2 records"),
         (pickle.dumps([[LOGITS[:1], 0], [LOGITS[:1, :2], 0]]), "not `.scores"),
+        (pickle.dumps([[LOGITS[:1, :0], 0, "a"]]), "no scores: its arrays are empty"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:
