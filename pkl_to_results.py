@@ -35,7 +35,7 @@ from whole_files import all_or_nothing
 
 def clips_by_crops(clips: int, crops: int) -> str:
     """The number of views in words."""
-    return f"{clips} clip{'s' * (clips > 1)} x {crops} crop{'s' * (crops > 1)}"
+    return f"{counted(clips, 'clip')} x {counted(crops, 'crop')}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
     known, scored = len(protocol.get("class_names", [])), views[0][0].logits.shape[1]
     if protocol and known != scored:
         raise InputError(
-            f"{folder}: {known} class names in {PROTOCOL}, scores of {scored} classes; test the model again"
+            f"{folder}: {counted(known, 'class name')} in {PROTOCOL}, scores of {counted(scored, 'class')}; "
+            "test the model again"
         )
     return Model(folder, views, protocol)
 
@@ -134,12 +135,9 @@ def warn_of_equal_views(models: Sequence[Model]) -> None:
     for view in (view for model in models for clip in model.clips for view in clip):
         other = first.setdefault(hashlib.sha256(view.logits.tobytes()).digest(), view.path)
         if other != view.path:
-            repeated.append(f"{view.path} those of {other}")
+            repeated.append(f"{view.path} holds those of {other}")
     if repeated:
-        verb = "repeats" if len(repeated) == 1 else "repeat"
-        logging.warning(
-            "Warning: %s %s scores that count already: %s", counted(len(repeated), "view"), verb, few(repeated, 1)
-        )
+        logging.warning("Warning: repeated scores in %s: %s", counted(len(repeated), "view"), few(repeated, 1))
 
 
 def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -251,7 +249,7 @@ def main(argv: list[str] | None = None) -> None:
         ],
     }
     write_tables(folder, results, per_class(matrix, class_names))
-    title = f"top-1 {result['top1']:.2f} %, {len(labels)} videos"
+    title = f"top-1 {result['top1']:.2f} %, {counted(len(labels), 'video')}"
     with all_or_nothing(folder, "--save_dir") as scratch:
         plot_confusion(matrix, class_names, scratch / picture.name, title)
 

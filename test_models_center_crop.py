@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Score a list of videos with one centre crop a frame; one pickle a clip. Merge them with pkl_to_results.py."""
+"""Score a list of videos with one centre crop per frame; one pickle per clip. Merge them with pkl_to_results.py."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
-from errors import command, run_script, take_sigterm_as_ctrl_c
+from errors import command, counted, run_script, take_sigterm_as_ctrl_c
 from ops.checkpoint_file import file_hash
 from ops.inference import BY_HASH, Weights, claim_folder, score_views
 from ops.prepare import prepare_for_inference
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     take_sigterm_as_ctrl_c()
     with ScoreJournal(journal_path(folder, args.clip_index), depends_on, missing, overwrite=args.overwrite) as journal:
         for clip in sorted(files.keys() - set(journal.clips)):
-            logging.info("clip %d: there already (--overwrite scores it again)", clip)
+            logging.info("clip %d: already scored (--overwrite scores it again)", clip)
         if journal.clips:
             plan = ClipPlan(
                 model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed,
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             plans = [replace(plan, clip=clip if random_clips else None) for clip in journal.clips]
             dataset = ViewDataset(spec, plans, args.decoder, which=subset)
             if journal.videos:
-                logging.info("continuing after video %d of %d", journal.videos, len(dataset))
+                logging.info("resuming after video %d of %d", journal.videos, len(dataset))
             loader = make_view_loader(
                 dataset, workers=args.workers, pin_memory=runtime.device.type == "cuda", first=journal.videos
             )
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
                 for path, view in zip(files[clip], views, strict=True):
                     write_scores(path, view, labels, video_ids)
-                logging.info("clip %d: %d videos, %s", clip, len(labels), ", ".join(map(str, files[clip])))
+                logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
     flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
     logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
 

@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
             networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(method.teacher)
         for name, network in networks.items():
             val = evaluate(network, val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq)
-            logging.info("%s on %d videos of %s: %s", name, val.videos, spec.lists["val"], val.describe())
+            logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), spec.lists["val"], val.describe())
         if trained:
             logging.warning("warning: %s", describe_seen(trained, len(val_clips), spec.lists["val"], args.resume))
         runtime.close()
@@ -146,16 +146,16 @@ def main(argv: list[str] | None = None) -> None:
             state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
         if state.epoch > args.epochs or (state.epoch == args.epochs and not run.has_checkpoint):
             raise InputError(
-                f"--epochs {args.epochs}, but {state.epoch} are done in {run.start}; --epochs counts from the start of "
-                "the training: give more"
+                f"--epochs {args.epochs}, but {run.start} has trained for {state.epoch}; --epochs counts from "
+                "the start of the training: give more"
             )
         require_unseen(state.seen, data_folder, val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
-            logging.info("All %d epochs are done: nothing to train.", args.epochs)
+            logging.info("%s done: nothing to train.", counted(args.epochs, "epoch"))
         elif runtime.is_main:
             record_start(run.folder / OPTIONS, vars(args), state.epoch)
-            logging.info("%s: %d train and %d val videos, %d classes", run.folder.name, len(train_set), len(val_set),
-                         spec.num_class)  # fmt: skip
+            logging.info("%s: %d train and %s, %s", run.folder.name, len(train_set),
+                         counted(len(val_set), "val video"), counted(spec.num_class, "class"))  # fmt: skip
             left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
             if left_over > 0:
                 logging.info(

@@ -119,7 +119,7 @@ def _opened(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
-        raise OSError("it is no image, or its beginning is damaged") from error
+        raise OSError("not an image, or its beginning is damaged") from error
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

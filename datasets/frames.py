@@ -1,4 +1,4 @@
-"""Frames as image files: a folder, or an uncompressed zip archive, of one JPEG a frame, numbered from 1."""
+"""Frames as image files: a folder, or an uncompressed zip archive, with one JPEG per frame, numbered from 1."""
 
 import os
 import zipfile
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.decoders import choose_decoder
-from errors import InputError, reason
+from errors import InputError, counted, reason
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of any case
 ADDED_BY_MACOS = "._"  # in front of a file's name, on disks and in archives: what only macOS stores of that file
@@ -41,7 +41,7 @@ class Frames(NamedTuple):
 
 
 class NumberedImages(ABC):
-    """A video that is one image file a frame; its readers differ in where these files are.
+    """A video with one image file per frame; its readers differ in where these files are.
 
     Attributes:
         path: folder or archive.
@@ -119,7 +119,8 @@ class NumberedImages(ABC):
             except UNREADABLE:
                 continue
         raise InputError(
-            f"{self.path}: none of its {self.num_frames} frames {self.image_tmpl} can be read; {self._cure()}"
+            f"{self.path}: none of its {counted(self.num_frames, 'frame')} {self.image_tmpl} can be read; "
+            f"{self._cure()}"
         )
 
     def _explain(self, index: int, error: Exception) -> str:
@@ -128,8 +129,8 @@ class NumberedImages(ABC):
         if isinstance(error, FileNotFoundError):
             found = sum(other < self.num_frames for other in self._there())
             return (
-                f"{self.path} has {found} of the {self.num_frames} frames that the list says ({name} is not there); "
-                "extract the video again, correct the list, or check --image_tmpl"
+                f"{self.path} has {found} of the {counted(self.num_frames, 'frame')} that the list says "
+                f"({name} is missing); extract the video again, correct the list, or check --image_tmpl"
             )
         return f"{self.path / name} cannot be read ({reason(error)}); {self._cure()}"
 

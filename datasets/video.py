@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from datasets.container_length import length_by_header
-from datasets.missing import refuse_broken_link
+from datasets.missing import refuse_broken_link, there_is
 from errors import InputError
 
 
@@ -44,6 +44,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise
         except Exception as error:  # FFmpeg's errors, and those of Python that PyAV makes of damaged files
             refuse_broken_link(path)
+            if isinstance(error, FileNotFoundError):
+                raise InputError(f"there is no video file {path}{there_is(path)}; check the path") from error
             raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a whole video file?") from error
         yield container, stream
 

@@ -8,7 +8,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from datasets.video import BrokenOffError, missing_bytes, open_video, whole_packets
-from errors import InputError
+from errors import InputError, counted
 
 # One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
 ONE_PACKET_A_FRAME = {"av1", "h264", "hevc", "mjpeg", "vp9"}
@@ -36,7 +36,7 @@ def require_packets(path: Path, num_frames: int) -> None:
             count = _count_packets(path, container, stream)
             if count < num_frames:
                 raise InputError(
-                    f"{path} has {count} frames at most, the list says {num_frames}; "
+                    f"{path} has {counted(count, 'frame')} at most, the list says {num_frames}; "
                     "download the video again, or correct the list (--decode counts)"
                 )
 

@@ -39,7 +39,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     except Exception as error:  # a damaged file raises nearly anything
         raise InputError(f"{path} {_fault(path, error)}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__} and no state dict; give a checkpoint of a training")
+        raise InputError(f"{path} holds a {type(content).__name__}, not a state dict; give a checkpoint of a training")
     written_as = content.get("format")
     if isinstance(written_as, int) and written_as > FORMAT:
         raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
@@ -101,7 +101,7 @@ def _fault(path: Path, error: Exception) -> str:
             f"holds {refused[1]}, not only tensors and plain values: it could run code, and was not read. Save the "
             "weights alone where they were made: torch.save(model.state_dict(), FILE)"
         )
-    return "is no checkpoint of tensors and plain values, or is damaged; copy or download it again"
+    return "is not a checkpoint of tensors and plain values, or is damaged; copy or download it again"
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

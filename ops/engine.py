@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errors import InputError
+from errors import InputError, counted
 from ops.metrics import topk_correct
 from ops.mixer import Mixer
 from ops.network import VideoNet, not_finite
@@ -221,8 +221,8 @@ def _require_finite_scores(logits: Tensor, model: nn.Module, title: str) -> None
         name = not_finite(model.state_dict())
         cause = f"{name} of the network has values that are not finite" if name else "--amp fp16 may be too narrow"
         raise InputError(
-            f"{title}: the scores of {bad} of {len(logits)} videos are not finite: {cause}. There is no accuracy; "
-            "continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"
+            f"{title}: the scores of {bad} of {counted(len(logits), 'video')} are not finite: {cause}. "
+            "There is no accuracy; continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader
 
+from errors import counted, few
 from ops.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 from ops.mixer import MixedExample
 from ops.run_folder import RunFolder
@@ -145,8 +146,7 @@ def _report_replaced(sums: Sums, log: RunLog, shown: int = 3) -> None:
         return
     names = sorted(set(sums.replaced))
     path = log.add_names(BAD_FRAMES, names)
-    some = ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
     logging.warning(
-        "%d reads of %d unreadable frames were replaced by the nearest readable frame: %s (all in %s)",
-        len(sums.replaced), len(names), some, path,
+        "%s could not be read, and the nearest readable frame replaced it each time (%s): %s (all in %s)",
+        counted(len(names), "frame"), counted(len(sums.replaced), "read"), few(names, shown), path,
     )  # fmt: skip

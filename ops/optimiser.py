@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
+from errors import InputError, counted
 from ops.network import VideoNet
 
 OPTIMISERS = ("sgd", "adamw")
@@ -140,6 +140,7 @@ def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: b
         torch.func.functional_call(model, tensors, torch.empty(shape, dtype=torch.uint8, device="meta"))
     except ValueError as error:
         raise InputError(
-            f"a BatchNorm of {model.net} would normalise over a single value (1 clip, {model.num_segments} segment(s), "
-            f"{input_size} pixels); give each device two clips or more: raise --batch-size, or lengthen the train list"
+            f"a BatchNorm of {model.net} would normalise over a single value (1 clip, "
+            f"{counted(model.num_segments, 'segment')}, {input_size} pixels); give each device "
+            "two clips or more: raise --batch-size, or lengthen the train list"
         ) from error

@@ -1,4 +1,4 @@
-"""Unfinished scores: a file that grows by each batch that is scored, so that a test that was stopped can go on.
+"""Unfinished scores: a file that grows by each batch that is scored, so that an interrupted test can resume.
 
 A line of JSON says what the batches depend on; then each batch follows as float32 and a checksum, at the place that its
 number gives. So a killed process leaves at most one cut batch, which the checksum refuses, and two processes that score
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from errors import InputError, wrong_fields
+from errors import InputError, counted, wrong_fields
 
 SUFFIX = ".unfinished"
 CHECKSUM = 4  # bytes
@@ -76,7 +76,7 @@ class ScoreJournal:
             self._header = header
             self._write(header)
         if other and stored and clips:
-            logging.info("%s is of another %s: starting at the first video", path, ", ".join(other))
+            logging.info("%s comes from a test with other %s: starting at the first video", path, ", ".join(other))
 
     @property
     def videos(self) -> int:
@@ -84,7 +84,7 @@ class ScoreJournal:
         return sum(batch.shape[2] for batch in self.batches)
 
     def _read(self, file: BinaryIO, num_clips: int, depends_on: Mapping[str, Any]) -> None:
-        """Take the whole batches, up to the first that is cut off or damaged, and stand behind them."""
+        """Read the whole batches, up to the first that is cut off or damaged; write from there."""
         shape = (num_clips, depends_on["test_crops"], -1, depends_on["num_class"])
         size = 4 * num_clips * depends_on["test_crops"] * depends_on["batch_size"] * depends_on["num_class"] + CHECKSUM
         size = min(size, self.path.stat().st_size)
@@ -116,7 +116,9 @@ class ScoreJournal:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}; free some space and go on") from error
+            raise InputError(
+                f"cannot write {self.path}: {error.strerror}; free some space and run the same command again"
+            ) from error
 
     def __enter__(self) -> "ScoreJournal":
         return self
@@ -124,7 +126,7 @@ class ScoreJournal:
     def __exit__(self, kind: type[BaseException] | None, *_error: Any) -> None:
         self._file.close()
         if kind is not None and self.batches:
-            logging.info("\n%d videos are scored. To go on behind them: %s", self.videos, self._again)
+            logging.info("\n%s scored. To continue, run %s.", counted(self.videos, "video"), self._again)
         else:
             self.path.unlink(missing_ok=True)
 

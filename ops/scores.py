@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, quoted, short
+from errors import InputError, counted, quoted, short
 from ops.array_pickles import Array, load_arrays
 from whole_files import replacing
 
@@ -83,7 +83,7 @@ def read_scores(path: Path) -> Scores:
             "it was not read"
         ) from error
     except Exception as error:  # a damaged pickle raises nearly anything
-        fault = short(error) or "it is cut"
+        fault = short(error) or "it is cut off"
         raise InputError(f"{path} is not a score pickle, or is damaged: {fault}; {_CURE}") from error
     if not isinstance(records, list) or not records:
         raise InputError(f"{path} is not a score pickle: it holds no list of records; {_CURE}")
@@ -122,11 +122,15 @@ def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -
     if not np.isfinite(logits).all():
         raise InputError(f"{path}: record {int(np.argmin(np.isfinite(logits).all(1)))} has scores that are not finite")
     num_class = logits.shape[1]
+    if num_class == 0:
+        raise InputError(f"{path} has no scores: its arrays are empty; {_CURE}")
     outside = np.flatnonzero((labels < 0) | (labels >= num_class))
     if outside.size:
         raise InputError(f"{path}: record {outside[0]} has label {labels[outside[0]]}, outside 0 ... {num_class - 1}")
     if ids and len(ids) != len(labels):
-        raise InputError(f"{path}: {len(ids)} of {len(labels)} records have a video id; all or none must")
+        raise InputError(
+            f"{path}: video ids in {len(ids)} of {counted(len(labels), 'record')}; all or none must have one"
+        )
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
         raise InputError(f"{path}: video {short(quoted(twice))} is listed twice; {_CURE}")

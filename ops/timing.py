@@ -5,6 +5,8 @@ from dataclasses import asdict, astuple, dataclass
 
 import torch
 
+from errors import counted
+
 TOLERATED = 0.10  # share of the time that a device may wait for data
 
 
@@ -104,7 +106,8 @@ def time_report(share: dict[str, float], workers: int, cores: int) -> str:
         cores: of the machine, for each process of the run.
     """
     percent = {part: f"{100 * value:.0f} %" for part, value in share.items()}
-    busy = f"{workers} worker(s) busy {percent['decoding']}" if workers else f"of it decoding {percent['decoding']}"
+    who = f"{counted(workers, 'worker')} busy" if workers else "of it decoding"
+    busy = f"{who} {percent['decoding']}"
     line = "  time: waiting for data {waiting} ({}), forward {forward}, backward {backward}, optimiser {optimiser}"
     text = line.format(busy, **percent) + (f", mixing {percent['mixing']}" if "mixing" in percent else "")
     if share["waiting"] <= TOLERATED:

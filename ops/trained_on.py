@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from errors import InputError, quoted, short, wrong_fields
+from errors import InputError, counted, quoted, short, wrong_fields
 
 LARGEST = 10_000  # segments of a clip, or pixels of a side
 
@@ -68,9 +68,10 @@ class TrainedOn:
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
             label = _LABELS.get(name, name)
+            same = "a data set with the same class names (see --classes)" if name == "class_names" else "the same"
             raise InputError(
                 f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
-                "leave the option out to take the checkpoint's, or give another checkpoint"
+                f"give {same}, or another checkpoint"
             )
 
 
@@ -84,6 +85,6 @@ _LABELS = {
 
 def _first_difference(stored: list[str], given: list[str]) -> tuple[str, str]:
     if len(stored) != len(given):
-        return f"({len(stored)} classes)", f"{len(given)} classes"
+        return f"({counted(len(stored), 'class')})", counted(len(given), "class")
     label = next(i for i, (a, b) in enumerate(zip(stored, given, strict=True)) if a != b)
     return f"({label}: {short(quoted(stored[label]))})", f"{label}: {short(quoted(given[label]))}"

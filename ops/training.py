@@ -1,6 +1,7 @@
 """The state of a training run: what a checkpoint holds so that a resumed run is bit for bit the uninterrupted one."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,11 @@ class TrainState:
                 f"{path} has no {', '.join(wrong)}, so no training to resume ({BEST} is for tests); resume {LATEST} or "
                 f"start from its weights with {command('--tune_from', path)}"
             )
-        changed = self._changed_data(checkpoint)
+        may_change = _MAY_CHANGE if to_train else {**_MAY_CHANGE, "dataset": "data set"}
+        changed = self._changed_data(checkpoint, may_change)
         if changed and not to_train:
             logging.info("%s: not as in its training: %s", path, ", ".join(changed))
-        stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in _MAY_CHANGE})
+        stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in may_change})
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
             raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
@@ -149,9 +151,9 @@ class TrainState:
         if differing:
             logging.info("This run differs from the one that it resumes (before -> now):\n  %s", "\n  ".join(differing))
 
-    def _changed_data(self, checkpoint: dict[str, Any]) -> list[str]:
+    def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str] = _MAY_CHANGE) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)
-        return [text for name, text in _MAY_CHANGE.items() if before[name] != now[name]]
+        return [text for name, text in names.items() if before[name] != now[name]]
 
     def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
         own = [dict(group) for group in self.optimiser.param_groups]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Extract the frames of listed video files into folders or archives, and write the list of what was extracted.
 
-The same command goes on where an earlier one stopped. OUT_LIST.failed.txt names the videos that failed, and why.
+Rerun the same command to resume. OUT_LIST.failed.txt names the videos that failed, and why.
 """
 
 import argparse
@@ -32,11 +32,9 @@ SHOWN = 3  # failures
 
 def extract_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "list", type=Path, help="lines `path label` or `path num_frames label`; the frames are counted anew"
-    )
+    parser.add_argument("list", type=Path, help="lines `path label` or `path num_frames label`; the frames are counted")
     parser.add_argument("video_root", type=Path, help="folder that the paths are relative to")
-    parser.add_argument("frame_root", type=Path, help="one folder or archive a video is made here")
+    parser.add_argument("frame_root", type=Path, help="folder for the frames, with one folder or archive per video")
     parser.add_argument("out_list", type=Path, help="list of what was extracted, `path num_frames label`")
     size = parser.add_mutually_exclusive_group()
     pixels = number(int, 1, 16384)
@@ -44,13 +42,11 @@ def extract_parser() -> argparse.ArgumentParser:
     text = "resize to exactly this; 320 240 makes training fastest"
     size.add_argument("--size", type=pixels, nargs=2, metavar=("W", "H"), help=text)
     rate = number(float, 0, 1000, open_low=True)
-    parser.add_argument("--fps", type=rate, help="frames a second, those nearest in time; every frame, if not given")
-    parser.add_argument(
-        "--image_tmpl", default="{:05d}.jpg", help="frame file name, counted from 1; .png loses nothing"
-    )
-    parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="of JPEGs, 1 to 95")
-    parser.add_argument("--pack", action="store_true", help="one uncompressed .zip a video: a file instead of hundreds")
-    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at a time")
+    parser.add_argument("--fps", type=rate, help="frames per second, those nearest in time; default: every frame")
+    parser.add_argument("--image_tmpl", default="{:05d}.jpg", help="frame file name, numbered from 1; .png is lossless")
+    parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="JPEG quality, 1 to 95")
+    parser.add_argument("--pack", action="store_true", help="one uncompressed .zip per video instead of a folder")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at the same time")
     return parser
 
 
@@ -154,8 +150,8 @@ def extract_all(
         results = in_processes(partial(attempt, how), paths, "extract", workers, describe)
     except StoppedError as stop:
         if not stop.by_user:
-            raise InputError(f"{stop}; what is done stays: the same command goes on") from stop
-        logging.info("\nStopped. What is done stays: the same command goes on.")
+            raise InputError(f"{stop}; rerun the same command to resume") from stop
+        logging.info("\nStopped. Rerun the same command to resume.")
         sys.exit(130)
     frames, failed = {}, {}
     for record, name, result in zip(records, names, results, strict=True):
@@ -173,15 +169,13 @@ def extract_all(
 def unwritable(error: OSError, path: Path) -> InputError:
     """What to say where nothing can be written."""
     reason = error.strerror or error
-    return InputError(f"cannot write {error.filename or path}: {reason}; what is done stays: the same command goes on")
+    return InputError(f"cannot write {error.filename or path}: {reason}; then rerun the same command to resume")
 
 
 def refuse_failed(failed: Mapping[str, InputError], videos: int, reasons: Path, lists: str) -> None:
     """Raise an `InputError` if videos failed; the file `reasons` has all, and the `lists` have none of them."""
     if failed:
-        heading = (
-            f"{len(failed)} of {counted(videos, 'video')} failed and are not in the {lists}; {reasons} names them:"
-        )
+        heading = f"{len(failed)} of {counted(videos, 'video')} failed, left out of the {lists}; reasons in {reasons}:"
         more = [f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
         raise InputError("\n".join([heading, *map(str, list(failed.values())[:SHOWN]), *more]))
 

@@ -98,7 +98,7 @@ def test_three_crops_of_ten_clips_as_published(capsys) -> None:
         center_crop.main([*command.split(), str(clip)], crops=3)
     center_crop.main([*command.split(), "0-9"], crops=3)  # the others in one go
     printed = capsys.readouterr().out
-    assert "clip 1: there already" in printed
+    assert "clip 1: already scored" in printed
     assert "random starts, seed 0" in printed
     assert len(list(Path("scores/k400").glob("*_crop*.pkl"))) == 30
     pkl_to_results.main(["--num_clips", "10", "--test_crops", "3", "--output_dir", "scores/k400"])
@@ -193,7 +193,7 @@ def test_only_the_clips_that_are_missing_are_scored(checkpoint: str, tmp_path: P
     capsys.readouterr()
     center_crop.main(flags, crops=3)
     printed = capsys.readouterr().out
-    assert "clip 0: there already" in printed
+    assert "clip 0: already scored" in printed
     assert "clip 1: 5 videos" in printed
     assert pickles(tmp_path) == whole
     assert (tmp_path / "2_crop0.pkl").stat().st_mtime_ns == kept

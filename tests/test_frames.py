@@ -130,7 +130,7 @@ def test_a_number_of_frames_that_is_far_too_large(folder: Path) -> None:
     images, replaced = reader.read([10**11], replace_unreadable=True)
     assert np.array_equal(images[10**11], Image.open(folder / "00005.jpg"))
     assert len(replaced) == 1
-    with pytest.raises(InputError, match=f"has 5 of the {10**12} frames that the list says"):
+    with pytest.raises(InputError, match=f"has 5 of the {10**12:,} frames that the list says"):
         reader.read([10**11], replace_unreadable=False)
 
 

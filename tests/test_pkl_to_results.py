@@ -137,7 +137,7 @@ def test_copies_of_a_view_are_named(tmp_path: Path, caplog, capsys) -> None:
         pickle_path(folder, clip, 0).write_bytes(pickle_path(folder, 0, 0).read_bytes())
     assert "repeat" not in capsys.readouterr().out
     main(["--output_dir", str(folder)])
-    assert "2 views repeat scores that count already: " in capsys.readouterr().out
+    assert "repeated scores in 2 views: " in capsys.readouterr().out
 
 
 def test_results_are_there_when_the_picture_cannot_be_drawn(tmp_path: Path, capsys, monkeypatch) -> None:
@@ -226,7 +226,7 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
 
 def test_a_protocol_of_other_classes(tmp_path: Path) -> None:
     folder = write_views(tmp_path / "a", protocol={**PROTOCOL, "class_names": ["left"]})
-    with pytest.raises(InputError, match="1 class names in protocol.json, scores of 3 classes"):
+    with pytest.raises(InputError, match="1 class name in protocol.json, scores of 3 classes"):
         main(["--output_dir", str(folder)])
 
 

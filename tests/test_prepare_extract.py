@@ -90,7 +90,7 @@ def test_a_video_that_fails_is_named_and_left_out(here: Path, capsys) -> None:
     before = lists()
     Path("clips/run/p1-b.mp4").write_bytes(b"no video")
     with pytest.raises(
-        InputError, match=r"1 of 8 videos failed and are not in the lists; \S*report\.json.*\n.*p1-b\.mp4"
+        InputError, match=r"1 of 8 videos failed, left out of the lists; reasons in \S*report\.json.*\n.*p1-b\.mp4"
     ):
         prepare("--group_pattern", r"/(p\d)", *EXTRACT)
     out = capsys.readouterr().out
@@ -135,11 +135,11 @@ def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
     (here / "data" / "mine" / "frames" / "mine").rmdir()
     with monkeypatch.context() as patch:
         patch.setattr(Extraction, "__call__", lambda *_args: os.kill(os.getpid(), signal.SIGKILL))
-        with pytest.raises(InputError, match="a process was killed.*what is done stays"):
+        with pytest.raises(InputError, match="a process was killed.*.*rerun the same command"):
             prepare(*EXTRACT)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", lambda *_args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        with pytest.raises(InputError, match="No space left on device; what is done stays"):
+        with pytest.raises(InputError, match="No space left on device; .*rerun the same command"):
             prepare(*EXTRACT)
     assert not Path("data/mine/train.txt").exists()
 

@@ -130,8 +130,9 @@ def test_arrays_of_any_number_in_any_order_of_memory(tmp_path: Path, dtype: str)
         (pickle.dumps([[LOGITS[:1], 7, "a"]]), "label 7, outside 0 ... 2"),
         (pickle.dumps([[LOGITS[:1] * np.nan, 0, "a"]]), "not finite"),
         (pickle.dumps([[LOGITS[:1], 0, r"a\b"], [LOGITS[:1], 0, r"a\b"]]), r"'a\\b' is listed twice"),
-        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0]]), "1 of 2 records have a video id"),
+        (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0]]), "video ids in 1 of 2 records"),
         (pickle.dumps([[LOGITS[:1], 0], [LOGITS[:1, :2], 0]]), "not `.scores"),
+        (pickle.dumps([[LOGITS[:1, :0], 0, "a"]]), "no scores: its arrays are empty"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:

@@ -197,6 +197,17 @@ def test_evaluate_only(run, capsys) -> None:
     assert f"loss {expected:.3f}" in printed
 
 
+def test_evaluate_only_another_data_set_of_the_same_classes(run, tmp_path: Path, capsys) -> None:
+    folder = run("--epochs", "1")
+    evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
+    same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
+    train.main(["other", *same, *SMALL, *evaluate])
+    assert "not as in its training: train list, val list, data set" in capsys.readouterr().out
+    third = own_data_flags(write_dataset(tmp_path / "third", train=3, val=2, classes=("left", "right", "up")))
+    with pytest.raises(InputError, match="class names .*--classes"):
+        train.main(["other", *third, *SMALL, *evaluate])
+
+
 def test_tune_from_another_data_set(run, tmp_path: Path, capsys) -> None:
     folder = run("--epochs", "1")
     classes = tuple(f"class {i}" for i in range(4))

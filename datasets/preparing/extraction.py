@@ -19,7 +19,7 @@ from datasets.frames import FIRST_NUMBER, IMAGE_SUFFIXES, UNREADABLE, FrameArchi
 from datasets.readers import ARCHIVE_SUFFIX
 from datasets.video import decode_video
 from datasets.video_file import VideoFile
-from errors import InputError
+from errors import InputError, counted
 
 _UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may work on one disk
 DAY = 24 * 60 * 60  # seconds
@@ -75,7 +75,9 @@ class Extraction:
                         for name in islice(rest, copies[number]):
                             write(name, content)
                 if decoded != video.num_frames:
-                    raise InputError(f"{source}: {decoded} of its {video.num_frames} frames could be decoded")
+                    raise InputError(
+                        f"{source}: {decoded} of its {counted(video.num_frames, 'frame')} could be decoded"
+                    )
         return len(names)
 
     def _encoded(self, image: Image.Image) -> bytes:
