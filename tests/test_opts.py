@@ -17,7 +17,8 @@ from opts import (
 
 ALL_FLAGS = {
     "train": {
-        "--net", "--arch", "--num_segments", "--ablate", "--hourglass_start", "--consensus_type", "--dropout", "--pretrain", "--tune_from",
+        "--net", "--arch", "--num_segments", "--ablate", "--hourglass_start", "--consensus_type", "--dropout",
+        "--pretrain", "--tune_from",
         "--optimizer", "--epochs", "--allow_overlap",
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
