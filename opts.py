@@ -4,14 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
-from datasets.catalogue import BUILT_IN
-from datasets.sampling import FRAME_ORDERS
-from errors import InputError, command
-from ops.blocks import ARCHS
-from ops.models import NETS
-from ops.schedule import LR_STEPS
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, require_stride
-from opts_groups import (
+from common.cli import MOST_CLIPS, SEED, clip_numbers, make_parser, number, true_or_false
+from common.errors import InputError, command
+from common.mixing_options import add_mixing_options, complete_mixing
+from common.option_groups import (
     DEFAULT_ARCH,
     add_augmentation_options,
     add_batch_size,
@@ -23,8 +19,12 @@ from opts_groups import (
     add_print_freq,
     add_run_options,
 )
-from opts_mixing import add_mixing_options, complete_mixing
-from opts_types import MOST_CLIPS, SEED, clip_numbers, make_parser, number, true_or_false
+from datasets.catalogue import BUILT_IN
+from datasets.sampling import FRAME_ORDERS
+from ops.blocks import ARCHS
+from ops.models import NETS, require_stride
+from ops.schedule import LR_STEPS
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
 BUILT_IN_ARCH = "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.

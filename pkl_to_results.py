@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from errors import InputError, command, counted, few, run_script
-from ops.inference import PROTOCOL, read_protocol
-from ops.merge import merge_clips, merge_models
-from ops.metrics import (
+from common.console import run_script
+from common.errors import InputError, command, counted, few
+from common.files import all_or_nothing
+from ops.scoring.merge import merge_clips, merge_models
+from ops.scoring.metrics import (
     ClassRow,
     accuracy_interval,
     confusion_matrix,
@@ -27,10 +28,10 @@ from ops.metrics import (
     per_class,
     topk_accuracy,
 )
-from ops.plots import plot_confusion
-from ops.scores import Scores, pickle_path, read_scores
+from ops.scoring.pickles import Scores, pickle_path, read_scores
+from ops.scoring.plots import plot_confusion
+from ops.scoring.protocol import PROTOCOL, read_protocol
 from opts import parse_results
-from whole_files import all_or_nothing
 
 
 def clips_by_crops(clips: int, crops: int) -> str:

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.frames import (
+from common.console import run_script
+from common.errors import InputError, reason
+from datasets.preparing.inspection import is_flow
+from datasets.reading.frames import (
     IMAGE_SUFFIXES,
     UNREADABLE,
     FrameArchive,
@@ -22,18 +25,17 @@ from datasets.frames import (
     Take,
     take_all,
 )
-from datasets.missing import there_is
-from datasets.preparing.inspection import is_flow
-from datasets.readers import ARCHIVE_SUFFIX, Reader, read_changed
+from datasets.reading.missing import there_is
+from datasets.reading.readers import ARCHIVE_SUFFIX, Reader, read_changed
+from datasets.reading.video_container import not_to_its_end
+from datasets.reading.video_file import VideoFile
 from datasets.sampling import center_starts, segment_indices
 from datasets.transforms import Preprocessing, eval_preprocessing, lay_out
-from datasets.video import not_to_its_end
-from datasets.video_file import VideoFile
-from errors import InputError, reason, run_script
-from ops.inference import Weights, on_the_cpu
+from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
-from ops.prepare import prepare_for_inference
 from ops.runtime import start_runtime
+from ops.scoring.score import on_the_cpu
+from ops.weights.checkpoint_network import Weights
 from opts import parse_predict
 
 ANY_NAME = "{}"  # a template that is not used: the images are taken as they are named
@@ -140,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # scores
     with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = runtime.wrap(prepare_for_inference(runtime.place(model)))(clip.to(runtime.device))
+        logits = runtime.wrap(fuse_for_inference(runtime.place(model)))(clip.to(runtime.device))
     best = on_the_cpu(logits).softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
     for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")

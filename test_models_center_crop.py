@@ -9,21 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import command, counted
+from common.files import make_folder
 from datasets.catalogue import canonical_name, folder_and_lists, list_to_score, resolve
+from datasets.clip_dataset import ClipPlan
 from datasets.lists import clip_ids, list_hash, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import ClipPlan
 from datasets.view_dataset import ViewDataset
-from errors import command, counted, run_script, take_sigterm_as_ctrl_c
-from ops.checkpoint_file import file_hash
-from ops.inference import BY_HASH, Weights, claim_folder, score_views
-from ops.prepare import prepare_for_inference
-from ops.run_log import make_folder
+from ops.fuse import fuse_for_inference
 from ops.runtime import start_runtime
-from ops.score_journal import ScoreJournal, journal_path
-from ops.scores import pickle_path, write_scores
-from ops.seen_clips import describe_seen, seen, seen_clips
+from ops.scoring.journal import ScoreJournal, journal_path
+from ops.scoring.pickles import pickle_path, write_scores
+from ops.scoring.protocol import BY_HASH, claim_folder
+from ops.scoring.score import score_views
+from ops.training.seen_clips import describe_seen, seen, seen_clips
+from ops.weights.checkpoint_network import Weights
+from ops.weights.file import file_hash
 from opts import data_options, parse_test
 
 
@@ -102,7 +105,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 dataset, workers=args.workers, pin_memory=runtime.device.type == "cuda", first=journal.videos
             )
             batches = score_views(
-                runtime.wrap(prepare_for_inference(runtime.place(model))), loader, runtime,
+                runtime.wrap(fuse_for_inference(runtime.place(model))), loader, runtime,
                 batch_size=args.batch_size, amp=args.amp, title=f"clip {', '.join(map(str, journal.clips))}:",
                 print_freq=args.print_freq * args.batch_size, start=journal.videos,
             )  # fmt: skip

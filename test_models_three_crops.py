@@ -3,7 +3,7 @@
 
 from functools import partial
 
-from errors import run_script
+from common.console import run_script
 from test_models_center_crop import main
 
 if __name__ == "__main__":

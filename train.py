@@ -9,35 +9,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError, command, counted
+from common.mixing_options import svmix_options
 from datasets.catalogue import folder_and_lists, resolve
+from datasets.clip_dataset import train_dataset, val_dataset
 from datasets.lists import clip_ids, list_hash
 from datasets.loader import make_loader
-from datasets.mixed_pictures import mixed_sheet
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import train_dataset, val_dataset
-from errors import InputError, command, counted, run_script, take_sigterm_as_ctrl_c
-from ops.checkpoint import load_weights
-from ops.checkpoint_file import read_checkpoint
-from ops.engine import TrainSettings, evaluate
-from ops.fit import FitSettings, fit
-from ops.mixer import Mixer, mix_method
+from drawing.mixed_clips import mixed_sheet
+from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
 from ops.network import require_finite_tensors
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
-from ops.pretrained import load_pretrained
-from ops.recipes import check_recipe
-from ops.run_folder import BEST, claimed_run
-from ops.run_history import environment, record_start
-from ops.run_log import OPTIONS
 from ops.runtime import start_runtime
 from ops.schedule import learning_rate
-from ops.seen_clips import SeenClips, clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
-from ops.svmix_training import SvMixSettings
-from ops.trained_on import TrainedOn
-from ops.training import TrainState
+from ops.training.engine import TrainSettings, evaluate
+from ops.training.fit import FitSettings, fit
+from ops.training.recipes import check_recipe
+from ops.training.run_folder import BEST, claimed_run
+from ops.training.run_history import environment, record_start
+from ops.training.run_log import OPTIONS
+from ops.training.seen_clips import SeenClips, clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
+from ops.training.state import TrainState
+from ops.weights.file import read_checkpoint
+from ops.weights.load import load_weights
+from ops.weights.pretrained import load_pretrained
+from ops.weights.trained_on import TrainedOn
 from opts import data_options, parse_train, resume_command
-from opts_mixing import svmix_options
 
 
 def main(argv: list[str] | None = None) -> None:

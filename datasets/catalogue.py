@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
+from common.errors import InputError, command
 from datasets.class_names import class_names_beside
-from datasets.missing import there_is
-from errors import InputError, command
+from datasets.reading.missing import there_is
 
 BUILT_IN = "moving_digits"
 SUBSETS = ("train", "val", "test")  # a data set's lists
@@ -158,7 +158,7 @@ def resolve(
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     known = CATALOGUE.get(name, _Known(None))
     if name == BUILT_IN and missing:
-        from datasets.moving_digits import ensure_moving_digits  # here: its images take a second to import
+        from datasets.built_in.moving_digits import ensure_moving_digits  # here: its images take a second to import
 
         ensure_moving_digits(home.parent)
     wanted = {which: prepared[which] for which in need if lists[which] is None}

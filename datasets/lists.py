@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import InputError, counted, quoted, refuse
+from common.errors import InputError, counted, quoted, refuse
 
 UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"

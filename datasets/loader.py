@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from common.console import stops_wait
+from common.errors import InputError
+from datasets.clip_dataset import Sample, VideoDataset
 from datasets.shared_memory import Travelling, uint8_memory
-from datasets.video_dataset import Sample, VideoDataset
 from datasets.view_dataset import VideoViews, ViewDataset
-from errors import InputError, stops_wait
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from errors import InputError
+from common.errors import InputError
 
 Rng = np.random.Generator
 FRAME_ORDERS = ("normal", "reversed", "shuffled")

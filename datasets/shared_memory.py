@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from errors import InputError
+from common.errors import InputError
 
 MAX_SLOTS = 5  # two batches ready, one in use, the one before it, one in the making; whoever keeps more gets new memory
 

@@ -4,9 +4,9 @@ Sizes scale with the input size, written here for 224: training resizes to 240 x
 crop and resizes it to 224 x 224; the centre test resizes to 240 x 320 and takes the centre 224 (`full_res`: short side
 to 256, centre 256); three crops are 256 x 256 at the left, right and centre of frames whose short side is 256.
 Resampling is Pillow's antialiased bilinear filter, as in the official code, but in torch's form: several times as fast,
-and within one level of Pillow's pixels (tests/test_transforms.py says when it is two). A resize to the present size is
-left out: frames that were extracted at 320 x 240 are cropped first and resampled once. Others are resized twice, in the
-official order: both in one would be another filter.
+and within one level of Pillow's pixels (tests/datasets/test_transforms.py says when it is two). A resize to the present
+size is left out: frames that were extracted at 320 x 240 are cropped first and resampled once. Others are resized
+twice, in the official order: both in one would be another filter.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from common.errors import InputError
 from datasets.catalogue import DatasetSpec
-from datasets.decoders import choose_decoder
+from datasets.clip_dataset import ClipPlan
 from datasets.lists import read_list
-from datasets.readers import open_record, read_changed
+from datasets.reading.decoders import choose_decoder
+from datasets.reading.readers import open_record, read_changed
 from datasets.shared_memory import Travelling, uint8_memory
 from datasets.transforms import Box, cut
-from datasets.video_dataset import ClipPlan
-from errors import InputError
 
 
 @dataclass(frozen=True)

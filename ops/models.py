@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from errors import InputError
+from common.errors import InputError
 from ops.blocks import ARCHS, MakeParts, Parts, make_stage, no_parts
 from ops.h2cn import HOURGLASS_STARTS, ClipMotion, FrameMotion
-from ops.network import Identity, VideoNet
-from ops.pretrained import load_pretrained
+from ops.network import NetworkName, VideoNet
 from ops.resnet import Motion, ResNetVideo
 from ops.shift import ShiftedConv2d
 from ops.tdn import LearnableShift, LongTermDifference, ShortTermDifference
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, TorchvisionNet
+from ops.weights.pretrained import load_pretrained
 
 
 class Design(NamedTuple):
@@ -119,11 +119,11 @@ def build_model(
         _require_one_of("--ablate", part, tuple(ABLATIONS))
     model: VideoNet
     if net in TORCHVISION_NETS:
-        identity = Identity(net, TORCHVISION, num_class, num_segments)
+        identity = NetworkName(net, TORCHVISION, num_class, num_segments)
         model = TorchvisionNet(identity, dropout)
     else:
         _require_one_of("--arch", str(arch), tuple(ARCHS))
-        identity = Identity(net, str(arch), num_class, num_segments, tuple(sorted(set(ablate))))
+        identity = NetworkName(net, str(arch), num_class, num_segments, tuple(sorted(set(ablate))))
         options = {"ablate": identity.ablate, "start": start} if net == "H2CN" else {}
         model = ResNetVideo(identity, dropout, *DESIGNS[net](arch, num_segments, **options))
     if pretrain is not None:
@@ -139,3 +139,22 @@ def frames_per_segment(net: str) -> int:
 def _require_one_of(flag: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(f"{flag} {value!r} is not known; choose one of {', '.join(known)}")
+
+
+def stride_of(net: str) -> int:
+    """H and W of a network's clips, torchvision's or a ResNet, are multiples of this."""
+    return TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
+
+
+def require_stride(net: str, input_size: int) -> None:
+    """Refuse an input size that is no multiple of the network's stride.
+
+    Raises:
+        InputError: it is none.
+    """
+    stride = stride_of(net)
+    if input_size % stride:
+        near = max(stride, stride * round(input_size / stride))
+        raise InputError(
+            f"--input_size {input_size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}"
+        )

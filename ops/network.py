@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
+from common.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Identity(NamedTuple):
+class NetworkName(NamedTuple):
     """Which network it is, in the words of the command line.
 
     Attributes:
@@ -34,13 +34,13 @@ class VideoNet(nn.Module, ABC):
     """A network that scores clips.
 
     Attributes:
-        net: network, as are `arch`, `num_class`, `num_segments` and `ablate`: see `Identity`.
+        net: network, as are `arch`, `num_class`, `num_segments` and `ablate`: see `NetworkName`.
         frames_per_segment: L.
         classifier: names of the parameters that belong to the classes.
         memory_format: in which its weights are fastest.
         input_size: H = W in pixels that its published weights were made for.
         bias_lr: factor of the learning rate of biases.
-        layouts: of other people's state dicts, by the names of `ops.layouts.layout_of`, those that it can take.
+        layouts: of other people's state dicts, by the names of `ops.weights.layouts.layout_of`, those that it can take.
     """
 
     classifier: tuple[str, str] = ("fc.weight", "fc.bias")
@@ -53,7 +53,7 @@ class VideoNet(nn.Module, ABC):
 
     def __init__(
         self,
-        identity: Identity,
+        identity: NetworkName,
         frames_per_segment: int,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
@@ -80,10 +80,10 @@ class VideoNet(nn.Module, ABC):
         if clip.ndim != 6 or clip.shape[1:4] != (self.num_segments, self.frames_per_segment, 3):
             wanted = f"(N, {self.num_segments}, {self.frames_per_segment}, 3, H, W)"
             raise ValueError(f"the clip has shape {tuple(clip.shape)}; {self.net} takes {wanted}")
-        return self.scores(self.normalise(clip))
+        return self.logits(self.normalise(clip))
 
     @abstractmethod
-    def scores(self, clip: Tensor) -> Tensor:
+    def logits(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> logits (N, K)."""
 
     def feature_map(self, clip: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from errors import InputError, counted
+from common.errors import InputError, counted
 from ops.network import VideoNet
 
 OPTIMISERS = ("sgd", "adamw")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ops.blocks import ARCHS, MakeParts, make_stage
-from ops.network import Identity, VideoNet
+from ops.network import NetworkName, VideoNet
 from ops.shift import ShiftedConv2d
 
 
@@ -53,7 +53,7 @@ class ResNetVideo(VideoNet):
     memory_format = torch.channels_last
     bias_lr = 2.0  # as in the whole TSN family
 
-    def __init__(self, identity: Identity, dropout: float, motion: Motion | None, make_parts: MakeParts) -> None:
+    def __init__(self, identity: NetworkName, dropout: float, motion: Motion | None, make_parts: MakeParts) -> None:
         """A network of the family.
 
         Args:
@@ -75,7 +75,7 @@ class ResNetVideo(VideoNet):
         self.motion = motion
         _initialise(self)
 
-    def scores(self, clip: Tensor) -> Tensor:
+    def logits(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> logits (N, K)."""
         return self.head(self.backbone(clip))
 

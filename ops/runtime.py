@@ -17,7 +17,7 @@ from joblib import cpu_count
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from errors import InputError
+from common.errors import InputError
 from ops.network import VideoNet
 
 MALLOC = ("keep", "system")  # what becomes of freed memory

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errors import InputError
-from ops.network import Identity, VideoNet
+from common.errors import InputError
+from ops.network import NetworkName, VideoNet
 
 TORCHVISION = "torchvision"  # stands for their one backbone where others have --arch
 
@@ -47,31 +47,12 @@ TORCHVISION_NETS = {
 }
 
 
-def stride_of(net: str) -> int:
-    """H and W of a network's clips, torchvision's or a ResNet, are multiples of this."""
-    return TORCHVISION_NETS[net].stride if net in TORCHVISION_NETS else 32
-
-
-def require_stride(net: str, input_size: int) -> None:
-    """Refuse an input size that is no multiple of the network's stride.
-
-    Raises:
-        InputError: it is none.
-    """
-    stride = stride_of(net)
-    if input_size % stride:
-        near = max(stride, stride * round(input_size / stride))
-        raise InputError(
-            f"--input_size {input_size} is not a multiple of {stride}, {net}'s stride; the nearest is {near}"
-        )
-
-
 class TorchvisionNet(VideoNet):
     """One of `TORCHVISION_NETS`; parameters bear torchvision's names behind `network.`."""
 
     layouts = ("torchvision video",)
 
-    def __init__(self, identity: Identity, dropout: float) -> None:
+    def __init__(self, identity: NetworkName, dropout: float) -> None:
         """A network with random weights.
 
         Args:
@@ -98,7 +79,7 @@ class TorchvisionNet(VideoNet):
         if identity.net == "s3d":
             self.network.avgpool = WindowMean((2, 7, 7))
 
-    def scores(self, clip: Tensor) -> Tensor:
+    def logits(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, 1, 3, H, W) -> logits (N, K)."""
         x = clip[:, :, 0].transpose(1, 2)  # (N, 3, T, H, W)
         if self.net == "mvit_v2_s":
@@ -120,7 +101,7 @@ class TorchvisionNet(VideoNet):
 
         hook = layer.register_forward_hook(keep)
         try:
-            self.scores(clip)
+            self.logits(clip)
         finally:
             hook.remove()
         return _as_map(self.net, outputs[0])

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from common.errors import InputError
+from datasets.clip_dataset import VideoDataset
 from datasets.transforms import Preprocessing, TrainTransform
-from datasets.video_dataset import VideoDataset
-from errors import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FIRST_NUMBER = 1  # of the first frame's file

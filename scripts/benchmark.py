@@ -17,9 +17,9 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its
 
 import torch
 
-from errors import run_script
+from common.cli import HelpFormatter, make_parser, number
+from common.console import run_script
 from ops.runtime import MALLOC, keep_freed_memory
-from opts_types import HelpFormatter, make_parser, number
 from scripts.benchmarking import growth, loading, model_and_step, views
 from scripts.benchmarking.report import check_target, describe, machine, write_report
 

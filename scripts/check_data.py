@@ -8,14 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from common.cli import make_parser, number
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError
+from common.option_groups import add_data_options
 from datasets.catalogue import resolve
 from datasets.preparing.check_report import describe, write_clean
 from datasets.preparing.checks import check_data
 from datasets.preparing.parallel import StoppedError
-from errors import InputError, run_script, take_sigterm_as_ctrl_c
 from opts import data_options
-from opts_groups import add_data_options
-from opts_types import make_parser, number
 
 
 def check_parser() -> argparse.ArgumentParser:

@@ -16,17 +16,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 import torch
 
-from datasets.drifting import DIRECTIONS, Drift, DriftingClips
+from common.cli import make_parser, number
+from common.console import run_script
+from common.files import make_folder
 from datasets.loader import make_loader
-from errors import run_script
 from ops.blocks import ARCHS
-from ops.engine import evaluate
-from ops.metrics import spread_text
 from ops.models import ABLATIONS, build_model
-from ops.plots import plot_spread
-from ops.run_log import make_folder
-from ops.study import claim_budget, complete, on_one_core, read_rows, train
-from opts_types import make_parser, number
+from ops.scoring.metrics import spread_text
+from ops.training.engine import evaluate
+from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
+from scripts.studying.plot import plot_spread
+from scripts.studying.study import claim_budget, complete, on_one_core, read_rows, train
 
 # Arguments of build_model by the name in the table.
 VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in ("TSN", "TSM", "TDN", "H2CN")}

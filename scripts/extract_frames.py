@@ -17,14 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from joblib import cpu_count
 
+from common.cli import make_parser, number
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError, counted, quoted, unforeseen
+from common.files import write_whole
 from datasets.catalogue import checked_template
 from datasets.lists import UNWRITABLE, VideoRecord, format_line, is_writable, read_list
-from datasets.missing import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from errors import InputError, counted, quoted, run_script, take_sigterm_as_ctrl_c, unforeseen
-from opts_types import make_parser, number
-from whole_files import write_whole
+from datasets.reading.missing import there_is
 
 SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
 SHOWN = 3  # failures

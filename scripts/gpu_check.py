@@ -19,13 +19,14 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler is silent then
 
-from errors import InputError, run_script, take_sigterm_as_ctrl_c
+from common.cli import make_parser, number
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError
+from common.files import write_whole
 from ops.runtime import start_runtime
-from opts_types import make_parser, number
 from scripts.benchmarking.report import check_target, describe, machine, write_report
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
-from whole_files import write_whole
 
 Check = Callable[[Bench], Iterator[Fact]]
 # Guesses for an H100: 5 to 15 s each; logits, tests and speed 40, compiled 70, accuracy 50; the rest is the last one's.

@@ -16,24 +16,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 import numpy as np
 import torch
 
+from common.cli import make_parser, number
+from common.console import run_script
+from common.files import make_folder
+from common.option_groups import add_augmentation_options, add_data_options
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
+from datasets.clip_dataset import train_dataset, val_dataset
 from datasets.lists import format_line, list_hash, read_list
 from datasets.loader import make_loader
-from datasets.video_dataset import train_dataset, val_dataset
-from errors import run_script
 from ops.blocks import ARCHS
-from ops.engine import evaluate
-from ops.metrics import spread_text
-from ops.mixer import Mixer, mix_method
-from ops.mixing import MIXES
-from ops.models import NETS, build_model
-from ops.run_log import make_folder
-from ops.study import claim_budget, complete, on_one_core, read_rows, train
-from ops.svmix_training import SvMixSettings
-from ops.torchvision_nets import require_stride
+from ops.mixing.methods import MIXES
+from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
+from ops.models import NETS, build_model, require_stride
+from ops.scoring.metrics import spread_text
+from ops.training.engine import evaluate
 from opts import data_options
-from opts_groups import add_augmentation_options, add_data_options
-from opts_types import make_parser, number
+from scripts.studying.study import claim_budget, complete, on_one_core, read_rows, train
 
 
 @dataclass(frozen=True)

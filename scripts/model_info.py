@@ -7,12 +7,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from errors import InputError, run_script
+from common.cli import make_parser, number
+from common.console import run_script
+from common.errors import InputError
 from ops.blocks import ARCHS
 from ops.flops import count_macs, count_parameters
-from ops.models import NETS, build_model
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, stride_of
-from opts_types import make_parser, number
+from ops.models import NETS, build_model, stride_of
+from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
 SIZES = (112, 224, 256)
 

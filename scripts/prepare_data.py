@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from joblib import cpu_count
 
+from common.cli import SEED, HelpFormatter, make_parser, number
+from common.console import run_script
+from common.errors import InputError, counted, few
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations import OFFICIAL
@@ -20,12 +23,10 @@ from datasets.preparing.class_folders import read_class_folders, read_split_fold
 from datasets.preparing.clip_table import read_clip_table
 from datasets.preparing.counting import with_counts
 from datasets.preparing.extraction import Extraction, image_format
+from datasets.preparing.find_media import find_clips
 from datasets.preparing.folder_split import count_sources, split_records
-from datasets.preparing.media import find_clips
 from datasets.preparing.preparation import Preparation, prepare
 from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
-from errors import InputError, counted, few, run_script
-from opts_types import SEED, HelpFormatter, make_parser, number
 from scripts.extract_frames import extract_all, refuse_failed, unwritable
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from errors import InputError, command, run_script, short, wrong_fields
-from ops.metrics import accuracy_interval, spread_text
-from opts_types import make_parser
+from common.cli import make_parser
+from common.console import run_script
+from common.errors import InputError, command, short, wrong_fields
+from ops.scoring.metrics import accuracy_interval, spread_text
 
 FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": int, "videos": int, "models": list}
 PROTOCOL = {"net": str, "arch": str, "num_segments": int}

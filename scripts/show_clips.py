@@ -15,24 +15,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 import torch
 
+from common.cli import SEED, make_parser, number
+from common.console import run_script
+from common.errors import InputError, counted, reason
+from common.files import make_folder
+from common.option_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
+from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.clip_pictures import ShownClip, animation, contact_sheet, save_animation
+from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import make_loader
-from datasets.mixed_pictures import mixed_sheet
-from datasets.video_dataset import VideoDataset, train_dataset
-from errors import InputError, counted, reason, run_script
-from ops.inference import Weights
-from ops.mixer import MixedExample, Mixer, mix_method
-from ops.mixing import MIXES
+from drawing.clips import ShownClip, animation, contact_sheet, save_animation
+from drawing.mixed_clips import mixed_sheet
+from ops.mixing.methods import MIXES
+from ops.mixing.mixer import MixedExample, Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
 from ops.models import NETS, build_model, frames_per_segment
 from ops.network import VideoNet
-from ops.run_log import make_folder
 from ops.runtime import Runtime
-from ops.svmix_training import SvMixSettings
+from ops.weights.checkpoint_network import Weights
 from opts import data_options, parse_with_built_in_defaults
-from opts_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
-from opts_types import SEED, make_parser, number
-from progress import track
 
 LINE_EVERY = 20  # clips or pictures, of progress
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.errors import InputError, counted
+from common.files import all_or_nothing
 from datasets.lists import format_line
 from datasets.preparing.checks import ListCheck
-from errors import InputError, counted
-from whole_files import all_or_nothing
 
 MOST_KINDS = 50  # of bad rows
 LONGEST_HISTOGRAM = 8  # the largest and the smallest classes that are shown, each; all, if these are all

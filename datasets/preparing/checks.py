@@ -9,13 +9,13 @@ from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
 
+from common.errors import InputError, counted, few, quoted, refuse
 from datasets.catalogue import SUBSETS, DatasetSpec, folder_and_lists
 from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.published import published_size
 from datasets.preparing.rows import Look, Row, decode_row, look_at
-from errors import InputError, counted, few, quoted, refuse
 
 
 @dataclass(frozen=True)

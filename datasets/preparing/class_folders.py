@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import loose
 from datasets.preparing.annotations.files import Annotations, Clip
-from datasets.preparing.media import KINDS, clip_name, is_dir, list_path, scan_folder
-from errors import InputError, counted, few, quoted, refuse
+from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 
 VAL_FOLDERS = ("val", "validation", "test")
 Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them

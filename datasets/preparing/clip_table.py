@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.errors import InputError, counted, quoted, refuse
 from datasets.class_names import read_class_names
 from datasets.lists import VIDEO_SUFFIXES, bare_path, read_text
 from datasets.preparing.annotations.files import Annotations, Clip
 from datasets.preparing.class_folders import Places
-from datasets.preparing.media import list_path
-from datasets.readers import ARCHIVE_SUFFIX
-from errors import InputError, counted, quoted, refuse
+from datasets.preparing.find_media import list_path
+from datasets.reading.readers import ARCHIVE_SUFFIX
 
 HEADER = ({"path", "file", "filename", "video", "clip"}, {"label", "class", "category", "action"})  # known names
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from common.errors import InputError, counted, few
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.preparation import Preparation
-from datasets.video_file import VideoFile
-from errors import InputError, counted, few
+from datasets.reading.video_file import VideoFile
 
 SAMPLE = 20  # files of one suffix that are looked at to find out whether any must be decoded
 

@@ -15,11 +15,11 @@ from shutil import rmtree
 
 from PIL import Image
 
-from datasets.frames import FIRST_NUMBER, IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder
-from datasets.readers import ARCHIVE_SUFFIX
-from datasets.video import decode_video
-from datasets.video_file import VideoFile
-from errors import InputError, counted
+from common.errors import InputError, counted
+from datasets.reading.frames import FIRST_NUMBER, IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder
+from datasets.reading.readers import ARCHIVE_SUFFIX
+from datasets.reading.video_container import decode_video
+from datasets.reading.video_file import VideoFile
 
 _UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may work on one disk
 DAY = 24 * 60 * 60  # seconds

@@ -8,8 +8,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from common.errors import InputError, counted, few, quoted, refuse
 from datasets.lists import VideoRecord, bare_path
-from errors import InputError, counted, few, quoted, refuse
 
 Group = Sequence[VideoRecord]  # of one source
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.frames import IMAGE_SUFFIXES, UNREADABLE, frame_number
+from common.errors import InputError, quoted, reason
 from datasets.lists import UNWRITABLE, VIDEO_SUFFIXES, VideoRecord, is_writable
-from datasets.readers import find_record
-from datasets.video_file import VideoFile
-from errors import InputError, quoted, reason
+from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, frame_number
+from datasets.reading.readers import find_record
+from datasets.reading.video_file import VideoFile
 
 SAMPLE = 50  # videos that are looked at to find out how frames are named
 _NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 from typing import Any, TypeVar
 
-from progress import track
+from common.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -7,13 +7,13 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from common.errors import InputError, counted, few, quoted, refuse
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, bare_path, is_writable
 from datasets.preparing.annotations.files import Annotations, Clip
+from datasets.preparing.find_media import DEEPEST, KINDS, met
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
-from datasets.preparing.media import DEEPEST, KINDS, met
 from datasets.preparing.parallel import in_threads
 from datasets.preparing.published import Published, published_size
-from errors import InputError, counted, few, quoted, refuse
 
 
 @dataclass

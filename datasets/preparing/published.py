@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from errors import counted
+from common.errors import counted
 
 
 @dataclass(frozen=True)

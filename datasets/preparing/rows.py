@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from common.errors import InputError, counted, quoted, unforeseen
 from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord
 from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
-from datasets.readers import find_record, open_record
-from datasets.video import decode_video
-from datasets.video_file import VideoFile
-from datasets.video_packets import require_packets, require_whole
-from errors import InputError, counted, quoted, unforeseen
+from datasets.reading.readers import find_record, open_record
+from datasets.reading.video_container import decode_video
+from datasets.reading.video_file import VideoFile
+from datasets.reading.video_packets import require_packets, require_whole
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
 IN_MEMORY = 32  # frames of a folder that are decoded at a time

@@ -14,11 +14,11 @@ import torch
 from joblib import cpu_count
 from torch.utils.data import DataLoader
 
+from common.cli import number
 from datasets.catalogue import BUILT_IN
+from datasets.clip_dataset import train_dataset
 from datasets.loader import make_loader
-from datasets.video_dataset import train_dataset
 from ops.blocks import ARCHS
-from opts_types import number
 from scripts.benchmarking.loading import BATCH_SIZE, worker_counts
 from scripts.benchmarking.material import find_videos
 from scripts.benchmarking.memory import MIB, peak_tensor_bytes, resident_bytes

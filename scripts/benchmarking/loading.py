@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from common.errors import InputError
+from common.option_groups import add_augmentation_options
 from datasets.catalogue import DatasetSpec
-from datasets.decoders import DECODER_NAMES, choose_decoder
+from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import EpochSampler, make_loader
-from datasets.video_dataset import VideoDataset, train_dataset
-from errors import InputError
-from opts_groups import add_augmentation_options
+from datasets.reading.decoders import DECODER_NAMES, choose_decoder
 from references.family_loader import FamilyDataset, to_pixels
 from scripts.benchmarking import material
 from scripts.benchmarking.material import FORMS, volume

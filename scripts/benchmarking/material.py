@@ -8,16 +8,16 @@ from tempfile import TemporaryDirectory
 
 import av
 
+from common.cli import number
+from common.option_groups import add_data_options
+from datasets.built_in.moving_digits import Settings, ensure_moving_digits
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.frames import FrameFolder
 from datasets.lists import VideoRecord, read_list
-from datasets.moving_digits import Settings, ensure_moving_digits
 from datasets.preparing.extraction import Extraction
-from datasets.readers import Reader, open_record
-from datasets.video_file import VideoFile
+from datasets.reading.frames import FrameFolder
+from datasets.reading.readers import Reader, open_record
+from datasets.reading.video_file import VideoFile
 from opts import data_options
-from opts_groups import add_data_options
-from opts_types import number
 
 FORMS = ("folder", "archive", "video")
 FRAME_RATE = 25

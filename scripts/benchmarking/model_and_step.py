@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from errors import InputError
+from common.cli import number
+from common.errors import InputError
+from common.progress import track
 from ops.blocks import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
-from opts_types import number
-from progress import track
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
 from scripts.benchmarking.networks import CHANGES, NETWORKS, OURS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table

@@ -16,19 +16,19 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from ops.mixer import Mixer, mix_method
+from ops.fuse import fuse_for_inference
+from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model, frames_per_segment
 from ops.network import VideoNet
-from ops.prepare import prepare_for_inference
 from ops.runtime import Runtime
-from ops.svmix_training import SvMixSettings
 from references.naive_h2cn import NaiveH2CN
 
 OURS = {"h2cn": "H2CN", "tsn": "TSN", "tsm": "TSM", "tdn": "TDN"}
 NETWORKS = ("torchvision", "naive", *OURS)
 CHANGES = {
     "channels_last": "torchvision's in this memory layout instead of NCHW",
-    "prepared": "by prepare_for_inference; ours, evaluation only",
+    "prepared": "by fuse_for_inference; ours, evaluation only",
     "compiled": "by torch.compile",
     "bf16": "under autocast to bfloat16",
     "svmix": "trained with SV-Mix; ours, step only",
@@ -114,7 +114,7 @@ def build(variant: Variant, setting: Setting) -> tuple[nn.Module, Tensor]:
         layout = network.memory_format
     network = network.to(setting.device).train(setting.training)
     if "prepared" in variant.changes:
-        network = prepare_for_inference(network)
+        network = fuse_for_inference(network)
     if "compiled" in variant.changes:
         network = torch.compile(network)
     return network, _clip(variant.network, setting, layout)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from joblib import cpu_count
 
-from errors import InputError
-from ops.run_log import provenance
-from whole_files import write_whole
+from common.errors import InputError
+from common.files import write_whole
+from ops.training.run_log import provenance
 
 PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec")
 

@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 import torch
 
-from progress import track
+from common.progress import track
 
 Times = dict[str, list[float]]  # variant -> seconds of each round
 

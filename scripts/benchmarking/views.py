@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from common.cli import number
 from datasets.catalogue import DatasetSpec
+from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset
 from datasets.transforms import eval_preprocessing
-from datasets.video_dataset import ClipPlan, VideoDataset, clip_dataset
 from datasets.view_dataset import ViewDataset
-from opts_types import number
 from references.family_loader import FamilyDataset, to_pixels
 from scripts.benchmarking import material
 from scripts.benchmarking.report import print_table

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from datasets.moving_digits import Settings, make_moving_digits
+from datasets.built_in.moving_digits import Settings, make_moving_digits
 from ops.runtime import Runtime
 from scripts.benchmarking.networks import Setting
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 
 from datasets.catalogue import resolve
+from datasets.clip_dataset import train_dataset
 from datasets.loader import make_loader
-from datasets.video_dataset import train_dataset
 from ops import runtime as runtimes
+from ops.fuse import fuse_for_inference
 from ops.models import DESIGNS, build_model
 from ops.network import VideoNet
-from ops.prepare import prepare_for_inference
 from ops.runtime import AMP_DTYPES, Runtime
 from scripts.gpu_checks.bench import PAIR, Bench, Fact
 
@@ -36,7 +36,7 @@ MODES = {
     "--amp fp16": (torch.float32, "fp16", True, 0.1),
     "--amp bf16": (torch.float32, "bf16", True, 0.4),
 }
-FORMS: dict[str, Callable[[VideoNet], nn.Module]] = {"": lambda model: model, "fused, ": prepare_for_inference}
+FORMS: dict[str, Callable[[VideoNet], nn.Module]] = {"": lambda model: model, "fused, ": fuse_for_inference}
 
 
 def device(bench: Bench) -> Iterator[Fact]:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets.motions import CLASS_NAMES
-from ops.checkpoint_file import read_checkpoint
-from ops.scores import read_scores
+from datasets.built_in.motions import CLASS_NAMES
+from ops.scoring.pickles import read_scores
+from ops.weights.file import read_checkpoint
 from scripts.gpu_checks.bench import Bench, Fact, Run
 
 GUESSING = log(len(CLASS_NAMES))  # loss of a network that knows nothing

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.errors import InputError, quoted, refuse
 from datasets.preparing.annotations.files import (
     AnnotationFiles,
     Annotations,
@@ -10,7 +11,6 @@ from datasets.preparing.annotations.files import (
     read_json,
     require_classes,
 )
-from errors import InputError, quoted, refuse
 
 CLASSES = 48
 V1_CLIPS = {"train": 15943, "val": 2096}  # a file with just as many clips is V1 under another name

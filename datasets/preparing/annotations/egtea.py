@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from common.errors import InputError, quoted, refuse
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
-from errors import InputError, quoted, refuse
 
 CLASSES = 106
 

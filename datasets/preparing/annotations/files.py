@@ -9,9 +9,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import difference, in_order_of, read_class_names
 from datasets.lists import read_text
-from errors import InputError, counted, few, quoted, refuse
 
 MOST_FOLDERS = 20  # a folder with more folders than this holds videos or frames, which are not searched
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from common.errors import InputError, quoted, refuse
 from datasets.lists import read_text
 from datasets.preparing.annotations.files import (
     AnnotationFiles,
@@ -16,7 +17,6 @@ from datasets.preparing.annotations.files import (
     require_classes,
     require_distinct,
 )
-from errors import InputError, quoted, refuse
 
 CLASSES = 400
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.errors import InputError, quoted, refuse
 from datasets.preparing.annotations.files import (
     AnnotationFiles,
     Annotations,
@@ -12,7 +13,6 @@ from datasets.preparing.annotations.files import (
     read_json,
     require_classes,
 )
-from errors import InputError, quoted, refuse
 
 SOMETHING_CLASSES = 174
 JESTER_CLASSES = 27

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
+from common.errors import InputError, quoted, refuse
 from datasets.preparing.annotations.files import AnnotationFiles, Annotations, Clip, numbered_lines, require_classes
-from errors import InputError, quoted, refuse
 
 UCF_CLASSES = 101
 HMDB_CLASSES = 51

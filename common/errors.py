@@ -1,0 +1,79 @@
+"""`InputError`, for anything that the user can fix; what its messages are made of; and how scripts report it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from types import GenericAlias
+from typing import Any
+
+SHOWN = 5  # faults of one kind that a message names
+
+
+class InputError(ValueError):
+    """A bad input. The message says what was given and where, what is allowed, and what to do."""
+
+
+def refuse(faults: Sequence[str], what: str = "more bad line", cure: str = "") -> None:
+    """Raise an `InputError` that shows the first faults and counts the rest (`what`); without faults do nothing."""
+    if faults:
+        more = f"\nand {counted(len(faults) - SHOWN, what)}{cure}" if len(faults) > SHOWN else ""
+        raise InputError("\n".join(faults[:SHOWN]) + more)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 clip", "2,000 clips", "3 classes", "4 entries"."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}es" if noun.endswith("ss") else f"{noun}s"
+    return f"{number:,} {noun}"
+
+
+def quoted(name: str) -> str:
+    """A name in quotes, with control characters escaped, but not its backslashes doubled, as `repr` would."""
+    return repr(name).replace("\\\\", "\\")
+
+
+def reason(error: Exception) -> str:
+    """The text of an exception; of an `OSError` without the path, whose backslashes it doubles."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def unforeseen(name: object, error: Exception) -> InputError:
+    """The fault of one of many files, for an exception that nobody foresaw: it must not stop the work on the others."""
+    kind = type(error).__name__
+    return InputError(f"{name} cannot be read ({kind}: {error}); drop it from the list, and report this")
+
+
+def few(names: Sequence[str], number: int = 3) -> str:
+    """The first names, and dots if there are more."""
+    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def command(*words: object) -> str:
+    """A command as it can be pasted into a shell, whatever blanks and quotes are in its words."""
+    return shlex.join(map(str, words))
+
+
+def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that what was read from a file lacks, or holds with a value of another kind.
+
+    Args:
+        stored: such as the content of a JSON file.
+        kinds: name -> a type. Numbers must be finite, and True is not a number; `list[str]`: all items are text.
+    """
+    if not isinstance(stored, Mapping):
+        return list(kinds)
+    return [name for name, kind in kinds.items() if not _is_a(stored.get(name), kind)]
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if kind in (int, float):
+        number = int if kind is int else (int, float)
+        return isinstance(value, number) and not isinstance(value, bool) and abs(value) < 2**63
+    if isinstance(kind, GenericAlias):
+        return isinstance(value, list) and all(_is_a(item, kind.__args__[0]) for item in value)
+    return isinstance(value, kind)
+
+
+def short(value: object, length: int = 80) -> str:
+    """The text of a value from a file, cut to this many characters: a damaged file may hold megabytes."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,0 +1,250 @@
+"""The built-in data set: cards with handwritten digits that move over photographs, in pairs of opposite motions.
+
+Made from images that scikit-learn ships; nothing is downloaded. It has the form of real data: JPEG frame folders, list
+files, class names. Which digit, colour, background, size, speed and start is noise; only the order of the frames tells
+the two classes of a pair apart.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from joblib import cpu_count
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from sklearn.datasets import load_digits, load_sample_images
+
+from common.errors import InputError, reason
+from datasets.built_in.motions import CLASS_NAMES, Card, draw_motion
+
+NAME = "moving_digits"
+VERSION = 1  # raise it when the clips change: a folder of another version is not used
+SETTINGS_FILE = "made_by.json"  # only in a whole folder
+PARTS = {"frames", "train.txt", "val.txt", "classes.txt"}  # beside the settings file
+COLOURS = (
+    (230, 60, 60),
+    (250, 150, 40),
+    (245, 220, 70),
+    (90, 200, 90),
+    (80, 170, 240),
+    (170, 100, 230),
+    (245, 130, 190),
+)
+COVER = (245, 245, 240)
+JITTER = 0.006  # of a card's place in each frame, standard deviation, share of the frame
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder was made with.
+
+    Attributes:
+        train_per_class: clips a class in the train list.
+        val_per_class: clips a class in the val list.
+        num_frames: frames a clip.
+        height: of a frame in pixels.
+        width: of a frame in pixels.
+        seed: of everything that is random.
+        version: of this file's drawing.
+
+    Raises:
+        InputError: a number is too small.
+    """
+
+    train_per_class: int = 50
+    val_per_class: int = 12
+    num_frames: int = 24
+    height: int = 96
+    width: int = 128
+    seed: int = 0
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        least = {"train_per_class": 1, "val_per_class": 1, "num_frames": 2, "height": 16, "width": 16, "seed": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(f"{NAME}: {name} is {getattr(self, name)}; give {smallest} or more")
+
+
+def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
+    """Make `<data_root>/moving_digits` if it is not there whole.
+
+    Raises:
+        InputError: the folder was made with other settings, holds something else, or cannot be written.
+    """
+    folder = data_root / NAME
+    if (folder / SETTINGS_FILE).exists():
+        _check_settings(folder, settings)
+    else:
+        logging.info("Making the built-in data set in %s (once, some seconds)", folder)
+        make_moving_digits(folder, settings)
+    return folder
+
+
+def make_moving_digits(folder: Path, settings: Settings) -> None:
+    """Write frames/, train.txt, val.txt and classes.txt; the folder gets its name when it is whole.
+
+    Every clip depends on (seed, list, label, number) alone, whatever the number of processes. Several runs may make
+    the same folder at the same time: the first one to end gives it its name, the others use it.
+
+    Raises:
+        InputError: the folder was made with other settings, holds something else, or cannot be written.
+    """
+    try:
+        _refuse_foreign(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            unfinished = Path(scratch) / "unfinished"  # inside: a temporary folder is closed to other users
+            _write(unfinished, settings)
+            _put_in_place(unfinished, folder, trash=Path(scratch) / "trash")
+    except OSError as error:
+        raise InputError(
+            f"cannot make the built-in data set in {folder}: {reason(error)}; choose another --data_root"
+        ) from error
+    _check_settings(folder, settings)
+
+
+def _check_settings(folder: Path, settings: Settings) -> None:
+    try:
+        made_with = json.loads((folder / SETTINGS_FILE).read_text())
+    except (OSError, ValueError) as error:  # ValueError: no JSON, no UTF-8
+        raise InputError(
+            f"cannot read {folder / SETTINGS_FILE}: {reason(error)}; delete {folder} to have it made anew"
+        ) from error
+    if made_with != asdict(settings):
+        raise InputError(
+            f"{folder} was made with other settings or by another version: {made_with}, now {asdict(settings)}; "
+            "delete it to have it made anew"
+        )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds more than parts of this data set is somebody's: it must not be replaced."""
+    foreign = sorted({path.name for path in folder.iterdir()} - PARTS - {SETTINGS_FILE}) if folder.exists() else []
+    if foreign:
+        raise InputError(
+            f"{folder} holds {foreign[0]!r}, which is no part of the built-in data set; "
+            "move the folder away, or choose another --data_root"
+        )
+
+
+def _put_in_place(unfinished: Path, folder: Path, *, trash: Path) -> None:
+    """Give the folder its name, in place of one that is not whole; leave a whole one alone."""
+    if (folder / SETTINGS_FILE).exists():
+        return
+    if folder.exists():
+        logging.warning("%s is not whole: it is replaced", folder)
+        folder.rename(trash)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # another process may have been quicker by a moment
+        if not (folder / SETTINGS_FILE).exists():
+            raise
+
+
+def _write(folder: Path, settings: Settings) -> None:
+    """Write everything into a new folder, the settings file last."""
+    jobs = [
+        (split, label, number)
+        for split, count in (("train", settings.train_per_class), ("val", settings.val_per_class))
+        for number in range(count)
+        for label in range(len(CLASS_NAMES))
+    ]
+    (folder / "frames").mkdir(parents=True)
+    with ProcessPoolExecutor(min(8, cpu_count())) as pool:
+        list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
+    for split in ("train", "val"):
+        lines = [f"{_clip_name(*job)} {settings.num_frames} {job[1]}\n" for job in jobs if job[0] == split]
+        (folder / f"{split}.txt").write_text("".join(lines))
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
+    (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+
+
+def _clip_name(split: str, label: int, number: int) -> str:
+    return f"{split}_{label:02d}_{number:03d}"
+
+
+def _write_clip(frames_folder: Path, settings: Settings, job: tuple[str, int, int]) -> None:
+    split, label, number = job
+    folder = frames_folder / _clip_name(*job)
+    folder.mkdir()
+    rng = np.random.default_rng([settings.seed, split == "val", label, number])
+    for count, frame in enumerate(draw_clip(label, settings, rng), start=1):
+        frame.save(folder / f"{count:05d}.jpg", quality=90)
+
+
+def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[Image.Image]:
+    """The frames of one clip of a class."""
+    motion = draw_motion(label, rng)
+    background = draw_background(settings, rng)
+    looks = [draw_look(rng) for _ in range(2)]
+    first, last = rng.uniform(0.0, 0.06), rng.uniform(0.94, 1.0)  # of the motion: some clips begin late or end early
+    if label % 2 == 1:  # played backwards, so that the same part of the motion is shown
+        first, last = 1 - last, 1 - first
+    frames = []
+    for time in np.linspace(first, last, settings.num_frames):
+        frame = background.copy()
+        for card in motion(float(time)):
+            paste(frame, card, looks, jitter=rng.normal(0, JITTER, 2))
+        frames.append(frame)
+    return frames
+
+
+@cache
+def _digits() -> np.ndarray:
+    """(1797, 8, 8) handwritten digits, 0 ... 16."""
+    return load_digits().images
+
+
+@cache
+def _photographs() -> list[np.ndarray]:
+    """Two photographs, (H, W, 3) uint8."""
+    return load_sample_images().images
+
+
+def draw_background(settings: Settings, rng: np.random.Generator) -> Image.Image:
+    """A random part of one of the photographs, darkened and blurred so that the cards stand out."""
+    photo = Image.fromarray(_photographs()[rng.integers(2)])
+    height = int(rng.uniform(0.3, 0.9) * photo.height)
+    width = min(photo.width, height * settings.width // settings.height)
+    left, top = int(rng.integers(photo.width - width + 1)), int(rng.integers(photo.height - height + 1))
+    part = photo.crop((left, top, left + width, top + height)).resize((settings.width, settings.height))
+    part = ImageEnhance.Brightness(part).enhance(rng.uniform(0.35, 0.65))
+    return part.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+
+
+def draw_look(rng: np.random.Generator) -> Image.Image:
+    """A card (64 x 64 RGBA) with a digit, in two random colours."""
+    digits = _digits()
+    digit = digits[rng.integers(len(digits))]
+    mask = Image.fromarray((digit * (255 / 16)).astype(np.uint8)).resize((46, 46), Image.Resampling.BICUBIC)
+    paper = COLOURS[rng.integers(len(COLOURS))]
+    card = _blank_card(paper)
+    card.paste(Image.new("RGB", mask.size, (25, 25, 35)), (9, 9), mask)
+    return card
+
+
+def _blank_card(colour: tuple[int, int, int]) -> Image.Image:
+    card = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    ImageDraw.Draw(card).rounded_rectangle(
+        (1, 1, 62, 62), radius=8, fill=(*colour, 255), outline=(20, 20, 25, 255), width=2
+    )
+    return card
+
+
+def paste(
+    frame: Image.Image, card: Card, looks: Sequence[Image.Image], jitter: Sequence[float] | np.ndarray = (0.0, 0.0)
+) -> None:
+    """Put one card on a frame, `jitter` (x, y, shares of the frame) beside its place."""
+    look = _blank_card(COVER) if card.look is None else looks[card.look]
+    height = max(2, round(card.size * frame.height))
+    picture = look.resize((round(height * card.length), height), Image.Resampling.BILINEAR)
+    picture = picture.rotate(card.angle, Image.Resampling.BILINEAR, expand=True)
+    x = (card.x + jitter[0]) * frame.width - picture.width / 2
+    y = (card.y + jitter[1]) * frame.height - picture.height / 2
+    frame.paste(picture, (round(x), round(y)), picture)

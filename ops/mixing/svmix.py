@@ -1,0 +1,216 @@
+"""How SV-Mix (arXiv 2309.09534) learns: a teacher, and two ways of a batch that are kept apart.
+
+Online:  the selector, without gradient, mixes the clips that the network learns from; labels by saliency.
+Offline: the selector, with gradient, mixes the clips for the teacher, a moving average of the network that learns
+         nothing by itself. Through it the selector learns which volumes keep a clip recognisable; labels by the ratio.
+
+    total loss = CE(network(online clips)) + CE(teacher(offline clips)) + mask loss
+
+The first term reaches the network alone, the others reach the selector alone.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from common.errors import InputError, short
+from ops.mixing.methods import OFFLINE_ALPHA, SPATIAL_ALPHA, TEMPORAL_ALPHA, Blend, MixMethod, mixed_target, over_clip
+from ops.mixing.selector import PLAIN_BELOW, Selector, mask_loss, saliency_share, spread
+from ops.network import VideoNet
+from ops.optimiser import make_step, set_learning_rate
+from ops.runtime import Runtime
+
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not clipped
+
+
+@dataclass(frozen=True)
+class SvMixSettings:
+    """How SV-Mix is trained.
+
+    Attributes:
+        selector_lr: learning rate of the selector while the network has `network_lr`; the two keep this proportion.
+        network_lr: base learning rate of the network.
+        switch_prob: of the spatial mode.
+        teacher_decay: d of teacher <- d * teacher + (1 - d) * network, after each step.
+        alpha: of every Beta distribution; None: the released code's, 1 and, online in temporal mode, 0.8.
+        label_smoothing: as the network's.
+        partial_bn: as the network's.
+        amp: as the network's.
+    """
+
+    selector_lr: float = 0.04
+    network_lr: float = 0.01
+    switch_prob: float = 0.5
+    teacher_decay: float = 0.999
+    alpha: float | None = None
+    label_smoothing: float = 0.0
+    partial_bn: bool = False
+    amp: str = "off"
+
+
+class FeatureMaps(nn.Module):
+    """A network whose output is its feature map, so that DataParallel can have it."""
+
+    def __init__(self, network: VideoNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(N, T, L, 3, H, W) -> (N, C, T', h, w)."""
+        return self.network.feature_map(clip)
+
+
+class SvMix(MixMethod):
+    """Selector, teacher and the selector's optimiser.
+
+    Attributes:
+        teacher: moving average of the network, its BatchNorm statistics included.
+        selector: what it learns.
+    """
+
+    def __init__(self, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> None:
+        """A new selector, and a teacher that is a copy of the network.
+
+        Args:
+            student: the network, on its device.
+            input_size: H = W in pixels.
+            runtime: the devices.
+            settings: how it is trained.
+
+        Raises:
+            InputError: the network has no feature map, or its cells do not divide the clip.
+        """
+        self.settings, self.runtime = settings, runtime
+        follow = get_ema_multi_avg_fn(settings.teacher_decay)
+        self._average = AveragedModel(student, multi_avg_fn=follow, use_buffers=True)
+        self._average.n_averaged.fill_(1)  # else its first update would copy the network again
+        self.teacher: VideoNet = self._average.module  # type: ignore[assignment]
+        self.teacher.requires_grad_(False)
+        for norm in self._norms():
+            norm.momentum = 0.0  # it takes the network's statistics, and its own passes leave them alone
+        channels = self._require_cells(input_size)
+        self.selector = Selector(channels).to(runtime.device)
+        self._learner = runtime.synchronise(self.selector)
+        self._scores, self._features = runtime.wrap_frozen(self.teacher), runtime.wrap_frozen(FeatureMaps(self.teacher))
+        rate = {"lr": settings.selector_lr, "lr_mult": settings.selector_lr / settings.network_lr}
+        groups = [{"params": list(self.selector.parameters()), **rate}]
+        self.optimiser = torch.optim.SGD(groups, lr=settings.selector_lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        self._sums: dict[str, Tensor] = {}
+        self._batches = 0
+
+    def _norms(self) -> list[Any]:
+        return [m for m in self.teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def _require_cells(self, input_size: int) -> int:
+        """Channels of the feature map, seen on an empty clip."""
+        net, device = self.teacher, self.runtime.device
+        shape = (1, net.num_segments, net.frames_per_segment, 3, input_size, input_size)
+        net.eval()
+        with torch.no_grad():
+            _, channels, *cells = net.feature_map(torch.zeros(shape, device=device, dtype=net.mean.dtype)).shape
+        clip = (net.num_segments, input_size, input_size)
+        of_clip, of_map = (" x ".join(map(str, sizes)) for sizes in (clip, cells))
+        if any(size % cell for size, cell in zip(clip, cells, strict=True)):
+            raise InputError(
+                f"--mix svmix: {net.net}'s feature map has {of_map} cells (time, height, width), which do not divide a "
+                f"clip of {of_clip}; choose --num_segments and --input_size that are multiples of them"
+            )
+        lone = (
+            " (a cell is a whole frame: no volumes in space at this --input_size)" if cells[1] * cells[2] == 1 else ""
+        )
+        logging.info("SV-Mix: masks of %s cells (time, height, width) for clips of %s%s", of_map, of_clip, lone)
+        return channels
+
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
+        """Mix a batch for the network; the blend's loss is the selector's, from the batch mixed for the teacher."""
+        spatial = bool(rng.random() < self.settings.switch_prob)
+        ratio_alpha = SPATIAL_ALPHA if spatial else TEMPORAL_ALPHA
+        online, offline = self._draw(clip, ratio_alpha, rng), self._draw(clip, OFFLINE_ALPHA, rng)
+        self._teach()
+        with torch.no_grad():  # in float32, whatever --amp says, as all that makes the mask
+            features = self._features(clip)
+        loss = self._selector_loss(clip, label, features, *offline, spatial)
+        partner, ratio = online
+        with torch.no_grad():
+            other = self.selector(features, partner, ratio, spatial)
+            if min(ratio, 1 - ratio) <= PLAIN_BELOW:
+                other = torch.full_like(other, 1 - ratio)
+            share = saliency_share(features, other, partner)
+            own, mixed = _mix(clip, other, partner)
+        return Blend(mixed, own, partner, share, loss)
+
+    def _draw(self, clip: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        """Partners and a ratio, one for the whole batch. A clip may be its own partner."""
+        alpha = self.settings.alpha or alpha
+        ratio = float(rng.beta(alpha, alpha))
+        return torch.from_numpy(rng.permutation(len(clip))).to(clip.device), ratio
+
+    def _selector_loss(
+        self, clip: Tensor, label: Tensor, features: Tensor, partner: Tensor, ratio: float, spatial: bool
+    ) -> Tensor:
+        """What the selector learns from: the teacher's loss on a batch mixed by it, and the mask loss."""
+        other = self._learner(features, partner, ratio, spatial)
+        _, mixed = _mix(clip, other, partner)
+        with self.runtime.autocast(self.settings.amp):
+            logits = self._scores(mixed)
+            share = torch.full((len(label),), ratio, device=clip.device)
+            target = mixed_target(label, partner, share, logits.shape[1])
+            offline_loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)
+        of_mask = mask_loss(other, ratio)
+        self._batches += 1
+        for name, value in (("offline_loss", offline_loss), ("mask_loss", of_mask)):
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
+        return offline_loss + of_mask
+
+    def _teach(self) -> None:
+        """Set the teacher up: no dropout; its BatchNorms normalise by the batch, unless the network's are frozen."""
+        self.teacher.eval()
+        frozen = set(self.teacher.backbone_norms()[1:]) if self.settings.partial_bn else set()
+        for norm in self._norms():
+            norm.train(norm not in frozen)
+
+    def step(self, student: VideoNet, scaler: torch.amp.GradScaler, lr: float, where: str) -> None:
+        """A step of the selector, then the teacher follows the network."""
+        set_learning_rate(self.optimiser, lr)
+        if self.selector.value.bias.grad is not None:  # else no batch of this step was mixed
+            make_step(self.selector.parameters(), self.optimiser, scaler, None, where)
+        self._average.update_parameters(student)
+
+    def figures(self) -> dict[str, float]:
+        """Means of the two losses since the last call."""
+        means = {name: float(total) / self._batches for name, total in self._sums.items()}
+        self._sums, self._batches = {}, 0
+        return means
+
+    def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
+        """Teacher, selector, and the selector's optimiser."""
+        state = {"teacher": self.teacher.state_dict(), "selector": self.selector.state_dict()}
+        return {**state, "selector_optimizer": self.optimiser.state_dict()} if optimiser else state
+
+    def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:
+        """Continue from `state_dict`, at this run's learning rate.
+
+        Raises:
+            InputError: it is of another network.
+        """
+        rate = dict(self.optimiser.param_groups[0])
+        try:
+            self.teacher.load_state_dict(state["teacher"])
+            self.selector.load_state_dict(state["selector"])
+            if optimiser:
+                self.optimiser.load_state_dict(state["selector_optimizer"])
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(f"the checkpoint's teacher or selector does not fit this run: {short(error)}") from error
+        self.optimiser.param_groups[0].update({name: rate[name] for name in ("lr", "lr_mult")})
+
+
+def _mix(clip: Tensor, other: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """Clips (N, T, L, 3, H, W), the partner's weights (N, T', h, w) -> own weights (N, T, H, W) and mixed clips."""
+    weights = spread(other, clip.shape[1], *clip.shape[-2:])
+    return 1 - weights, torch.lerp(clip, clip[partner], over_clip(weights).to(clip.dtype))

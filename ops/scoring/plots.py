@@ -1,0 +1,92 @@
+"""Pictures of results, drawn without a screen."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from common.console import printable
+from common.errors import short
+
+LARGEST_WITH_NUMBERS = 30  # classes; with more, the cells are too small to write in
+LARGEST_MATRIX = 200  # classes; with more, the most confused pairs take the matrix's place
+MOST_PAIRS = 30
+
+
+@rc_context({"text.usetex": False, "text.parse_math": False})  # a $ in a class name is a $
+def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str) -> None:
+    """Draw a confusion matrix as a PNG, each row in percent of its class; of many classes the most confused pairs.
+
+    Args:
+        matrix: (K, K) counts, row = label, column = predicted class.
+        class_names: K names.
+        path: of the PNG.
+        title: above it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    names = [short(" ".join(printable(name).split()), 60) for name in class_names]
+    draw = _draw_matrix if len(names) <= LARGEST_MATRIX else _draw_pairs
+    figure = draw(matrix, names, title)
+    with warnings.catch_warnings(record=True) as caught:  # a line for each character that the font lacks
+        figure.savefig(path, dpi=110, bbox_inches="tight")
+    if caught:
+        logging.warning("%s: %s (%d such warnings)", path.name, caught[0].message, len(caught))
+
+
+def _draw_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    percent = 100.0 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    num_class = len(names)
+    is_small = num_class <= LARGEST_WITH_NUMBERS
+    side = max(4.0, (0.45 if is_small else 0.15) * num_class)  # inches
+    font = 9 if is_small else 6
+    margin = 0.0085 * font * max(map(len, names))  # inches for the longest name
+    figure = Figure(figsize=(side + margin + 1.2, side + margin + 0.8), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(num_class), names, rotation=90, fontsize=font)
+    axes.set_yticks(range(num_class), names, fontsize=font)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    axes.set_title(title, fontsize=11 if is_small else 20)
+    axes.set_xticks(np.arange(num_class + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(num_class + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#e4e4e4", linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    if is_small:
+        for row, column in zip(*np.nonzero(matrix), strict=True):
+            value = percent[row, column]
+            colour = "white" if value > 55 else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="% of the class", shrink=0.6)
+    return figure
+
+
+def _draw_pairs(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """Bars for the pairs (label, predicted class) with the most videos, the larger share of the class first."""
+    videos = matrix.sum(1)
+    labels, predicted = np.nonzero(matrix)
+    labels, predicted = labels[labels != predicted], predicted[labels != predicted]
+    counts = matrix[labels, predicted]
+    worst = np.lexsort((-counts / videos[labels], -counts))[:MOST_PAIRS]
+    pairs = [f"{names[labels[i]]} \N{RIGHTWARDS ARROW} {names[predicted[i]]}" for i in worst]
+    width = 6 + 0.065 * max(map(len, pairs), default=0)  # inches, for the longest pair
+    figure = Figure(figsize=(width, 1.5 + 0.24 * len(pairs)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(pairs)), counts[worst])
+    axes.bar_label(bars, [f"{100 * counts[i] / videos[labels[i]]:.0f} %" for i in worst], fontsize=8, padding=3)
+    axes.set_yticks(range(len(pairs)), pairs, fontsize=8)
+    axes.margins(x=0.1, y=0.02)
+    axes.invert_yaxis()
+    axes.set_xlabel("videos, and what share of the class they are")
+    shown = f"{len(counts)} pairs of {len(names)} classes are confused; the {len(pairs)} most frequent"
+    axes.set_title(f"{title}\n{shown}, label \N{RIGHTWARDS ARROW} predicted", fontsize=11)
+    return figure
+
+
+Points = Mapping[float, Sequence[float]]  # place on the x axis -> measurements there

@@ -1,0 +1,78 @@
+"""Scoring of a list of videos by a trained network: what both test scripts and predict.py share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import InputError
+from common.progress import track
+from ops.runtime import Runtime
+
+
+@torch.inference_mode()
+def score_views(
+    model: nn.Module,
+    loader: Any,
+    runtime: Runtime,
+    *,
+    batch_size: int,
+    amp: str,
+    title: str,
+    print_freq: int,
+    start: int = 0,
+) -> Iterator[Tensor]:
+    """Logits of every view of every video, in one pass over the videos.
+
+    A batch is one clip of several videos, with all its crops: the same batches, and to the bit the same logits, as if
+    each clip were scored by a pass of its own.
+
+    Args:
+        model: as `Runtime.wrap` gave it.
+        loader: the videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8, `places`
+            (C, T, L).
+        runtime: the devices.
+        batch_size: N, videos a batch; the frames of so many are held on the device.
+        amp: "off", "bf16" or "fp16".
+        title: of the progress line.
+        print_freq: videos between two progress lines.
+        start: the loader's first video.
+
+    Yields:
+        (C, V, N, K) float32 logits of each batch, in list order.
+    """
+    model.eval()
+    waiting: list[Any] = []
+    total = start + len(loader)
+    videos = track(loader, total, title, print_freq, lambda: "videos", start)
+    for count, video in enumerate(videos, start=start + 1):
+        waiting.append(video.to(runtime.device))
+        if len(waiting) == batch_size or count == total:
+            clips = range(len(video.places))
+            yield torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
+            waiting.clear()
+
+
+def on_the_cpu(logits: Tensor) -> Tensor:
+    """Scores as float32 on the CPU.
+
+    Raises:
+        InputError: scores that are no numbers.
+    """
+    logits = logits.float().cpu()
+    if not logits.isfinite().all():
+        raise InputError(
+            "the network's scores are not finite: its weights are damaged, its training diverged, or --amp fp16 is too "
+            "narrow for it; try --amp off, or another checkpoint"
+        )
+    return logits
+
+
+def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
+    """Logits (V, N, K) of one clip of N videos, on the CPU."""
+    clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
+    views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
+    with runtime.autocast(amp):
+        logits = model(views)
+    return on_the_cpu(logits).unflatten(0, clips.shape[:2]).transpose(0, 1)

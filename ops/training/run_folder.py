@@ -1,0 +1,186 @@
+"""The folders of a training run: found or made, locked while the run lives, and never shared with another run."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from common.errors import InputError
+from common.files import make_folder
+from common.folder_lock import LOCK, FolderInUseError, FolderLock
+from ops.runtime import Runtime
+from ops.training.run_log import EVENTS, LINES, OPTIONS
+
+LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+
+
+@dataclass
+class RunFolder:
+    """The folders of one run."""
+
+    folder: Path  # checkpoints and options
+    log_folder: Path  # curves; the same folder unless --root_log and --root_model differ
+    start: Path | None = None  # the checkpoint to resume from
+    locks: list[FolderLock] = field(default_factory=list)  # of the main process
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the folder has a checkpoint to continue from."""
+        return (self.folder / LATEST).exists()
+
+    def to_continue(self, resume: str | None) -> str:
+        """The value of --resume that continues this run, which was started with `resume`."""
+        in_place = self.start is not None and self.start.parent == self.folder
+        return resume if resume and (in_place or not self.has_checkpoint) else "auto"
+
+    def require_valid(self) -> None:
+        """Make sure that the folders are still those of this run.
+
+        Raises:
+            InputError: one was deleted or replaced.
+        """
+        for lock in self.locks:
+            if not lock.is_valid():
+                raise InputError(
+                    f"{lock.path.parent} was deleted, moved or replaced during the run, which has stopped and wrote "
+                    "nothing into it; move a run's folder when the run has ended"
+                )
+
+
+@contextmanager
+def claimed_run(
+    root_model: Path, root_log: Path, name: str, resume: str | None, runtime: Runtime
+) -> Iterator[RunFolder]:
+    """Find or make the folders of a run, and lock them until the end of the block.
+
+    A new run gets `name`, `name-2`, `name-3`, ...: the first number above all that are in either root. A run continues
+    in the folder of its latest checkpoint: the given one, or for "auto" the newest of this name, even if it was stopped
+    before its first checkpoint. A checkpoint from elsewhere is resumed in a new folder.
+
+    A new folder is removed if the block fails before a checkpoint is written.
+
+    Args:
+        root_model: folder of all runs' checkpoints.
+        root_log: folder of all runs' logs.
+        name: the plain name.
+        resume: None, "auto", or a checkpoint.
+        runtime: the main process decides for all.
+
+    Raises:
+        InputError: a root cannot be written, or another process is in this run's folder.
+    """
+    with ExitStack() as stack:
+        run = None
+        if runtime.is_main:
+            make_folder(root_log, "--root_log")
+            make_folder(root_model, "--root_model")
+            existing = _existing(root_model, root_log, name, resume)
+            run = _reopen(root_model, root_log, existing) if existing else _new(root_model, root_log, name)
+            if run.has_checkpoint:
+                run.start = run.folder / LATEST
+            elif resume not in (None, "auto"):
+                run.start = Path(resume)
+            for lock in run.locks:
+                stack.callback(lock.release)
+        own, start = runtime.gather(run and (run.folder.name, run.start))[0]
+        try:
+            yield run or RunFolder(root_model / own, root_log / own, start)
+        except InputError:
+            if run is not None and not run.has_checkpoint and all(lock.is_valid() for lock in run.locks):
+                _remove_unused({run.folder, run.log_folder})
+            raise
+
+
+def _existing(root_model: Path, root_log: Path, name: str, resume: str | None) -> str | None:
+    """The name of the folder in which a run continues, if there is one."""
+    if resume == "auto":
+        newest_first = sorted(_numbers([root_model], name), reverse=True)
+        names = (_numbered(name, number) for number in newest_first)
+        return next((own for own in names if _is_resumable(root_model / own, root_log / own)), None)
+    if resume and Path(resume).name == LATEST and Path(resume).exists():
+        folder = Path(os.path.abspath(resume)).parent  # not resolved: it may be a link to a folder on another disk
+        return folder.name if folder.parent.resolve() == root_model.resolve() else None
+    return None
+
+
+def _reopen(root_model: Path, root_log: Path, own: str) -> RunFolder:
+    folder, log_folder = make_folder(root_model / own, "--root_model"), make_folder(root_log / own, "--root_log")
+    try:
+        return RunFolder(folder, log_folder, locks=_lock(folder, log_folder))
+    except FolderInUseError as error:
+        raise FolderInUseError(
+            f"{error}. To start another run beside it, leave --resume out or give another --suffix"
+        ) from error
+
+
+def _new(root_model: Path, root_log: Path, name: str) -> RunFolder:
+    """Folders that nobody else has: making one fails if it is there, on a file server too."""
+    flags = {root_model: "--root_model"}
+    if not root_model.samefile(root_log):
+        flags[root_log] = "--root_log"
+    for number in count(max(_numbers(flags, name), default=0) + 1):
+        own = _numbered(name, number)
+        made: list[Path] = []
+        try:
+            for root in flags:
+                (root / own).mkdir()
+                made.append(root / own)
+            return RunFolder(root_model / own, root_log / own, locks=_lock(*made))
+        except FileExistsError:
+            for folder in made:
+                with suppress(OSError):  # `--resume auto` of another process took it meanwhile
+                    folder.rmdir()
+        except FolderInUseError:  # likewise
+            continue
+        except OSError as error:
+            raise InputError(f"cannot make {own} in {root}: {error.strerror}; choose another {flags[root]}") from error
+    raise AssertionError("count() never ends")
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _numbers(roots: Iterable[Path], name: str) -> set[int]:
+    """Numbers of the runs `name` (1), `name-2`, `name-3`, ... that are there."""
+    pattern = re.compile(re.escape(name) + "(?:-([2-9]|[1-9][0-9]+))?")
+    found = [pattern.fullmatch(path.name) for root in roots for path in root.iterdir()]
+    return {int(match[1] or 1) for match in found if match}
+
+
+def _is_resumable(folder: Path, log_folder: Path) -> bool:
+    """Whether a run can continue there: one with a checkpoint, or one that was stopped before its first."""
+    if (folder / LATEST).exists():
+        return True
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    log = log_folder / LINES
+    return (not names or bool(names & {LOCK, OPTIONS})) and not (log.exists() and log.stat().st_size)
+
+
+def _lock(*folders: Path) -> list[FolderLock]:
+    """Locks of all folders, or of none."""
+    locks: list[FolderLock] = []
+    try:
+        for folder in folders:
+            if not any(folder.samefile(lock.path.parent) for lock in locks):
+                locks.append(FolderLock(folder))
+    except InputError:
+        for lock in locks:
+            lock.release()
+        raise
+    return locks
+
+
+def _remove_unused(folders: set[Path]) -> None:
+    """Remove folders in which a run has left nothing but the record of its start."""
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    if any(name not in (LOCK, OPTIONS, LINES) and not name.startswith(EVENTS) for name in names):
+        return
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from common.errors import InputError
+from common.files import write_whole
+
+LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
+
+
+class RunLog:
+    """Curves for TensorBoard and the same figures as JSON lines, both from `start_epoch` on.
+
+    What an earlier, interrupted try wrote about `start_epoch` and later is dropped; what it wrote before stays.
+    Every method raises an `InputError` if the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
+        """Open the log.
+
+        Args:
+            folder: for its files.
+            start_epoch: 0-based.
+            before: figures of the epoch before, which are written if they are missing.
+
+        Raises:
+            InputError: the log cannot be read, or is not the one of these figures.
+        """
+        self.path = folder / LINES
+        entries = list(self._entries())
+        epochs = [entry["epoch"] for _, entry in entries]
+        missing = bool(before) and start_epoch - 1 not in epochs
+        if before and entries:
+            stored = [json.dumps(entry, sort_keys=True) for _, entry in entries]
+            own = json.dumps({"epoch": start_epoch - 1, **before}, sort_keys=True)
+            if max(epochs) != start_epoch - 2 if missing else own not in stored:
+                raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
+        with self._writing():
+            write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
+            # tensorboardX's SummaryWriter would fail in its own thread; the suffix: two tries within a second
+            self._events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
+            purged = start_epoch - missing
+            for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
+                self._events.write_event(Event(step=purged, wall_time=time.time(), **content))
+        if before and missing:
+            self.write(start_epoch - 1, before)
+
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Lines of an earlier try, as text and parsed, without the last one if a kill has cut it."""
+        with self._writing():
+            *lines, _cut = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line.decode())
+                if type(entry["epoch"]) is not int or entry["epoch"] < 0:
+                    raise ValueError
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise InputError(
+                    f"line {number} of {self.path} is not of a training's log; correct it, move the file away, or "
+                    "choose another --root_log"
+                ) from error
+            yield f"{line.decode()}\n", entry
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"cannot write the log to {self.path.parent}: {error.strerror}; free some space or choose another "
+                "--root_log, then go on with --resume auto. The checkpoints are whole."
+            ) from error
+
+    def write(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Figures of one epoch (0-based), by curve name such as "train/loss"."""
+        with self._writing():
+            for name, value in figures.items():
+                self._add(epoch, summary.scalar(name, value))
+            self._events.flush()
+            with self.path.open("a") as file:
+                file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
+
+    def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
+        """A picture (H, W, 3) uint8 of one epoch, for TensorBoard alone."""
+        with self._writing():
+            self._add(epoch, summary.image(name, picture, dataformats="HWC"))
+
+    def add_names(self, file: str, names: Sequence[str]) -> Path:
+        """Add names to a sorted list, a line each; the path of its file."""
+        path = self.path.with_name(file)
+        with self._writing():
+            known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            write_whole(path, "".join(f"{name}\n" for name in sorted({*known, *names})))
+        return path
+
+    def _add(self, epoch: int, content: Any) -> None:
+        self._events.write_event(Event(step=epoch, wall_time=time.time(), summary=content))
+
+    def close(self) -> None:
+        with self._writing():
+            self._events.close()
+
+
+def provenance() -> dict[str, Any]:
+    """What a result depends on besides the options: command, git revision, versions, devices."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": sys.argv,
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_changed_files": (_git("status", "--porcelain") or "").splitlines(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),  # asked without importing it, which takes a second
+        "cuda": torch.version.cuda,
+        "gpus": gpus,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an unpacked archive: no git, no revision
+    return done.stdout.strip()

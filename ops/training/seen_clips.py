@@ -1,0 +1,83 @@
+"""The clips that a network was trained on, as digests in its checkpoint: clips of a test are looked for among them."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.errors import InputError, counted, few
+
+SeenClips = dict[str, Tensor]  # folder of a data set -> digests of its clips
+
+
+def clip_digests(ids: Iterable[str]) -> Tensor:
+    """(M,) int64, sorted and distinct: 8 bytes of BLAKE2b per id, so 2 MB for Kinetics-400."""
+    return _digests(ids).unique()
+
+
+def _digests(ids: Iterable[str]) -> Tensor:
+    hashes = (hashlib.blake2b(clip_id.encode(errors="surrogateescape"), digest_size=8).digest() for clip_id in ids)
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in hashes], dtype=torch.int64)
+
+
+def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
+    """The record in a checkpoint; empty for weights of another origin.
+
+    Raises:
+        InputError: it is damaged; the message calls it `source`.
+    """
+    record = checkpoint.get("seen_clips", {})
+    is_valid = isinstance(record, dict) and all(
+        isinstance(name, str) and isinstance(digests, Tensor) and (digests.dtype, digests.ndim) == (torch.int64, 1)
+        for name, digests in record.items()
+    )
+    if not is_valid:
+        raise InputError(f"{source} has a damaged record of its training clips; give another checkpoint")
+    return record
+
+
+def joined(first: SeenClips, second: SeenClips) -> SeenClips:
+    """The clips of two records."""
+    empty = torch.empty(0, dtype=torch.int64)
+    return {name: torch.cat([one.get(name, empty) for one in (first, second)]).unique() for name in {**first, **second}}
+
+
+def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
+    """Those of the clips of a data set that are in the record."""
+    if folder not in record:
+        return []
+    return [
+        clip_id for clip_id, hit in zip(ids, torch.isin(_digests(ids), record[folder]).tolist(), strict=True) if hit
+    ]
+
+
+def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str) -> str:
+    """One line on the clips of a list that are also training clips of `trained`, a run or a checkpoint."""
+    return f"{len(clips):,} of the {counted(of, 'clip')} of {list_file} are training clips of {trained}: {few(clips)}"
+
+
+def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
+    """Make sure that a run does not choose its best epoch on clips that it trains on.
+
+    Args:
+        record: the training clips of this run and of the weights that it starts from.
+        folder: of the data set.
+        ids: clips of the val list.
+        list_file: the val list.
+        allow: warn only.
+
+    Raises:
+        InputError: a clip of the val list is in the record.
+    """
+    clips = seen(record, folder, ids)
+    if not clips:
+        return
+    line = describe_seen(clips, len(ids), list_file, "this run or of the weights that it starts from")
+    if not allow:
+        raise InputError(
+            f"{line}; take both lists from one split (--split, or --train_list with --val_list), or add --allow_overlap"
+        )
+    logging.warning("warning: %s", line)

@@ -1,0 +1,197 @@
+"""The state of a training run: what a checkpoint holds so that a resumed run is bit for bit the uninterrupted one."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.errors import InputError, command, short, wrong_fields
+from ops.mixing.mixer import Mixer
+from ops.network import VideoNet, not_finite, require_finite_tensors
+from ops.training.run_folder import BEST, LATEST
+from ops.training.run_history import differences
+from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.weights.file import read_checkpoint, save_checkpoint
+from ops.weights.load import load_weights
+from ops.weights.trained_on import TrainedOn
+
+_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
+_RESUMED |= dict.fromkeys(("figures", "options", "environment"), dict)  # older ones lack some
+_MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
+
+
+def _unusable(checkpoint: dict[str, Any]) -> list[str]:
+    """What a training cannot continue from: names of what is missing or wrong."""
+    given = {"figures": {}, "options": {}, "environment": {}, **checkpoint}
+    wrong = wrong_fields(given, _RESUMED)
+    if "epoch" not in wrong and given["epoch"] < 0:
+        wrong.append("epoch")
+    figures = {} if "figures" in wrong else given["figures"]
+    return wrong + (["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), float)) else [])
+
+
+@dataclass
+class TrainState:
+    """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's.
+
+    `settings`: the "options" and the "environment" of this start, for the checkpoint. `seen`: the training clips.
+    """
+
+    model: VideoNet
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    trained_on: TrainedOn
+    settings: dict[str, Any]
+    epoch: int = 0
+    best_top1: float = -1.0
+    mixer: Mixer | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    seen: SeenClips = field(default_factory=dict)
+
+    def save(self, folder: Path, *, epoch: int, best: bool) -> None:
+        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
+
+        The best one is for tests: without the state of the optimisers it has a half to a third of the size.
+
+        Raises:
+            InputError: a value is not finite, or the folder cannot be written.
+        """
+        content = {
+            "state_dict": self.model.state_dict(),
+            "epoch": epoch,
+            "best_top1": self.best_top1,
+            "figures": self.figures,
+            "trained_on": asdict(self.trained_on),
+            "seen_clips": self.seen,
+            **self.settings,
+        }
+        latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        if self.mixer is not None:
+            content["mixing"] = self.mixer.method.state_dict(optimiser=False)
+            latest["mixing"] = self.mixer.method.state_dict()
+        bad = not_finite(latest)
+        if bad is not None:
+            raise InputError(
+                f"{bad} is not finite after epoch {epoch}: the training has diverged. No checkpoint was written; "
+                "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
+            )
+        if best:  # first, so that a run that is killed in between repeats the epoch
+            save_checkpoint(folder / BEST, content)
+        save_checkpoint(folder / LATEST, latest)
+
+    def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
+        """Take the network's weights from a checkpoint, and what a mixing has learnt.
+
+        Args:
+            path: the checkpoint.
+            to_train: it must hold all that a training continues from; the mixing takes its optimiser, too.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            InputError: it cannot be read, is none of a training run, was made for something else, or has a value that
+                is not finite.
+        """
+        checkpoint = read_checkpoint(path)
+        stored = TrainedOn.of(checkpoint, str(path))
+        if stored is None:
+            test = command("python", "test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
+            raise InputError(
+                f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
+                f"them with {command('--tune_from', path)}"
+            )
+        wrong = _unusable(checkpoint)
+        if to_train and wrong:
+            raise InputError(
+                f"{path} has no {', '.join(wrong)}, so no training to resume ({BEST} is for tests); resume {LATEST} or "
+                f"start from its weights with {command('--tune_from', path)}"
+            )
+        may_change = _MAY_CHANGE if to_train else {**_MAY_CHANGE, "dataset": "data set"}
+        changed = self._changed_data(checkpoint, may_change)
+        if changed and not to_train:
+            logging.info("%s: not as in its training: %s", path, ", ".join(changed))
+        stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in may_change})
+        mixing = checkpoint.get("mixing", {})
+        if not isinstance(mixing, dict):
+            raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
+        read = checkpoint if to_train else {"state_dict": checkpoint.get("state_dict"), "mixing": mixing}
+        require_finite_tensors(read, str(path))
+        load_weights(self.model, checkpoint, where=str(path))
+        self._load_mixing(path, mixing, to_train)
+        return checkpoint
+
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint, and say what differs from the run that wrote it.
+
+        Raises:
+            InputError: as `load`; or it holds another optimiser's state.
+        """
+        checkpoint = self.load(path, to_train=True)
+        try:
+            self._resume_optimiser(path, checkpoint["optimizer"])
+            self._resume_scaler(checkpoint["scaler"])
+        except InputError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
+                f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
+            ) from error
+        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.figures = checkpoint.get("figures", {})
+        self.seen = joined(self.seen, seen_clips(checkpoint, str(path)))
+        logging.info("Resumed %s after epoch %d.", path, self.epoch)
+        differing = [f"{name}: changed" for name in self._changed_data(checkpoint)]
+        differing += differences(checkpoint, self.settings)
+        if differing:
+            logging.info("This run differs from the one that it resumes (before -> now):\n  %s", "\n  ".join(differing))
+
+    def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str] = _MAY_CHANGE) -> list[str]:
+        before, now = checkpoint["trained_on"], asdict(self.trained_on)
+        return [text for name, text in names.items() if before[name] != now[name]]
+
+    def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
+        own = [dict(group) for group in self.optimiser.param_groups]
+        here, there = own[0].keys(), stored["param_groups"][0].keys()
+        if not (here <= there or there <= here):  # versions of torch add options; another optimiser lacks some
+            raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
+        try:
+            self.optimiser.load_state_dict(stored)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: its optimiser has other parameter groups ({error}); resume with the same --npb and --fc_lr5"
+            ) from error
+        for group, options in zip(self.optimiser.param_groups, own, strict=True):
+            group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
+        needed = {"step", "exp_avg", "exp_avg_sq"} if isinstance(self.optimiser, torch.optim.AdamW) else set()
+        for parameter, values in self.optimiser.state.items():  # torch finds out in the first step
+            if values and not needed <= values.keys():
+                raise ValueError(f"no {', '.join(needed - values.keys())}")
+            for name, value in values.items():
+                if not isinstance(value, Tensor) and (name in needed or value is not None):
+                    raise ValueError(f"{name} is a {type(value).__name__}")
+                if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                    raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
+
+    def _resume_scaler(self, stored: dict[str, Any]) -> None:
+        wrong = wrong_fields(stored, {name: type(value) for name, value in self.scaler.state_dict().items()})
+        if wrong:
+            raise ValueError(f"no {', '.join(wrong)}")
+        self.scaler.load_state_dict(stored)
+
+    def _load_mixing(self, path: Path, stored: dict[str, Any], to_train: bool) -> None:
+        """Take what a mixing has learnt."""
+        learns = self.mixer is not None and bool(self.mixer.method.state_dict())
+        if learns and not stored:
+            raise InputError(
+                f"{path} was trained without --mix svmix; start from it with {command('--tune_from', path)}"
+            )
+        if stored and not learns:
+            logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
+        elif self.mixer is not None:
+            self.mixer.method.load_state_dict(stored, optimiser=to_train)

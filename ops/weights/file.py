@@ -1,0 +1,132 @@
+"""Checkpoint files: read as tensors and plain values only, written whole or not at all."""
+
+import hashlib
+import os
+import pickle
+import re
+import shutil
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from common.console import WORKER_DIED
+from common.errors import InputError
+from common.files import replacing
+from ops.scoring.array_pickles import NUMPY_NAMES
+
+FORMAT = 1  # of the checkpoint's fields
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """A checkpoint file on the CPU: tensors and plain values only, whatever is in it.
+
+    Raises:
+        InputError: no such file, a damaged one, or one that holds other objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}; give the path of a file such as runs/NAME/ckpt.best.pth.tar")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        _check_archive(path)
+        content = _load(path)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        raise InputError(f"{path} {_fault(path, error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a state dict; give a checkpoint of a training")
+    written_as = content.get("format")
+    if isinstance(written_as, int) and written_as > FORMAT:
+        raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
+    return content
+
+
+def _load(path: Path) -> Any:
+    """The content, in which NumPy's numbers beside the weights are plain numbers."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "numpy" in str(error):
+            stand_ins = torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()])
+            with suppress(AttributeError), stand_ins:  # torch 2.5 takes no pairs
+                return torch.load(path, map_location="cpu", weights_only=True)
+        raise
+
+
+def _check_archive(path: Path) -> None:
+    """Checks what torch does not: the checksums (0.03 s for 100 MB), and that the file is as large as its content.
+
+    Raises:
+        InputError: the content is compressed, which torch.save never does, and may be thousands of times as large.
+        zipfile.BadZipFile: the file is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if compressed or sum(member.file_size for member in members) > path.stat().st_size:
+            raise InputError(
+                f"{path} is a packed archive or a TorchScript program, not a checkpoint; unpack it, or save the "
+                "program's weights"
+            )
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be read, and what to do; torch's own advice would be to let it run code."""
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    if isinstance(error, safetensors.SafetensorError):
+        return f"cannot be read as safetensors: {error}; is the copy complete?"
+    with path.open("rb") as file:
+        start = file.read(300)
+    if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
+        return "is a packed archive, not a checkpoint; unpack it"
+    start = start.lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "is Git LFS's pointer to a file, not the file; get it with: git lfs pull"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not a checkpoint; download the file again"
+    refused = re.search(r"GLOBAL (\S+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and refused:
+        return (
+            f"holds {refused[1]}, not only tensors and plain values: it could run code, and was not read. Save the "
+            "weights alone where they were made: torch.save(model.state_dict(), FILE)"
+        )
+    return "is not a checkpoint of tensors and plain values, or is damaged; copy or download it again"
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write to a temporary file beside `path`, then rename: a killed run or a full disk leaves the old file whole.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            torch.save({"format": FORMAT, **content}, temporary)
+    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
+        if str(error).startswith(WORKER_DIED):  # raised by a signal, in the middle of anything
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full"
+        if path.parent.exists():
+            reason = f"{reason} ({shutil.disk_usage(path.parent).free >> 20} MiB are free)"
+        raise InputError(
+            f"cannot write {path}: {reason}; free some space or choose another --root_model. "
+            "Earlier checkpoints are untouched."
+        ) from error
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

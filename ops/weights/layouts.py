@@ -1,0 +1,181 @@
+"""State dicts of other code bases -> ours. Pure functions from names and tensors to names and tensors."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from common.errors import InputError
+
+State = dict[str, Tensor]
+Rules = tuple[tuple[str, str], ...]  # regular expressions and what takes their place, in order
+
+# Each official layout is named after its network.
+_COMMON: Rules = ((r"^base_model\.(layer\d)_bak\.", r"\1."), (r"^base_model\.", ""), (r"^new_fc\.", "fc."))
+_RULES: dict[str, Rules] = {
+    "H2CN": (
+        (r"^base_model\.fhgc1\.0\.", "motion.hourglass1."),
+        (r"^base_model\.fhgc1\.1\.", "motion.bn1."),
+        (r"^base_model\.fhgc2\.0\.", "motion.hourglass2."),
+        (r"^base_model\.fhgc2\.1\.", "motion.bn2."),
+        (r"^base_model\.conv_fhgc\.0\.", "motion.conv."),
+        (r"^base_model\.conv_fhgc\.1\.", "motion.bn."),
+        *_COMMON,
+        (r"(^|\.)mtdin\.", r"\1gate."),
+        (r"gate\.conv1\.", "gate.reduce."),
+        (r"gate\.bn1\.", "gate.reduce_bn."),
+        (r"gate\.conv2\.weight$", "gate.hourglass.spatial"),
+        (r"gate\.convt\.weight$", "gate.hourglass.temporal"),
+        (r"gate\.conv3\.", "gate.expand."),
+        (r"gate\.bn3\.", "gate.expand_bn."),
+        (r"spaAgg\.weight$", "spatial"),
+        (r"convt\.weight$", "temporal"),
+    ),
+    "TDN": (
+        (r"^base_model\.conv1_5\.0\.", "motion.conv."),
+        (r"^base_model\.conv1_5\.1\.", "motion.bn."),
+        (r"^base_model\.resnext_layer1\.", "motion.stage1."),
+        *_COMMON,
+        (r"\.mse\.conv3_smallscale2\.", ".gate.0.half_scale."),
+        (r"\.mse\.bn3_smallscale2\.", ".gate.0.half_scale_bn."),
+        (r"\.mse\.conv3_smallscale4\.", ".gate.0.full_scale."),
+        (r"\.mse\.bn3_smallscale4\.", ".gate.0.full_scale_bn."),
+        (r"\.mse\.conv1\.", ".gate.0.reduce."),
+        (r"\.mse\.bn1\.", ".gate.0.reduce_bn."),
+        (r"\.mse\.conv2\.", ".gate.0.spatial."),
+        (r"\.mse\.conv3\.", ".gate.0.expand."),
+        (r"\.mse\.bn3\.", ".gate.0.expand_bn."),
+        (r"\.shift\.conv\.weight$", ".gate.1.temporal"),
+    ),
+    "TSM": (*_COMMON, (r"\.net\.weight$", ".weight")),
+    "TSN": _COMMON,
+}
+# A parameter that tells each of torchvision's video networks from all else.
+_TORCHVISION_VIDEO = ("stem.3.weight", "pos_encoding.class_token", "patch_embed.proj.weight", "features.0.0.0.weight")
+_UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
+_BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
+_WRAPPERS = {"module", "_orig_mod"}
+IMAGENET_CLASSES = 1000
+
+
+class Converted(NamedTuple):
+    """A state dict in our names.
+
+    Attributes:
+        state: it.
+        unused: names of the source that no layer uses, and that are known for it.
+        reshaped: our names of values that lie in another shape.
+        shifted: our names of the convolutions that stand behind a shift, where the layout says it; else None.
+    """
+
+    state: State
+    unused: list[str]
+    reshaped: list[str]
+    shifted: set[str] | None
+
+
+def layout_of(state: State) -> str:
+    """Where a state dict comes from: the network of an official layout, one of torchvision's two, or "ours".
+
+    "torchvision" is its ResNet, "torchvision video" one of its video networks.
+    """
+    if any(key.startswith("base_model.fhgc1.") for key in state):
+        return "H2CN"
+    if any(key.startswith("base_model.conv1_5.") for key in state):
+        return "TDN"
+    if any(key.endswith(".conv1.net.weight") for key in state):
+        return "TSM"
+    if any(key.startswith("base_model.") for key in state):
+        return "TSN"
+    if any(key in state for key in _TORCHVISION_VIDEO):
+        return "torchvision video"
+    # Our TSN and TSM bear torchvision's names; ImageNet's classes, or none, tell torchvision's files from ours.
+    if is_plain_resnet(state) and ("fc.weight" not in state or state["fc.weight"].shape[0] == IMAGENET_CLASSES):
+        return "torchvision"
+    return "ours"
+
+
+def is_plain_resnet(state: State) -> bool:
+    """Whether this is a ResNet in torchvision's names, without any temporal module."""
+    return "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
+
+
+def strip_wrappers(state: State, where: str = "the given state dict") -> State:
+    """Without the words that wrappers put into names: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
+
+    Raises:
+        InputError: two names are the same without them.
+    """
+    names = {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}
+    _require_distinct(names, where)
+    return {names[key]: value for key, value in state.items()}
+
+
+def from_official(state: State, layout: str, where: str = "the given state dict") -> Converted:
+    """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses.
+
+    Raises:
+        InputError: a temporal kernel of another shape, a bias whose BatchNorm is missing, or two of one name in ours.
+    """
+    unused = [key for key in state if _UNUSED.match(key)]
+    _require_distinct({key: rename(key, layout) for key in state if key not in unused}, where)
+    ours: State = {}
+    reshaped = []
+    for key, value in state.items():
+        if key in unused:
+            continue
+        name = rename(key, layout)
+        if name.endswith(".temporal"):  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
+            if value.shape[1:] not in ((1, 3, 1, 1), (1, 3)):
+                raise InputError(f"{where}: {key} has shape {tuple(value.shape)}; it is no temporal kernel of 3 taps")
+            value = value.reshape(-1, 3)
+            reshaped.append(name)
+        ours[name] = value
+    missing = [norm for norm in map(norm_of, ours) if norm and f"{norm}.running_mean" not in ours]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}.running_mean, which the bias in front of it belongs to")
+    shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
+    return Converted(fold_biases(ours), unused, reshaped, shifted)
+
+
+def _require_distinct(names: Mapping[str, str], where: str) -> None:
+    """Their names -> ours: no two of theirs may fall together, else one of them would be lost without a word."""
+    origin: dict[str, str] = {}
+    for key, name in names.items():
+        if name in origin:
+            raise InputError(
+                f"{where}: {origin[name]} and {key} are both {name} here; leave out the one that is not used"
+            )
+        origin[name] = key
+
+
+def rename(key: str, layout: str) -> str:
+    """One official name -> ours."""
+    for pattern, name in _RULES[layout]:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+def norm_of(bias: str) -> str | None:
+    """The BatchNorm behind the convolution of a bias, for a convolution that feeds one; None for other names."""
+    if not _BIAS.search(bias):
+        return None
+    name = bias.removesuffix(".bias")
+    if name.endswith("downsample.0"):
+        return f"{name.removesuffix('0')}1"
+    return f"{name[:-5]}bn{name[-1]}"
+
+
+def fold_biases(state: State) -> State:
+    """Move the bias of a convolution that feeds a BatchNorm into this BatchNorm's running mean, which is exact.
+
+    BN(x + b) with running mean m is BN(x) with running mean m - b; in training the batch's own mean takes the
+    bias out. The official H2CN has such biases in `conv1` and the downsample convolutions, TDN in all of the ResNet.
+    """
+    state = dict(state)
+    for key in list(state):
+        norm = norm_of(key)
+        if norm is not None:
+            state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - state.pop(key)
+    return state

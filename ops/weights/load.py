@@ -1,0 +1,228 @@
+"""Weights in: `load_weights` for everybody's state dicts, with an exact account of every name."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.errors import InputError, few, short, wrong_fields
+from ops.network import VideoNet
+from ops.weights.file import read_checkpoint
+from ops.weights.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
+
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")  # where weights are, the first found
+OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
+LAYOUTS = {"ours": "this project", "torchvision": "torchvision's ResNet"}
+LAYOUTS["torchvision video"] = "torchvision's video networks"
+LAYOUTS |= {net: f"the official {net}" for net in OFFICIAL}
+
+
+@dataclass
+class LoadReport:
+    """What `load_weights` did with every name. All but `unused` are names of our parameters and buffers.
+
+    Attributes:
+        layout: of the source.
+        matched: loaded as they were.
+        reshaped: loaded, from values that lay in another shape.
+        inflated: made from another parameter.
+        new: missing in the source: left as they were.
+        unused: names of the source that are expected not to be used; any other unexpected name is an error.
+        notes: what else is worth a word: a classifier that was not taken, a network that was taken on trust.
+    """
+
+    layout: str
+    matched: list[str] = field(default_factory=list)
+    reshaped: list[str] = field(default_factory=list)
+    inflated: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counted = (name for name in ("matched", "reshaped", "inflated", "new", "unused"))
+        counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in counted)
+        return "; ".join([f"weights in the layout of {LAYOUTS[self.layout]}: {counts}", *self.notes])
+
+
+def load_weights(
+    model: VideoNet,
+    source: str | os.PathLike | Mapping[str, Any],
+    *,
+    new_classifier: bool = False,
+    class_names: Sequence[str] | None = None,
+    where: str | None = None,
+) -> LoadReport:
+    """Load a state dict of any known layout into `model`, or nothing at all.
+
+    Args:
+        model: the network; its parameters keep their dtype and device.
+        source: a file, or a state dict, with or without the prefixes of DataParallel and torch.compile, by itself or
+            under "state_dict" or another of `STATE_KEYS`. Known layouts: ours, the official ones of H2CN, TDN, TSM and
+            TSN, torchvision's ResNet and its video networks.
+        new_classifier: for the start of a training: keep the model's own classifier where the source's has another
+            number of classes or, as far as both are known, other class names.
+        class_names: what the model is to be trained for.
+        where: what messages call the source, if it is a state dict.
+
+    Returns:
+        The account of every name.
+
+    Raises:
+        InputError: something is missing, unexpected or of another shape; the message has the names.
+    """
+    is_file = not isinstance(source, Mapping)
+    where = where or (str(source) if is_file else "the given state dict")
+    content: Mapping[str, Any] = read_checkpoint(source) if is_file else source  # type: ignore[arg-type, assignment]
+    made_for = _made_for(content, where)
+    found, note = _state_dict(content, where)
+    state = strip_wrappers(found, where)
+    report = LoadReport("ours" if made_for is not None else layout_of(state), notes=note)
+    own = model.state_dict()
+    if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
+        report.layout = "torchvision"  # an image network of other classes than ImageNet's
+    _require_same_net(model, made_for or {}, report, where)
+    if report.layout == "torchvision":
+        report.new += [key for key in own if model.is_temporal(key)]
+        _drop_classifier(model, own, state, report)
+    elif report.layout == "torchvision video":
+        state = {f"network.{key}": value for key, value in state.items()}
+    elif report.layout in OFFICIAL:
+        converted = from_official(state, report.layout, where)
+        state, report.unused, report.reshaped = converted.state, converted.unused, converted.reshaped
+        _require_same_shifts(model, converted.shifted, where)
+    if new_classifier and _is_other_classifier(model, own, state, made_for, class_names):
+        _drop_classifier(model, own, state, report)
+    _check_names(model, own, state, report, where)
+    model.load_state_dict(state, strict=False)  # every difference was accounted for just now
+    report.matched = [key for key in own if key in state and key not in report.reshaped]
+    if report.layout == "torchvision":
+        report.inflated = model.inflate(state)
+        report.new = [name for name in report.new if name not in report.inflated]
+    return report
+
+
+def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
+    """What a checkpoint of this project says of its network; None for weights of another origin."""
+    made_for = content.get("trained_on") if isinstance(content, Mapping) else None
+    if not isinstance(made_for, Mapping):
+        return None
+    if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
+        raise InputError(f"{where} does not say which network it was made for; it is damaged")
+    return made_for
+
+
+def official_net(content: Mapping[str, Any], where: str) -> str | None:
+    """The network of a checkpoint in an official layout; None for all others. Messages call it `where`."""
+    layout = layout_of(strip_wrappers(_state_dict(content, where)[0], where))
+    return layout if layout in OFFICIAL else None
+
+
+def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
+    """Whether this can only be meant as the image network that a network with temporal modules starts from."""
+    return "torchvision" in model.layouts and is_plain_resnet(state) and not is_plain_resnet(own)
+
+
+def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
+    """Weights of another network may fit and still be wrong: a TSN and a TSM have the same shapes."""
+    here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
+    net, parts = report.layout, []
+    if report.layout == "ours":
+        if not made_for:
+            report.notes.append(f"the file does not say its network: taken as {here}")
+            return
+        net, parts = made_for["net"], made_for.get("ablate", [])
+    elif report.layout not in OFFICIAL:
+        if report.layout not in model.layouts:
+            fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
+            raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
+        return
+    there = " ".join([net, *(f"without {part}" for part in parts)])
+    if there != here:
+        flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
+        raise InputError(f"{where} is of {short(there)}, this network is {here}; build {short(flags)}")
+
+
+def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
+    """The official TSM says by its names which convolutions stand behind a shift."""
+    if shifted is not None and shifted != model.shifted():
+        differing = _some(sorted(shifted ^ model.shifted()))
+        raise InputError(f"{where} shifts in front of other convolutions than this network; they differ in {differing}")
+
+
+def _is_other_classifier(
+    model: VideoNet,
+    own: State,
+    state: State,
+    made_for: Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
+) -> bool:
+    _, bias = model.classifier
+    if bias not in state:
+        return False
+    theirs = made_for.get("class_names") if made_for is not None else None
+    other_names = class_names is not None and isinstance(theirs, list) and theirs != list(class_names)
+    return other_names or state[bias].shape != own[bias].shape
+
+
+def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadReport) -> None:
+    """Leave the model its own classifier, and say so if the source has one."""
+    _, bias = model.classifier
+    if bias in state:
+        there, here = state[bias].numel(), own[bias].numel()
+        instead = f"for {here} classes instead of {there}" if there != here else f"for other {here} classes"
+        report.notes.append(f"a new classifier, {instead}")
+    report.unused += [name for name in model.classifier if state.pop(name, None) is not None]
+    report.new += model.classifier
+
+
+def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, where: str) -> None:
+    counters = "num_batches_tracked"  # old files lack them; nothing that is computed depends on them
+    missing = [k for k in own if k not in state and k not in report.new and not k.endswith(counters)]
+    unexpected = [k for k in state if k not in own]
+    reshaped = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+    faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+    if any(names for _, names in faults):
+        text = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in faults if names)
+        cure = "build the network that the weights were made for (--net, --arch, the data set)"
+        if not any(name in own for name in state):
+            cure = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
+        if all(name.split(" ")[0] in model.classifier for name in missing + unexpected + reshaped):
+            cure = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
+        raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {cure}")
+
+
+def _some(names: list[str], limit: int = 6) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
+    """The weights in a checkpoint; and a note, if it holds others of the same names that were not taken."""
+    state, others = content, []
+    for _ in STATE_KEYS:  # one may be in another
+        outer = state if isinstance(state, Mapping) else {}
+        key = next((key for key in STATE_KEYS if isinstance(outer.get(key), Mapping)), None)
+        if key is None:
+            break
+        state = outer[key]
+        alike = [name for name, value in outer.items() if isinstance(value, Mapping) and value.keys() == state.keys()]
+        others += [short(repr(name)) for name in alike if name != key]
+    if not isinstance(state, Mapping) or not state or not all(map(_is_parameter, state, state.values())):
+        keys = [short(repr(key)) for key in content] if isinstance(content, Mapping) else []
+        raise InputError(
+            f"{where} holds no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); give a "
+            f"checkpoint of a training run, or save the weights under {STATE_KEYS[0]!r}"
+        )
+    return dict(state), [f"others of the same names, {few(others)}, were not taken"] if others else []
+
+
+def _is_parameter(name: Any, value: Any) -> bool:
+    is_real = isinstance(value, Tensor) and not value.is_complex() and not value.is_quantized
+    return isinstance(name, str) and is_real and value.layout == torch.strided and value.device.type != "meta"

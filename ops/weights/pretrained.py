@@ -1,0 +1,47 @@
+"""The start of a training: published weights by name, from torchvision."""
+
+import pickle
+from pathlib import Path
+
+import torch
+
+from common.errors import InputError
+from ops.network import VideoNet
+from ops.weights.load import LoadReport, load_weights
+
+PRETRAINED = {"imagenet": "IMAGENET1K_V1", "kinetics": "KINETICS400_V1"}  # torchvision's names of them
+
+
+def load_pretrained(model: VideoNet, source: str) -> LoadReport:
+    """Start from published weights.
+
+    Args:
+        model: the network.
+        source: "imagenet" (torchvision's ResNet), "kinetics" (torchvision's video networks), another name that
+            torchvision gives weights of this network, such as KINETICS400_IMAGENET22K_V1, or a file.
+
+    Raises:
+        InputError: the weights cannot be had, or do not fit.
+    """
+    import torchvision  # here: only this start needs it
+
+    known = torchvision.models.get_model_weights(model.net if "torchvision video" in model.layouts else model.arch)
+    name = PRETRAINED.get(source.lower(), source)
+    if name not in known.__members__:
+        if name in PRETRAINED.values() or (name.isupper() and not Path(source).exists()):
+            words = [word for word, stands_for in PRETRAINED.items() if stands_for in known.__members__]
+            raise InputError(
+                f"--pretrain {source}: torchvision has no such weights of {model.net} {model.arch}; "
+                f"it has {', '.join([*words, *(weights.name for weights in known)])}; or give a file, or none"
+            )
+        return load_weights(model, source, new_classifier=True)
+    weights = known[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, wrong hash, cut file
+        raise InputError(
+            f"--pretrain {source}: {weights.url} cannot be had ({error}); put a whole copy of it at {file}, "
+            "or pass its path to --pretrain, or train from random weights with --pretrain none"
+        ) from error
+    return load_weights(model, state, new_classifier=True)

@@ -1,0 +1,235 @@
+"""Frames of given numbers from video files: those of the sequential decode, to the pixel, whatever the file."""
+
+import os
+import random
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from av.video.reformatter import VideoReformatter
+from video_files import write_sound, write_video
+
+from common.errors import InputError
+from datasets.reading import video_container as video
+from datasets.reading import video_file
+from datasets.reading.video_container import decode_video
+from datasets.reading.video_file import VideoFile
+
+KEYS = {"g": "12", "bf": "2"}  # a key frame every 12 frames, B-frames between
+H264 = {"codec": "libx264", "options": KEYS}
+
+
+def patch(path: Path, mark: bytes, offset: int, content: bytes) -> None:
+    """Overwrite bytes of a file, `offset` bytes behind the place where `mark` begins."""
+    file = bytearray(path.read_bytes())
+    start = file.index(mark) + offset
+    file[start : start + len(content)] = content
+    path.write_bytes(file)
+
+
+def remux(path: Path, first: int = 0, earlier: int = 0, **options: str) -> None:
+    """Copy the packets from number `first` on, their times earlier by tenths of a second."""
+    with av.open(str(path)) as source, av.open(str(path.with_stem("copy")), "w", options=options) as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        shift = int(Fraction(earlier, 10) / source.streams.video[0].time_base)
+        for packet in [packet for packet in source.demux(video=0) if packet.size][first:]:
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+            copy.mux(packet)
+    path.with_stem("copy").replace(path)
+
+
+def quarter_turn(path: Path) -> None:
+    """The angle that a phone writes: a matrix in the header of the track."""
+    patch(path, b"tkhd", 44, struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30))
+
+
+def late_stream(path: Path) -> None:
+    """Half of the packets once more behind the end, as those of another stream."""
+    content = path.read_bytes()
+    packets = [bytearray(content[at : at + 188]) for at in range(0, len(content), 188)]
+    of_the_video = [packet for packet in packets if packet[1] & 31 == 1 and packet[2] == 0]  # PID 256
+    for packet in of_the_video[len(of_the_video) // 2 :]:
+        packet[2] = 0x30
+        content += packet
+    path.write_bytes(content)
+
+
+def wrong_header(path: Path) -> None:
+    patch(path, b"avih", 24, struct.pack("<I", 99))
+    patch(path, b"strh", 40, struct.pack("<I", 99))
+
+
+KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
+    "h264.mp4": (H264, None),
+    "open_gop.mkv": ({"codec": "libx264", "options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}, None),
+    "intra_refresh.mkv": ({"codec": "libx264", "options": {"x264-params": "intra-refresh=1:keyint=12"}}, None),
+    "vp9.webm": ({"codec": "libvpx-vp9", "options": {"g": "12"}}, None),
+    "vp8.webm": ({"codec": "libvpx", "options": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "9"}}, None),
+    "b_frames.avi": ({"codec": "mpeg4", "options": KEYS | {"b": "4000000", "qmax": "2"}}, None),
+    "no_times.h264": (H264, None),
+    "stream.ts": (H264, None),
+    "uneven_times.mp4": (H264 | {"times": [i + i * i // 9 for i in range(40)]}, None),
+    "odd_size.mp4": (H264 | {"size": (65, 47), "pix_fmt": "yuv444p"}, None),
+    "turned.mp4": (H264, quarter_turn),
+    "wrong_count.avi": ({"codec": "mjpeg", "pix_fmt": "yuvj420p"}, wrong_header),
+    "all_keys.mp4": (H264, lambda path: patch(path, b"stss", 0, b"free")),
+    "cut.mkv": (H264, lambda path: remux(path, first=17)),  # from the middle on: some packets give no frame
+    "latin1_tag.avi": ({"codec": "mpeg4"}, lambda path: patch(path, b"Lavf", 0, b"\xd3")),  # not UTF-8
+    "late_stream.ts": (H264, late_stream),  # PyAV's demux ends with an IndexError
+    "edited.mp4": (H264, lambda path: remux(path, earlier=17, avoid_negative_ts="disabled")),  # some are not shown
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_are_those_of_the_sequential_decode(tmp_path: Path, kind: str) -> None:
+    options, change = KINDS[kind]
+    path = write_video(tmp_path / kind, 40, **options)
+    if change:
+        change(path)
+    frames = [image.tobytes() for image in decode_video(path)]
+    assert len(set(frames)) == len(frames)  # so that a wrong one is seen
+    video = VideoFile(path)
+    assert video.num_frames == len(frames)
+    rng = random.Random(0)
+    for size in (1, 1, 2, 5, 12):
+        indices = rng.sample(range(len(frames)), size)
+        images, replaced = video.read(indices, replace_unreadable=False)
+        assert list(images) == indices
+        assert [image.tobytes() for image in images.values()] == [frames[i] for i in indices]
+        assert replaced == []
+
+
+def test_the_kinds_of_files_are_what_their_names_say(tmp_path: Path) -> None:
+    """Otherwise the test above would say less than it seems to."""
+    turned, wrong, cut, edited = (
+        write_video(tmp_path / kind, 40, **KINDS[kind][0])
+        for kind in ("turned.mp4", "wrong_count.avi", "cut.mkv", "edited.mp4")
+    )
+    for path in (turned, wrong, cut, edited):
+        KINDS[path.name][1](path)
+    assert next(decode_video(turned)).shape == (64, 48, 3)
+    with av.open(str(wrong)) as container:
+        assert container.streams.video[0].frames == 99
+    assert VideoFile(cut).num_frames < 23
+    assert VideoFile(edited).num_frames == 23
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "vp9.webm", "open_gop.mkv", "uneven_times.mp4", "edited.mp4"])
+def test_late_frames_are_read_without_the_early_ones(tmp_path: Path, kind: str, monkeypatch) -> None:
+    options, change = KINDS[kind]
+    path = write_video(tmp_path / kind, 40, **options)
+    if change:
+        change(path)
+    video = VideoFile(path)
+    monkeypatch.setattr(VideoFile, "_decode", None)  # the pass from the start
+    since, decoded = video_file._since, []
+    monkeypatch.setattr(video_file, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
+    video.read([video.num_frames - 2], replace_unreadable=False)
+    assert 0 < len(decoded) <= 12
+
+
+def broken(path: Path) -> Path:
+    """A third of the file is missing; its header is whole."""
+    write_video(path, 60, codec="libx264", options=KEYS)
+    remux(path, movflags="faststart")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    return path
+
+
+def test_training_takes_the_last_frame_of_a_broken_file_and_says_so(tmp_path: Path) -> None:
+    video = VideoFile(broken(tmp_path / "a.mp4"))
+    assert video.num_frames == 60  # by its header
+    images, replaced = video.read([3, 57, 58], replace_unreadable=True)
+    assert images[57].tobytes() == images[58].tobytes() != images[3].tobytes()
+    assert replaced == [f"{tmp_path / 'a.mp4'} frame 58", f"{tmp_path / 'a.mp4'} frame 59"]
+
+
+def test_a_test_stops_at_a_broken_file(tmp_path: Path) -> None:
+    video = VideoFile(broken(tmp_path / "a.mp4"))
+    video.read([3], replace_unreadable=False)
+    with pytest.raises(InputError, match=r"a\.mp4: frame 58 of 60 cannot be read \(it breaks off within frame 13\)"):
+        video.read([3, 57], replace_unreadable=False)
+
+
+def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
+    class Reformatter:
+        whole = VideoReformatter()
+
+        def reformat(self, frame: av.VideoFrame, **options: object) -> av.VideoFrame:
+            if frame.pts >= fifth:
+                raise IndexError("unforeseen")
+            return self.whole.reformat(frame, **options)
+
+    path = write_video(tmp_path / "a.mp4", 9, **H264)
+    fifth = VideoFile(path).index.times[5]
+    frames = list(decode_video(path))
+    monkeypatch.setattr(video, "VideoReformatter", Reformatter)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be decoded to its end \(IndexError: unforeseen"):
+        list(decode_video(path))
+    with pytest.raises(InputError, match=r"a\.mp4: frame 6 of 9 cannot be read \(IndexError: unforeseen"):
+        VideoFile(path).read([3, 5], replace_unreadable=False)
+    images, replaced = VideoFile(path).read([3, 5, 8], replace_unreadable=True)
+    assert [image.tobytes() for image in images.values()] == [frames[i].tobytes() for i in (3, 4, 4)]
+    assert replaced == [f"{path} frame 6", f"{path} frame 9"]
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xd3", 0, 1, "invalid"), IndexError("unforeseen")])
+def test_whatever_opening_raises_names_the_file(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    path = write_video(tmp_path / "a.mp4", 9)
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened \(\w+Error: .*(invalid|unforeseen)"):
+        VideoFile(path)
+
+
+def test_fewer_frames_than_listed(tmp_path: Path) -> None:
+    video = VideoFile(write_video(tmp_path / "a.mp4", 7), 9)
+    assert video.num_frames == 9
+    with pytest.raises(InputError, match=r"frame 9 of 9 cannot be read \(the video has 7\).*correct the list"):
+        video.read([8], replace_unreadable=False)
+    assert video.read([8], replace_unreadable=True).replaced == [f"{tmp_path / 'a.mp4'} frame 9"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("sound", "no video stream"),
+        (b"", "cannot be opened"),
+        (b"text", "cannot be opened"),
+        ("head", "cannot be opened"),
+    ],
+)
+@pytest.mark.parametrize("num_frames", [None, 5])
+def test_what_is_no_video(tmp_path: Path, content, words: str, num_frames: int | None) -> None:
+    path = tmp_path / "a.wav"
+    if content == "sound":
+        write_sound(path)
+    elif content == "head":
+        path.write_bytes(write_video(tmp_path / "a.mp4", 9).read_bytes()[:200])
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        VideoFile(path, num_frames)
+
+
+def test_names_that_look_like_something_else(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("http:a.mp4", "a%03d.mp4", "vidéo 'ü' \"q\".mp4", "-i.mp4"):
+        write_video(tmp_path / "a.mp4", 3).rename(tmp_path / name)
+        assert VideoFile(Path(name)).num_frames == 3
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 40, **H264)
+    damaged = broken(tmp_path / "b.mp4")
+    before = len(os.listdir("/dev/fd"))
+    readers = [VideoFile(path) for _ in range(20)] + [VideoFile(damaged) for _ in range(20)]
+    for reader in readers:
+        reader.read([1, 39], replace_unreadable=True)
+    next(decode_video(path))
+    assert len(os.listdir("/dev/fd")) == before

@@ -1,0 +1,239 @@
+"""Samples and batches: the same whatever the workers, mirrored labels, errors that arrive whole."""
+
+import gc
+import multiprocessing
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from video_files import write_dataset
+
+from common.errors import InputError
+from datasets.catalogue import DatasetSpec, resolve
+from datasets.clip_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
+from datasets.loader import Batch, EpochSampler, _quiet_about_a_gone_parent, make_loader
+from datasets.reading import frames
+from datasets.reading.decoders import choose_decoder
+from datasets.transforms import eval_preprocessing
+
+SHAPE = {"num_segments": 2, "frames_per_segment": 5}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> DatasetSpec:
+    root = write_dataset(tmp_path / "own")
+    return resolve(
+        "mine", root_path=str(root / "frames"), train_list=str(root / "train.txt"),
+        val_list=str(root / "val.txt"), classes=str(root / "classes.txt"),
+    )  # fmt: skip
+
+
+def epoch_of(spec: DatasetSpec, workers: int, epoch: int, **options) -> list[Batch]:
+    dataset = train_dataset(spec, **SHAPE, input_size=32, seed=3, flip=True)
+    loader = make_loader(dataset, batch_size=4, workers=workers, shuffle=True, seed=3, **options)
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def test_a_batch(spec: DatasetSpec) -> None:
+    first, last = epoch_of(spec, 0, 0)
+    assert first.clip.shape == (4, 1, 2, 5, 3, 32, 32)
+    assert first.clip.dtype == torch.uint8
+    assert first.clip.permute(0, 1, 2, 3, 5, 6, 4).is_contiguous()
+    assert sorted(first.index.tolist() + last.index.tolist()) == list(range(6))
+    assert first.video_ids == [f"train {i}" for i in first.index.tolist()]
+
+
+def test_samples_do_not_depend_on_workers(spec: DatasetSpec) -> None:
+    for alone, shared in zip(epoch_of(spec, 0, 2), epoch_of(spec, 2, 2), strict=True):
+        assert torch.equal(alone.clip, shared.clip)
+        assert torch.equal(alone.label, shared.label)
+        assert alone.video_ids == shared.video_ids
+
+
+def test_epochs_differ_and_live_workers_follow(spec: DatasetSpec) -> None:
+    dataset = train_dataset(spec, **SHAPE, input_size=32, seed=3, flip=True)
+    loader = make_loader(dataset, batch_size=6, workers=1, shuffle=True, seed=3)
+    epochs = []
+    for epoch in (0, 1, 0):
+        loader.sampler.set_epoch(epoch)
+        (batch,) = loader
+        epochs.append(batch)
+    assert epochs[0].video_ids != epochs[1].video_ids
+    assert torch.equal(epochs[0].clip, epochs[2].clip)
+    assert not torch.equal(dataset[0, 0].clip, dataset[1, 0].clip)
+
+
+def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
+    plain = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)
+    mirrored = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
+    seen = set()
+    for epoch in range(12):
+        for index, label in enumerate((0, 1, 2)):
+            before, after = plain[epoch, index], mirrored[epoch, index]
+            assert before.label == label
+            if torch.equal(before.clip, after.clip):
+                assert after.label == label
+            else:
+                assert torch.equal(before.clip.flip(-1), after.clip)
+                assert after.label == (1, 0, 2)[label]
+                seen.add(label)
+    assert seen == {0, 1, 2}
+
+
+def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypatch) -> None:
+    """However many frames are resized at once: here 8, 8 and 1 or more."""
+    decoded: list[bytes] = []
+    decode = choose_decoder("auto")
+    monkeypatch.setattr(frames, "choose_decoder", lambda _: lambda data: decoded.append(data) or decode(data))
+    shape = {"num_segments": 16, "frames_per_segment": 5}
+    sample = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)[5]  # a video of 17 frames
+    assert 8 < len(decoded) == len(set(decoded)) <= 17
+    alone = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)
+    reader, draw = alone.draw(0, 5)
+    for place, number in np.ndenumerate(draw.indices):
+        image = reader.read([int(number)], replace_unreadable=False).images[int(number)]
+        assert np.array_equal(sample.clip[(0, *place)].permute(1, 2, 0), draw.transform([image])[0][0])
+
+
+def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
+    val = val_dataset(spec, **SHAPE, input_size=32)
+    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
+    assert torch.equal(val[1].clip, test[1].clip)
+
+
+def test_three_crops_and_random_clips(spec: DatasetSpec) -> None:
+    def clip(number: int, seed: int = 0):
+        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32, 3, True), clip=number, seed=seed))[4].clip
+
+    assert clip(0).shape == (3, 2, 5, 3, 32, 32)
+    assert torch.equal(clip(1), clip(1))
+    assert any(not torch.equal(clip(0), clip(i)) for i in (1, 2, 3))
+
+
+def test_an_unreadable_frame_is_replaced_in_training_and_stops_a_test(spec: DatasetSpec) -> None:
+    for number in range(1, 7):
+        (spec.root_path / "train 0" / f"{number:05d}.jpg").write_bytes(b"")
+        (spec.root_path / "val 0" / f"{number:05d}.jpg").write_bytes(b"")
+    sample = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)[0]
+    assert sample.replaced
+    assert all("train 0" in name for name in sample.replaced)
+    assert val_dataset(spec, **SHAPE, input_size=32)[0].replaced
+    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
+    with pytest.raises(InputError, match=r"val 0.*0000\d\.jpg cannot be read"):
+        test[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int) -> None:
+    for path in (spec.root_path / "train 1").iterdir():
+        path.unlink()
+    (spec.root_path / "train 1").rmdir()
+    others = multiprocessing.active_children()
+    gc.disable()  # it would find the workers late, and end them slowly
+    try:
+        with pytest.raises(InputError, match=r"^there is no frame folder"):
+            epoch_of(spec, workers, 0)
+        assert set(multiprocessing.active_children()) <= set(others)
+    finally:
+        gc.enable()
+
+
+def test_more_workers_than_cores_are_no_warning(spec: DatasetSpec, recwarn, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    dataset = train_dataset(spec, num_segments=2, frames_per_segment=1, input_size=32, seed=0, flip=False)
+    next(iter(make_loader(dataset, batch_size=2, workers=2, shuffle=False)))
+    assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
+
+
+def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
+    """Workers are forked, or started and sent a pickle: which one is the system's and Python's choice."""
+    train = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
+    for dataset in (train, clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), clip=1))):
+        assert torch.equal(pickle.loads(pickle.dumps(dataset))[0].clip, dataset[0].clip)
+
+
+def test_frame_orders(spec: DatasetSpec) -> None:
+    def clip(order: str, index: int = 4) -> torch.Tensor:
+        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
+
+    normal, shuffled = clip("normal"), clip("shuffled")
+    assert torch.equal(clip("reversed"), normal.flip(1, 2))
+    assert torch.equal(clip("shuffled"), shuffled)
+    assert not torch.equal(shuffled, normal)
+    means = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
+    assert means[0] == means[1]
+
+
+def test_a_one_frame_video(spec: DatasetSpec) -> None:
+    list_file = spec.lists["train"]
+    list_file.write_text("train 0 1 0\n")
+    sample = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)[0]
+    assert torch.equal(sample.clip, sample.clip[:, :1, :1].expand_as(sample.clip))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_shares_of_the_processes(shuffle: bool, world_size: int) -> None:
+    samplers = [EpochSampler(11, seed=0, shuffle=shuffle, rank=r, world_size=world_size) for r in range(world_size)]
+    shares = [[index for _, index in sampler] for sampler in samplers]
+    assert [len(share) for share in shares] == [len(sampler) for sampler in samplers]
+    together = sorted(index for share in shares for index in share)
+    if shuffle:  # equally many for each, none twice
+        assert len({len(share) for share in shares}) == 1
+        assert len(set(together)) == len(together) == 11 // world_size * world_size
+    else:  # every one exactly once
+        assert together == list(range(11))
+
+
+def test_a_list_shorter_than_a_batch_is_still_trained(spec: DatasetSpec) -> None:
+    dataset = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)
+    assert len(list(make_loader(dataset, batch_size=50, workers=0, shuffle=True, drop_last=True))) == 1
+    assert len(list(make_loader(dataset, batch_size=4, workers=0, shuffle=True, drop_last=True))) == 1
+
+
+def test_a_worker_whose_main_process_is_gone_says_nothing(capsys) -> None:
+    """Stopped while a batch's memory is handed over, a worker would print a traceback of `multiprocessing`."""
+    for error in (BrokenPipeError(), ConnectionResetError(), EOFError()):
+        _quiet_about_a_gone_parent(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    _quiet_about_a_gone_parent(KeyError, KeyError("a real fault"), None)
+    assert "a real fault" in capsys.readouterr().err
+
+
+def test_what_is_said_of_the_train_list(spec: DatasetSpec, caplog) -> None:
+    """Repeated lines, which make clips of their own, and directions without a mirror class."""
+    caplog.set_level("INFO")
+    train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
+    assert not caplog.messages
+    with spec.lists["train"].open("a") as file:
+        file.write("train 0 12 0\ntrain 1 13 1\n")
+    one_sided = replace(spec, class_names=(*spec.class_names[:2], "Turning left"))
+    dataset = train_dataset(one_sided, **SHAPE, input_size=32, seed=0, flip=True)
+    assert len(dataset) == 8
+    assert dataset[0].video_id == dataset[6].video_id
+    assert not torch.equal(dataset[0].clip, dataset[6].clip)
+    repeated, mirror = caplog.messages
+    assert "train.txt: 2 repeated lines" in repeated
+    assert "(1): 'Turning left'" in mirror
+    assert "--no_flip" in mirror
+    caplog.clear()
+    train_dataset(one_sided, **SHAPE, input_size=32, seed=0, flip=False)
+    assert len(caplog.messages) == 1
+    spec.lists["val"].write_text(spec.lists["val"].read_text() + "val 0 12 0\n")
+    with pytest.raises(InputError, match=r"val\.txt:6: 'val 0' is in line 1 already"):
+        val_dataset(spec, **SHAPE, input_size=32)
+
+
+def test_workers_need_a_short_temporary_path(spec: DatasetSpec, tmp_path: Path, monkeypatch) -> None:
+    """Else a worker could not hand its first batch over, and the main process would wait for ever."""
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(multiprocessing.util, "get_temp_dir", lambda: str(long))
+    with pytest.raises(InputError, match="TMPDIR=/tmp.*-j 0"):
+        epoch_of(spec, 1, 0)
+    assert len(epoch_of(spec, 0, 0)) == 2

@@ -1,0 +1,183 @@
+"""List files: what is read, and the error of each bad line."""
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from datasets.lists import VideoRecord, format_line, is_writable, list_hash, read_list, repeated_lines
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "train.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_may_hold_blanks_and_any_letters(tmp_path: Path) -> None:
+    path = write(tmp_path, "a/b 12 0\nmy own  vidéo 3 40 2\n\n")
+    assert read_list(path, 3) == [VideoRecord("a/b", 12, 0), VideoRecord("my own  vidéo 3", 40, 2)]
+
+
+@pytest.mark.parametrize(
+    ("line", "record"),
+    [
+        ("b.mp4 1", VideoRecord("b.mp4", None, 1)),
+        ("my ten 1", VideoRecord("my ten", None, 1)),
+        ("take 2.mp4 1", VideoRecord("take 2.mp4", None, 1)),
+        ("take 2 1", VideoRecord("take", 2, 1)),  # a path whose last word is a number needs its number of frames
+        ("take 2 40 1", VideoRecord("take 2", 40, 1)),
+        ("clip 1_0 1", VideoRecord("clip 1_0", None, 1)),
+        ("3 1", VideoRecord("3", None, 1)),
+    ],
+)
+def test_a_line_may_leave_out_the_number_of_frames(tmp_path: Path, line: str, record: VideoRecord) -> None:
+    assert read_list(write(tmp_path, f"a 10 0\n{line}\n"), 3) == [VideoRecord("a", 10, 0), record]
+
+
+def test_without_a_class_count_every_label_from_0_is_fine(tmp_path: Path) -> None:
+    assert read_list(write(tmp_path, "a 999\n"))[0].label == 999
+    with pytest.raises(InputError, match="label -1 is below 0"):
+        read_list(write(tmp_path, "a -1\n"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("b", ["'b'", "the label", "`path num_frames label`", "`path label`"]),
+        ("7", ["'7'", "the label"]),
+        ("b.mp4 1.5", ["whole number, the label"]),
+        ("b 10 1.5", ["whole number, the label"]),
+        ("b 10 1_0", ["whole number, the label"]),
+        ("b -4 1", ["-4 frames", "1 or more"]),
+        ("b 0 1", ["0 frames"]),
+        ("b 40 0 1", ["0 frames", "several labels", "with_offset"]),
+        ("b.mp4 0 1", ["0 frames", "several labels"]),
+        ("b 10 -1", ["label -1", "0 ... 2"]),
+        ("b 10 3", ["label 3", "1-based"]),
+        ("b 10 9", ["label 9", "class names"]),
+        ("a 10 1", ["'a'", "line 1"]),
+    ],
+)
+def test_a_bad_line_is_named_with_its_place(tmp_path: Path, line: str, words: list[str]) -> None:
+    path = write(tmp_path, f"a 10 0\n{line}\n")
+    with pytest.raises(InputError) as error:
+        read_list(path, 3)
+    assert str(error.value).startswith(f"{path}:2: ")
+    assert all(word in str(error.value) for word in words)
+
+
+def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_list(write(tmp_path, "x 1\n" * 9), 3)
+    assert str(error.value).count("in line 1 already") == 5
+    assert "and 3 more" in str(error.value)
+
+
+def test_one_clip_in_two_spellings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.txt:2: '\./a//b 1\.mp4' is in line 1 already"):
+        read_list(write(tmp_path, "a/b 1.mp4 0\n./a//b 1.mp4 0\n"))
+
+
+def test_missing_and_empty_lists(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        read_list(tmp_path / "gone.txt", 3)
+    with pytest.raises(InputError, match="no clips"):
+        read_list(write(tmp_path, "\n\n"), 3)
+
+
+def test_the_hash_follows_the_content(tmp_path: Path) -> None:
+    first = list_hash(write(tmp_path, "a 1 0\n"))
+    assert first == list_hash(write(tmp_path, "a 1 0\n"))
+    assert first != list_hash(write(tmp_path, "a 1 1\n"))
+
+
+@pytest.mark.parametrize(
+    "record", [VideoRecord("a b/é 'q'", 12, 3), VideoRecord("my 12.mp4", None, 0), VideoRecord("clip  12", 5, 0)]
+)
+def test_what_is_written_is_read(tmp_path: Path, record: VideoRecord) -> None:
+    assert is_writable(record)
+    assert read_list(write(tmp_path, format_line(record))) == [record]
+
+
+@pytest.mark.parametrize("path", ["a ", " a", "a\nb", "a\x85b", "a\udcff", "", "clip 12"])
+def test_what_a_list_cannot_hold(path: str) -> None:
+    """The last one: without a number of frames its 12 would be taken for it."""
+    assert not is_writable(VideoRecord(path, None, 0))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("a 1 0\n", encoding="utf-8-sig")
+    assert read_list(path) == [VideoRecord("a", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[\n  {"id": "1"}]', ["JSON", "prepare_data.py"]),
+        ('{"Approaching something": "0"}', ["JSON", "prepare_data.py"]),
+        ("label,youtube_id,time_start,time_end,split\na,b,1,2,val\n", ["Kinetics", "prepare_data.py kinetics"]),
+        ("100218;Swiping Left\n", ["id;class", "jester"]),
+        ("OP01-R01-PastaSalad-66680-68130-F001597-F001639 1 2 3 4 \n", ["EGTEA", "prepare_data.py egtea"]),
+        ("Archery/v_Archery_g01_c01.avi\r\n", ["UCF101", "prepare_data.py ucf101"]),
+        ("a/b.mp4,3\n", ["commas"]),
+        ("a/b,12,3\n", ["commas"]),
+        ("a/b, 3\n", ["commas"]),
+        ("a/b;3\n", ["semicolons"]),
+        ("path,label\na/b.mp4,3\n", ["commas", "header"]),
+        ("a/b 12 3,5\n", ["several labels", "one label per line"]),
+    ],
+)
+def test_files_of_another_form_are_recognised(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        read_list(path)
+    assert str(error.value).startswith(f"{path} is ")
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_an_official_file_of_hmdb51(tmp_path: Path) -> None:
+    """Its flags would be read as labels."""
+    write(tmp_path, "a_b_u_nm_np1_ba_goo_0.avi 1 \n").rename(tmp_path / "brush_hair_test_split1.txt")
+    with pytest.raises(InputError, match=r"split1\.txt is an official file of HMDB51.*prepare_data\.py hmdb51"):
+        read_list(tmp_path / "brush_hair_test_split1.txt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[sub] take 1.mp4 0", "{a} 3 0", "a,b 12 0", "take; 2.mp4 0", "1;2 12 0", "v_a_g01_c01.avi 0", "a, b 1,2 5 0"],
+)
+def test_paths_that_look_odd_are_read(tmp_path: Path, line: str) -> None:
+    assert read_list(write(tmp_path, line))[0].path == line.rsplit(maxsplit=2 if line.split()[-2].isdigit() else 1)[0]
+
+
+def test_a_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.txt:1: 'path num_frames label'.*header, remove it"):
+        read_list(write(tmp_path, "path num_frames label\na 1 0\n"))
+
+
+def test_tabs_and_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbfa b\t12\t1\r\nc/ 3 0\r\n")
+    assert read_list(path) == [VideoRecord("a b", 12, 1), VideoRecord("c/", 3, 0)]
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("a 1 0\n", encoding="utf-16")
+    with pytest.raises(InputError, match=r"train\.txt is not UTF-8 text but UTF-16"):
+        read_list(path)
+
+
+def test_repeated_lines_of_a_train_list(tmp_path: Path) -> None:
+    """Equal ones may be wanted; any other line of a listed clip is a fault."""
+    path = write(tmp_path, "a 9 0\nb 9 1\na 9 0\na 9 0\n")
+    records = read_list(path, may_repeat=True)
+    assert (len(records), repeated_lines(records)) == (4, 2)
+    with pytest.raises(InputError, match=r":3: 'a' is in line 1 already; keep one"):
+        read_list(path)
+    with pytest.raises(InputError, match=r":2: 'a' is in line 1 already, with label 0"):
+        read_list(write(tmp_path, "a 9 0\na 9 1\n"), may_repeat=True)
+    with pytest.raises(InputError, match=r":2: 'a' is in line 1 already"):
+        read_list(write(tmp_path, "a 9 0\na 8 0\n"), may_repeat=True)

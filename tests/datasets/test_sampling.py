@@ -1,0 +1,90 @@
+"""Which frames are taken: the official formulas, and every length of video."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import InputError
+from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
+
+LENGTHS = st.integers(1, 400)
+SEGMENTS = st.integers(1, 32)
+FRAMES = st.sampled_from([1, 5])
+
+
+@given(LENGTHS, SEGMENTS, FRAMES, st.integers(0, 100))
+def test_every_length_gives_sorted_frames_in_range(n: int, segments: int, frames: int, seed: int) -> None:
+    for starts in (train_starts(n, segments, frames, sample_rng(seed, 0, 0)), center_starts(n, segments, frames)):
+        indices = segment_indices(starts, frames, n)
+        assert indices.shape == (segments, frames)
+        assert indices.min() >= 0
+        assert indices.max() < n
+        assert (np.diff(indices, axis=0) >= 0).all()
+        assert (np.diff(indices, axis=1) >= 0).all()
+
+
+@given(LENGTHS, SEGMENTS, FRAMES)
+def test_centre_starts_are_the_official_ones_where_the_video_is_long_enough(n: int, segments: int, frames: int) -> None:
+    if n > segments + frames - 1:
+        tick = (n - frames + 1) / float(segments)
+        official = [int(tick / 2.0 + tick * x) for x in range(segments)]
+        assert center_starts(n, segments, frames).tolist() == official
+
+
+@given(st.integers(40, 400), st.sampled_from([8, 16]), FRAMES, st.integers(0, 50))
+def test_training_starts_are_one_in_each_part(n: int, segments: int, frames: int, seed: int) -> None:
+    part = (n - frames + 1) // segments
+    offsets = train_starts(n, segments, frames, sample_rng(seed, 1, 2)) - np.arange(segments) * part
+    assert (offsets >= 0).all()
+    assert (offsets < part).all()
+
+
+def test_every_place_of_a_part_is_drawn() -> None:
+    draws = {train_starts(28, 8, 5, sample_rng(0, epoch, 0))[2] for epoch in range(60)}
+    assert draws == {6, 7, 8}  # a = 24 // 8 = 3
+
+
+@pytest.mark.parametrize(
+    ("n", "segments", "frames", "expected"),
+    [
+        (40, 8, 5, [2, 6, 11, 15, 20, 24, 29, 33]),
+        (8, 8, 1, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (12, 8, 5, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (4, 8, 5, [0, 0, 1, 1, 2, 2, 3, 3]),
+        (1, 3, 5, [0, 0, 0]),
+    ],
+)
+def test_centre_starts_by_hand(n: int, segments: int, frames: int, expected: list[int]) -> None:
+    assert center_starts(n, segments, frames).tolist() == expected
+
+
+def test_a_segment_past_the_end_repeats_the_last_frame() -> None:
+    assert segment_indices(np.array([0, 2]), 3, 4).tolist() == [[0, 1, 2], [2, 3, 3]]
+
+
+def test_short_training_videos_draw_sorted_starts_among_whole_segments() -> None:
+    starts = np.concatenate([train_starts(9, 8, 5, sample_rng(0, epoch, 0)) for epoch in range(30)])
+    assert set(starts.tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_random_clips_are_repeatable_and_differ() -> None:
+    draw = [train_starts(300, 8, 5, clip_rng(0, "video", clip)).tolist() for clip in (0, 0, 1)]
+    assert draw[0] == draw[1] != draw[2]
+    assert draw[0] != train_starts(300, 8, 5, clip_rng(0, "other", 0)).tolist()
+    assert draw[0] != train_starts(300, 8, 5, clip_rng(1, "video", 0)).tolist()
+
+
+def test_a_shuffle_moves_whole_segments_and_the_frames_in_them() -> None:
+    indices = np.arange(40).reshape(8, 5)
+    shuffled = reorder(indices, "shuffled", sample_rng(0, 0, 0))
+    assert sorted(map(sorted, shuffled.tolist())) == indices.tolist()
+    assert (shuffled // 5)[:, 0].tolist() != list(range(8))
+    assert any(row.tolist() != sorted(row) for row in shuffled)
+    assert reorder(indices, "reversed", sample_rng(0, 0, 0)).flatten().tolist() == list(range(39, -1, -1))
+
+
+@pytest.mark.parametrize(("segments", "frames"), [(0, 5), (8, 0)])
+def test_empty_clips_are_refused(segments: int, frames: int) -> None:
+    with pytest.raises(InputError, match="--num_segments"):
+        center_starts(40, segments, frames)

@@ -1,0 +1,126 @@
+"""Test views of a video from one reading of its frames: the same as clip by clip."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from video_files import write_dataset, write_frames, write_video
+
+from common.errors import InputError
+from datasets.catalogue import DatasetSpec, resolve
+from datasets.clip_dataset import ClipPlan, clip_dataset
+from datasets.loader import make_view_loader
+from datasets.reading import frames
+from datasets.reading.decoders import choose_decoder
+from datasets.sampling import FRAME_ORDERS
+from datasets.transforms import Preprocessing, eval_preprocessing
+from datasets.view_dataset import VideoViews, ViewDataset
+
+CENTRE, FULL_CENTRE, THREE = (
+    eval_preprocessing(32),
+    eval_preprocessing(32, full_res=True),
+    eval_preprocessing(32, 3, full_res=True),
+)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> DatasetSpec:
+    """Videos of several sizes: wide, tall, a video file, and one of a single frame."""
+    root = write_dataset(tmp_path, val=3)
+    videos = root / "frames"
+    write_frames(videos / "tall", 30, (34, 61), seed=8)
+    write_frames(videos / "one", 1, (320, 240), seed=9)
+    write_video(videos / "file.mp4", 24)
+    with (root / "val.txt").open("a") as file:
+        file.write("tall 30 0\none 1 1\nfile.mp4 2\n")
+    lists = {"train_list": str(root / "train.txt"), "val_list": str(root / "val.txt")}
+    return resolve("mine", root_path=str(videos), classes=str(root / "classes.txt"), **lists)
+
+
+def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[ClipPlan]:
+    return [ClipPlan(3, 5, preprocessing, clip=clip, seed=4, frame_order=frame_order) for clip in clips]
+
+
+@pytest.mark.parametrize("order", FRAME_ORDERS)
+@pytest.mark.parametrize("clips", [[None], [0, 1, 7]])
+@pytest.mark.parametrize("preprocessing", [CENTRE, FULL_CENTRE, THREE])
+def test_the_views_are_those_of_the_single_clips(
+    spec: DatasetSpec, preprocessing: Preprocessing, clips: list[int | None], order: str
+) -> None:
+    plans = plans_of(preprocessing, clips, order)
+    views = ViewDataset(spec, plans)
+    for place, plan in enumerate(plans):
+        single = clip_dataset(spec, plan)
+        for index in range(len(single)):
+            video, sample = views[index], single[index]
+            assert torch.equal(video.clip(place).permute(0, 1, 2, 5, 3, 4), sample.clip)
+            assert (video.label, video.index, video.video_id) == (sample.label, index, sample.video_id)
+
+
+def test_each_frame_is_decoded_once_however_many_views_need_it(spec: DatasetSpec, monkeypatch) -> None:
+    decoded: list[bytes] = []
+    decode = choose_decoder("auto")
+    monkeypatch.setattr(frames, "choose_decoder", lambda _: lambda data: decoded.append(data) or decode(data))
+    video = ViewDataset(spec, plans_of(THREE, list(range(10))))[3]  # 10 x 3 x 15 frames of views, of 30 in the video
+    assert len(decoded) == len(set(decoded)) == len(video.frames) <= 30
+    assert video.places.shape == (10, 3, 5)
+
+
+def test_no_more_of_a_frame_is_kept_than_the_crops_need(spec: DatasetSpec) -> None:
+    assert ViewDataset(spec, plans_of(CENTRE, [0]))[0].frames.shape[1:] == (32, 32, 3)
+    assert ViewDataset(spec, plans_of(THREE, [0]))[0].frames.shape[1:] == (32, 40, 3)
+
+
+@pytest.mark.parametrize(("workers", "first"), [(0, 0), (2, 0), (2, 4), (0, 6)])
+def test_videos_come_in_list_order(spec: DatasetSpec, workers: int, first: int) -> None:
+    dataset = ViewDataset(spec, plans_of(THREE, [0, 1]))
+    loaded: list[VideoViews] = list(make_view_loader(dataset, workers=workers, first=first))
+    assert [video.index for video in loaded] == list(range(first, 6))
+    for video in loaded:
+        assert torch.equal(video.frames, dataset[video.index].frames)
+        assert torch.equal(video.places, dataset[video.index].places)
+
+
+def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
+    dataset = ViewDataset(spec, plans_of(THREE, [0, 1]))
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[3].frames, dataset[3].frames)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_test_stops_at_a_missing_video(spec: DatasetSpec, workers: int) -> None:
+    shutil.rmtree(spec.root_path / "tall")
+    with pytest.raises(InputError, match="there is no frame folder"):
+        list(make_view_loader(ViewDataset(spec, plans_of(CENTRE, [0])), workers=workers))
+
+
+def test_a_test_stops_at_an_unreadable_frame(spec: DatasetSpec) -> None:
+    (spec.root_path / "one" / "00001.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"one/00001\.jpg cannot be read"):
+        ViewDataset(spec, plans_of(CENTRE, [0]))[4]
+
+
+def test_frames_of_several_sizes_in_one_video(spec: DatasetSpec) -> None:
+    """Fine where all are resized to one size; an error where they stay different."""
+    for number in range(1, 31, 2):
+        path = spec.root_path / "tall" / f"{number:05d}.jpg"
+        Image.open(path).resize((50, 61)).save(path)
+    plan = plans_of(CENTRE, [0])
+    expected = clip_dataset(spec, plan[0])[3].clip
+    assert torch.equal(ViewDataset(spec, plan)[3].clip(0).permute(0, 1, 2, 5, 3, 4), expected)
+    with pytest.raises(InputError, match=r"tall: frames of one video come out in several sizes, .*extract it again"):
+        ViewDataset(spec, plans_of(THREE, [0]))[3]
+
+
+def test_a_clip_is_cut_from_the_frames() -> None:
+    numbers = torch.arange(4, dtype=torch.uint8)[:, None, None, None]
+    video = VideoViews(
+        numbers.expand(4, 5, 6, 3), torch.tensor([[[0, 1], [1, 2]], [[3, 3], [0, 3]]]),
+        [(0, 0, 5, 5), (1, 0, 6, 5)], 0, 0, "",
+    )  # fmt: skip
+    clip = video.clip(1)
+    assert clip.shape == (2, 2, 2, 5, 5, 3)
+    assert np.array_equal(clip[1, :, :, 0, 0, 0], [[3, 3], [0, 3]])

@@ -1,0 +1,336 @@
+"""A test that was stopped goes on behind the last whole batch, and gives what it would have given."""
+
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from video_files import CLASSES, write_dataset
+
+import test_models_center_crop as center_crop
+from common.errors import InputError
+from ops.models import build_model
+from ops.scoring.journal import ScoreJournal, journal_path
+from ops.scoring.protocol import claim_folder
+from ops.weights.file import save_checkpoint
+from ops.weights.trained_on import TrainedOn
+
+DEPENDS_ON = {"net": "H2CN", "test_crops": 2, "num_class": 3, "batch_size": 4, "amp": "off"}
+BATCHES = [np.random.default_rng(n).random((2, 2, n, 3), np.float32) for n in (4, 4, 1)]  # two clips, nine videos
+RECORD = 4 * 2 * 2 * 4 * 3 + 4
+
+
+def opened(path: Path, clips: tuple[int, ...] = (0, 1), overwrite: bool = False, **other) -> ScoreJournal:
+    return ScoreJournal(path, {**DEPENDS_ON, **other}, list(clips), overwrite=overwrite)
+
+
+def stopped(path: Path, batches: int = 3, **options) -> list[np.ndarray]:
+    """What a journal has at first, before it takes the rest of a number of batches and is stopped."""
+    at_first: list[np.ndarray] = []
+    with suppress(KeyboardInterrupt), opened(path, **options) as journal:
+        at_first += journal.batches
+        for batch in BATCHES[len(at_first) : batches]:
+            journal.append(batch)
+        raise KeyboardInterrupt
+    return at_first
+
+
+def same(batches: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return len(batches) == len(expected) and all(map(np.array_equal, batches, expected))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return journal_path(tmp_path, [0, 1])
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_the_batches_are_there_again_and_the_end_deletes_them(path: Path, batches: int, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        assert stopped(path, batches) == []
+    assert f"{(4, 8, 9)[batches - 1]} videos scored. To continue, run the same command" in caplog.text
+    with opened(path) as journal:
+        assert same(journal.batches, BATCHES[:batches])
+        assert journal.videos == (4, 8, 9)[batches - 1]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_test_that_scored_nothing_leaves_nothing(path: Path, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        stopped(path, 0)
+    assert caplog.text == ""
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_that_is_cut_anywhere(path: Path) -> None:
+    """Killed, or the machine was: what is cut off is scored again, and the file is then as if nothing had happened."""
+    stopped(path)
+    whole = path.read_bytes()
+    header = whole.index(b"\n") + 1
+    ends = [header + RECORD, header + 2 * RECORD, len(whole)]
+    for length in {*range(0, len(whole), 7), *ends, *(end - 1 for end in ends), header, header - 1}:
+        path.write_bytes(whole[:length])
+        assert same(stopped(path), BATCHES[: sum(length >= end for end in ends)])
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [bytes(9), b"\xff" * 9])
+def test_damaged_scores_are_not_taken(path: Path, damage: bytes) -> None:
+    stopped(path)
+    whole = path.read_bytes()
+    at = whole.index(b"\n") + 1 + RECORD + 50
+    path.write_bytes(whole[:at] + damage + whole[at + len(damage) :])
+    assert same(stopped(path), BATCHES[:1])
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [({"amp": "bf16"}, "other amp"), ({"clips": (0, 2)}, "other clips"),
+                         ({"net": "TSN", "amp": "bf16"}, "other net, amp")],
+)  # fmt: skip
+def test_what_depends_on_something_else_is_not_taken(path: Path, other: dict, words: str, caplog) -> None:
+    stopped(path)
+    with caplog.at_level(logging.INFO):
+        assert stopped(path, 2, **other) == []
+    assert f"{words}: starting at the first video" in caplog.text
+    assert same(stopped(path, 2, **other), BATCHES[:2])
+
+
+def test_batches_of_another_header_are_not_taken(path: Path) -> None:
+    """Two tests that differ in this alone may have written into one file at the same time."""
+    stopped(path)
+    path.write_bytes(path.read_bytes().replace(b'"off"', b'"OFF"'))
+    assert stopped(path, amp="OFF") == []
+
+
+@pytest.mark.parametrize("header", [bytes(1000), b"null", b"[1]", b'{"clips": 3}', b'{"clips": [[0], {}]}'])
+def test_a_header_that_makes_no_sense(path: Path, header: bytes) -> None:
+    path.write_bytes(header + b"\n")
+    assert stopped(path) == []
+    assert same(stopped(path), BATCHES)
+
+
+@pytest.mark.parametrize("clips", [b"[0, 1, 5]", b"[0, 1, 1]", b"[1, 0]", b"[false, 1]", b"[" * 100_000, b"[1e999]"])
+def test_clips_that_no_batch_vouches_for_are_not_taken(path: Path, clips: bytes) -> None:
+    """A header that was changed: another command's clips have no place in this one's files."""
+    stopped(path)
+    path.write_bytes(path.read_bytes().replace(b'"clips": [0, 1]', b'"clips": ' + clips))
+    with opened(path) as journal:
+        assert (journal.clips, journal.batches) == ([0, 1], [])
+
+
+def test_two_that_score_the_same_at_the_same_time(path: Path) -> None:
+    with opened(path) as first:
+        first.append(BATCHES[0])
+        with opened(path) as second:
+            assert same(second.batches, BATCHES[:1])
+            first.append(BATCHES[1])
+            first.append(BATCHES[2])
+            assert same(opened(path).batches, BATCHES)
+            second.append(BATCHES[1])
+            assert same(opened(path).batches, BATCHES)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_test_goes_on_with_all_of_its_clips(path: Path) -> None:
+    """It may have been stopped between two pickles, or have had to score again what is there."""
+    stopped(path)
+    for missing in ([1], []):
+        journal = opened(path, missing)
+        assert journal.clips == [0, 1]
+        assert same(journal.batches, BATCHES)
+
+
+def test_overwrite_starts_anew_and_says_how_to_go_on(path: Path, caplog) -> None:
+    stopped(path)
+    with caplog.at_level(logging.INFO):
+        assert stopped(path, 1, overwrite=True) == []
+    assert "starting at" not in caplog.text
+    assert "the same command without --overwrite" in caplog.text
+    assert same(stopped(path), BATCHES[:1])
+
+
+def test_other_clips_have_another_file(tmp_path: Path) -> None:
+    names = {(0,): "0", (3,): "3", (0, 1, 2): "0-2", (0, 2, 3, 9): "0,2-3,9"}
+    for clips, name in names.items():
+        assert journal_path(tmp_path, clips) == tmp_path / f"clips_{name}.unfinished"
+
+
+def test_a_full_disk(path: Path) -> None:
+    """Here: a limit for the size of files, in the middle of the second batch."""
+    stopped(path, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + RECORD // 2, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write .*clips_0-1.unfinished: .*free some space"):
+            stopped(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert same(stopped(path), BATCHES[:1])
+    assert same(stopped(path), BATCHES)
+
+
+def test_a_folder_that_cannot_be_written() -> None:
+    with pytest.raises(InputError, match="cannot write /proc/clips_0.unfinished: .*--output_dir"):
+        opened(journal_path(Path("/proc"), [0]))
+
+
+# The script, on five videos in batches of two: two clips, three crops.
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory) -> list[str]:
+    """Of a test of a small network that was not trained."""
+    root = write_dataset(tmp_path_factory.mktemp("own"), train=0)
+    trained_on = TrainedOn("TSN", "resnet18", 2, "mine", list(CLASSES), 32, "", "", "")
+    state = build_model("TSN", "resnet18", len(CLASSES), 2).state_dict()
+    save_checkpoint(root / "ckpt.pth.tar", {"state_dict": state, "trained_on": vars(trained_on)})
+    data = ["--root_path", root / "frames", "--val_list", root / "val.txt", "--classes", root / "classes.txt"]
+    return [*map(str, data), "--weights", str(root / "ckpt.pth.tar"), "-j", "0", "-b", "2", "--clip_index", "0-1"]
+
+
+@pytest.fixture(scope="module")
+def whole(flags: list[str], tmp_path_factory) -> dict[str, bytes]:
+    """The files of a test that was not stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    score(flags, folder)
+    assert len(list(folder.iterdir())) == 7  # six views, and the protocol
+    return content(folder)
+
+
+def score(flags: list[str], folder: Path, *more: str) -> None:
+    center_crop.main([*flags, "--output_dir", str(folder), *more], crops=3)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+KILLED = """
+import os, signal, sys, torch
+import test_models_center_crop
+from ops.scoring.journal import ScoreJournal
+
+class Killed(ScoreJournal):
+    def append(self, batch):
+        super().append(batch)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+test_models_center_crop.ScoreJournal = Killed
+test_models_center_crop.main(sys.argv[1:], crops=3)
+"""
+
+
+def test_a_killed_test_goes_on_to_the_same_files(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+    command = [sys.executable, "-c", KILLED, *flags, "--output_dir", str(tmp_path)]
+    killed = subprocess.run(command, cwd=Path(center_crop.__file__).parent, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert sorted(content(tmp_path)) == ["clips_0-1.unfinished", "protocol.json"]
+    score(flags, tmp_path)
+    printed = capsys.readouterr().out
+    assert "resuming after video 2 of 5" in printed
+    assert content(tmp_path) == whole
+
+
+@pytest.fixture
+def stop(monkeypatch) -> None:
+    """A scheduler stops the next test after its second batch."""
+
+    class Stopped(ScoreJournal):
+        def append(self, batch: np.ndarray) -> None:
+            super().append(batch)
+            if len(self.batches) == 2:
+                monkeypatch.undo()
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(center_crop, "ScoreJournal", Stopped)
+
+
+@pytest.mark.usefixtures("stop")
+def test_a_stopped_test_says_how_to_go_on(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, tmp_path)
+    assert "4 videos scored. To continue, run the same command" in capsys.readouterr().out
+    score(flags, tmp_path, "-p", "1", "-j", "1")
+    printed = capsys.readouterr().out
+    assert "resuming after video 4 of 5" in printed
+    assert "clip 0, 1: 5/5 videos" in printed
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.usefixtures("stop")
+def test_another_batch_size_starts_anew(flags: list[str], tmp_path: Path, capsys) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, tmp_path)
+    score(flags, tmp_path, "-b", "5")
+    printed = capsys.readouterr().out
+    assert "comes from a test with other batch_size: starting at the first video" in printed
+    assert "continuing" not in printed
+
+
+@pytest.mark.usefixtures("stop")
+def test_another_protocol_deletes_what_is_unfinished(flags: list[str], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, tmp_path)
+    with pytest.raises(InputError, match="--overwrite"):
+        score(flags, tmp_path, "--seed", "1")
+    assert "clips_0-1.unfinished" in content(tmp_path)
+    score(flags, tmp_path, "--seed", "1", "--overwrite", "--clip_index", "0")
+    assert sorted(content(tmp_path)) == ["0_crop0.pkl", "0_crop1.pkl", "0_crop2.pkl", "protocol.json"]
+
+
+def test_a_wrong_flag_beside_overwrite_costs_no_views(flags: list[str], whole: dict, tmp_path: Path) -> None:
+    score(flags, tmp_path)
+    with pytest.raises(InputError, match="does_not_exist"):
+        score(flags, tmp_path, "--seed", "1", "--overwrite", "--image_tmpl", "does_not_exist_{:05d}.jpg")
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b'{"net": 1}'])
+def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_bytes(protocol)
+    with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
+        claim_folder(tmp_path, {"net": "H2CN"}, overwrite=False)
+    (tmp_path / "0_crop0.pkl").touch()
+    claim_folder(tmp_path, {"net": "H2CN"}, overwrite=True, scored=tmp_path / "x")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
+
+
+def test_an_unreadable_video_costs_its_batch_alone(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+    video = Path(flags[flags.index("--root_path") + 1]) / "val 3"
+    video.rename(video.with_name("away"))
+    with pytest.raises(InputError, match="there is no frame folder.*val 3"):
+        score(flags, tmp_path)
+    video.with_name("away").rename(video)
+    assert "2 videos scored" in capsys.readouterr().out
+    score(flags, tmp_path)
+    assert "resuming after video 2 of 5" in capsys.readouterr().out
+    assert content(tmp_path) == whole
+
+
+def test_a_disk_that_is_full_when_the_pickles_are_written(
+    flags: list[str], whole: dict, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """Some are there, which does not make the others' scores worthless."""
+
+    def write_scores(path: Path, *scores) -> None:
+        if path.name == "1_crop0.pkl":
+            raise InputError("full")
+        real(path, *scores)
+
+    real = center_crop.write_scores
+    monkeypatch.setattr(center_crop, "write_scores", write_scores)
+    with pytest.raises(InputError, match="full"):
+        score(flags, tmp_path)
+    monkeypatch.undo()
+    assert "0_crop2.pkl" in content(tmp_path)
+    score(flags, tmp_path)
+    assert "resuming after video 5 of 5" in capsys.readouterr().out
+    assert content(tmp_path) == whole

@@ -1,0 +1,93 @@
+"""Accuracies computed by hand."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ops.scoring.metrics import (
+    accuracy_interval,
+    confusion_matrix,
+    mean_class_accuracy,
+    mean_class_interval,
+    per_class,
+    topk_accuracy,
+    topk_correct,
+)
+from ops.scoring.plots import plot_confusion
+
+SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
+LABELS = np.array([0, 2, 1, 2])
+
+
+def test_topk() -> None:
+    assert topk_accuracy(SCORES, LABELS, 1) == 50.0
+    assert topk_accuracy(SCORES, LABELS, 2) == 100.0
+    assert topk_accuracy(SCORES, LABELS, 5) == 100.0  # more than there are classes
+    assert topk_correct(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5)) == [2, 4, 4]
+
+
+def test_mean_class_accuracy_weighs_classes_and_not_videos() -> None:
+    assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
+    assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
+
+
+def test_intervals() -> None:
+    p, n, z = 0.2, 50, 1.959964
+    centre, half = (p + z**2 / (2 * n)), z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    wilson = [100 * (centre + side * half) / (1 + z**2 / n) for side in (-1, 1)]
+    assert accuracy_interval(100 * p, n) == pytest.approx(wilson)
+    assert accuracy_interval(100.0, 4)[1] == 100.0
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=600)
+    scores = np.eye(3)[np.where(rng.random(600) < 0.8, labels, (labels + 1) % 3)]
+    low, high = mean_class_interval(scores, labels)
+    spread = 1.96 * 100 * (0.8 * 0.2 / 600) ** 0.5  # of a proportion; classes are about equally large
+    accuracy = mean_class_accuracy(scores, labels)
+    assert (accuracy - low, high - accuracy) == pytest.approx((spread, spread), rel=0.1)
+
+
+def test_confusion_matrix_and_table() -> None:
+    matrix = confusion_matrix(SCORES, LABELS)
+    assert matrix.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    rows = per_class(matrix, ["a", "b", "c"])
+    assert (rows[2].videos, rows[2].correct, rows[2].accuracy) == (2, 1, 50.0)
+    assert (rows[2].confused_with, rows[2].confused_count) == ("b", 1)
+    assert rows[0].confused_with is None
+    assert per_class(confusion_matrix(SCORES[:1], LABELS[:1]), "abc")[1].accuracy is None
+
+
+def test_of_equal_scores_the_first_class_leads() -> None:
+    scores = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.2, 0.4, 0.4]])
+    assert topk_accuracy(scores, np.array([0, 1, 2]), 1) == pytest.approx(100 / 3)
+    assert topk_accuracy(scores, np.array([0, 1, 2]), 2) == 100.0
+
+
+@pytest.mark.parametrize("num_class", [2, 12, 174])
+def test_confusion_plots_grow_with_the_classes(tmp_path, num_class: int) -> None:
+    path = tmp_path / "plot.png"
+    plot_confusion(np.eye(num_class, dtype=int), [f"class number {i}" for i in range(num_class)], path, "title")
+    width, height = Image.open(path).size
+    assert 8 * num_class < min(width, height) < 4500
+
+
+@pytest.mark.parametrize("confused", [0, 1, 500])
+def test_many_classes_are_drawn_as_their_most_confused_pairs(tmp_path, confused: int) -> None:
+    """The picture stays small, however many classes there are."""
+    matrix = np.eye(1000, dtype=int)
+    matrix[:confused, 0] += 1
+    plot_confusion(matrix, [f"class number {i}" for i in range(1000)], tmp_path / "plot.png", "title")
+    assert max(Image.open(tmp_path / "plot.png").size) < 2000
+
+
+@pytest.mark.parametrize("num_class", [5, 201])
+def test_class_names_are_drawn_as_they_are(tmp_path, num_class: int, caplog) -> None:
+    """Not as formulas, and on one line."""
+    names = ["$x_{1$", "\\frac^", "$", "two\nlines\x1b[0m\ud800", "long " * 100, *map(str, range(5, num_class))]
+    matrix = np.ones((num_class, num_class), int)
+    matrix[:5] = 9
+    plot_confusion(matrix, names, tmp_path / "plot.png", "100 $")
+    assert max(Image.open(tmp_path / "plot.png").size) < 5000
+    assert caplog.text == ""
+    plot_confusion(matrix, ["\u4e2d\u6587", *names[1:]], tmp_path / "plot.png", "title")
+    assert len(caplog.records) == 1

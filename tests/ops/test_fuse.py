@@ -1,0 +1,96 @@
+"""Networks prepared for inference give the scores of the trained ones."""
+
+import copy
+
+import pytest
+import torch
+from golden_data import golden_clip, load, official_state
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ops.fuse import fuse_for_inference
+from ops.hourglass import TAPS_FROM_BORDERS, border_means, tap_means
+from ops.models import build_model
+from ops.network import VideoNet
+from ops.runtime import Runtime
+from ops.weights.load import load_weights
+
+
+def trained(net: str, arch: str | None = None, segments: int = 3, **options) -> VideoNet:
+    """A network whose BatchNorms have seen something, in float64."""
+    torch.manual_seed(0)
+    model = build_model(net, arch, 5, segments, hourglass_start="published", **options).double().eval()
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm):
+            nn.init.normal_(norm.running_mean, std=0.1)
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+            nn.init.uniform_(norm.weight, 0.5, 2)
+            nn.init.normal_(norm.bias, std=0.1)
+    return model
+
+
+def clip_for(model: VideoNet) -> torch.Tensor:
+    return torch.randn(2, model.num_segments, model.frames_per_segment, 3, 32, 64, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("net", ["H2CN", "TDN", "TSM", "TSN"])
+def test_golden_logits_stay(net: str) -> None:
+    golden = load(f"{net.lower()}_r50_s8_112_eval")
+    model = build_model(net, "resnet50", 174, 8).double()
+    load_weights(model, official_state(net.lower()))
+    with torch.inference_mode():
+        logits = fuse_for_inference(model)(golden_clip(golden, 8, model.frames_per_segment))
+    assert (logits - torch.as_tensor(golden["logits"])).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("net", "arch", "options"),
+    [
+        ("H2CN", "resnet18", {}), ("H2CN", "resnet18", {"ablate": ("aggregation", "shift")}),
+        ("H2CN", "resnet18", {"ablate": ("fmcb", "cmcb")}), ("TDN", "resnet18", {}), ("r2plus1d_18", None, {}),
+    ],
+)  # fmt: skip
+def test_scores_stay_and_so_does_the_model(net: str, arch: str | None, options: dict) -> None:
+    model = trained(net, arch, **options)
+    clip = clip_for(model)
+    before = copy.deepcopy(model.state_dict())
+    prepared = fuse_for_inference(model)
+    with torch.inference_mode():
+        expected = model(clip)
+        scores = prepared(clip)
+    assert (scores - expected).abs().max() <= 1e-9 * expected.abs().max()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in prepared.parameters())
+
+
+def test_no_norm_is_left_in_the_resnet_family() -> None:
+    for net in ("H2CN", "TDN", "TSM", "TSN"):
+        prepared = fuse_for_inference(trained(net, "resnet50"))
+        assert not any(isinstance(module, _BatchNorm) for module in prepared.modules()), net
+
+
+@pytest.mark.parametrize("net", ["H2CN", "TDN"])
+def test_both_memory_formats_and_bfloat16(net: str) -> None:
+    """NCHW weights give the numbers of channels-last ones; autocast comes as near as its eight bits allow."""
+    prepared = fuse_for_inference(trained(net, "resnet18").float())
+    clip = clip_for(prepared).float()
+    with torch.inference_mode():
+        scores = prepared(clip)
+        planes = copy.deepcopy(prepared).to(memory_format=torch.contiguous_format)
+        assert (planes(clip) - scores).abs().max() <= 1e-5 * scores.abs().max()
+        with Runtime(torch.device("cpu")).autocast("bf16"):
+            coarse = prepared(clip).float()
+    assert (coarse - scores).abs().max() <= 0.05 * scores.abs().max()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (5, 4)])
+def test_means_of_what_the_nine_taps_see(size: tuple[int, int]) -> None:
+    """They make the mean of a depthwise 3x3 convolution, for images down to one pixel; the border means make them."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    kernel = torch.randn(3, 1, 3, 3, dtype=torch.float64)
+    expected = nn.functional.conv2d(x, kernel, padding=1, groups=3).mean((2, 3))
+    means = tap_means(x)  # (2, 3, 9)
+    assert torch.allclose((means * kernel.flatten(1)).sum(2), expected, atol=1e-12, rtol=0)
+    from_borders = x.new_tensor(TAPS_FROM_BORDERS) @ border_means(x)  # (2, 9, 3)
+    assert torch.allclose(from_borders.transpose(1, 2), means, atol=1e-12, rtol=0)

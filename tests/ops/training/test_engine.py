@@ -1,0 +1,113 @@
+"""A step, an epoch and an evaluation, on a network small enough to check by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from common.errors import InputError
+from ops.runtime import Runtime
+from ops.training.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
+
+CPU = Runtime(torch.device("cpu"))
+
+
+class Linear(nn.Module):
+    """Scores from the mean colour of a clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        return self.fc(clip.float().mean((1, 2, 4, 5)) / 255)
+
+
+def batches(size: int, videos: int = 8) -> list[SimpleNamespace]:
+    torch.manual_seed(1)
+    clips = torch.randint(0, 256, (videos, 1, 2, 1, 3, 4, 4), dtype=torch.uint8)
+    labels = torch.arange(videos) % 4
+    return [
+        SimpleNamespace(
+            clip=clips[i : i + size], label=labels[i : i + size], index=torch.arange(videos)[i : i + size],
+            video_ids=[f"v{k}" for k in range(i, min(i + size, videos))], replaced=[f"frame {i}"], seconds=0.25,
+        )
+        for i in range(0, videos, size)
+    ]  # fmt: skip
+
+
+def train(size: int, *, lr: float = 0.5, videos: int = 8, **settings) -> tuple[Linear, Sums]:
+    model = Linear()
+    groups = [{"params": list(model.parameters()), "lr_mult": 1.0, "lr": lr}]
+    optimiser = torch.optim.SGD(groups, lr=lr)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    options = {"epoch": 0, "lr_at": lambda _epoch: lr}
+    sums = train_one_epoch(model, batches(size, videos), optimiser, scaler, CPU, TrainSettings(**settings), **options)
+    return model, sums
+
+
+@pytest.mark.parametrize("videos", [8, 6])
+def test_accumulated_batches_make_the_step_of_one_large_batch(videos: int) -> None:
+    """With 6 videos the last step has one batch of two: a mean over what there is."""
+    small, _ = train(2, videos=videos, accumulate=2)
+    large, _ = train(4, videos=videos)
+    assert torch.allclose(small.fc.weight, large.fc.weight, atol=1e-7)
+
+
+def test_the_gradient_is_clipped() -> None:
+    start = Linear().fc
+    moved = [train(8, lr=1.0, clip_gradient=limit)[0].fc for limit in (1e-3, 1e9)]
+    norms = [((m.weight - start.weight).square().sum() + (m.bias - start.bias).square().sum()).sqrt() for m in moved]
+    assert norms[0].item() == pytest.approx(1e-3, rel=1e-3)
+    assert norms[1].item() > 1e-2
+
+
+def test_label_smoothing_changes_the_loss() -> None:
+    assert train(8)[1].loss != train(8, label_smoothing=0.5)[1].loss
+
+
+def test_sums_are_divided_once() -> None:
+    """Batches of 5 and 3: the mean is over the 8 videos, not over the two batches."""
+    model = Linear()
+    uneven = evaluate(model, batches(5), CPU, amp="off", title="val", print_freq=9).averages()
+    whole = evaluate(model, batches(8), CPU, amp="off", title="val", print_freq=9).averages()
+    assert uneven == pytest.approx(whole, rel=1e-6)
+    assert whole["top5"] == 100.0  # 4 classes
+
+
+def test_replaced_frames_are_collected() -> None:
+    assert train(4)[1].replaced == ["frame 0", "frame 4"]
+    assert evaluate(Linear(), batches(4), CPU, amp="off", title="val", print_freq=9).replaced == ["frame 0", "frame 4"]
+
+
+def test_a_video_that_two_processes_scored_counts_once() -> None:
+    class Twice(Runtime):
+        def gather(self, value):
+            return [value, value]
+
+    assert evaluate(Linear(), batches(8), Twice(CPU.device), amp="off", title="val", print_freq=9).videos == 8
+    assert over_processes(Sums(loss=2.0, videos=3, replaced=["a"]), Twice(CPU.device)) == Sums(
+        loss=4.0, videos=6, replaced=["a", "a"]
+    )
+
+
+def test_the_parts_of_a_step_are_timed() -> None:
+    """All of the time but what the loop itself takes; decoding is what the batches say."""
+    seconds = train(4)[1].seconds
+    assert seconds.decoding == 0.5
+    parts = [seconds.waiting, seconds.forward, seconds.backward, seconds.optimiser]
+    assert min(parts) > 0
+    assert sum(parts) <= seconds.total
+
+
+@pytest.mark.parametrize(("damage", "words"), [(True, "fc.bias of the network"), (False, "--amp fp16")])
+def test_scores_that_are_not_finite_have_no_accuracy(damage: bool, words: str) -> None:
+    model = Linear()
+    if damage:
+        model.fc.bias.data[1] = float("inf")
+    else:
+        model.register_forward_hook(lambda _module, _clip, logits: logits * float("nan"))
+    with pytest.raises(InputError, match=rf"the title: .* 8 of 8 videos.*{words}"):
+        evaluate(model, batches(3), CPU, amp="off", title="the title", print_freq=1)

@@ -1,0 +1,83 @@
+"""What a checkpoint may hold and a training continue from: whatever it is, no traceback, and no step from nonsense."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_net import TinyNet, random_clips
+
+from common.errors import InputError
+from ops.optimiser import make_optimiser, make_step, parameter_groups
+from ops.training.state import TrainState
+from ops.weights.file import read_checkpoint, save_checkpoint
+from ops.weights.trained_on import TrainedOn
+
+ODD = [
+    None,
+    True,
+    -1,
+    10**30,
+    0.5,
+    float("nan"),
+    "x",
+    [],
+    [1],
+    {},
+    {"a": None},
+    {1: "x"},
+    torch.zeros(2),
+    torch.ones(6),
+]
+
+
+def make(optimizer: str, amp: bool = False) -> TrainState:
+    torch.manual_seed(0)
+    model = TinyNet()
+    optimiser = make_optimiser(optimizer, parameter_groups(model, 0.1, 0.1), 0.1, 0.9)
+    made_for = TrainedOn("Tiny", "none", 4, "mine", ["a", "b", "c"], 16, "none", "0", "0")
+    scaler = torch.amp.GradScaler("cpu", enabled=amp)
+    return TrainState(model, optimiser, scaler, made_for, {"options": {"lr": 0.1}, "environment": {"threads": 1}})
+
+
+def step(state: TrainState) -> None:
+    state.scaler.scale(state.model(random_clips()).square().mean()).backward()
+    make_step(state.model.parameters(), state.optimiser, state.scaler, None, "here")
+    state.scaler.update()
+
+
+def at_random(content: Any, rng: random.Random) -> Any:
+    """A copy with one value, at any depth, in place of another."""
+    if not isinstance(content, (dict, list)) or not content or rng.random() < 0.15:
+        return rng.choice(ODD)
+    keys = list(content) if isinstance(content, dict) else range(len(content))
+    copy, key = content.copy(), rng.choice(keys)
+    if isinstance(copy, dict) and rng.random() < 0.1:
+        del copy[key]
+    else:
+        copy[key] = at_random(copy[key], rng)
+    return copy
+
+
+@pytest.mark.parametrize(("optimizer", "amp"), [("sgd", False), ("adamw", True)])
+def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -> None:
+    state, path, rng = make(optimizer, amp), tmp_path / "ckpt.pth.tar", random.Random(0)
+    step(state)
+    state.figures = {"val/top1": 1.0}
+    state.save(tmp_path, epoch=3, best=False)
+    content = read_checkpoint(path)
+    refused = 0
+    for _ in range(150):
+        changed = at_random({**content, "optimizer": content["optimizer"]}, rng)
+        if not isinstance(changed, dict):
+            continue
+        save_checkpoint(path, changed)
+        resumed = make(optimizer, amp)
+        try:
+            resumed.resume(path)
+            step(resumed)
+            resumed.save(tmp_path, epoch=resumed.epoch + 1, best=True)
+        except InputError:
+            refused += 1
+    assert 40 < refused < 150

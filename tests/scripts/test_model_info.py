@@ -1,0 +1,46 @@
+"""The table of networks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.flops import count_macs, count_parameters
+from ops.models import build_model
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def test_counts_are_the_published_ones() -> None:
+    """H2CN-R50, 174 classes: 24.06 M parameters without the unused stem, 33.61 and 67.22 G multiply-adds."""
+    model = build_model("H2CN", "resnet50", 174, 8)
+    assert count_parameters(model) == 24_061_064
+    assert count_macs(model, 224) / 1e9 == pytest.approx(33.61, abs=0.005)
+    assert count_macs(build_model("H2CN", "resnet50", 174, 16), 224) / 1e9 == pytest.approx(67.22, abs=0.005)
+    assert count_macs(build_model("TDN", "resnet50", 174, 8), 224) / 1e9 == pytest.approx(35.64, abs=0.005)
+    assert count_macs(build_model("TSM", "resnet50", 174, 8), 224) / 1e9 == pytest.approx(32.70, abs=0.005)
+
+
+def run_script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """As a user runs it, from any folder."""
+    command = [sys.executable, str(SCRIPTS / name), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_model_info_prints_a_table(tmp_path: Path) -> None:
+    done = run_script("model_info.py", "--net", "H2CN", "--arch", "resnet50", "--num_segments", "8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    heading, row, note = done.stdout.splitlines()
+    assert row.split() == ["H2CN", "resnet50", "8", "24.06", "M", "-", "33.61", "43.89"]
+    assert "multiply-adds" in note
+    assert "GMACs at 224" in heading
+
+
+def test_a_network_of_torchvision_has_one_row(tmp_path: Path) -> None:
+    done = run_script(
+        "model_info.py", "--net", "r2plus1d_18", "--num_segments", "16", "--num_class", "400", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    _, row, _ = done.stdout.splitlines()
+    assert row.split()[:6] == ["r2plus1d_18", "torchvision", "16", "31.51", "M", "40.52"]  # as torchvision publishes it

@@ -1,0 +1,154 @@
+"""Options: the family's spellings, defaults of the built-in data set, help, and the frozen set of flags."""
+
+import pytest
+
+from common.errors import InputError
+from opts import (
+    BUILT_IN_DEFAULTS,
+    parse_results,
+    parse_test,
+    parse_train,
+    predict_parser,
+    results_parser,
+    resume_command,
+    train_parser,
+    view_parser,
+)
+
+ALL_FLAGS = {
+    "train": {
+        "--net", "--arch", "--num_segments", "--ablate", "--hourglass_start", "--consensus_type", "--dropout",
+        "--pretrain", "--tune_from",
+        "--optimizer", "--epochs", "--allow_overlap",
+        "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
+        "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
+        "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",
+        "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",
+        "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
+        "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
+    },
+    "view": {
+        "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
+        "--frame_order",
+        "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
+        "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
+        "--amp", "--compile", "--malloc",
+    },
+    "results": {
+        "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
+    },
+    "predict": {"--weights", "--top", "--decoder", "--gpus", "--amp", "--compile", "--malloc"},
+}  # fmt: skip
+PARSERS = {
+    "train": train_parser(), "view": view_parser(1), "results": results_parser(), "predict": predict_parser(),
+}  # fmt: skip
+
+
+def first_long_names(parser) -> set[str]:
+    names = [[o for o in action.option_strings if o.startswith("--")] for action in parser._actions]
+    return {options[0] for options in names if options} - {"--help"}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_the_set_of_flags_changes_on_purpose_only(name: str) -> None:
+    assert first_long_names(PARSERS[name]) == ALL_FLAGS[name]
+
+
+@pytest.mark.parametrize("parser", [*PARSERS.values(), view_parser(3)])
+def test_every_option_has_help_and_help_has_no_empty_defaults(parser) -> None:
+    assert all(action.help for action in parser._actions)
+    assert "None" not in parser.format_help()
+
+
+def test_built_in_defaults_are_used_for_the_built_in_data_set_alone() -> None:
+    assert {name: getattr(parse_train([]), name) for name in BUILT_IN_DEFAULTS} == BUILT_IN_DEFAULTS
+    published = parse_train(["somethingv1"])
+    assert (published.arch, published.input_size, published.epochs, published.lr) == ("resnet50", 224, 60, 0.01)
+    assert parse_train(["--epochs", "3"]).epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        (["--batch_size", "4"], "batch_size", 4),
+        (["-b", "4"], "batch_size", 4),
+        (["--clip-gradient", "20"], "gd", 20.0),
+        (["--weight-decay", "0"], "wd", 0.0),
+        (["--no_partialbn"], "npb", True),
+        (["-ef", "5"], "eval_freq", 5),
+        (["--gpus", "0", "1", "2", "3"], "gpus", [0, 1, 2, 3]),
+        (["--lr_steps", "20", "40"], "lr_steps", [20.0, 40.0]),
+    ],
+)
+def test_spellings_of_the_family(flags: list[str], name: str, value: object) -> None:
+    assert getattr(parse_train(["kinetics", "RGB", *flags]), name) == value
+
+
+def test_a_wrong_flag_is_an_error_and_not_an_abbreviation(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_train(["mine", "--epoch=3"])
+    assert "unrecognized arguments: --epoch=3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "clips"), [("0", [0]), ("0-9", list(range(10))), ("5,0,3", [0, 3, 5]), ("0-2,7", [0, 1, 2, 7])]
+)
+def test_clip_numbers(text: str, clips: list[int]) -> None:
+    args = view_parser(3).parse_args(["--weights", "w", "--output_dir", "d", "--clip_index", text])
+    assert args.clip_index == clips
+
+
+def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> None:
+    assert parse_train(["kinetics"]).lr_steps == [30, 45, 55]
+    with pytest.raises(InputError, match="--lr_steps are of --lr_type step; this run has cos"):
+        parse_train(["--lr_steps", "5"])
+
+
+def test_the_start_of_hourglasses_is_refused_where_there_are_none() -> None:
+    assert parse_train(["--hourglass_start", "published"]).hourglass_start == "published"
+    with pytest.raises(InputError, match="--hourglass_start published .*; TSM"):
+        parse_train(["--net", "TSM", "--hourglass_start", "published"])
+
+
+@pytest.mark.parametrize("flags", [["--lr", "inf"], ["--wd", "nan"], ["--seed", str(2**32)], ["--lr_steps", "-5"]])
+def test_numbers_out_of_range(flags: list[str], capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_train(["kinetics", *flags])
+    assert "is out of range" in capsys.readouterr().err
+
+
+def test_a_suffix_is_no_path() -> None:
+    with pytest.raises(InputError, match="without /"):
+        parse_train(["kinetics", "--suffix", "../there"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "start"),
+    [
+        ({}, "python"),
+        ({"LOCAL_WORLD_SIZE": "4"}, "torchrun --nproc_per_node 4"),
+        ({"LOCAL_WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}, "torchrun --nnodes 2 --nproc_per_node 4"),
+    ],
+)
+@pytest.mark.parametrize("given", [[], ["--resume", "x"], ["--resume=x"]])
+def test_the_command_that_continues_a_run(variables: dict[str, str], start: str, given: list[str], monkeypatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = resume_command(["train.py", "mine", *given, "--suffix", "a b"], "auto")
+    assert command == f"{start} train.py mine --suffix 'a b' --resume auto"
+
+
+def test_centres_give_one_clip() -> None:
+    flags = ["--weights", "w", "--output_dir", "d", "--sampling", "centre"]
+    for crops in (1, 3):
+        assert parse_test(crops, [*flags, "--full_res"]).clip_index == [0]
+        for clips in ("0-9", "3"):
+            with pytest.raises(InputError, match="--sampling centre.*--clip_index 0.*--sampling random"):
+                parse_test(crops, [*flags, "--clip_index", clips])
+
+
+def test_weights_of_models_that_overflow(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_results(["--output_dir", "a", "b", "--coeff", "1e308", "1e308"])
+    assert "at most 1e+06" in capsys.readouterr().err

@@ -1,0 +1,237 @@
+"""Merging as a user does it: both spellings, tables, files, and each bad folder."""
+
+import csv
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pkl_to_results
+from common.errors import InputError
+from ops.scoring.pickles import pickle_path, write_scores
+from pkl_to_results import main
+from scripts import results_table
+
+LABELS, IDS = [0, 1, 2, 2], ["a", "b", "c", "d"]
+PROTOCOL = {
+    "dataset": "mine", "net": "H2CN", "arch": "resnet18", "num_segments": 8, "frames_per_segment": 5,
+    "class_names": ["left", "right", "up"], "sampling": "centre of each segment", "preprocessing": "centre crop",
+    "weights": "x.pth.tar", "list_hash": "1",
+}  # fmt: skip
+
+
+def write_views(folder: Path, clips: int = 1, crops: int = 1, seed: int = 0, protocol: dict | None = None) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for clip in range(clips):
+        for crop in range(crops):
+            write_scores(pickle_path(folder, clip, crop), rng.normal(size=(4, 3)), LABELS, IDS)
+    if protocol is not None:
+        (folder / "protocol.json").write_text(json.dumps(protocol))
+    return folder
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_one_model(tmp_path: Path, capsys) -> None:
+    folder = write_views(tmp_path / "a", protocol=PROTOCOL)
+    write_scores(pickle_path(folder, 0, 0), np.eye(3)[[0, 1, 2, 0]] * 3, LABELS, IDS)
+    main(["--output_dir", str(folder)])
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == (
+        "4 videos, 3 classes: top-1 75.00 % (95 % interval 30.1 to 95.4), top-5 100.00 % (51.0 to 100.0), "
+        "mean class accuracy 83.33 % (66.7 to 100.0)"
+    )
+    assert "H2CN resnet18, 8 x 5 frames, 1 clip x 1 crop, centre of each segment" in printed
+    assert results(folder)["top1"] == 75.0
+    assert results(folder)["videos"] == 4
+    with (folder / "per_class.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[2] == {
+        "label": "2", "name": "up", "videos": "2", "correct": "1", "accuracy": "50.0",
+        "confused_with": "left", "confused_count": "1",
+    }  # fmt: skip
+    assert (folder / "confusion_matrix.png").stat().st_size > 1000
+
+
+def test_accuracy_against_the_number_of_clips(tmp_path: Path, capsys) -> None:
+    folder = write_views(tmp_path / "a", clips=3, crops=3)
+    main(["--output_dir", str(folder), "--num_clips", "3", "--test_crops", "3"])
+    assert "protocol unknown" in capsys.readouterr().out
+    by_clips = results(folder)["by_clips"]
+    assert [row["clips"] for row in by_clips] == [1, 2, 3]
+    assert by_clips[-1]["top1"] == results(folder)["top1"]
+    main(["--output_dir", str(folder), "--num_clips", "1", "--test_crops", "3"])
+    assert results(folder)["top1"] == by_clips[0]["top1"]
+
+
+def test_all_that_is_there_is_merged_and_a_line_says_if_less_is(tmp_path: Path, capsys, caplog) -> None:
+    folder = write_views(tmp_path / "a", clips=2, crops=3)
+    main(["--output_dir", str(folder)])
+    assert (results(folder)["num_clips"], results(folder)["test_crops"]) == (2, 3)
+    assert "are there" not in capsys.readouterr().out
+    main(["--output_dir", str(folder), "--num_clips", "1", "--test_crops", "1"])
+    assert "a: merging 1 clip x 1 crop, 2 clips x 3 crops are there" in capsys.readouterr().out
+    pickle_path(folder, 0, 2).unlink()
+    pickle_path(folder, 1, 2).unlink()
+    with pytest.raises(InputError, match="2 of 6 views are missing"):
+        main(["--output_dir", str(folder)])
+
+
+@pytest.mark.parametrize(("name", "words"), [("empty", "has no score pickles"), ("none", "is no folder")])
+def test_a_folder_without_views(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=f"{name} {words}; give the --output_dir of a test script"):
+        main(["--output_dir", str(tmp_path / name)])
+
+
+def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
+    a, b = write_views(tmp_path / "a", seed=1), write_views(tmp_path / "b", seed=2)
+    main(["--output_dir", str(a), str(b), "--save_dir", str(tmp_path / "ours")])
+    main(
+        [
+            "--multi_segments",
+            "True",
+            "--output_dir",
+            str(a),
+            "--output_dir1",
+            str(b),
+            "--save_dir",
+            str(tmp_path / "theirs"),
+        ]
+    )
+    assert "together (1 : 1)" in capsys.readouterr().out
+    assert results(tmp_path / "ours") == results(tmp_path / "theirs")
+    main(["--output_dir", str(a), str(b), "--coeff", "1", "0", "--save_dir", str(tmp_path / "first")])
+    assert results(tmp_path / "first")["top1"] == results(tmp_path / "first")["models"][0]["top1"]
+
+
+def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch) -> None:
+    """The results of its models stay; weights and folders of one name are told apart."""
+    (tmp_path / "b").mkdir()
+    a, b, c = (write_views(tmp_path / name, seed=seed) for seed, name in enumerate(("8f", "16f", "b/8f")))
+    main(["--output_dir", str(a)])
+    before = (a / "results.json").read_bytes()
+    for folders, name in (
+        ([a, b], "8f+16f"), ([a, b, "--coeff", 1, 2], "8f+2x16f"), ([b, a, c], "16f+8f+b_8f"), ([c, a], "b/8f+8f"),
+    ):  # fmt: skip
+        main(["--output_dir", *map(str, folders)])
+        assert len(results(tmp_path / name)["models"]) == len([f for f in folders if isinstance(f, Path)])
+        assert f"{name}/results.json" in capsys.readouterr().out
+    monkeypatch.chdir(a)
+    main(["--output_dir", ".", "../16f", "--coeff", "1", "3"])
+    assert (tmp_path / "8f+3x16f" / "results.json").exists()
+    results_table.main([str(a), str(tmp_path / "8f+16f")])
+    assert len(capsys.readouterr().out.splitlines()[-4:]) == 4
+    assert (a / "results.json").read_bytes() == before
+
+
+def test_copies_of_a_view_are_named(tmp_path: Path, caplog, capsys) -> None:
+    folder = write_views(tmp_path / "a", clips=2)
+    main(["--output_dir", str(folder)])
+    for clip in (1, 2):
+        pickle_path(folder, clip, 0).write_bytes(pickle_path(folder, 0, 0).read_bytes())
+    assert "repeat" not in capsys.readouterr().out
+    main(["--output_dir", str(folder)])
+    assert "repeated scores in 2 views: " in capsys.readouterr().out
+
+
+def test_results_are_there_when_the_picture_cannot_be_drawn(tmp_path: Path, capsys, monkeypatch) -> None:
+    def plot_confusion(*_args) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pkl_to_results, "plot_confusion", plot_confusion)
+    folder = write_views(tmp_path / "a")
+    with pytest.raises(MemoryError):
+        main(["--output_dir", str(folder)])
+    assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["0_crop0.pkl", "per_class.csv", "results.json"]
+
+
+@pytest.mark.parametrize("size", [10, 1500])
+def test_a_full_disk(tmp_path: Path, size: int, capsys) -> None:
+    """Here: a limit for the size of files; the second leaves no room for the picture."""
+    folder = write_views(tmp_path / "a", protocol=PROTOCOL)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(InputError, match=f"cannot write into {folder}"):
+            main(["--output_dir", str(folder)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
+    assert (folder / "results.json").exists() is (size > 10)
+
+
+def test_a_folder_whose_name_looks_like_a_format(tmp_path: Path, capsys) -> None:
+    main(["--output_dir", str(write_views(tmp_path / "s{1}", protocol={**PROTOCOL, "weights": "{net}"}))])
+    assert "s{1}: H2CN resnet18" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--multi_segments", "True"], "belong together"),
+        (["--output_dir1", "x"], "belong together"),
+        (["--coeff", "1", "2"], "2 weights for 1 folders"),
+        (["--coeff", "0"], "all weights are 0"),
+        (["--num_clips", "3"], r"2 of 3 views.*1_crop0\.pkl.*center_crop\.py --weights CKPT --clip_index 1,2"),
+        (["--test_crops", "3"], r"2 of 3 views are missing.*three_crops\.py --weights CKPT --clip_index 0"),
+    ],
+)
+def test_bad_flags(tmp_path: Path, flags: list[str], words: str) -> None:
+    folder = write_views(tmp_path / "a")
+    with pytest.raises(InputError, match=words):
+        main(["--output_dir", str(folder), *flags])
+
+
+def test_multi_segments_takes_true_and_false_only(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--output_dir", "a", "--multi_segments", "yes"])
+    assert "write True or False" in capsys.readouterr().err
+    main(["--output_dir", str(write_views(tmp_path / "a")), "--multi_segments", "False"])
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("dataset", "data set"), ("class_names", "class names"), ("list_hash", "list of videos")]
+)
+def test_models_of_different_data_are_not_merged(tmp_path: Path, name: str, what: str) -> None:
+    a = write_views(tmp_path / "a", protocol=PROTOCOL)
+    other = ["x", "y", "z"] if name == "class_names" else "another"
+    b = write_views(tmp_path / "b", protocol={**PROTOCOL, name: other})
+    with pytest.raises(InputError, match=f"are of another {what}"):
+        main(["--output_dir", str(a), str(b)])
+
+
+@pytest.mark.parametrize(
+    "protocol", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"{}", b"[" * 10**5, *(
+        json.dumps({**PROTOCOL, **odd}).encode() for odd in (
+            {"num_segments": True}, {"class_names": ["a", "b", 3]}, {"ablate": [["shift"]]}, {"frame_order": 1},
+            {"crop_size": [[[]]]}, {"frames_per_segment": 10**30},
+        )
+    ), *(
+        json.dumps({key: value for key, value in PROTOCOL.items() if key != name}).encode() for name in PROTOCOL
+    )]
+)  # fmt: skip
+def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
+    folder = write_views(tmp_path / "a")
+    (folder / "protocol.json").write_bytes(protocol)
+    with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
+        main(["--output_dir", str(folder)])
+
+
+def test_a_protocol_of_other_classes(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a", protocol={**PROTOCOL, "class_names": ["left"]})
+    with pytest.raises(InputError, match="1 class name in protocol.json, scores of 3 classes"):
+        main(["--output_dir", str(folder)])
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--save_dir"):
+        main(["--output_dir", str(folder), "--save_dir", str(tmp_path / "file" / "x")])

@@ -1,0 +1,100 @@
+"""predict.py without a network: which frames it reads, of what."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+from video_files import write_video
+
+import predict
+from common.errors import InputError
+from datasets.reading import video_file
+from datasets.reading.video_container import ToRgb, decode_video
+from datasets.transforms import eval_preprocessing, lay_out
+
+NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
+
+
+def reds(source: Path) -> list[int]:
+    """The red of each frame of a source of grey PNGs."""
+    reader = predict.open_source(source, "auto")
+    images, _ = reader.read(range(reader.num_frames), replace_unreadable=False)
+    return [int(image[0, 0, 0]) for image in images.values()]
+
+
+def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Without leading zeros, and without optical flow or what macOS puts beside them."""
+    frames = tmp_path / "clip"
+    frames.mkdir()
+    for number in range(1, 13):
+        Image.new("L", (4, 4), 10 * number).save(frames / f"{number}.png")
+        for flow in ("flow_x", "flow_y"):
+            Image.new("L", (4, 4)).save(frames / f"{flow}_{number:05d}.png")
+        (frames / f"._{number}.png").write_bytes(b"\0\5\x16\7")
+    shutil.make_archive(str(frames), "zip", frames)
+    assert reds(frames) == reds(tmp_path / "clip.zip") == [10 * number for number in range(1, 13)]
+
+
+def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "clip" / "1.png")
+    archive = Path(shutil.make_archive(str(tmp_path / "clip"), "zip", tmp_path / "clip"))
+    archive.write_bytes(archive.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"clip\.zip cannot be read \(File is not a zip file\)"):
+        reds(archive)
+
+
+@pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])
+def test_predict_says_what_is_there_instead(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"or a folder or \.zip of frames \(there is {name}\)"):
+        reds(tmp_path / "clip")
+
+
+def read_clip(source: Path) -> Tensor:
+    return predict.read_clip(source, "auto", NET, eval_preprocessing(32))
+
+
+def clip_of(source: Path, numbers: list[int]) -> Tensor:
+    """The clip of these frames of a video, all of which is decoded."""
+    frames = eval_preprocessing(32)(list(decode_video(source)))
+    return lay_out(frames, np.array(numbers)[:, None])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("raw.h264", "libx264")])
+def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: str, monkeypatch) -> None:
+    """In files without a frame count, too."""
+    path = write_video(tmp_path / name, 60, codec=codec)
+    converted = []
+    monkeypatch.setattr(video_file, "ToRgb", lambda: lambda frame: (converted.append(frame.pts), ToRgb()(frame))[1])
+    clip = read_clip(path)
+    assert len(converted) <= 4 + 1  # the one at which the packets were compared with the frames
+    assert clip.equal(clip_of(path, [7, 22, 37, 52]))
+
+
+def test_fewer_frames_than_packets(tmp_path: Path) -> None:
+    """The last packets hold nothing but a mark where a frame begins."""
+    path = write_video(
+        tmp_path / "a.mkv", 40, codec="libx265", options={"x265-params": "keyint=12:bframes=0:log-level=none"}
+    )
+    source = tmp_path / "empty_end.mkv"
+    with av.open(str(path)) as whole, av.open(str(source), "w") as copy:
+        stream = copy.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(packet for packet in whole.demux(video=0) if packet.size):
+            new = packet if number < 28 else av.Packet(b"\0\0\0\3\x46\1\x50")
+            new.pts, new.dts, new.time_base, new.stream = packet.pts, packet.dts, packet.time_base, stream
+            copy.mux(new)
+    assert (len(list(decode_video(source))), video_file.VideoFile(source).num_frames) == (28, 40)
+    assert read_clip(source).equal(clip_of(source, [3, 10, 17, 24]))
+
+
+def test_a_video_that_breaks_off(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", 60)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    with pytest.raises(InputError, match=r"a\.avi cannot be decoded to its end \(it breaks off"):
+        read_clip(path)

@@ -1,0 +1,367 @@
+"""train.py as a user runs it, on a tiny data set of its own: what it leaves behind, resuming, and how it fails."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboardX.event_file_writer import EventsWriter
+from training_runs import in_empty_folder, stop_at
+from video_files import own_data_flags, write_dataset
+
+import train
+from common.errors import InputError
+from ops.training import engine
+from ops.training.run_log import RunLog
+from ops.weights.file import read_checkpoint, save_checkpoint
+
+NAME = "H2CN_mine_resnet18_2f"
+SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
+
+
+@pytest.fixture
+def run(tiny_data, tmp_path: Path, monkeypatch):
+    """Run train.py in an empty folder; returns the run's folder."""
+    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
+
+
+def test_what_a_run_leaves_behind(run) -> None:
+    folder = run("--epochs", "2", "--npb", "--gd", "20", "--label_smoothing", "0.1", "--accumulate", "2")
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    names = {"train/loss", "train/top1", "train/top5", "train/lr"}
+    names |= {f"time/{part}" for part in ("waiting", "forward", "backward", "optimiser", "decoding")}
+    names |= {"val/loss", "val/top1", "val/top5", "val/best_top1"}
+    assert set(lines[0]) == names | {"epoch"}
+    curves = EventAccumulator(str(folder)).Reload()
+    assert set(curves.Tags()["scalars"]) == names
+    assert [event.value for event in curves.Scalars("val/loss")] == pytest.approx([line["val/loss"] for line in lines])
+    options = json.loads((folder / "options.json").read_text())
+    assert options["options"]["label_smoothing"] == 0.1
+    assert {"git_revision", "torch", "command", "python"} <= set(options)
+    checkpoint = read_checkpoint(folder / "ckpt.best.pth.tar")
+    assert checkpoint["trained_on"]["class_names"][2] == "Turning something"
+    assert checkpoint["trained_on"]["net"] == "H2CN"
+    assert len(checkpoint["trained_on"]["train_list_hash"]) == 64
+
+
+def test_a_compiled_run_has_the_same_numbers_and_names(run, monkeypatch) -> None:
+    """By the graph that a compiler takes; what it then makes of it is for a machine with the time."""
+    compiler = Mock(side_effect=partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(torch, "compile", compiler)
+    flags = ["--net", "TSN", "--epochs", "1"]
+    runs = [run(*flags, name="TSN_mine_resnet18_2f"), run(*flags, "--compile", name="TSN_mine_resnet18_2f-2")]
+    assert compiler.call_count == 2  # to see whether it works, and of the network
+    losses = [json.loads((folder / "log.jsonl").read_text()) for folder in runs]
+    for name in ("train/loss", "val/loss"):
+        assert losses[1][name] == pytest.approx(losses[0][name], rel=1e-4)
+    plain, compiled = (read_checkpoint(folder / "ckpt.pth.tar")["state_dict"] for folder in runs)
+    assert plain.keys() == compiled.keys()
+
+
+def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypatch, capsys) -> None:
+    """Dropout, shuffling, crops, momentum, schedule: all of it goes on as if nothing had happened."""
+    flags = ["--npb", "--lr_type", "cos", "--epochs", "3"]
+    whole = run(*flags)
+    stop_at(monkeypatch, 1.5)
+    with pytest.raises(SystemExit) as stopped:
+        run(*flags, "--suffix", "cut")
+    assert stopped.value.code == 130
+    printed = capsys.readouterr().out
+    cut = whole.parent / f"{NAME}_cut"
+    assert f"The checkpoint of epoch 1 is in runs/{cut.name}" in printed
+    assert "--resume auto" in printed
+    assert read_checkpoint(cut / "ckpt.pth.tar")["epoch"] == 1
+
+    run(*flags, "--suffix", "cut", "--resume", "auto")
+    one, other = (read_checkpoint(folder / "ckpt.pth.tar") for folder in (whole, cut))
+    assert one["epoch"] == other["epoch"] == 3
+    assert all(torch.equal(one["state_dict"][k], other["state_dict"][k]) for k in one["state_dict"])
+    momenta = [[s["momentum_buffer"] for s in c["optimizer"]["state"].values()] for c in (one, other)]
+    assert all(torch.equal(a, b) for a, b in zip(*momenta, strict=True))
+    lines = [(folder / "log.jsonl").read_text().splitlines() for folder in (whole, cut)]
+    losses = [[json.loads(line)["val/loss"] for line in of_run] for of_run in lines]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
+
+
+def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
+    """SIGTERM, as a scheduler sends it, to a real process in its second epoch, and to its worker."""
+    command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    checkpoint = tmp_path / "runs" / NAME / "ckpt.pth.tar"
+    for _ in range(600):
+        if checkpoint.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "The checkpoint of epoch" in printed
+    assert "--resume auto" in printed
+    assert "Traceback" not in errors
+    assert read_checkpoint(checkpoint)["epoch"] >= 1
+    assert [path.name for path in checkpoint.parent.glob(".*")] == []
+
+
+def test_a_log_that_cannot_be_written_costs_no_epoch(run, monkeypatch) -> None:
+    """The epoch is in the checkpoint, and its line in the log when the run goes on."""
+    real, calls = EventsWriter.flush, []
+
+    def flush(writer: EventsWriter) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(writer)
+
+    monkeypatch.setattr(EventsWriter, "flush", flush)
+    flags = ["--net", "TSN", "--epochs", "2", "--lr", "0.001"]
+    folder = Path("runs") / "TSN_mine_resnet18_2f"
+    with pytest.raises(InputError, match=r"the log to runs/TSN\S+: No space left.*--root_log.*--resume auto"):
+        run(*flags)
+    assert read_checkpoint(folder / "ckpt.pth.tar")["epoch"] == 2
+    assert [json.loads(line)["epoch"] for line in (folder / "log.jsonl").read_text().splitlines()] == [0]
+    run(*flags, "--resume", "auto")
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    curve = EventAccumulator(str(folder)).Reload().Scalars("val/loss")
+    assert [(event.step, event.value) for event in curve][-2:] == [
+        (line["epoch"], pytest.approx(line["val/loss"])) for line in lines
+    ]
+
+
+@pytest.mark.parametrize("line", [b"no json\n", b"\xff\n", b"[1]\n", b"{}\n", b'{"epoch": null}\n'])
+def test_lines_that_are_none_of_a_log(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "log.jsonl").write_bytes(b'{"epoch": 0}\n' + line)
+    with pytest.raises(InputError, match=r"line 2 of \S+log\.jsonl .*--root_log"):
+        RunLog(tmp_path, 1)
+
+
+def test_a_second_run_does_not_touch_the_first(run) -> None:
+    first = run("--epochs", "1")
+    before = (first / "ckpt.pth.tar").read_bytes()
+    second = run("--epochs", "1", name=f"{NAME}-2")
+    assert (second / "ckpt.pth.tar").exists()
+    assert (first / "ckpt.pth.tar").read_bytes() == before
+
+
+def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
+    """The latest in its folder, one from elsewhere in a new folder; the best has no state to resume."""
+    folder = run("--epochs", "1", "--root_model", "runs")
+    run("--epochs", "2", "--resume", f"runs/{NAME}/ckpt.pth.tar")
+    assert read_checkpoint(folder / "ckpt.pth.tar")["epoch"] == 2
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 2
+    latest = (folder / "ckpt.pth.tar").read_bytes()
+    (tmp_path / "copy.pth.tar").write_bytes(latest)
+    other = run("--epochs", "3", "--resume", "copy.pth.tar", name=f"{NAME}-2")
+    assert (folder / "ckpt.pth.tar").read_bytes() == latest
+    assert (other / "ckpt.best.pth.tar").exists()
+    with pytest.raises(InputError, match=r"has no optimizer, scaler.*resume ckpt\.pth\.tar.*--tune_from"):
+        run("--epochs", "3", "--resume", f"runs/{NAME}/ckpt.best.pth.tar")
+    assert not (folder.parent / f"{NAME}-3").exists()
+
+
+def test_evaluate_only(run, capsys) -> None:
+    folder = run("--epochs", "1")
+    expected = json.loads((folder / "log.jsonl").read_text())["val/loss"]
+    run("-e", "--resume", str(folder / "ckpt.pth.tar"))
+    printed = capsys.readouterr().out
+    assert "on 5 videos of" in printed
+    assert f"loss {expected:.3f}" in printed
+
+
+def test_evaluate_only_another_data_set_of_the_same_classes(run, tmp_path: Path, capsys) -> None:
+    folder = run("--epochs", "1")
+    evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
+    same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
+    train.main(["other", *same, *SMALL, *evaluate])
+    assert "not as in its training: train list, val list, data set" in capsys.readouterr().out
+    third = own_data_flags(write_dataset(tmp_path / "third", train=3, val=2, classes=("left", "right", "up")))
+    with pytest.raises(InputError, match="class names .*--classes"):
+        train.main(["other", *third, *SMALL, *evaluate])
+
+
+def test_tune_from_another_data_set(run, tmp_path: Path, capsys) -> None:
+    folder = run("--epochs", "1")
+    classes = tuple(f"class {i}" for i in range(4))
+    other = own_data_flags(write_dataset(tmp_path / "other", train=3, val=2, classes=classes))
+    train.main(["other", *other, *SMALL, "--epochs", "1", "--tune_from", str(folder / "ckpt.pth.tar")])
+    assert "2 new" in capsys.readouterr().out
+
+
+def test_partial_bn_and_bf16(run) -> None:
+    before = run("--epochs", "1", "--suffix", "a", name=f"{NAME}_a")
+    after = run(
+        "--epochs", "2", "--amp", "bf16", "--suffix", "b", "--tune_from", str(before / "ckpt.pth.tar"), name=f"{NAME}_b"
+    )
+    one, two = (read_checkpoint(folder / "ckpt.pth.tar")["state_dict"] for folder in (before, after))
+    frozen = "layer1.0.bn1.running_mean"
+    assert torch.equal(one[frozen], two[frozen])
+    assert not torch.equal(one["bn1.running_mean"], two["bn1.running_mean"])
+
+
+def test_unreadable_frames_are_counted_and_named(run, tiny_data, tmp_path: Path, capsys) -> None:
+    root = write_dataset(tmp_path / "damaged")
+    for number in range(1, 7):
+        (root / "frames" / "train 0" / f"{number:05d}.jpg").write_bytes(b"")
+    train.main(["damaged", *own_data_flags(root), *SMALL, "--epochs", "1"])
+    assert "nearest readable frame" in capsys.readouterr().out
+    listed = (tmp_path / "runs" / "H2CN_damaged_resnet18_2f" / "bad_frames.txt").read_text().splitlines()
+    assert listed
+    assert all("train 0" in line for line in listed)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(run, monkeypatch) -> None:
+    real, calls = engine.F.cross_entropy, []
+
+    def cross_entropy(*args, **options):
+        calls.append(1)
+        loss = real(*args, **options)
+        return loss * float("nan") if len(calls) > 5 else loss  # 2 steps and 2 + 1 evaluations an epoch
+
+    monkeypatch.setattr(engine.F, "cross_entropy", cross_entropy)
+    with pytest.raises(
+        InputError, match=r"loss is nan in epoch 2, step 1 of 2, learning rate 0.05, videos \['train \d'"
+    ):
+        run("--epochs", "3")
+    assert read_checkpoint(Path("runs") / NAME / "ckpt.pth.tar")["epoch"] == 1
+
+
+def test_two_processes_see_every_video_once(tiny_data, tmp_path: Path) -> None:
+    """torchrun: the evaluation is exact although 5 videos do not split evenly."""
+    script = [str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "1"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *torchrun, *script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / NAME
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 1
+    alone = subprocess.run(
+        [sys.executable, *script, "-e", "--resume", str(folder / "ckpt.pth.tar")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    logged = json.loads((folder / "log.jsonl").read_text())
+    assert f"loss {logged['val/loss']:.3f}" in alone.stdout, alone.stderr
+    assert "on 5 videos" in alone.stdout
+
+
+def test_fewer_train_videos_than_processes(tmp_path: Path) -> None:
+    data = own_data_flags(write_dataset(tmp_path / "data", train=1, val=1))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(Path(train.__file__))]
+    done = subprocess.run(
+        [sys.executable, *torchrun, "mine", *data, *SMALL], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert re.search(r"error: \S+train\.txt has 1 clip for 2 processes", done.stderr)
+    assert not (tmp_path / "runs").exists()
+
+
+BAD_FLAGS = [
+    (["--num_segments", "0"], SystemExit, "--num_segments.*out of range: 1 or more"),
+    (["--net", "C3D"], SystemExit, "--net.*choose from.*H2CN"),
+    (["--input_size", "100"], InputError, "not a multiple of 32.*96"),
+    (["--resume", "gone.pth.tar"], InputError, r"no checkpoint at gone\.pth\.tar"),
+    (["--tune_from", "gone.pth.tar"], InputError, r"no checkpoint at gone\.pth\.tar"),
+    (["--pretrain", "gone.pth"], InputError, r"no checkpoint at gone\.pth"),
+    (["-e"], InputError, "--resume CKPT"),
+    (["--resume", "a", "--tune_from", "b"], InputError, "one of them"),
+    (["--warmup", "9", "--epochs", "3"], InputError, "--warmup 9 is longer than --epochs 3"),
+    (["--lr", "0"], SystemExit, "--lr.*above 0"),
+    (["--root_model", "/proc/no"], InputError, "cannot write.*--root_model"),
+    (["--root_log", "/proc/no"], InputError, "cannot write.*--root_log"),
+    (["--train_list", "gone.txt"], InputError, r"gone\.txt.*--train_list"),
+    (["--root_path", "gone"], InputError, "gone.*--root_path"),
+]
+
+
+@pytest.mark.parametrize(("flags", "error", "words"), BAD_FLAGS, ids=[" ".join(flags) for flags, _, _ in BAD_FLAGS])
+def test_bad_flags(run, capsys, flags: list[str], error: type[BaseException], words: str) -> None:
+    with pytest.raises(error) as raised:
+        run("--epochs", "3", *flags)
+    text = capsys.readouterr().err if error is SystemExit else str(raised.value)
+    assert re.search(words, text, re.DOTALL), text
+
+
+def test_resuming_from_a_checkpoint_of_something_else(run, tmp_path: Path) -> None:
+    folder = run("--epochs", "1")
+    path = folder / "ckpt.pth.tar"
+    with pytest.raises(InputError, match="number of segments 2, but this run has 3"):
+        run("--resume", str(path), "--num_segments", "3")
+    checkpoint = read_checkpoint(path)
+    checkpoint["trained_on"]["class_names"][1] = "another"
+    save_checkpoint(tmp_path / "other.pth.tar", checkpoint)
+    with pytest.raises(InputError, match="class names .1: 'another'., but this run has 1: 'Pushing"):
+        run("--resume", str(tmp_path / "other.pth.tar"))
+    save_checkpoint(tmp_path / "weights.pth.tar", {"state_dict": checkpoint["state_dict"]})
+    for flags in ([], ["-e"]):
+        with pytest.raises(InputError, match=r"no training to resume.*test_models_center_crop\.py mine.*--tune_from"):
+            run("--resume", str(tmp_path / "weights.pth.tar"), *flags)
+
+
+def test_resuming_from_a_damaged_checkpoint(run, tmp_path: Path) -> None:
+    flags = ["--net", "TSN", "--epochs", "1"]
+    whole = read_checkpoint(run(*flags, name="TSN_mine_resnet18_2f") / "ckpt.pth.tar")
+
+    def refused(**changes) -> str:
+        content = {name: value for name, value in {**whole, **changes}.items() if value is not None}
+        save_checkpoint(tmp_path / "x.pth.tar", content)
+        with pytest.raises(InputError) as raised:
+            run(*flags, "--resume", str(tmp_path / "x.pth.tar"))
+        return str(raised.value)
+
+    for name in ("epoch", "scaler", "best_top1", "optimizer"):
+        assert f"has no {name}, so no training to resume" in refused(**{name: None})
+    state = {number: {"momentum_buffer": torch.zeros(2)} for number in whole["optimizer"]["state"]}
+    assert "momentum_buffer of shape (2,)" in refused(optimizer={**whole["optimizer"], "state": state})
+    for name, value in (("epoch", True), ("best_top1", float("nan")), ("figures", {"val/top1": "x"}), ("figures", 3)):
+        assert f"has no {name}, so no training to resume" in refused(**{name: value})
+    assert "--mix has learnt" in refused(mixing=torch.zeros(2))
+    for optimizer in ({}, {"param_groups": []}, {"param_groups": [None], "state": {}}):
+        assert "its optimiser or gradient scaler does not fit" in refused(optimizer=optimizer)
+
+
+def test_an_evaluation_needs_no_flags_of_the_training(run, capsys) -> None:
+    folder = run("--net", "TSN", "--epochs", "1", "--npb", "--fc_lr5", name="TSN_mine_resnet18_2f")
+    run("--net", "TSN", "-e", "--optimizer", "adamw", "--resume", str(folder / "ckpt.pth.tar"))
+    assert "on 5 videos of" in capsys.readouterr().out
+
+
+def test_an_unknown_data_set(run) -> None:
+    with pytest.raises(InputError, match=r"'somethingv3' is not known; choose one of kinetics, somethingv1"):
+        train.main(["somethingv3"])
+
+
+def test_adamw_goes_on_bit_for_bit_and_sgd_does_not_take_its_state(run, monkeypatch) -> None:
+    flags = ["--optimizer", "adamw", "--lr", "0.001", "--wd", "0.05", "--epochs", "2"]
+    whole = read_checkpoint(run(*flags, "--suffix", "whole", name=f"{NAME}_whole") / "ckpt.pth.tar")
+    stop_at(monkeypatch, 1.0)
+    with pytest.raises(SystemExit):
+        run(*flags)
+    stopped = read_checkpoint(run(*flags, "--resume", "auto") / "ckpt.pth.tar")
+    assert stopped["epoch"] == 2
+    assert all(torch.equal(stopped["state_dict"][name], value) for name, value in whole["state_dict"].items())
+    for group in stopped["optimizer"]["param_groups"]:  # as torch before 2.7 writes it
+        del group["decoupled_weight_decay"]
+    save_checkpoint(Path("runs") / NAME / "ckpt.pth.tar", stopped)
+    stopped = read_checkpoint(run(*flags[:-1], "3", "--resume", "auto") / "ckpt.pth.tar")
+    assert stopped["epoch"] == 3
+    assert all(group["decoupled_weight_decay"] for group in stopped["optimizer"]["param_groups"])
+    with pytest.raises(InputError, match="another optimiser; resume with the same --optimizer"):
+        run("--epochs", "4", "--resume", "auto")
