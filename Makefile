@@ -1,14 +1,19 @@
-# Two commands that work on a fresh clone with Python 3.10+ and make: `make demo` and `make test`.
+# `make demo` and `make test` work on a fresh clone with Python 3.10+ and make: they create .venv and install into it.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 DEMO := runs/demo
 DEMO_TRAIN := --epochs 14 --root_log $(DEMO) --root_model $(DEMO) --suffix demo
 DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar
 
-.PHONY: demo test gpu-check lint install install-dev clean
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast gpu-check lint install install-dev clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test both, and H2CN on shuffled frames
 	rm -rf $(DEMO)
@@ -25,9 +30,12 @@ demo: $(VENV)/.installed  ## train H2CN and TSN on the built-in data set, test b
 	@$(BIN)/python scripts/results_table.py $(DEMO)/tsn $(DEMO)/h2cn $(DEMO)/shuffled
 
 test: $(VENV)/.installed-dev  ## the whole test suite
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+	$(PYTEST)
 
-gpu-check:  ## prove it on this machine's GPUs, in about 8 minutes; without .venv by $(PYTHON)
+test-fast: $(VENV)/.installed-dev  ## the tests that are not marked slow
+	$(PYTEST) -m "not slow"
+
+gpu-check:  ## check this machine's GPUs in about 8 minutes; without .venv it runs python3
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) scripts/gpu_check.py $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, then types
@@ -35,14 +43,14 @@ lint: $(VENV)/.installed-dev  ## style, then types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-install: $(VENV)/.installed
-install-dev: $(VENV)/.installed-dev
+install: $(VENV)/.installed  ## .venv for the scripts
+install-dev: $(VENV)/.installed-dev  ## .venv for the scripts, tests and lint
 
-$(VENV)/bin/python:
+$(VENV)/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "Python 3.10 or newer is needed; try: make PYTHON=python3.11"'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python requirements.txt constraints.txt
+$(VENV)/.installed: $(VENV)/pyvenv.cfg requirements.txt constraints.txt
 	$(PIP) install -q -r requirements.txt -c constraints.txt
 	touch $@
 
@@ -50,5 +58,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(PIP) install -q -r requirements-dev.txt -c constraints.txt
 	touch $@
 
-clean:  ## the environment and everything that the demo made
+clean:  ## remove the environment and everything that the demo made
 	rm -rf $(VENV) $(DEMO) data/moving_digits

@@ -1,3 +1,1 @@
-"""Parts of scripts/benchmark.py. A command each: model_and_step (of networks), loading (of material: made-up videos),
-views, growth. Shared: timing (turns, ratios), memory, report (tables, the machine, JSON).
-"""
+"""The commands of scripts/benchmark.py, and the timing, memory and report code that they share."""
