@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [path for path in ROOT.rglob("*.py") if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)]
-CODE = "\n".join(path.read_text() for path in SOURCES)
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
 OTHER_PROGRAMS = {"--help", "--nproc_per_node", "--logdir", "--ipc", "--shm-size"}
 ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says why it is not here
 ROUTE = [
