@@ -55,8 +55,8 @@ def test_good_data(own: Path, capsys) -> None:
         ("train 0 5 3", ["label 3", "1-based"], None),
         ("train 0 0 0", ["0 frames"], None),
         ("val 2 7 2", ["'val 2'", "val.txt:3"], None),
-        ("late 3 0", ["late: its frames begin at number 4"], None),
-        ("gap 3 0", ["gap: frame 2 is not there"], None),
+        ("late 3 0", ["late: its frames start at number 4"], None),
+        ("gap 3 0", ["gap: frame 2 is missing"], None),
         ("named 3 0", ["give --image_tmpl 'img_{:05d}.jpg'"], None),
         ("zero 3 0", ["'zero' has 2 frames (and a frame 0", "write 2"], VideoRecord("zero", 2, 0)),
         ("empty.mp4 0", ["empty.mp4 is an empty file"], None),
@@ -149,7 +149,7 @@ def test_decoding_finds_damaged_images_and_wrong_counts(own: Path, capsys) -> No
     (own / "train.txt").write_text((own / "train.txt").read_text().replace("b_frames.avi 0\n", ""))
     status, out = check(own, capsys)
     assert status == 0  # MPEG-4 packets are no frames
-    assert "note: 2 video files opened, but not decoded (1 frame count of the list not verified): scripts/" in out
+    assert "note: 2 video files opened but not decoded (1 frame count of the list not verified); scripts/" in out
     status, out = check(own, capsys, "--decode")
     assert status == 1
     assert "opened" not in out
@@ -252,15 +252,15 @@ def test_ctrl_c_shows_what_was_found(own: Path, capsys, monkeypatch) -> None:
     status, out = check(own, capsys, "--decode", "--write_clean", str(own / "clean"))
     assert status == 130
     assert "00003.jpg cannot be read" in out
-    assert "note: only 3 of 5 videos decoded" in out
-    assert "note: only 0 of 5 videos decoded" in out
+    assert "note: only the first 3 of 5 rows decoded" in out
+    assert "note: only the first 0 of 5 rows decoded" in out
     assert not (own / "clean").exists()
 
 
 def test_a_killed_worker(own: Path, capsys, monkeypatch) -> None:
     damaged(own)
     stop_decoding(monkeypatch, BrokenProcessPool())
-    with pytest.raises(InputError, match="a process was killed.*-j 1.*above is what was found"):
+    with pytest.raises(InputError, match="a process was killed.*-j 1.*results so far are above"):
         check(own, capsys, "--decode")
     assert "00003.jpg cannot be read" in capsys.readouterr().out
 
@@ -326,7 +326,7 @@ def test_remarks(own: Path, capsys) -> None:
     status, out = check(own, capsys)
     assert status == 0
     assert f"note: 1 of 3 classes without a good clip: {CLASSES[0]}; are the labels counted from 1?" in out
-    assert "note: 1 video with a frame 0 that is not used" in out
+    assert "note: 1 video with a frame 0, which is not used" in out
     out = check(own, capsys, "--image_tmpl", "img_{:05d}.jpg")[1]
     assert "note: 2 videos with frames named {:05d}.jpg: give --image_tmpl '{:05d}.jpg'" in out
 

@@ -245,7 +245,7 @@ def test_frames_made_in_another_way_are_not_taken(here: Path, flags: list[str], 
 
 def test_a_folder_of_somebody_else_is_left_alone(here: Path) -> None:
     (here / "frames" / "a b").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds what this script did not make"):
+    with pytest.raises(InputError, match="has files that were not made by this script"):
         run()
     (here / "frames" / ".extraction.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):

@@ -121,7 +121,7 @@ def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, somethi
     report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
     train, val = report["reports"]["train"], report["reports"]["val"]
     assert train["missing"] == ["1"]
-    assert "frame 2 is not there, but 3 is" in train["dropped"]["30"]
+    assert "frame 2 is missing, but 3 exists" in train["dropped"]["30"]
     assert "it is empty" in val["dropped"]["5"]
     out = capsys.readouterr().out
     assert "1 video with a frame 0" in out
@@ -174,7 +174,7 @@ def test_kinetics_with_other_names(tmp_path: Path, capsys, video: bytes, form: s
         assert names == [clip.split("/")[0] for clip in expected[which]]
         assert [spec.class_names[record.label] for record in records] == list(expected[which].values())
     out = capsys.readouterr().out
-    assert "402 clips found by another name" in out
+    assert "402 clips found under a shorter name" in out
     assert "2 clips listed; 19,796 published (the videos in mmaction2's copy)" in out
     assert "annotated, published" not in out
 
@@ -208,7 +208,7 @@ def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
 def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
     write_empty_frames(something / "more" / "4")
     assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
-    text = "1 clip found more than once; the first that can be used is taken: 4 or more/4"
+    text = "1 clip found twice or more, first usable one taken: 4 or more/4"
     assert text in capsys.readouterr().out
     (something / "4" / "00002.jpg").unlink()
     (something / "rest" / "4").mkdir(parents=True)
@@ -228,7 +228,7 @@ def test_the_val_set_alone(tmp_path: Path, something: Path, capsys) -> None:
     assert [record.path for record in read_list(home / "val.txt")] == ["4", "5"]
     out = capsys.readouterr().out
     assert "train: 3 missing: 1, 2, 30" in out
-    assert "train: none of its clips can be used, so there is no such list" in out
+    assert "train: none of its clips can be used" in out
     check_data.main(["somethingv1", "--data_root", str(tmp_path / "data")])
     out = capsys.readouterr().out
     assert "no other list than the val list" in out
@@ -310,7 +310,7 @@ def test_bad_annotations_leave_the_earlier_preparation(tmp_path: Path, something
     before = content_of(tmp_path / "data" / "somethingv1")
     train = tmp_path / "official" / "something-something-v1-train.csv"
     train.write_text(train.read_text().replace("30;", "1;"))
-    with pytest.raises(InputError, match=r"train\.csv:3: '1' is at .*train\.csv:1 already"):
+    with pytest.raises(InputError, match=r"train\.csv:3: '1' is already listed at .*train\.csv:1"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
     assert content_of(tmp_path / "data" / "somethingv1") == before
 
@@ -321,16 +321,16 @@ def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path, vi
     for flag in ("--videos", "--frames"):
         with pytest.raises(InputError) as error:
             prepared_somethingv1(tmp_path, flag, str(tmp_path / "films"))
-        assert "has none of the 5 clips" in str(error.value)
+        assert "none of the 5 clips is in" in str(error.value)
         assert "Looked for: '1', '2', '30', ..., as in " in str(error.value)
-        assert "There are: videos 'd.mp4', 'e.mp4', 'a/1x.mp4', ..." in str(error.value)
-    with pytest.raises(InputError, match=r"There are: frames 'frames/1', 'frames/2', 'frames/30', \.\.\."):
+        assert "Found: videos 'd.mp4', 'e.mp4', 'a/1x.mp4', ..." in str(error.value)
+    with pytest.raises(InputError, match=r"Found: frames 'frames/1', 'frames/2', 'frames/30', \.\.\."):
         prepared_somethingv1(tmp_path, "--videos", str(something.parent), "--image_tmpl", "{:05d}.jpg")
-    with pytest.raises(InputError, match="There are: no media"):
+    with pytest.raises(InputError, match="Found: no media"):
         prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "official"))
-    with pytest.raises(InputError, match="--frames .*gone is no folder"):
+    with pytest.raises(InputError, match="--frames: there is no folder .*gone"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "gone"))
-    with pytest.raises(InputError, match="where are the videos"):
+    with pytest.raises(InputError, match="no videos or frames in"):
         prepared_somethingv1(tmp_path)
 
 
@@ -353,7 +353,7 @@ def test_media_in_the_folder_of_the_data_set_are_found_and_not_replaced(
         prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "videos"))
     write_empty_frames(tmp_path / "other" / "1")
     write_empty_frames(tmp_path / "other" / "4")
-    with pytest.raises(InputError, match="frames is there and is not"):
+    with pytest.raises(InputError, match="frames exists and is not"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "other"))
 
 
@@ -376,5 +376,5 @@ def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Pa
     assert (home / "classes.txt").read_text().splitlines() == SOMETHING
     out = capsys.readouterr().out
     assert f"classes: as in {order}" in out
-    assert "of the same clips; the classes have other labels" in out
+    assert "(same clips; labels changed" in out
     assert "sorted" not in out + (home / "report.json").read_text()

@@ -52,7 +52,7 @@ def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -
     of_videos = lists()
     prepare(*flags, *EXTRACT)
     of_frames = lists()
-    assert "come others of the same clips" in capsys.readouterr().out
+    assert "Replaced t" in capsys.readouterr().out
     assert {key: [(path, label) for path, _, label in clips] for key, clips in of_videos.items()} == {
         key: [(path, label) for path, _, label in clips] for key, clips in of_frames.items()
     }
@@ -60,7 +60,7 @@ def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -
     assert Image.open("data/mine/frames/walk/p2.c/00005.jpg").size == (32, 24)
     split = ["--split", "fold2"] if "--folds" in flags else []
     check_data.main(["mine", "--decode", "-j", "1", *split])
-    assert "looking at test videos" in capsys.readouterr().out or not flags
+    assert "inspecting test videos" in capsys.readouterr().out or not flags
 
 
 def test_the_same_command_goes_on(here: Path, monkeypatch) -> None:
@@ -111,8 +111,8 @@ def test_a_list_whose_videos_all_fail(here: Path, capsys) -> None:
     with pytest.raises(InputError, match="4 of 8 videos failed"):
         prepare("--group_pattern", r"/(p\d)", *EXTRACT)
     out = capsys.readouterr().out
-    assert "val: none of its clips can be used, so there is no such list" in out
-    assert "Removed, because this preparation does not make them: val.txt" in out
+    assert "val: none of its clips can be used, so the list is not written" in out
+    assert "Removed val.txt" in out
     assert list(lists()) == ["train"]
     for path in Path("clips").rglob("*.mp4"):
         path.write_bytes(b"no video")
@@ -124,13 +124,13 @@ def test_a_list_whose_videos_all_fail(here: Path, capsys) -> None:
 
 def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
     write_frames(here / "clips" / "run" / "frames already", 2)
-    with pytest.raises(InputError, match="--extract takes videos, but run/frames already in clips are frames"):
+    with pytest.raises(InputError, match="--extract needs videos, but run/frames already in clips are frames"):
         prepare(*EXTRACT)
     (here / "clips" / "run" / "frames already").rename(here / "elsewhere")
     with pytest.raises(InputError, match="--image_tmpl {:05d}.gif"):
         prepare(*EXTRACT, "--image_tmpl", "{:05d}.gif")
     (here / "data" / "mine" / "frames" / "mine").mkdir(parents=True)
-    with pytest.raises(InputError, match="frames holds what this script did not make"):
+    with pytest.raises(InputError, match="frames has files that were not made by this script"):
         prepare(*EXTRACT)
     (here / "data" / "mine" / "frames" / "mine").rmdir()
     with monkeypatch.context() as patch:
@@ -150,7 +150,7 @@ def test_an_official_data_set(here: Path) -> None:
     for clip in {clip for clips in expected.values() for clip in clips}:
         write_video(here / "UCF-101" / f"{clip}.avi", 3)
     flags = ["ucf101", "--annotations", "official", *EXTRACT]
-    with pytest.raises(InputError, match="--videos data/ucf101/videos is no folder"):
+    with pytest.raises(InputError, match="--videos: there is no folder data/ucf101/videos"):
         main(flags)
     for _ in range(2):
         main([*flags, "--videos", "UCF-101"])

@@ -54,7 +54,7 @@ def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
 
 
 def test_splits_that_cannot_be_made() -> None:
-    with pytest.raises(InputError, match=r"'x\(' finds nothing|'q' finds nothing in 'clap/p00_t0'"):
+    with pytest.raises(InputError, match=r"'x\(' matches nothing|'q' matches nothing in 'clap/p00_t0'"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
     with pytest.raises(InputError, match="120 clips in 1 group cannot be split"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
@@ -63,7 +63,7 @@ def test_splits_that_cannot_be_made() -> None:
 @pytest.mark.parametrize("pattern", [r"(x?)", r"p\d*?$|", r"p00_(t9)?"])
 def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
     """It would make one source of all these clips."""
-    with pytest.raises(InputError, match="finds nothing in 'clap/p00_t0'"):
+    with pytest.raises(InputError, match="matches nothing in 'clap/p00_t0'"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile(pattern))
 
 
@@ -79,7 +79,7 @@ def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
             ],
         ),
         (r"_(t\d)", ["4 sources", "3 in train, 1 in val (t", "has 30 clips: clap/p0"]),
-        (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is a source of its own"]),
+        (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is its own source"]),
     ],
 )
 def test_what_is_said_of_the_sources(tmp_path: Path, capsys, pattern: str, words: list[str]) -> None:
@@ -155,12 +155,12 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
     assert report["reports"]["all"]["listed"] == 11
     (reason,) = report["reports"]["all"]["dropped"].values()
-    assert reason.endswith("person 7: it has no frames but take 9.avi: nested folders are not searched; "
-                           "move what it holds one folder up")  # fmt: skip
+    assert reason.endswith("person 7: it contains take 9.avi instead of frames; nested folders are not searched: "
+                           "move the clips one folder up")  # fmt: skip
     out = capsys.readouterr().out
-    assert "3 files left out, neither video nor archive in a class folder: notes.txt, wave/b.xyz, " in out
+    assert "3 files ignored, not a video or archive in a class folder: notes.txt, wave/b.xyz, " in out
     assert "wave/suffixless" in out
-    assert "3 clips found more than once" in out
+    assert "3 clips found twice or more" in out
     listed = {record.path for which in ("train", "val") for record in read_list(tmp_path / "mine" / f"{which}.txt")}
     assert {"wave/camera.m2ts", "wave/disc.VOB", "wave/take 1.avi", "wave/take 0.avi"} <= listed
     assert "wave/take 0.mp4" not in listed
@@ -194,7 +194,7 @@ def test_videos_after_frames(tmp_path: Path, root: Path) -> None:
     main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
     write_video(tmp_path / "videos" / "a" / "1.mp4", 3)
     write_video(tmp_path / "videos" / "a" / "2.mp4", 3)
-    with pytest.raises(InputError, match="frames is there and would be read instead of the videos.*give it as ROOT"):
+    with pytest.raises(InputError, match="frames exists and would be read instead of the videos.*give it as ROOT"):
         main(["folder", "mine", str(tmp_path / "videos"), "--data_root", str(tmp_path)])
     (tmp_path / "other").mkdir()
     (tmp_path / "videos").rename(tmp_path / "other" / "frames")
@@ -209,11 +209,11 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     (tmp_path / "split").mkdir()
     root.rename(tmp_path / "split" / "train")
     write_video(tmp_path / "split" / "test" / "wave" / "new.mp4", 3)
-    with pytest.raises(InputError, match="test, train, which look like lists: add --split folders"):
+    with pytest.raises(InputError, match="test, train, which look like a split: add --split folders"):
         main(["folder", "mine", str(tmp_path / "split"), "--data_root", str(tmp_path)])
     flags = ["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)]
     (tmp_path / "split" / "test" / "new").mkdir()
-    with pytest.raises(InputError, match="train lacks a folder of the class 'new', which test has"):
+    with pytest.raises(InputError, match="train has no folder of the class 'new', but test has one"):
         main(flags)
     (tmp_path / "split" / "test" / "new").rmdir()
     main(flags)
@@ -226,7 +226,9 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", 3, 1)]
     assert "1 folder beside Train and VAL not read: other" in capsys.readouterr().out
     (tmp_path / "split" / "VAL" / "wave").rename(tmp_path / "split" / "VAL" / "Wave")
-    with pytest.raises(InputError, match="a folder of the class 'Wave', which VAL has; it has 'wave': rename one"):
+    with pytest.raises(
+        InputError, match="no folder of the class 'Wave', but VAL has one; Train has 'wave': rename one"
+    ):
         main(flags)
 
 
@@ -255,7 +257,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["egtea"], "'egtea' cannot be a name"),
         (["something"], "'something' cannot be a name"),
         (["a/b"], "'a/b' cannot be a name"),
-        (["a" * 300], "cannot be a name .* 50 letters at most"),
+        (["a" * 300], "cannot be a name .* at most 50 letters"),
         (["mine", "--group_pattern", "("], "'\\(' is not a regular expression"),
         (["mine", "--image_tmpl", "00001.jpg"], "no template"),
         (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
@@ -280,16 +282,16 @@ def test_from_videos_to_frames_and_what_it_says_of_replaced_lists(tmp_path: Path
     for record in of_videos["train"] + of_videos["val"]:
         target = home / "frames" / record.path.removesuffix(".mp4")
         Extraction()(tmp_path / "clips" / record.path, target)
-    assert "In place of" not in capsys.readouterr().out
-    for flags, words in [([], "come others of the same clips"), (["--seed", "1"], "come others with another split: ")]:
+    assert "Replaced" not in capsys.readouterr().out
+    for flags, words in [([], "(same clips)"), (["--seed", "1"], "(different split: ")]:
         main(["folder", "mine", str(home / "frames"), *prepare, *flags])
-        assert f"In place of the train.txt, val.txt that were there {words}" in capsys.readouterr().out
+        assert f"Replaced train.txt, val.txt {words}" in capsys.readouterr().out
         if not flags:
             for which, videos in of_videos.items():
                 frames = {f"{record.path}.mp4" for record in read_list(home / f"{which}.txt")}
                 assert frames == {record.path for record in videos}
     main(["folder", "mine", str(home / "frames"), *prepare, "--seed", "1"])
-    assert "In place of" not in capsys.readouterr().out
+    assert "Replaced" not in capsys.readouterr().out
 
 
 def test_a_class_name_with_a_blank_at_its_end(tmp_path: Path, root: Path) -> None:

@@ -15,7 +15,7 @@ from annotation_files import (
 
 from common.errors import InputError
 from datasets.preparing.annotations import OFFICIAL
-from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
+from datasets.preparing.annotations.base import AnnotationFiles, Annotations, require_distinct
 
 
 def parse(data_set: str, *paths: Path) -> Annotations:
@@ -101,7 +101,7 @@ def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
     for data_set, words in (
         ("hmdb51", ["sorted", "TSN's class_list.txt", "kick_ball before kick", "sword_exercise before sword"]),
         ("somethingv1", ["sorted", "TSM", "mmaction2 keeps"]),
-        ("jester", ["mmaction2", "TSM has its own"]),
+        ("jester", ["mmaction2", "TSM's differs"]),
         ("ucf101", ["minus 1", "TSN"]),
     ):
         WRITERS[data_set](tmp_path / data_set)
@@ -144,12 +144,12 @@ def replace_in(path: Path, old: str, new: str) -> None:
     [
         ("somethingv1", "something-something-v1-train.csv", "1;T", "1,T", [":1: ", "commas"]),
         ("somethingv1", "something-something-v1-train.csv", "2;", "2", [":2: ", "id;class"]),
-        ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "same release"]),
+        ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "one release"]),
         ("somethingv1", "something-something-v1-labels.csv", "Class 000\n", "", ["173 classes", "has 174"]),
         ("somethingv1", "something-something-v1-labels.csv", " 000", " 001", ["'Class 001'", "more than once"]),
         ("somethingv1", "something-something-v1-validation.csv", "4;", "1;", [":1: ", "'1'", "train.csv:1"]),
         ("somethingv2", "something-something-v2-train.json", '"template"', '"temp"', ["entry 1", "no template"]),
-        ("somethingv2", "something-something-v2-train.json", "]}]", "]}", ["not JSON", "whole file"]),
+        ("somethingv2", "something-something-v2-train.json", "]}]", "]}", ["not JSON", "complete"]),
         ("somethingv2", "something-something-v2-labels.json", '"173"', '"174"', ["0 ... 173"]),
         ("kinetics", "train.csv", "label,", "class,", [":1: ", "no column label"]),
         ("kinetics", "train.csv", ",10,", ",ten,", [":2: ", "times in seconds"]),

@@ -96,7 +96,7 @@ def test_classes_of_folders_in_a_given_order(here: Path) -> None:
         ("../1.mp4,wave", r":3: '\.\./1\.mp4' is not in clips; .*--root_path"),
         ("/etc/1.mp4,wave", r":3: '/etc/1\.mp4' is not in clips"),
         (".,wave", "is not in clips"),
-        ("mine.csv,wave", r"'mine\.csv' is neither a video nor an archive by its name"),
+        ("mine.csv,wave", r"'mine\.csv' is not a video or an archive by its name"),
         ('"a/1.mp4,wave', r":3: unexpected end"),
     ],
 )

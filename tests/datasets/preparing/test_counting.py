@@ -40,7 +40,8 @@ def test_a_video_that_breaks_off_has_no_count(tmp_path: Path, clips: Path) -> No
     found = counts(tmp_path, clips)
     assert (found["a.avi"], found["text.avi"], found["c.wmv"]) == (None, None, 20)
     remarks = json.loads((tmp_path / "mine" / "report.json").read_text())["remarks"]
-    assert any("1 video file not decoded" in remark and "wave/a.avi" in remark for remark in remarks)
+    assert any("1 listed video file cannot be decoded" in remark and "wave/a.avi" in remark for remark in remarks)
+    assert any("1 listed video file cannot be opened" in remark and "wave/text.avi" in remark for remark in remarks)
 
 
 def test_nothing_is_decoded_where_packets_tell(tmp_path: Path, clips: Path, monkeypatch) -> None:

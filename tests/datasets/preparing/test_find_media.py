@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from datasets.preparing.annotations.files import Clip
-from datasets.preparing.find_media import find_clips, met
+from datasets.preparing.annotations.base import Clip
+from datasets.preparing.find_media import find_clips, media_below
 
 
 def clip(name: str, folder: str = "") -> Clip:
@@ -90,6 +90,6 @@ def test_what_is_met(tmp_path: Path) -> None:
         (tmp_path / "root" / name).touch()
     (tmp_path / "root" / "l").symlink_to(tmp_path / "root" / "a")
     (tmp_path / "root" / "circle").symlink_to(tmp_path / "root")
-    videos, frames = (list(met(tmp_path / "root", kind)) for kind in ("videos", "frames"))
+    videos, frames = (list(media_below(tmp_path / "root", kind)) for kind in ("videos", "frames"))
     assert {"a/x.MP4", "l/x.MP4", "circle/a/x.MP4"} <= set(videos)
     assert [path for path in frames if "circle" not in path] == ["f/2.zip", "f/1"]
