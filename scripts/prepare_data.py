@@ -136,19 +136,6 @@ def _read_table(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
     return annotations, media, located
 
 
-def divide(preparation: Preparation, args: argparse.Namespace, group_pattern: re.Pattern | None) -> Preparation:
-    """The preparation with its one list split."""
-    lists = split_records(
-        preparation.records["all"],
-        val_share=args.val_share,
-        seed=args.seed,
-        group_pattern=group_pattern,
-        test_share=args.test_share or 0,
-        folds=args.folds or 0,
-    )
-    return preparation.divided(lists)
-
-
 def compiled(pattern: str | None) -> re.Pattern | None:
     """The regular expression of --group_pattern, if given."""
     try:
@@ -157,44 +144,52 @@ def compiled(pattern: str | None) -> re.Pattern | None:
         raise InputError(f"--group_pattern '{pattern}' is not a regular expression: {error}") from error
 
 
+def prepare_lists(args: argparse.Namespace, name: str, group_pattern: re.Pattern | None) -> Preparation:
+    """The lists of the data set, before their frames are extracted."""
+    own = args.data_set == "folder"
+    annotations, media, located = read_own(args) if own else read_official(args)
+    fix = f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
+    if own:
+        fix = f"Give the folder that the paths in {args.root} are relative to with --root_path"
+    usual = usual_template(name)
+    preparation = prepare(name, annotations, media, located, usual_tmpl=usual, image_tmpl=args.image_tmpl, fix=fix)
+    if not args.extract:
+        preparation = with_counts(preparation, args.workers)
+    if not own or args.split == "folders":
+        return preparation
+    lists = split_records(
+        preparation.records["all"], val_share=args.val_share, seed=args.seed, group_pattern=group_pattern,
+        test_share=args.test_share or 0, folds=args.folds or 0,
+    )  # fmt: skip
+    return preparation.divided(lists)
+
+
 def main(argv: list[str] | None = None) -> None:
     args = prepare_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     take_sigterm_as_ctrl_c()
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
-    home, frames = args.data_root / name, args.data_root / name / "frames"
-    image_tmpl = checked_template(args.image_tmpl) if args.image_tmpl else None
-    how = Extraction(image_tmpl=image_tmpl or usual_template(name), size=args.extract and tuple(args.extract))
+    home = args.data_root / name
     group_pattern = compiled(args.group_pattern) if own else None
-
-    annotations, media, located = read_own(args) if own else read_official(args)
-    fix = f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
-    if own:
-        fix = f"Give the folder that the paths in {args.root} are relative to with --root_path"
-    preparation = prepare(
-        name, annotations, media, located, usual_tmpl=usual_template(name), image_tmpl=image_tmpl, fix=fix
-    )
-    if not args.extract:
-        preparation = with_counts(preparation, args.workers)
-    if own and args.split == "random":
-        preparation = divide(preparation, args, group_pattern)
+    image_tmpl = checked_template(args.image_tmpl or usual_template(name))
+    preparation = prepare_lists(args, name, group_pattern)
     extracted: dict[str, VideoRecord] = {}
     failed: dict[str, InputError] = {}
     if args.extract:
-        image_format(how.image_tmpl)
+        how = Extraction(image_tmpl=image_tmpl, size=tuple(args.extract))
+        image_format(image_tmpl)
         records = list(chain(*preparation.records.values()))
-        others = [record.path for record in records if record.num_frames is not None]
-        if others:
-            raise InputError(f"--extract needs videos, but {few(others)} in {media} are frames; omit it")
-        extracted, failed = extract_all(how, records, media, frames, args.workers)
+        frames = [record.path for record in records if record.num_frames is not None]
+        if frames:
+            raise InputError(f"--extract needs videos, but {few(frames)} in {preparation.media} are frames; omit it")
+        extracted, failed = extract_all(how, records, preparation.media, home / "frames", args.workers)
         preparation = preparation.without(failed)
     if group_pattern:
         preparation.sources, lines = count_sources(preparation.records, group_pattern)
         preparation.remarks += lines
     if args.extract:
-        preparation = preparation.with_frames(extracted, frames, how.image_tmpl)
-
+        preparation = preparation.with_frames(extracted, home / "frames", image_tmpl)
     changes = changed_lists(home, preparation)
     write_prepared(home, preparation, "give it as ROOT" if own else "omit --frames and --videos")
     for line in [*changes, *describe(preparation, home)]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -68,9 +68,13 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
         rows[which] = [look.row for look in looks]
         remarks[which] = _remarks(looks, decode)
     stop = _decode_all(spec, rows, remarks, workers) if decode else None
-    listed: dict[str, str] = {}
+    listed: dict[str, str] = {}  # clip -> file and line
     for which in filter(rows.get, reversed(SUBSETS)):  # a clip in two lists is removed from the first
-        rows[which] = [_only_here(row, listed) for row in rows[which]]
+        for index, row in enumerate(rows[which]):
+            place = listed.get(clip_key(row.record.path)) if row.record else None
+            if row.record and place:
+                fault = f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists"
+                rows[which][index] = row.bad(fault)
         listed |= {clip_key(row.record.path): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
     checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
@@ -141,14 +145,6 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
         files = counted(len(opened), "video file")
         remarks.append(f"{files} opened but not decoded{counts}; scripts/check_data.py --decode decodes all")
     return remarks
-
-
-def _only_here(row: Row, listed: Mapping[str, str]) -> Row:
-    """The row, bad if its clip is in another list; `listed`: clip -> file and line there."""
-    place = listed.get(clip_key(row.record.path)) if row.record else None
-    if row.record is None or place is None:
-        return row
-    return row.bad(f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists")
 
 
 def _list_check(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:

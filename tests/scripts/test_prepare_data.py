@@ -231,7 +231,7 @@ def test_the_val_set_alone(tmp_path: Path, something: Path, capsys) -> None:
     assert "train: none of its clips can be used" in out
     check_data.main(["somethingv1", "--data_root", str(tmp_path / "data")])
     out = capsys.readouterr().out
-    assert "no other list than the val list" in out
+    assert "Only the val list exists" in out
     assert "val.txt: 2 rows, 2 good, 0 bad" in out
 
 
