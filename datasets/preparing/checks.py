@@ -47,15 +47,9 @@ class ListCheck:
 
 
 def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> dict[str, ListCheck]:
-    """Check the lists of a data set and every file that they name.
+    """Check the lists of a data set and every file that they name; returns the check of each list.
 
-    Args:
-        spec: the data set.
-        decode: also decode every frame. Without it, names are inspected and video files opened.
-        workers: processes that decode.
-
-    Returns:
-        Name of each list -> its check.
+    Inspects file names and opens video files; with `decode` it also decodes every frame, in `workers` processes.
 
     Raises:
         InputError: a list cannot be read at all.
@@ -134,10 +128,6 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
     zero_based = sum(look.found.zero_based for look in looks)
     if zero_based:
         remarks.append(f"{counted(zero_based, 'video')} with a frame 0, which is not used (frames count from 1)")
-    others = Counter(look.found.other_tmpl for look in looks if look.found.other_tmpl)
-    if others:
-        template, videos = others.most_common(1)[0]
-        remarks.append(f"{counted(videos, 'video')} with frames named {template}: give --image_tmpl '{template}'")
     opened = [look for look in looks if look.is_video_file]
     if opened and not decode:
         unverified = sum(look.is_unverified for look in opened)

@@ -15,13 +15,9 @@ NOT_OPENED, NOT_DECODED = "cannot be opened", "cannot be decoded to the end"
 
 
 def with_counts(preparation: Preparation, workers: int) -> Preparation:
-    """Add the frame counts of video files whose packets do not tell them (AVI, WMV, VP8 and others).
+    """Add the frame counts of video files whose packets do not tell them, decoded in `workers` processes.
 
-    Remarks name the files that could not be opened or decoded on the way.
-
-    Args:
-        preparation: its records of video files have no counts.
-        workers: processes that decode.
+    Such are AVI, WMV, VP8 and others. Remarks name files that could not be opened or decoded on the way.
 
     Raises:
         InputError: a process was killed.

@@ -27,7 +27,6 @@ class Inspection:
     num_frames: int | None = None  # frames 1 ... num_frames exist, without a gap; None for a video file
     zero_based: bool = False  # there is a frame 0 before them, which is not used because frames count from 1
     fault: str = ""  # why the video cannot be used as it is, and what to do
-    other_tmpl: str | None = None  # template of its frames, if they do not match the expected one
 
 
 class FrameNames:
@@ -57,7 +56,7 @@ class FrameNames:
             others = suggest_templates(names)
             named = f"its frames are named {' or '.join(others)}: give --image_tmpl '{others[0]}'" if others else ""
             fault = f"it has no frame {self.image_tmpl}; {named or 'extract the video again'}"
-            return Inspection(0, fault=fault, other_tmpl=others[0] if len(others) == 1 else None)
+            return Inspection(0, fault=fault)
         count, last = 0, max(numbers)
         while count + 1 in numbers:
             count += 1

@@ -120,7 +120,7 @@ def prepare(
         located: id of a clip -> its paths below `media`; the first usable one is taken.
         usual_tmpl: the data set's frame names; others are detected.
         image_tmpl: the frame names, if given by the user; others are refused.
-        fix: what to do if no clip is found.
+        fix: what to do if no clip is found, for a message.
 
     Raises:
         InputError: a list has no annotated clip, no clip at all can be used, the frame names are ambiguous, or
@@ -213,9 +213,8 @@ def _remarks(
         remarks.append(f"{videos} with a frame 0, which is not used (frames count from 1): {few(zero_based, 1)}")
     several = [" or ".join(paths) for paths in located.values() if len(paths) > 1]
     if several:
-        remarks.append(
-            f"{counted(len(several), 'clip')} found twice or more, first usable one taken: {few(several, 1)}"
-        )
+        clips = counted(len(several), "clip")
+        remarks.append(f"{clips} found twice or more, first usable one taken: {few(several, 1)}")
     short = [
         f"{looks[clip.id][0]} for {clip.name}"
         for clip in chain(*annotations.lists.values())

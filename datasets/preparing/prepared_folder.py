@@ -77,12 +77,8 @@ def _old_lists(home: Path, preparation: Preparation) -> list[Path]:
 def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
     """Write lists, classes.txt, report.json and a link to the media, unless they are in the folder.
 
-    Removes lists of an earlier preparation that this one does not write.
-
-    Args:
-        home: folder of the data set.
-        preparation: what to write.
-        use_there: how to prepare from media that are already in `home`, for a message.
+    Removes lists of an earlier preparation that this one does not write. `use_there` tells the user how to prepare from
+    media that are already in `home`.
 
     Raises:
         InputError: the folder cannot be written, or contains other media, which would be taken for these.

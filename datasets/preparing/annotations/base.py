@@ -57,10 +57,8 @@ class Annotations:
                 f"--classes {class_file} has {counted(len(given), 'name')}, the annotations have "
                 f"{len(self.class_names)} ({difference(given, self.class_names)}); they must be the same names"
             )
-        lists = {
-            key: [clip._replace(label=class_names.index(self.class_names[clip.label])) for clip in clips]
-            for key, clips in self.lists.items()
-        }
+        new_labels = [class_names.index(name) for name in self.class_names]
+        lists = {key: [c._replace(label=new_labels[c.label]) for c in clips] for key, clips in self.lists.items()}
         return replace(self, class_names=class_names, lists=lists, class_order=f"as in {class_file}")
 
 
@@ -91,10 +89,8 @@ class AnnotationFiles:
         try:
             self.files = list(dict.fromkeys(file for path in paths for file in _files_of(path)))
         except OSError as error:
-            raise InputError(
-                f"--annotations: cannot read {error.filename}: {error.strerror}; "
-                "give the official annotation files or their folder"
-            ) from error
+            fix = "give the official annotation files or their folder"
+            raise InputError(f"--annotations: cannot read {error.filename}: {error.strerror}; {fix}") from error
 
     def find_all(self, pattern: str) -> list[Path]:
         """Files whose whole name matches the regular expression."""
@@ -111,10 +107,8 @@ class AnnotationFiles:
             return found[0]
         where = ", ".join(map(str, self.paths))
         if found:
-            raise InputError(
-                f"--annotations {where}: {', '.join(map(str, found))} could all be {official_name}; "
-                "give the right files one by one"
-            )
+            files = ", ".join(map(str, found))
+            raise InputError(f"--annotations {where}: {files} could all be {official_name}; name the right files")
         names = sorted({file.name for file in self.files if file.suffix in {".csv", ".json", ".txt"}})
         there = few(names, 8) or "no .csv, .json or .txt file"
         raise InputError(f"--annotations {where}: there is no {official_name}; there is {there}")

@@ -83,7 +83,6 @@ def test_images_that_leave_a_doubt_must_be_named(tmp_path: Path) -> None:
         find_template(tmp_path, ["a"], "{:05d}.jpg")
     look = inspect_video(tmp_path, "a", FrameNames("{:05d}.jpg"))
     assert "its frames are named depth_{:05d}.jpg or infrared_{:05d}.jpg" in look.fault
-    assert look.other_tmpl is None
 
 
 def test_the_template_of_most_videos(tmp_path: Path) -> None:
