@@ -19,7 +19,7 @@ from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usua
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.base import AnnotationFiles, Annotations, require_distinct
-from datasets.preparing.class_folders import Places, read_class_folders, read_split_folders
+from datasets.preparing.class_folders import ClipPaths, read_class_folders, read_split_folders
 from datasets.preparing.clip_table import read_clip_table
 from datasets.preparing.counting import with_counts
 from datasets.preparing.extract_all import extract_all, refuse_failed
@@ -92,7 +92,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
     add("-j", "--workers", type=number(int, 1), default=cpu_count(), help=text)
 
 
-def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
+def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, ClipPaths]:
     """Annotations, folder of the media, and paths of the clips there."""
     official = OFFICIAL[args.data_set]
     annotations = official.parse(AnnotationFiles(args.annotations))
@@ -107,7 +107,7 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
     return annotations, media, find_clips(media, kind, clips, fold_case=official.fold_case)
 
 
-def read_own(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
+def read_own(args: argparse.Namespace) -> tuple[Annotations, Path, ClipPaths]:
     """As `read_official`, from class folders or a CSV file."""
     taken = args.name in OFFICIAL or canonical_name(args.name) in CATALOGUE
     if taken or not re.fullmatch(r"\w[\w.-]{,49}", args.name):  # 50 letters fit a file name in any script
@@ -126,7 +126,7 @@ def read_own(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
     return annotations.in_order(args.classes) if args.classes else annotations, args.root, located
 
 
-def _read_table(args: argparse.Namespace) -> tuple[Annotations, Path, Places]:
+def _read_table(args: argparse.Namespace) -> tuple[Annotations, Path, ClipPaths]:
     media = args.root_path or args.root.parent
     if args.split == "folders":
         raise InputError(f"--split folders needs a folder as ROOT, but {args.root} is a file; omit --split")

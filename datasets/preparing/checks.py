@@ -65,9 +65,9 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
     listed: dict[str, str] = {}  # clip -> file and line
     for which in filter(rows.get, reversed(SUBSETS)):  # a clip in two lists is removed from the first
         for index, row in enumerate(rows[which]):
-            place = listed.get(clip_key(row.record.path)) if row.record else None
-            if row.record and place:
-                fault = f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists"
+            origin = listed.get(clip_key(row.record.path)) if row.record else None
+            if row.record and origin:
+                fault = f"{quoted(row.record.path)} is also at {origin}; remove it from one of the lists"
                 rows[which][index] = row.bad(fault)
         listed |= {clip_key(row.record.path): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
     checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}

@@ -10,10 +10,10 @@ from datasets.preparing.annotations.base import Annotations, Clip
 from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 
 VAL_FOLDERS = ("val", "validation", "test")
-Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as in lists
+ClipPaths = dict[str, list[str]]  # id of a clip -> its paths below the root, as in lists
 
 
-def read_class_folders(root: Path) -> tuple[Annotations, Places]:
+def read_class_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
 
     Frames and videos of one name are one clip, frames first. A clip's name is its path, as in lists.
@@ -31,7 +31,7 @@ def read_class_folders(root: Path) -> tuple[Annotations, Places]:
     return _read_lists(root, class_names, {"all": ""})
 
 
-def read_split_folders(root: Path) -> tuple[Annotations, Places]:
+def read_split_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
 
     With both val/ (or validation/) and test/ there are three lists.
@@ -65,10 +65,10 @@ def _folders(root: Path) -> list[str]:
     return [entry.name for entry in scan_folder(root) if is_dir(entry)]
 
 
-def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, Places]:
+def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, ClipPaths]:
     """Clips of the class folders; `folders`: list -> its folder below the root."""
     lists: dict[str, list[Clip]] = {key: [] for key in folders}
-    located: Places = {}
+    located: ClipPaths = {}
     ignored, faults = [], []
     for key, folder in folders.items():
         ignored += [f"{folder}/{e.name}".lstrip("/") for e in scan_folder(root / folder) if not is_dir(e)]
@@ -79,10 +79,10 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
             if not groups:
                 there = f" (there is {few([path.rpartition('/')[2] for path in others])})" if others else ""
                 faults.append(f"{root / home} has no video and no frame folder{there}; remove it, or put clips into it")
-            for places in groups:
-                clip = Clip(places[0], class_names.index(class_name), str(root / places[0]))
+            for paths in groups:
+                clip = Clip(paths[0], class_names.index(class_name), str(root / paths[0]))
                 lists[key].append(clip)
-                located[clip.id] = places
+                located[clip.id] = paths
     refuse(faults, "more empty class")
     remark = f"{counted(len(ignored), 'file')} ignored, not a video or archive in a class folder: {few(ignored)}"
     return Annotations(tuple(class_names), lists, remarks=[remark] if ignored else []), located
@@ -91,11 +91,11 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
 def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
     """Paths of each clip in a class folder, frames first, and the other files."""
     entries = scan_folder(root / home)
-    places: dict[str, list[str]] = defaultdict(list)
+    paths: dict[str, list[str]] = defaultdict(list)
     for kind in KINDS:
         for entry in entries:
             name, path = clip_name(entry, kind), list_path(f"{home}/{entry.name}", kind)
-            if name is not None and path not in places[name]:  # a folder and an archive have one path
-                places[name].append(path)
+            if name is not None and path not in paths[name]:  # a folder and an archive have one path
+                paths[name].append(path)
     ignored = [f"{home}/{entry.name}" for entry in entries if all(clip_name(entry, kind) is None for kind in KINDS)]
-    return sorted(places.values()), ignored
+    return sorted(paths.values()), ignored

@@ -12,7 +12,7 @@ from common.errors import InputError, counted, quoted, refuse
 from datasets.class_names import read_class_names
 from datasets.lists import VIDEO_SUFFIXES, bare_path, read_text
 from datasets.preparing.annotations.base import Annotations, Clip, csv_rows, parse_each
-from datasets.preparing.class_folders import Places
+from datasets.preparing.class_folders import ClipPaths
 from datasets.preparing.find_media import list_path
 from datasets.reading.readers import ARCHIVE_SUFFIX
 
@@ -20,8 +20,8 @@ Row = tuple[str, str, str]  # file and line, path as in lists, label
 HEADER = ({"path", "file", "filename", "video", "clip"}, {"label", "class", "category", "action"})  # known names
 
 
-def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[Annotations, Places]:
-    """Clips of a CSV file, as one list "all", and where they are; missing clips have no place.
+def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[Annotations, ClipPaths]:
+    """Clips of a CSV file, as one list "all", and their paths, without missing clips.
 
     Args:
         table: lines `path,label`, perhaps after a header. A path is that of a video file, a frame folder or an
@@ -34,28 +34,28 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
     """
     first: dict[str, tuple[str, str]] = {}
 
-    def parse(place: str, cells: Sequence[str]) -> Row:
+    def parse(origin: str, cells: Sequence[str]) -> Row:
         path, label = _parse_cells(cells, root)
-        other_place, other = first.setdefault(bare_path(path), (place, path))
-        if other_place != place:
-            raise ValueError(f"{quoted(path)} is the clip {quoted(other)} of {other_place}; keep one of them")
-        return place, path, label
+        other_origin, other = first.setdefault(bare_path(path), (origin, path))
+        if other_origin != origin:
+            raise ValueError(f"{quoted(path)} is the clip {quoted(other)} of {other_origin}; keep one of them")
+        return origin, path, label
 
     rows = parse_each(_cells(table), parse)
     if not rows:
         raise InputError(f"{table} has no clips; its lines are `path,label`")
     located = {path: [path] for _, path, _ in rows if _is_there(root / path)}
-    place, path, _ = rows[0]
-    if located and path not in located and place.endswith(":1"):
-        raise InputError(f"{place}: there is no {root / path}; correct the path, or write path,label as the header")
+    origin, path, _ = rows[0]
+    if located and path not in located and origin.endswith(":1"):
+        raise InputError(f"{origin}: there is no {root / path}; correct the path, or write path,label as the header")
     labels = [label for _, _, label in rows]
     if all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", label) for label in labels):
         class_names = _require_labels(rows, table, class_file)
-        clips = [Clip(path, int(label), place) for place, path, label in rows]
+        clips = [Clip(path, int(label), origin) for origin, path, label in rows]
         return Annotations(class_names, {"all": clips}, f"as in {class_file}"), located
     label_of = {name: label for label, name in enumerate(sorted(set(labels)))}
     annotations = Annotations(
-        tuple(label_of), {"all": [Clip(path, label_of[name], place) for place, path, name in rows]}
+        tuple(label_of), {"all": [Clip(path, label_of[name], origin) for origin, path, name in rows]}
     )
     return annotations.in_order(class_file) if class_file else annotations, located
 
@@ -63,11 +63,11 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
 def _cells(table: Path) -> Iterator[tuple[str, list[str]]]:
     """(file:line, stripped cells) of each row that is not empty, without the header."""
     reader = csv.reader(io.StringIO(read_text(table, "the table"), newline=""), skipinitialspace=True, strict=True)
-    for place, row in csv_rows(reader, table, "write a CSV file with lines `path,label`"):
+    for origin, row in csv_rows(reader, table, "write a CSV file with lines `path,label`"):
         cells = [cell.strip() for cell in row]
         is_header = len(cells) == 2 and all(map(set.__contains__, HEADER, map(str.casefold, cells)))
         if any(cells) and not (is_header and reader.line_num == 1):
-            yield place, cells
+            yield origin, cells
 
 
 def _parse_cells(cells: Sequence[str], root: Path) -> tuple[str, str]:
@@ -99,5 +99,5 @@ def _require_labels(rows: Sequence[Row], table: Path, class_file: Path | None) -
     class_names = read_class_names(class_file)
     allowed = {str(label) for label in range(len(class_names))}
     classes = f"0 ... {len(class_names) - 1}, the labels of the {counted(len(class_names), 'class')} in {class_file}"
-    refuse([f"{place}: label {label} is not one of {classes}" for place, _, label in rows if label not in allowed])
+    refuse([f"{origin}: label {label} is not one of {classes}" for origin, _, label in rows if label not in allowed])
     return class_names

@@ -68,16 +68,16 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
     for clip in distinct:
         for name in (clip.name, *clip.aliases):
             folders[_key(name, fold_case)].add(loose(clip.folder))
-    places: dict[str, set[str]] = defaultdict(set)
+    paths_of: dict[str, set[str]] = defaultdict(set)
     for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
-        places[_key(name, fold_case)].add(list_path(path, kind))
+        paths_of[_key(name, fold_case)].add(list_path(path, kind))
     found = {}
     for clip in distinct:
         keys = [_key(name, fold_case) for name in (clip.name, *clip.aliases)]
         paths = [
             (not _is_in(path, clip.folder), rank, path)
             for rank, key in enumerate(keys)
-            for path in places.get(key, ())
+            for path in paths_of.get(key, ())
             if len(folders[key]) == 1 or _is_in(path, clip.folder)
         ]
         if paths:

@@ -132,29 +132,29 @@ def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
 
 def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
     """Count the frames of the folder or archive `path`, as in lists; a video file must not be empty."""
-    place = media / path
+    video = media / path
     if not is_writable(VideoRecord(path, 1, 0)):
         return Inspection(fault=f"{quoted(path)}: {UNWRITABLE}")
     try:
         files = _file_names(media, path, names.image_tmpl)
         if files is None:
-            is_empty = place.stat().st_size == 0
-            return Inspection(fault=f"{place} is an empty file; download it again" if is_empty else "")
+            is_empty = video.stat().st_size == 0
+            return Inspection(fault=f"{video} is an empty file; download it again" if is_empty else "")
     except UNREADABLE as error:
-        fault = f"{place} cannot be read ({reason(error)}); extract the video again"
+        fault = f"{video} cannot be read ({reason(error)}); extract the video again"
         return Inspection(fault=str(error) if isinstance(error, InputError) else fault)
     found = names.count(files)
     if found.num_frames == 0 and not suggest_templates(files):
-        found = replace(found, fault=_misplaced(place, files) or found.fault)
-    return replace(found, fault=f"{place}: {found.fault}") if found.fault else found
+        found = replace(found, fault=_misplaced(video, files) or found.fault)
+    return replace(found, fault=f"{video}: {found.fault}") if found.fault else found
 
 
-def _misplaced(place: Path, files: Collection[str]) -> str:
+def _misplaced(video: Path, files: Collection[str]) -> str:
     """The fault of a folder or archive without images whose frames or videos are one level deeper."""
     for name in sorted(files):
         if "/" in name:
             return f"the archive contains {name}: frames must be at its top level, not in a folder; pack it again"
-        if (place / name).is_dir() or Path(name).suffix.lower() in VIDEO_SUFFIXES:
+        if (video / name).is_dir() or Path(name).suffix.lower() in VIDEO_SUFFIXES:
             return (
                 f"it contains {name} instead of frames; nested folders are not searched: move the clips one folder up"
             )
@@ -163,5 +163,5 @@ def _misplaced(place: Path, files: Collection[str]) -> str:
 
 def _file_names(media: Path, path: str, image_tmpl: str) -> Collection[str] | None:
     """Names of the files in a frame folder or archive; None for a video file. Raises one of `UNREADABLE`."""
-    reader, place = find_record(media, VideoRecord(path, None, 0))
-    return None if reader is VideoFile else reader(place, image_tmpl, 1).names()
+    reader, video = find_record(media, VideoRecord(path, None, 0))
+    return None if reader is VideoFile else reader(video, image_tmpl, 1).names()

@@ -130,7 +130,7 @@ def prepare(
     refuse([f"the class {quoted(name)}: {UNWRITABLE}" for name in names])
     empty = [key for key, clips in annotations.lists.items() if not clips]
     refuse([f"{data_set}: the annotations have no clip for {key}.txt; are they complete?" for key in empty])
-    paths = sorted({places[0] for places in located.values()})
+    paths = sorted({paths[0] for paths in located.values()})
     frame_names = FrameNames(image_tmpl or find_template(media, paths, usual_tmpl))
     looks = _inspect(media, located, frame_names)
     records, reports = {}, {}
@@ -192,7 +192,7 @@ def _explain_nothing(
     if reasons:
         found = counted(len(reasons), "clip")
         return f"{data_set}: none of the {found} found can be used: {next(iter(reasons.values()))}"
-    ids = {clip.id: clip.place for clips in annotations.lists.values() for clip in clips}
+    ids = {clip.id: clip.origin for clips in annotations.lists.values() for clip in clips}
     there = {kind: [quoted(path) for path in islice(media_below(media, kind), 4)] for kind in KINDS}
     return (
         f"{data_set}: none of the {counted(len(ids), 'clip')} is in {media}.\n"

@@ -95,7 +95,7 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
     with all_or_nothing(home, "--data_root") as scratch:
         for name, text in files.items():
             (scratch / name).write_text(text, encoding="utf-8")
-        if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
+        if not any(path.exists() and path.samefile(preparation.media) for path in (link, home / "frames")):
             _link(scratch / kind, preparation.media.absolute(), link, use_there)
     for path in old:
         path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ EXTRACT = ["--extract", "32", "24", "-j", "1"]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch) -> Path:
-    """Four videos of two persons in each of two classes."""
+    """Two classes, each with four videos of two persons."""
     for class_name in ("run", "walk"):
         for number, name in enumerate(["p1 a", "p1-b", "p2 a", "p2.c"]):
             write_video(tmp_path / "clips" / class_name / f"{name}.mp4", 2 + number)
@@ -36,7 +36,7 @@ def prepare(*flags: str) -> None:
 
 
 def lists() -> dict[str, list[tuple[str, int | None, int]]]:
-    """Name of each list -> its clips, without the suffix of videos."""
+    """List -> its clips, without the suffix of videos."""
     return {
         path.stem: [(r.path.removesuffix(".mp4"), r.num_frames, r.label) for r in read_list(path)]
         for path in Path("data/mine").glob("[tv]*.txt")
@@ -44,7 +44,7 @@ def lists() -> dict[str, list[tuple[str, int | None, int]]]:
 
 
 @pytest.mark.parametrize("flags", [[], ["--group_pattern", r"/(p\d)", "--test_share", "0.4"], ["--folds", "2"]])
-def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -> None:
+def test_frames_are_split_like_their_videos(here: Path, flags: list[str], capsys) -> None:
     if "--test_share" in flags:
         for class_name in ("run", "walk"):
             write_video(here / "clips" / class_name / "p3.mp4", 4)
@@ -63,8 +63,8 @@ def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -
     assert "inspecting test videos" in capsys.readouterr().out or not flags
 
 
-def test_the_same_command_goes_on(here: Path, monkeypatch) -> None:
-    """A stop loses nothing, and leaves no list of frames that are not there."""
+def test_the_same_command_resumes(here: Path, monkeypatch) -> None:
+    """A stop loses nothing and leaves no list of missing frames."""
 
     def interrupted(items, *_args):
         yield next(items)
@@ -145,7 +145,7 @@ def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
 
 
 def test_an_official_data_set(here: Path) -> None:
-    """Its lists share videos; each is extracted once, under the names that the data set's frames have."""
+    """Its lists share videos; each is extracted once, with the data set's frame names."""
     expected = write_ucf101(here / "official")
     for clip in {clip for clips in expected.values() for clip in clips}:
         write_video(here / "UCF-101" / f"{clip}.avi", 3)

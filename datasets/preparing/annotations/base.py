@@ -25,7 +25,7 @@ class Clip(NamedTuple):
 
     name: str  # of its frame folder, or of its video file without the suffix
     label: int  # class, from 0
-    place: str  # file and line of the annotation
+    origin: str  # file and line of the annotation
     folder: str = ""  # folder of its class or session, if the data set has such folders
     aliases: tuple[str, ...] = ()  # other names that its file may have and no other clip's file has
 
@@ -114,7 +114,7 @@ class AnnotationFiles:
         raise InputError(f"--annotations {where}: there is no {official_name}; there is {there}")
 
     def parse_lines(self, official_name: str, parse: Callable[[str, str], Parsed]) -> list[Parsed]:
-        """`parse(place, line)` of the lines of the one file of this name; raises like `find` and `parse_each`."""
+        """`parse(origin, line)` of the lines of the one file of this name; raises like `find` and `parse_each`."""
         return parse_each(numbered_lines(self.find(official_name)), parse)
 
 
@@ -183,28 +183,28 @@ def json_entries(path: Path, keys: Sequence[str]) -> list[tuple[str, dict]]:
         InputError: an entry is not an object or lacks one of the keys.
     """
 
-    def checked(place: str, entry: Any) -> tuple[str, dict]:
+    def checked(origin: str, entry: Any) -> tuple[str, dict]:
         missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if missing:
             raise ValueError(f"it has no {', '.join(missing)}; is it the right file?")
-        return place, entry
+        return origin, entry
 
     entries = enumerate(read_json(path, list), start=1)
     return parse_each(((f"{path}: entry {number}", entry) for number, entry in entries), checked)
 
 
 def parse_each(entries: Iterable[tuple[str, Entry]], parse: Callable[[str, Entry], Parsed]) -> list[Parsed]:
-    """`parse(place, entry)` of all entries. It raises a `ValueError` for a bad one, without the place.
+    """`parse(origin, entry)` of all entries. It raises a `ValueError` for a bad one, without the origin.
 
     Raises:
         InputError: there are bad entries; the first ones are shown.
     """
     parsed, faults = [], []
-    for place, entry in entries:
+    for origin, entry in entries:
         try:
-            parsed.append(parse(place, entry))
+            parsed.append(parse(origin, entry))
         except ValueError as error:
-            faults.append(f"{place}: {error}")
+            faults.append(f"{origin}: {error}")
     refuse(faults, "more bad entry")
     return parsed
 
@@ -236,5 +236,5 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in lists[train] + lists.get(train.replace("train", "val"), []):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                faults.append(f"{clip.place}: {quoted(clip.name)} is already listed at {other.place}; keep one of them")
+                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}; keep one of them")
         refuse(faults)

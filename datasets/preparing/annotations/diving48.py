@@ -32,11 +32,11 @@ def _parse(files: AnnotationFiles) -> Annotations:
     )
 
 
-def _parse_entry(place: str, entry: dict) -> Clip:
+def _parse_entry(origin: str, entry: dict) -> Clip:
     label = entry["label"]
     if not isinstance(label, int) or not 0 <= label < CLASSES:
         raise ValueError(f"label {quoted(label)} is not in 0 ... {CLASSES - 1}; use the official file")
-    return Clip(str(entry["vid_name"]), label, place)
+    return Clip(str(entry["vid_name"]), label, origin)
 
 
 DIVING48 = Official(

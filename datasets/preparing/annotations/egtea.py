@@ -24,10 +24,10 @@ def _parse(files: AnnotationFiles) -> Annotations:
 def _read_index(index_file: Path) -> list[str]:
     """Class names by number. A line is `name number`, numbers start at 1, names contain blanks."""
     names: dict[str, str] = {}
-    for place, line in base.numbered_lines(index_file):
+    for origin, line in base.numbered_lines(index_file):
         name, _, number = line.rpartition(" ")
         if not number.isdecimal() or not name.strip():
-            raise InputError(f"{place}: {quoted(line)} is not `name number`; use the official file")
+            raise InputError(f"{origin}: {quoted(line)} is not `name number`; use the official file")
         names[number] = name.strip()
     numbers = [str(number) for number in range(1, len(names) + 1)]
     if set(names) != set(numbers):
@@ -35,7 +35,7 @@ def _read_index(index_file: Path) -> list[str]:
     return [names[number] for number in numbers]
 
 
-def _parse_line(place: str, line: str) -> Clip:
+def _parse_line(origin: str, line: str) -> Clip:
     """A line is `clip action verb noun [noun ...]`, numbers start at 1.
 
     The clip `OP01-R01-PastaSalad-66680-68130-F001597-F001639` is in its session's folder, `OP01-R01-PastaSalad`.
@@ -44,7 +44,7 @@ def _parse_line(place: str, line: str) -> Clip:
     if len(numbers) < 2 or not numbers[0].isdecimal() or not 1 <= int(numbers[0]) <= CLASSES:
         form = f"`clip action verb noun` with an action in 1 ... {CLASSES}"
         raise ValueError(f"{quoted(line)} is not {form}; use the official file")
-    return Clip(name, int(numbers[0]) - 1, place, "-".join(name.split("-")[:3]))
+    return Clip(name, int(numbers[0]) - 1, origin, "-".join(name.split("-")[:3]))
 
 
 EGTEA = Official(

@@ -35,12 +35,12 @@ def _parse(files: AnnotationFiles) -> Annotations:
     return Annotations(class_names, lists, order)
 
 
-def _parse_line(label: int, class_name: str, place: str, line: str) -> tuple[str, Clip]:
+def _parse_line(label: int, class_name: str, origin: str, line: str) -> tuple[str, Clip]:
     """Flag and clip of a line `video.avi flag`."""
     file, _, flag = line.rpartition(" ")
     if flag not in {"0", *LIST_OF} or not file.strip():
         raise ValueError(f"{quoted(line)} is not `video.avi flag` with flag 0, 1 or 2; use the official file")
-    return flag, Clip(PurePosixPath(file.strip()).stem, label, place, class_name)
+    return flag, Clip(PurePosixPath(file.strip()).stem, label, origin, class_name)
 
 
 HMDB51 = Official(

@@ -29,7 +29,7 @@ def _parse(files: AnnotationFiles) -> Annotations:
     class_names = base.require_classes(sorted({row.label for row in rows["train"]}), CLASSES, train, "Kinetics-400")
     labels = {name: label for label, name in enumerate(class_names)}
     unknown = [row for row in rows["val"] if row.label not in labels]
-    refuse([f"{row.place}: the class {quoted(row.label)} has no clip in {train}" for row in unknown])
+    refuse([f"{row.origin}: the class {quoted(row.label)} has no clip in {train}" for row in unknown])
     clips_of = Counter(row.youtube_id for group in rows.values() for row in group)
     lists = {
         key: [row.clip(labels[row.label], alone=clips_of[row.youtube_id] == 1) for row in group]
@@ -40,7 +40,7 @@ def _parse(files: AnnotationFiles) -> Annotations:
 
 
 class _Row(NamedTuple):
-    place: str
+    origin: str
     label: str
     youtube_id: str
     start: int
@@ -51,7 +51,7 @@ class _Row(NamedTuple):
         start, end = f"{self.start:06d}", f"{self.end:06d}"
         others = (f"_{start}", f"_{self.start}_{self.end}", f"_{self.start}", "") if alone else ()
         aliases = tuple(self.youtube_id + times for times in others)
-        return Clip(f"{self.youtube_id}_{start}_{end}", label, self.place, self.label, aliases)
+        return Clip(f"{self.youtube_id}_{start}_{end}", label, self.origin, self.label, aliases)
 
 
 def _read_rows(csv_file: Path) -> list[_Row]:
@@ -65,11 +65,11 @@ def _read_rows(csv_file: Path) -> list[_Row]:
     return base.parse_each(base.csv_rows(reader, csv_file), _parse_row)
 
 
-def _parse_row(place: str, row: dict[str, str]) -> _Row:
+def _parse_row(origin: str, row: dict[str, str]) -> _Row:
     try:
         start, end = int(float(row["time_start"])), int(float(row["time_end"]))
         if row["label"] and row["youtube_id"]:
-            return _Row(place, row["label"].strip(), row["youtube_id"].strip(), start, end)
+            return _Row(origin, row["label"].strip(), row["youtube_id"].strip(), start, end)
     except (ValueError, TypeError, OverflowError):  # TypeError: the line is too short
         pass
     raise ValueError("expected label, youtube_id and two times in seconds; use the official file")

@@ -45,19 +45,19 @@ def _parse_csv(files: AnnotationFiles, prefix: str, class_names: Sequence[str], 
     return Annotations(tuple(class_names), lists, order)
 
 
-def _csv_clip(labels: Mapping[str, int], place: str, line: str) -> Clip:
+def _csv_clip(labels: Mapping[str, int], origin: str, line: str) -> Clip:
     """The clip of a line `id;class`."""
     clip, _, class_name = line.partition(";")
     if not clip or not class_name:
         why = "commas: was the file saved by another program?" if "," in line else "no class: is it the test file?"
         raise ValueError(f"{quoted(line)} is not `id;class` ({why}); use the official file")
-    return _clip(labels, place, clip.strip(), class_name.strip())
+    return _clip(labels, origin, clip.strip(), class_name.strip())
 
 
-def _clip(labels: Mapping[str, int], place: str, name: str, class_name: str) -> Clip:
+def _clip(labels: Mapping[str, int], origin: str, name: str, class_name: str) -> Clip:
     if class_name not in labels:
         raise ValueError(f"the class {quoted(class_name)} is not in the labels file; use files of one release")
-    return Clip(name, labels[class_name], place)
+    return Clip(name, labels[class_name], origin)
 
 
 def _parse_v2(files: AnnotationFiles) -> Annotations:
@@ -80,9 +80,9 @@ def _parse_v2(files: AnnotationFiles) -> Annotations:
     return Annotations(class_names, lists, "the official numbers, as in TSM and mmaction2")
 
 
-def _json_clip(labels: Mapping[str, int], place: str, entry: dict) -> Clip:
+def _json_clip(labels: Mapping[str, int], origin: str, entry: dict) -> Clip:
     """The clip of an entry; its class is the template without the brackets."""
-    return _clip(labels, place, str(entry["id"]), str(entry["template"]).replace("[", "").replace("]", ""))
+    return _clip(labels, origin, str(entry["id"]), str(entry["template"]).replace("[", "").replace("]", ""))
 
 
 SOMETHING_V1 = Official(

@@ -14,10 +14,10 @@ def _parse(files: AnnotationFiles) -> Annotations:
     """`classInd.txt`, `trainlist0{1,2,3}.txt` and `testlist0{1,2,3}.txt`; the test lists become the val lists."""
     index_file = files.find("classInd.txt")
     class_names: list[str] = []
-    for place, line in base.numbered_lines(index_file):
+    for origin, line in base.numbered_lines(index_file):
         number, _, name = line.partition(" ")
         if number != str(len(class_names) + 1) or not name:
-            raise InputError(f"{place}: {quoted(line)} is not `{len(class_names) + 1} name`; use the official file")
+            raise InputError(f"{origin}: {quoted(line)} is not `{len(class_names) + 1} name`; use the official file")
         class_names.append(name.strip())
     base.require_classes(class_names, 101, index_file, "UCF101")
     # Trap: files of the class HandstandPushups are named v_HandStandPushups_..., in some copies with a small s.
@@ -30,7 +30,7 @@ def _parse(files: AnnotationFiles) -> Annotations:
     return Annotations(tuple(class_names), lists, "the official numbers, minus 1, as in TSN and mmaction2")
 
 
-def _clip(labels: dict[str, int], place: str, line: str) -> Clip:
+def _clip(labels: dict[str, int], origin: str, line: str) -> Clip:
     """A line is `Class/v_Class_gXX_cYY.avi label` with labels from 1; test lists have no labels."""
     path, *number = line.split()
     folder, _, file = path.rpartition("/")
@@ -39,7 +39,7 @@ def _clip(labels: dict[str, int], place: str, line: str) -> Clip:
         raise ValueError(f"the class {quoted(folder)} is not in classInd.txt; use files of one release")
     if number and number != [str(label + 1)]:
         raise ValueError(f"label {number[0]}, but {folder} is number {label + 1} in classInd.txt")
-    return Clip(PurePosixPath(file).stem, label, place, folder)
+    return Clip(PurePosixPath(file).stem, label, origin, folder)
 
 
 UCF101 = Official(

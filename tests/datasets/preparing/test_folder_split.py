@@ -1,4 +1,4 @@
-"""The split of own clips: test lists and folds, by whole sources, and what is said of them."""
+"""The split of own clips: test lists and folds of whole sources, and their report."""
 
 import json
 import re
@@ -29,8 +29,8 @@ def labels(clips: list[VideoRecord]) -> Counter[int]:
     return Counter(clip.label for clip in clips)
 
 
-def test_the_split_without_a_test_list_is_the_one_that_it_was() -> None:
-    """Accuracies of earlier preparations can be compared."""
+def test_the_split_without_a_test_list_never_changes() -> None:
+    """Accuracies stay comparable with those of earlier preparations."""
     lists = split_records(CLIPS, val_share=0.2, seed=0, group_pattern=PERSON)
     assert persons(lists["val"]) == {"p04", "p06"}
     lists = split_records(CLIPS, val_share=0.2, seed=0)
@@ -71,7 +71,7 @@ def test_folds(folds: int, pattern: re.Pattern | None) -> None:
     assert lists != split_records(CLIPS, val_share=0.2, seed=2, group_pattern=pattern, folds=folds)
 
 
-def test_frames_are_dealt_to_the_folds_as_their_videos() -> None:
+def test_frames_get_the_folds_of_their_videos() -> None:
     videos = [VideoRecord(f"{clip.path}.mp4", None, clip.label) for clip in CLIPS]
     of_videos = split_records(videos, val_share=0.2, seed=0, folds=4)
     of_frames = split_records(CLIPS, val_share=0.2, seed=0, folds=4)
@@ -81,7 +81,7 @@ def test_frames_are_dealt_to_the_folds_as_their_videos() -> None:
 
 
 def test_folds_of_rare_classes_and_of_one_large_source() -> None:
-    """Three clips of each class in five folds; and a source with half of the clips, alone in its fold."""
+    """Three clips per class in five folds; a source with half of the clips gets its own fold."""
     rare = [VideoRecord(f"{label}/{i}", 9, label) for label in range(10) for i in range(3)]
     lists = split_records(rare, val_share=0.2, seed=0, folds=5)
     sizes = [len(lists[f"test_fold{k}"]) for k in range(1, 6)]
@@ -120,7 +120,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_what_is_said_of_the_sources_of_folds(root: Path, tmp_path: Path, capsys) -> None:
+def test_the_report_lists_the_sources_of_folds(root: Path, tmp_path: Path, capsys) -> None:
     main(["folder", "mine", str(root), "--folds", "5", "--group_pattern", r"(p\d+)_", "--data_root", str(tmp_path)])
     out = capsys.readouterr().out
     assert "10 sources by --group_pattern '(p\\d+)_'\nfold1: 6 in train, 2 in val (p0" in out
@@ -134,7 +134,7 @@ def test_what_is_said_of_the_sources_of_folds(root: Path, tmp_path: Path, capsys
 
 
 def test_lists_of_another_split_are_removed(root: Path, tmp_path: Path, capsys) -> None:
-    """A test.txt of an earlier split would be scored by weights that were trained on its clips."""
+    """Otherwise weights would be scored on a test.txt of an earlier split, whose clips they were trained on."""
     prepare = ["folder", "mine", str(root), "--data_root", str(tmp_path)]
     home = tmp_path / "mine"
 
@@ -157,7 +157,7 @@ def test_lists_of_another_split_are_removed(root: Path, tmp_path: Path, capsys) 
 
 
 @pytest.mark.parametrize("flags", [["--test_share", "0.1"], ["--folds", "3"]])
-def test_folders_that_are_lists_are_not_split(root: Path, tmp_path: Path, flags: list[str]) -> None:
+def test_split_folders_takes_no_random_split(root: Path, tmp_path: Path, flags: list[str]) -> None:
     with pytest.raises(InputError, match=f"{flags[0]} belongs to a random split"):
         main(["folder", "mine", str(root), "--split", "folders", *flags, "--data_root", str(tmp_path)])
 

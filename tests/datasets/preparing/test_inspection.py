@@ -1,4 +1,4 @@
-"""A look at file names: counts, gaps, other numbers and templates."""
+"""Inspection of file names: counts, gaps, first numbers and templates."""
 
 import zipfile
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_frames_without_a_gap(count: int) -> None:
     assert counter.count(names(range(1, 3))) == Inspection(2)  # after a longer video
 
 
-def test_other_files_are_left_alone() -> None:
+def test_other_files_are_ignored() -> None:
     assert FrameNames("{:05d}.jpg").count(
         [*names(range(1, 5)), "Thumbs.db", "1.jpg", "flow_x_00001.jpg"]
     ) == Inspection(4)
@@ -49,7 +49,7 @@ def test_faults(files: list[str], words: str) -> None:
 @pytest.mark.parametrize(
     "tmpl", ["{:05d}.jpg", "img_{:06d}.JPG", "frame{:d}.png", "v2_{:03d}.jpeg", "a{{b}}{:04d}.jpg"]
 )
-def test_a_template_is_found_out(tmpl: str) -> None:
+def test_a_template_is_detected(tmpl: str) -> None:
     assert suggest_templates([*names(range(1, 13), tmpl), "cover.jpg", "readme.txt"]) == [tmpl]
     assert suggest_templates(["readme.txt"]) == []
 
@@ -73,7 +73,7 @@ def test_which_images_are_the_frames(images: dict[str, int], templates: list[str
         assert suggest_templates(order) == [prefix + "{:05d}.jpg" for prefix in templates]
 
 
-def test_images_that_leave_a_doubt_must_be_named(tmp_path: Path) -> None:
+def test_ambiguous_images_must_be_chosen_by_the_user(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for name in names(range(1, 4), "depth_{:05d}.jpg") + names(range(1, 4), "infrared_{:05d}.jpg"):
         (tmp_path / "a" / name).touch()
@@ -92,7 +92,7 @@ def test_the_template_of_most_videos(tmp_path: Path) -> None:
             (tmp_path / video / name).touch()
     paths = ["a", "b", "c", "gone"]
     assert find_template(tmp_path, paths, "{:06d}.jpg") == "img_{:05d}.jpg"
-    assert find_template(tmp_path, paths, "{:d}.jpg") == "{:d}.jpg"  # the usual one, if any has it
+    assert find_template(tmp_path, paths, "{:d}.jpg") == "{:d}.jpg"  # the usual one if any video has it
     assert find_template(tmp_path, ["gone"], "{:06d}.jpg") == "{:06d}.jpg"
 
 
