@@ -89,11 +89,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _require_labels(rows: Sequence[Row], table: Path, class_file: Path | None) -> tuple[str, ...]:
-    """The class names for labels that are numbers.
-
-    Raises:
-        InputError: there are no class names, or a number is not the label of a class.
-    """
+    """The class names for labels that are numbers, if each number is the label of a class."""
     if class_file is None:
         raise InputError(f"{table}: the labels are numbers; give the class names in label order with --classes FILE")
     class_names = read_class_names(class_file)

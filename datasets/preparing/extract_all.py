@@ -62,11 +62,7 @@ def extract_all(
 
 
 def _target_names(records: Sequence[VideoRecord]) -> list[str]:
-    """Where the frames of each video go, below the frame root: its path without the suffix.
-
-    Raises:
-        InputError: outside the frame root, two videos to one place, or one among the frames of another.
-    """
+    """Folders of the frames below the frame root: paths without suffix, if they are inside it and do not collide."""
     names: dict[Path, str] = {}
     for record in records:
         path = Path(record.path)
@@ -86,12 +82,7 @@ def _target_names(records: Sequence[VideoRecord]) -> list[str]:
 
 
 def _claim_root(frame_root: Path, how: Extraction) -> None:
-    """Write down how the frames are made, or check that existing frames were made in the same way.
-
-    Raises:
-        InputError: they were made differently or by something else.
-        OSError: the folder cannot be written.
-    """
+    """Write down how the frames are made, or refuse existing frames that were made differently or by something else."""
     settings = frame_root / SETTINGS_FILE
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     # Checked before the settings: another run of the same extraction may claim the folder in between.

@@ -52,16 +52,17 @@ def split_records(
         refuse(nothing, "more such clip", "; it must match something in every clip")
         del groups[""]
     sources = list(groups.values())
-    in_test = {"": _choose_groups(sources, test_share, seed) if test_share else [False] * len(sources)}
+    tests = {"": _choose_groups(sources, test_share, seed) if test_share else set()}
     if folds:
-        fold_of = _deal_groups(sources, folds, seed)
-        in_test = {f"_fold{k + 1}": [fold == k for fold in fold_of] for k in range(folds)}
+        tests = {f"_fold{k + 1}": fold for k, fold in enumerate(_deal_groups(sources, folds, seed))}
     lists: dict[str, list[VideoRecord]] = {}
-    for ending, chosen in in_test.items():
-        rest, test = _parted(sources, chosen)
-        train, val = _parted(rest, _choose_groups(rest, val_share, seed))
-        parts = {"train": train, "val": val, "test": test} if folds or test_share else {"train": train, "val": val}
-        lists |= {f"{w}{ending}": sorted(chain(*part), key=attrgetter("path")) for w, part in parts.items()}
+    for ending, test in tests.items():
+        rest = [group for index, group in enumerate(sources) if index not in test]
+        val = _choose_groups(rest, val_share, seed)
+        parts = {"train": [rest[i] for i in range(len(rest)) if i not in val], "val": [rest[i] for i in val]}
+        if folds or test_share:
+            parts["test"] = [sources[i] for i in test]
+        lists |= {f"{which}{ending}": sorted(chain(*part), key=attrgetter("path")) for which, part in parts.items()}
     empty = [key for key, members in lists.items() if not members]
     if empty:
         raise InputError(
@@ -69,12 +70,6 @@ def split_records(
             f"{few(empty)}; use more clips, a pattern that makes more groups, or fewer lists"
         )
     return lists
-
-
-def _parted(groups: Sequence[Group], chosen: Sequence[bool]) -> tuple[list[Group], list[Group]]:
-    """The groups that are not chosen, and the chosen ones."""
-    pairs = list(zip(groups, chosen, strict=True))
-    return [group for group, is_chosen in pairs if not is_chosen], [group for group, is_chosen in pairs if is_chosen]
 
 
 def source_of(path: str, group_pattern: re.Pattern) -> str:
@@ -110,31 +105,32 @@ def count_sources(
     return {key: dict(counts) for key, counts in of_lists.items()}, lines
 
 
-def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[int]:
-    """The fold of each group: largest first, each to the fold with the fewest clips of its classes, then of all."""
+def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[set[int]]:
+    """Indices of the groups in each fold: largest first, each to the fold with fewest clips of its classes."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     dealt = [Counter[int]() for _ in range(folds)]
-    fold_of = [0] * len(groups)
+    members: list[set[int]] = [set() for _ in range(folds)]
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
     for index in sorted(order, key=lambda index: -len(groups[index])):
         own = per_group[index].items()
         shares = [sum(fold[label] * count / total[label] ** 2 for label, count in own) for fold in dealt]
-        fold_of[index] = min(range(folds), key=lambda k: (shares[k], dealt[k].total()))
-        dealt[fold_of[index]].update(per_group[index])
-    return fold_of
+        fold = min(range(folds), key=lambda k: (shares[k], dealt[k].total()))
+        members[fold].add(index)
+        dealt[fold].update(per_group[index])
+    return members
 
 
-def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> list[bool]:
-    """Whether each group is chosen: in random order, if that brings the classes' shares closer to `share`."""
+def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> set[int]:
+    """Indices of groups, tried in random order and chosen if that brings the classes' shares closer to `share`."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     target = {label: share * count for label, count in total.items()}
     taken: Counter[int] = Counter()
-    chosen = [False] * len(groups)
+    chosen: set[int] = set()
 
     def take(index: int) -> None:
-        chosen[index] = True
+        chosen.add(index)
         taken.update(per_group[index])
 
     def leaves_train(index: int) -> bool:

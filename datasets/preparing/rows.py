@@ -110,11 +110,7 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def _decode(path: Path) -> int:
-    """Decode a video file; its number of frames.
-
-    Raises:
-        InputError: it has no frames, or fewer than its packets say, or breaks off.
-    """
+    """Decode a video file. Returns its number of frames; refuses none, and fewer than its packets say."""
     count = sum(1 for _ in decode_video(path))
     promised = VideoFile(path, count).count_by_packets()
     if not count or promised not in (None, count):

@@ -176,21 +176,16 @@ def read_json(path: Path, kind: type) -> Any:
     return content
 
 
-def json_entries(path: Path, keys: Sequence[str]) -> list[tuple[str, dict]]:
-    """("file: entry number", entry) of each object in a JSON list.
+def json_entries(path: Path) -> list[tuple[str, Any]]:
+    """("file: entry number", entry) of each entry in a JSON list."""
+    return [(f"{path}: entry {number}", entry) for number, entry in enumerate(read_json(path, list), start=1)]
 
-    Raises:
-        InputError: an entry is not an object or lacks one of the keys.
-    """
 
-    def checked(origin: str, entry: Any) -> tuple[str, dict]:
-        missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-        if missing:
-            raise ValueError(f"it has no {', '.join(missing)}; is it the right file?")
-        return origin, entry
-
-    entries = enumerate(read_json(path, list), start=1)
-    return parse_each(((f"{path}: entry {number}", entry) for number, entry in entries), checked)
+def value_of(entry: Any, key: str) -> Any:
+    """`entry[key]`, or a `ValueError` if the entry is not an object with this key."""
+    if not isinstance(entry, dict) or key not in entry:
+        raise ValueError(f"it has no {key}; is it the right file?")
+    return entry[key]
 
 
 def parse_each(entries: Iterable[tuple[str, Entry]], parse: Callable[[str, Entry], Parsed]) -> list[Parsed]:

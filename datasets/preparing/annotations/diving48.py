@@ -21,7 +21,7 @@ def _parse(files: AnnotationFiles) -> Annotations:
     lists = {}
     for key, which in (("train", "train"), ("val", "test")):
         json_file = files.find(f"Diving48_V2_{which}.json")
-        lists[key] = base.parse_each(base.json_entries(json_file, ("vid_name", "label")), _parse_entry)
+        lists[key] = base.parse_each(base.json_entries(json_file), _parse_entry)
         if len(lists[key]) == V1_CLIPS[key]:
             raise InputError(f"{json_file} has {V1_CLIPS[key]:,} clips, as many as V1; get the V2 labels")
     return Annotations(
@@ -32,11 +32,11 @@ def _parse(files: AnnotationFiles) -> Annotations:
     )
 
 
-def _parse_entry(origin: str, entry: dict) -> Clip:
-    label = entry["label"]
+def _parse_entry(origin: str, entry: object) -> Clip:
+    label = base.value_of(entry, "label")
     if not isinstance(label, int) or not 0 <= label < CLASSES:
         raise ValueError(f"label {quoted(label)} is not in 0 ... {CLASSES - 1}; use the official file")
-    return Clip(str(entry["vid_name"]), label, origin)
+    return Clip(str(base.value_of(entry, "vid_name")), label, origin)
 
 
 DIVING48 = Official(

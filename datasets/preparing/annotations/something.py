@@ -73,16 +73,17 @@ def _parse_v2(files: AnnotationFiles) -> Annotations:
         raise InputError(f"{labels_file} does not number its classes 0 ... {CLASSES - 1}; use the official file")
     labels = {name: int(number) for name, number in numbers.items()}
     lists = {
-        key: base.parse_each(base.json_entries(find(which), ("id", "template")), partial(_json_clip, labels))
+        key: base.parse_each(base.json_entries(find(which)), partial(_json_clip, labels))
         for key, which in LISTS.items()
     }
     class_names = tuple(sorted(labels, key=lambda name: labels[name]))
     return Annotations(class_names, lists, "the official numbers, as in TSM and mmaction2")
 
 
-def _json_clip(labels: Mapping[str, int], origin: str, entry: dict) -> Clip:
+def _json_clip(labels: Mapping[str, int], origin: str, entry: object) -> Clip:
     """The clip of an entry; its class is the template without the brackets."""
-    return _clip(labels, origin, str(entry["id"]), str(entry["template"]).replace("[", "").replace("]", ""))
+    class_name = str(base.value_of(entry, "template")).replace("[", "").replace("]", "")
+    return _clip(labels, origin, str(base.value_of(entry, "id")), class_name)
 
 
 SOMETHING_V1 = Official(
