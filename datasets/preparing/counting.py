@@ -10,7 +10,7 @@ from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.preparation import Preparation
 from datasets.reading.video_file import VideoFile
 
-SAMPLE = 20  # files per suffix that are opened to find out whether files with this suffix must be decoded
+SAMPLE = 1000  # files per suffix, at most, that are opened to find out whether files with this suffix must be decoded
 NOT_OPENED, NOT_DECODED = "cannot be opened", "cannot be decoded to the end"
 
 
@@ -27,7 +27,7 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     for path in sorted({r.path for records in preparation.records.values() for r in records if r.num_frames is None}):
         by_suffix[Path(path).suffix.lower()].append(path)
     sample = [path for group in by_suffix.values() for path in group[:: -(-len(group) // SAMPLE)]]
-    opened = in_threads(partial(_must_decode, preparation.media), sample, "opening sample videos")
+    opened = in_threads(partial(_must_decode, preparation.media), sample, "opening videos")
     suffixes = {Path(path).suffix.lower() for path, answer in zip(sample, opened, strict=True) if answer is True}
     slow = [path for suffix, group in by_suffix.items() if suffix in suffixes for path in group]
     try:

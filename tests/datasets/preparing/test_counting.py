@@ -45,6 +45,15 @@ def test_truncated_and_unreadable_videos_are_named(tmp_path: Path, clips: Path) 
     assert any("2 listed video files cannot be opened" in remark and "wave/words.mp4" in remark for remark in remarks)
 
 
+def test_one_unreadable_video_among_many_is_named(tmp_path: Path, clips: Path) -> None:
+    for number in range(40):
+        (clips / "wave" / f"{number:02d}.mp4").write_bytes((clips / "wave" / "d.mp4").read_bytes())
+    (clips / "wave" / "17.mp4").write_text("no video")
+    counts(tmp_path, clips)
+    report = (tmp_path / "mine" / "report.json").read_text()
+    assert "1 listed video file cannot be opened (check_data.py --decode says why): wave/17.mp4" in report
+
+
 def test_nothing_is_decoded_if_packets_tell_the_count(tmp_path: Path, clips: Path, monkeypatch) -> None:
     for name in ("a.avi", "b.webm", "c.wmv"):
         (clips / "wave" / name).unlink()
