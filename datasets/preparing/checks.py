@@ -89,7 +89,7 @@ def _decode_all(
         except StoppedError as error:
             decoded, stop = error.results, error
         if stop:
-            remarks[which].append(f"only the first {len(decoded):,} of {counted(len(rows[which]), 'row')} decoded")
+            remarks[which].append(f"only {len(decoded):,} of {counted(len(rows[which]), 'row')} decoded")
         rows[which] = decoded + rows[which][len(decoded) :]
     return stop
 

@@ -32,7 +32,7 @@ def extract_all(
 
     Raises:
         InputError: the frames cannot be placed or written, or a process was killed.
-        SystemExit: the user stopped it.
+        KeyboardInterrupt: the user stopped it.
     """
     records = list(dict.fromkeys(records))
     names = _target_names(records)
@@ -40,14 +40,14 @@ def extract_all(
         _claim_root(frame_root, how)
         paths = [(video_root / r.path, frame_root / name) for r, name in zip(records, names, strict=True)]
         _remove_leftovers({target.parent for _, target in paths})
-        results = in_processes(partial(_extract, how), paths, "extract", workers, _figures)
+        results = in_processes(partial(_extract, how), paths, "extracting", workers, _figures)
     except OSError as error:
         raise unwritable(error, frame_root) from error
     except StoppedError as stop:
         if not stop.by_user:
             raise InputError(f"{stop}; rerun the same command to resume") from stop
-        logging.info("\nStopped. Rerun the same command to resume.")
-        raise SystemExit(130) from stop
+        logging.info("\nRerun the same command to resume.")
+        raise KeyboardInterrupt from stop
     frames, failed = {}, {}
     for record, name, result in zip(records, names, results, strict=True):
         if isinstance(result, InputError):

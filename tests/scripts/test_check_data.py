@@ -252,8 +252,8 @@ def test_ctrl_c_shows_what_was_found(own: Path, capsys, monkeypatch) -> None:
     status, out = check(own, capsys, "--decode", "--write_clean", str(own / "clean"))
     assert status == 130
     assert "00003.jpg cannot be read" in out
-    assert "note: only the first 3 of 5 rows decoded" in out
-    assert "note: only the first 0 of 5 rows decoded" in out
+    assert "note: only 3 of 5 rows decoded" in out
+    assert "note: only 0 of 5 rows decoded" in out
     assert not (own / "clean").exists()
 
 

@@ -59,7 +59,7 @@ def test_as_a_user_runs_it(here: Path) -> None:
     command = [sys.executable, str(SCRIPT), *PATHS, "--short_side", "24"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "extract 2/2 12 frames, 0 videos failed" in done.stdout
+    assert "extracting 2/2 12 frames, 0 videos failed" in done.stdout
     assert "2 videos, 12 frames" in done.stdout
     assert read_list(here / "train.txt", 2) == [VideoRecord("a b", 7, 1), VideoRecord("c/dé 'q'", 5, 0)]
     assert files(here / "frames") == WHOLE
@@ -380,9 +380,8 @@ def test_ctrl_c(here: Path, monkeypatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(parallel, "track", interrupted)
-        with pytest.raises(SystemExit) as stop:
+        with pytest.raises(KeyboardInterrupt):
             run()
-    assert stop.value.code == 130
     assert not (here / "train.txt").exists()
     run()
     assert files(here / "frames") == WHOLE
