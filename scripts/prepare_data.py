@@ -167,12 +167,12 @@ def prepare_lists(args: argparse.Namespace, name: str, group_pattern: re.Pattern
 def main(argv: list[str] | None = None) -> None:
     args = prepare_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    take_sigterm_as_ctrl_c()
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
     home = args.data_root / name
     group_pattern = compiled(args.group_pattern) if own else None
     image_tmpl = checked_template(args.image_tmpl or usual_template(name))
+    take_sigterm_as_ctrl_c()
     preparation = prepare_lists(args, name, group_pattern)
     extracted: dict[str, VideoRecord] = {}
     failed: dict[str, InputError] = {}

@@ -1,1 +1,1 @@
-"""From downloads to a data set that can be trained on, and a check of it."""
+"""From downloads to a data set that train.py reads, and a check of it."""
