@@ -1,8 +1,8 @@
-"""A check of lists against the files that they name, before a run."""
+"""Checks lists against the files that they name, before a run."""
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -12,76 +12,65 @@ from pathlib import Path
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.catalogue import SUBSETS, DatasetSpec, folder_and_lists
 from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
+from datasets.preparing.annotations import published_size
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
-from datasets.preparing.published import published_size
 from datasets.preparing.rows import Look, Row, decode_row, look_at
 
 
 @dataclass(frozen=True)
 class ListCheck:
-    """What the check of one list gave.
-
-    Attributes:
-        list_file: the list.
-        rows: its lines that are not empty, in order.
-        remarks: what is unusual but not bad.
-        clips: clips of each class, K numbers, over the lines that are good or mended.
-    """
+    """The result of checking one list."""
 
     list_file: Path
-    rows: list[Row]
-    remarks: list[str]
-    clips: list[int]
+    rows: list[Row]  # its lines that are not empty, in order
+    remarks: list[str]  # what is unusual but not wrong
+    clips: list[int]  # clips per class, K numbers, over the lines that are good or corrected
 
     @property
-    def faults(self) -> list[str]:
-        """One line for each bad row: place, what, what to do."""
-        return [f"{self.list_file}:{row.number}: {row.fault}" for row in self.rows if row.fault]
+    def num_bad(self) -> int:
+        """Number of bad rows."""
+        return sum(bool(row.fault) for row in self.rows)
 
     @property
     def faults_by_kind(self) -> list[list[str]]:
-        """The same, those of one kind together."""
+        """One line per bad row, `file:line: what is wrong; what to do`, grouped by kind of fault."""
         kinds: dict[str, list[str]] = defaultdict(list)
         for row in filter(attrgetter("fault"), self.rows):
             kinds[row.kind].append(f"{self.list_file}:{row.number}: {row.fault}")
         return list(kinds.values())
 
-    def describe(self) -> str:
-        """One phrase."""
-        bad = len(self.faults)
+    def summary(self) -> str:
+        """The numbers of good and bad rows, in one line."""
+        bad = self.num_bad
         return f"{self.list_file}: {counted(len(self.rows), 'row')}, {len(self.rows) - bad:,} good, {bad:,} bad"
 
 
 def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> dict[str, ListCheck]:
-    """Check the lists of a data set and every file that they name.
+    """Check the lists of a data set and every file that they name; returns the check of each list.
 
-    Args:
-        spec: the data set.
-        decode: decode every frame, too; without it, names are looked at, and video files opened.
-        workers: processes that decode.
-
-    Returns:
-        Each of the spec's lists -> its check.
+    Inspects file names and opens video files; with `decode` it also decodes every frame, in `workers` processes.
 
     Raises:
         InputError: a list cannot be read at all.
-        StoppedError: while decoding; its `results` are the checks, as far as they came.
+        StoppedError: while decoding; its `results` are the checks so far.
     """
     rows, remarks = {}, {}
     for which, list_file in spec.lists.items():
-        rows[which] = _read_rows(list_file, spec.num_class, may_repeat=which == "train")
-        kept = _kept(rows[which])
-        work = partial(look_at, spec, FrameNames(spec.image_tmpl))
-        looks = in_threads(work, [row.record for row in kept if row.record], f"looking at {which} videos")
-        rows[which] = _updated(rows[which], [row.looked_at(look.found) for row, look in zip(kept, looks, strict=True)])
+        parsed = _read_rows(list_file, spec.num_class, may_repeat=which == "train")
+        looks = in_threads(partial(look_at, spec, FrameNames(spec.image_tmpl)), parsed, f"inspecting {which} videos")
+        rows[which] = [look.row for look in looks]
         remarks[which] = _remarks(looks, decode)
     stop = _decode_all(spec, rows, remarks, workers) if decode else None
-    listed: dict[str, str] = {}
-    for which in filter(rows.get, reversed(SUBSETS)):  # a clip of two lists is removed from the first
-        rows[which] = [_only_here(row, listed) for row in rows[which]]
+    listed: dict[str, str] = {}  # clip -> file and line
+    for which in filter(rows.get, reversed(SUBSETS)):  # a clip in two lists is removed from the first
+        for index, row in enumerate(rows[which]):
+            origin = listed.get(clip_key(row.record.path)) if row.record else None
+            if row.record and origin:
+                fault = f"{quoted(row.record.path)} is also at {origin}; remove it from one of the lists"
+                rows[which][index] = row.bad(fault)
         listed |= {clip_key(row.record.path): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
-    checks = {which: _summary(spec, which, rows[which], remarks[which]) for which in rows}
+    checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
         raise StoppedError(str(stop), checks, by_user=stop.by_user)
     return checks
@@ -90,40 +79,40 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
 def _decode_all(
     spec: DatasetSpec, rows: dict[str, list[Row]], remarks: dict[str, list[str]], workers: int
 ) -> StoppedError | None:
-    """Decode the videos of all kept rows, into `rows` and `remarks`; returns what stopped it."""
+    """Decode the videos of all rows and update `rows` and `remarks`; returns what stopped it."""
     stop = None
     for which in rows:
-        kept, decoded = _kept(rows[which]), []
+        decoded: list[Row] = []
         try:
             if stop is None:
-                decoded = in_processes(partial(decode_row, spec), kept, f"decoding {which} videos", workers)
+                decoded = in_processes(partial(decode_row, spec), rows[which], f"decoding {which} videos", workers)
         except StoppedError as error:
             decoded, stop = error.results, error
-        rows[which] = _updated(rows[which], decoded)
         if stop:
-            remarks[which].append(f"only {len(decoded):,} of {counted(len(kept), 'video')} decoded")
+            remarks[which].append(f"only {len(decoded):,} of {counted(len(rows[which]), 'row')} decoded")
+        rows[which] = decoded + rows[which][len(decoded) :]
     return stop
 
 
 def require_good(spec: DatasetSpec) -> None:
-    """Check a data set before a run, without decoding; log what was found.
+    """Check a data set before a run, without decoding, and log the results.
 
     Raises:
         InputError: there are bad rows.
     """
     checks = check_data(spec)
     for check in checks.values():
-        logging.info("%s", check.describe())
+        logging.info("%s", check.summary())
         for remark in check.remarks:
             logging.info("  note: %s", remark)
     faults = [
         fault for check in checks.values() for group in zip_longest(*check.faults_by_kind) for fault in group if fault
     ]
-    refuse(faults, "more bad row", "; scripts/check_data.py has them all")
+    refuse(faults, "more bad row", "; scripts/check_data.py shows all")
 
 
 def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row]:
-    """The lines of a list; bad are unreadable ones, and repeated ones (`may_repeat`: unless they are equal)."""
+    """The lines of a list, bad if they cannot be parsed or repeat a clip (`may_repeat`: in an unequal line)."""
     rows = [
         Row(number, parsed) if isinstance(parsed, VideoRecord) else Row(number, None, parsed)
         for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat)
@@ -133,46 +122,23 @@ def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row
     return rows
 
 
-def _kept(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are good or mended."""
-    return [row for row in rows if row.record]
-
-
-def _updated(rows: Sequence[Row], checked: Sequence[Row]) -> list[Row]:
-    """The rows, with those of the same line in `checked` in their places."""
-    by_number = {row.number: row for row in checked}
-    return [by_number.get(row.number, row) for row in rows]
-
-
 def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
-    """What is to be said of many videos at once."""
+    """Lines about many videos at once."""
     remarks = []
     zero_based = sum(look.found.zero_based for look in looks)
     if zero_based:
-        remarks.append(f"{counted(zero_based, 'video')} with a frame 0 that is not used: frames count from 1")
-    others = Counter(look.found.other_tmpl for look in looks if look.found.other_tmpl)
-    if others:
-        template, videos = others.most_common(1)[0]
-        remarks.append(f"{counted(videos, 'video')} with frames named {template}: give --image_tmpl '{template}'")
-    opened = [look for look in looks if look.is_video_file and not look.found.fault]
+        remarks.append(f"{counted(zero_based, 'video')} with a frame 0, which is not used (frames count from 1)")
+    opened = [look for look in looks if look.is_video_file]
     if opened and not decode:
         unverified = sum(look.is_unverified for look in opened)
         counts = f" ({counted(unverified, 'frame count')} of the list not verified)" if unverified else ""
         files = counted(len(opened), "video file")
-        remarks.append(f"{files} opened, but not decoded{counts}: scripts/check_data.py --decode does it")
+        remarks.append(f"{files} opened but not decoded{counts}; scripts/check_data.py --decode decodes all")
     return remarks
 
 
-def _only_here(row: Row, listed: Mapping[str, str]) -> Row:
-    """A row; bad if its clip is in another list, at the place that `listed` has."""
-    place = listed.get(clip_key(row.record.path)) if row.record else None
-    if row.record is None or place is None:
-        return row
-    return row.bad(f"{quoted(row.record.path)} is also at {place}; remove it from one of the lists")
-
-
-def _summary(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:
-    """The check with what is to be said of the list as a whole."""
+def _list_check(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:
+    """The check, with remarks about the list as a whole."""
     records = [row.record for row in rows if row.record]
     count = Counter(record.label for record in records)
     repeated = repeated_lines(records)

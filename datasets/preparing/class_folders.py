@@ -1,4 +1,4 @@
-"""Anybody's own data in class folders: its clips, as one list or as the lists that folders make."""
+"""The user's own data in class folders -> clips, as one list or as one list per folder."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,39 +6,35 @@ from pathlib import Path
 
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import loose
-from datasets.preparing.annotations.files import Annotations, Clip
+from datasets.preparing.annotations.base import Annotations, Clip
 from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 
 VAL_FOLDERS = ("val", "validation", "test")
-Places = dict[str, list[str]]  # id of a clip -> its paths below the root, as lists write them
+ClipPaths = dict[str, list[str]]  # id of a clip -> its paths below the root, as in lists
 
 
-def read_class_folders(root: Path) -> tuple[Annotations, Places]:
+def read_class_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
 
-    A clip's name is its path below the root, as lists write it.
-
-    Returns:
-        The clips, and where each lies: frames and videos of one name are one clip, frames first.
+    Frames and videos of one name are one clip, frames first. A clip's name is its path, as in lists.
 
     Raises:
         InputError: a folder cannot be read, there are no classes, or a class has no clips.
     """
     class_names = _folders(root)
     if not class_names:
-        raise InputError(f"{root} has no folders; put the clips of each class into a folder {root}/<class>/")
+        raise InputError(f"{root} has no folders; put the clips of each class into {root}/<class>/")
     if {"train"} <= {name.casefold() for name in class_names} <= {"train", *VAL_FOLDERS}:
-        raise InputError(f"{root} has the folders {', '.join(class_names)}, which look like lists: add --split folders")
+        raise InputError(
+            f"{root} has the folders {', '.join(class_names)}, which look like a split: add --split folders"
+        )
     return _read_lists(root, class_names, {"all": ""})
 
 
-def read_split_folders(root: Path) -> tuple[Annotations, Places]:
+def read_split_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
 
-    Where there are both val/ (or validation/) and test/, there are three lists.
-
-    Returns:
-        As `read_class_folders`.
+    With both val/ (or validation/) and test/ there are three lists.
 
     Raises:
         InputError: as `read_class_folders`; or a class is not in the train folder.
@@ -55,13 +51,13 @@ def read_split_folders(root: Path) -> tuple[Annotations, Places]:
     for other in lists.values():
         for name in [name for name in _folders(root / other) if name not in class_names]:
             similar = [known for known in class_names if loose(known) == loose(name)]
-            hint = f"; it has {quoted(similar[0])}: rename one" if similar else ""
-            raise InputError(f"{root / train} lacks a folder of the class {quoted(name)}, which {other} has{hint}")
+            hint = f"; {train} has {quoted(similar[0])}: rename one" if similar else ""
+            raise InputError(f"{root / train} has no folder of the class {quoted(name)}, but {other} has one{hint}")
     annotations, located = _read_lists(root, class_names, lists)
     unused = [name for name in folders if name not in lists.values()]
     if unused:
-        read = " and ".join(lists.values())
-        annotations.remarks.append(f"{counted(len(unused), 'folder')} beside {read} not read: {few(unused)}")
+        used = " and ".join(lists.values())
+        annotations.remarks.append(f"{counted(len(unused), 'folder')} beside {used} not read: {few(unused)}")
     return annotations, located
 
 
@@ -69,10 +65,10 @@ def _folders(root: Path) -> list[str]:
     return [entry.name for entry in scan_folder(root) if is_dir(entry)]
 
 
-def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, Places]:
-    """Clips of the class folders in each list's folder below the root."""
+def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, str]) -> tuple[Annotations, ClipPaths]:
+    """Clips of the class folders; `folders`: list -> its folder below the root."""
     lists: dict[str, list[Clip]] = {key: [] for key in folders}
-    located: Places = {}
+    located: ClipPaths = {}
     ignored, faults = [], []
     for key, folder in folders.items():
         ignored += [f"{folder}/{e.name}".lstrip("/") for e in scan_folder(root / folder) if not is_dir(e)]
@@ -82,26 +78,24 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
             ignored += others
             if not groups:
                 there = f" (there is {few([path.rpartition('/')[2] for path in others])})" if others else ""
-                faults.append(
-                    f"{root / home} has no video and no frame folder{there}; remove the folder, or put clips into it"
-                )
-            for places in groups:
-                clip = Clip(places[0], class_names.index(class_name), str(root / places[0]))
+                faults.append(f"{root / home} has no video and no frame folder{there}; remove it, or put clips into it")
+            for paths in groups:
+                clip = Clip(paths[0], class_names.index(class_name), str(root / paths[0]))
                 lists[key].append(clip)
-                located[clip.id] = places
+                located[clip.id] = paths
     refuse(faults, "more empty class")
-    remark = f"{counted(len(ignored), 'file')} left out, neither video nor archive in a class folder: {few(ignored)}"
+    remark = f"{counted(len(ignored), 'file')} ignored, not a video or archive in a class folder: {few(ignored)}"
     return Annotations(tuple(class_names), lists, remarks=[remark] if ignored else []), located
 
 
 def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
-    """Places of each clip of a class folder, frames first, and the files that can be none."""
+    """Paths of each clip in a class folder, frames first, and the other files."""
     entries = scan_folder(root / home)
-    places: dict[str, list[str]] = defaultdict(list)
+    paths: dict[str, list[str]] = defaultdict(list)
     for kind in KINDS:
         for entry in entries:
             name, path = clip_name(entry, kind), list_path(f"{home}/{entry.name}", kind)
-            if name is not None and path not in places[name]:  # a folder and an archive have one path
-                places[name].append(path)
+            if name is not None and path not in paths[name]:  # a folder and an archive have one path
+                paths[name].append(path)
     ignored = [f"{home}/{entry.name}" for entry in entries if all(clip_name(entry, kind) is None for kind in KINDS)]
-    return sorted(places.values()), ignored
+    return sorted(paths.values()), ignored

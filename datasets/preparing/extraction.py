@@ -1,12 +1,11 @@
-"""One video file -> a folder or an archive of numbered images, which gets its name when it is whole."""
+"""One video file -> a folder or an archive of numbered images, which gets its name once it is complete."""
 
 import io
 import os
-import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,37 +20,25 @@ from datasets.reading.readers import ARCHIVE_SUFFIX
 from datasets.reading.video_container import decode_video
 from datasets.reading.video_file import VideoFile
 
-_UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may work on one disk
-DAY = 24 * 60 * 60  # seconds
+UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may write to one disk
 Write = Callable[[str, bytes], object]  # a file's name and content
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """How frames are written.
+    """How frames are written."""
 
-    Attributes:
-        image_tmpl: frame number (from 1) -> file name; its suffix is the image format.
-        short_side: shrink to this short side, in pixels; smaller videos stay as they are.
-        size: resize to exactly (W, H).
-        fps: frames a second; None: every frame.
-        quality: of JPEGs, 1 to 95.
-        pack: one archive a video instead of a folder.
-    """
-
-    image_tmpl: str = "{:05d}.jpg"
-    short_side: int | None = None
-    size: tuple[int, int] | None = None
-    fps: float | None = None
-    quality: int = 90
-    pack: bool = False
+    image_tmpl: str = "{:05d}.jpg"  # frame number (from 1) -> file name; its suffix is the image format
+    short_side: int | None = None  # shrink to this short side, in pixels; smaller videos keep their size
+    size: tuple[int, int] | None = None  # resize to exactly (W, H)
+    fps: float | None = None  # frames per second; None: every frame
+    quality: int = 90  # of JPEGs, 1 to 95
+    pack: bool = False  # one archive per video instead of a folder
 
     def __call__(self, source: Path, target: Path) -> int:
-        """Extract a video; one that is there with the right number of frames is left as it is.
+        """Extract a video file to the folder `target`, or to an archive with .zip added to this name.
 
-        Args:
-            source: video file.
-            target: folder to make; the archive has .zip behind this name.
+        A target with the right number of frames is left as it is.
 
         Returns:
             The number of frames.
@@ -102,9 +89,9 @@ class Extraction:
 
     @contextmanager
     def _unfinished(self, target: Path, names: Sequence[str]) -> Iterator[Write]:
-        """A place beside the target, of this process alone; it takes the target's place if all goes well."""
-        unfinished = target.with_name(_UNFINISHED.format(host=node(), pid=os.getpid()))
-        _remove(unfinished)
+        """A function that writes a file next to the target, which is replaced if all goes well."""
+        unfinished = target.with_name(UNFINISHED.format(host=node(), pid=os.getpid()))
+        remove(unfinished)
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self.pack:
@@ -115,70 +102,47 @@ class Extraction:
                 yield lambda name, content: (unfinished / name).write_bytes(content)
             self._put_in_place(unfinished, target, names)
         finally:
-            _remove(unfinished)
+            remove(unfinished)
 
     def _put_in_place(self, unfinished: Path, target: Path, names: Sequence[str]) -> None:
-        """Another run of the same extraction may do so at the same moment: one of them wins, the result is the same."""
+        """Another run of the same extraction may do the same at this moment: one wins, the result is the same."""
         if self._is_whole(target, names):
             return
         try:
-            _remove(target)
+            remove(target)
             unfinished.rename(target)
         except OSError:
             if not self._is_whole(target, names):
                 raise
 
 
-def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what runs that were killed left unfinished in these folders."""
-    for folder in folders:
-        for path in folder.glob(_UNFINISHED.format(host="*", pid="*")):
-            with suppress(FileNotFoundError):  # another run removes it, too
-                if _is_left_over(path):
-                    _remove(path)
-
-
-def _is_left_over(unfinished: Path) -> bool:
-    """Whether its process is gone; of a process on another machine, whether it wrote nothing for a day."""
-    pid = unfinished.name.rpartition(".")[2]
-    if unfinished.name != _UNFINISHED.format(host=node(), pid=pid) or os.name != "posix":
-        return time.time() - unfinished.stat().st_mtime > DAY
-    try:
-        os.kill(int(pid), 0)  # asks only; on Windows it would be Ctrl-C
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # somebody else's process
-        pass
-    return False
-
-
 def image_format(image_tmpl: str) -> str:
-    """Pillow's name of the format that the suffix of a template, a mere file name, means.
+    """Pillow's name of the image format that the suffix of a template means.
 
     Raises:
-        InputError: it is none of `IMAGE_SUFFIXES`, or the template has a folder.
+        InputError: the suffix is not one of `IMAGE_SUFFIXES`, or the template contains a folder.
     """
     if Path(image_tmpl).name != image_tmpl:
-        raise InputError(f"--image_tmpl {image_tmpl}: give a file name, the frames lie side by side in one folder")
+        raise InputError(f"--image_tmpl {image_tmpl}: give a file name without a folder")
     suffix = Path(image_tmpl).suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
         allowed = ", ".join(IMAGE_SUFFIXES)
-        raise InputError(f"--image_tmpl {image_tmpl}: {suffix!r} is no image format of frames; end it with {allowed}")
+        raise InputError(f"--image_tmpl {image_tmpl}: frames cannot be stored as {suffix!r}; use {allowed}")
     return Image.registered_extensions()[suffix]
 
 
 def frames_at_rate(times: Sequence[float], fps: float) -> list[int]:
-    """The frames that a video of `fps` frames a second would show: for each moment the one nearest in time.
+    """The frames that a video of `fps` frames per second would show: the nearest in time for each moment.
 
     Args:
-        times: of the frames, in seconds from the first, rising; the steps may differ.
-        fps: frames a second.
+        times: of the frames, in seconds from the first, rising, perhaps with unequal steps.
+        fps: frames per second.
 
     Returns:
-        Frame numbers, rising; some twice where `fps` is above the video's own rate.
+        Frame numbers, rising; some twice if `fps` exceeds the video's own rate.
     """
     numbers, number = [], 0
-    step = times[-1] / max(len(times) - 1, 1)  # the last frame is shown as long as the others are on average
+    step = times[-1] / max(len(times) - 1, 1)  # the last frame is shown for the average time of the others
     for moment in range(max(1, round((times[-1] + step) * fps))):
         while number + 1 < len(times) and times[number + 1] - moment / fps <= moment / fps - times[number]:
             number += 1
@@ -186,8 +150,8 @@ def frames_at_rate(times: Sequence[float], fps: float) -> list[int]:
     return numbers
 
 
-def _remove(path: Path) -> None:
-    """A file or a folder with all that is in it, if it is there."""
+def remove(path: Path) -> None:
+    """Remove a file or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""A seeded split of anybody's own clips, or K folds, that keep the clips of one source together."""
+"""Seeded splits, or K folds, of the user's own clips that keep the clips of one source together."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ import numpy as np
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.lists import VideoRecord, bare_path
 
-Group = Sequence[VideoRecord]  # of one source
+Group = Sequence[VideoRecord]  # the clips of one source
 
 
 def split_records(
@@ -23,62 +23,57 @@ def split_records(
     test_share: float = 0.0,
     folds: int = 0,
 ) -> dict[str, list[VideoRecord]]:
-    """Split clips into lists: the share of each class as well as the groups allow.
+    """Split clips into lists, with the same shares of each class as far as the groups allow.
 
-    Depends on the clips and the seed alone. A class with two groups or more has clips in both lists where the groups
+    Depends only on the clips and the seed. A class with two groups or more has clips in both lists where the groups
     allow it; one with a single group is in one list.
 
     Args:
         records: clips of all classes.
         val_share: share of the val list, in (0, 1), of the clips that are not in a test list.
-        seed: of the order in which groups are tried.
-        group_pattern: what it finds in a clip's path (its bracketed parts, if it has any) names the group, such as
-            the person or the source video; a group is never divided. None: each clip is its own group.
+        seed: for the order in which groups are tried.
+        group_pattern: what it matches in a clip's path (or its bracketed parts, if it has any) is the name of the
+            group, such as a person or a source video. Groups are never divided. None: each clip is its own group.
         test_share: share of the test list, in (0, 1); 0: no test list.
-        folds: K; each clip is in the test list of one of K splits. 0: one split.
+        folds: K splits, with each clip in the test list of exactly one; 0: one split.
 
     Returns:
-        "train" and "val", with a `test_share` also "test"; with `folds` "train_fold1", "val_fold1", "test_fold1", and
-        so on. Clips are in the order of their paths.
+        "train" and "val"; with `test_share` also "test"; with `folds` "train_fold1", "val_fold1", "test_fold1", and so
+        on. Clips are sorted by path.
 
     Raises:
-        InputError: paths in which the pattern finds nothing, or a list without a clip.
+        InputError: the pattern matches nothing in a path, or a list is empty.
     """
     groups: dict[str, list[VideoRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos
         groups[source_of(record.path, group_pattern) if group_pattern else record.path].append(record)
     if group_pattern:
-        nothing = [f"--group_pattern '{group_pattern.pattern}' finds nothing in {quoted(r.path)}" for r in groups[""]]
-        refuse(nothing, "more such clip", "; it must find something in every clip")
+        nothing = [f"--group_pattern '{group_pattern.pattern}' matches nothing in {quoted(r.path)}" for r in groups[""]]
+        refuse(nothing, "more such clip", "; it must match something in every clip")
         del groups[""]
     sources = list(groups.values())
-    in_test = {"": _choose_groups(sources, test_share, seed) if test_share else [False] * len(sources)}
+    tests = {"": _choose_groups(sources, test_share, seed) if test_share else set()}
     if folds:
-        fold_of = _deal_groups(sources, folds, seed)
-        in_test = {f"_fold{k + 1}": [fold == k for fold in fold_of] for k in range(folds)}
+        tests = {f"_fold{k + 1}": fold for k, fold in enumerate(_deal_groups(sources, folds, seed))}
     lists: dict[str, list[VideoRecord]] = {}
-    for ending, chosen in in_test.items():
-        rest, test = _parted(sources, chosen)
-        train, val = _parted(rest, _choose_groups(rest, val_share, seed))
-        parts = {"train": train, "val": val, "test": test} if folds or test_share else {"train": train, "val": val}
-        lists |= {f"{w}{ending}": sorted(chain(*part), key=attrgetter("path")) for w, part in parts.items()}
+    for ending, test in tests.items():
+        rest = [group for index, group in enumerate(sources) if index not in test]
+        val = _choose_groups(rest, val_share, seed)
+        parts = {"train": [rest[i] for i in range(len(rest)) if i not in val], "val": [rest[i] for i in val]}
+        if folds or test_share:
+            parts["test"] = [sources[i] for i in test]
+        lists |= {f"{which}{ending}": sorted(chain(*part), key=attrgetter("path")) for which, part in parts.items()}
     empty = [key for key, members in lists.items() if not members]
     if empty:
         raise InputError(
             f"{counted(len(records), 'clip')} in {counted(len(groups), 'group')} cannot be split: nothing is left for "
-            f"{few(empty)}; it takes more clips, a pattern that tells more groups apart, or fewer lists"
+            f"{few(empty)}; use more clips, a pattern that makes more groups, or fewer lists"
         )
     return lists
 
 
-def _parted(groups: Sequence[Group], chosen: Sequence[bool]) -> tuple[list[Group], list[Group]]:
-    """The groups that are not chosen, and those that are."""
-    pairs = list(zip(groups, chosen, strict=True))
-    return [group for group, is_chosen in pairs if not is_chosen], [group for group, is_chosen in pairs if is_chosen]
-
-
 def source_of(path: str, group_pattern: re.Pattern) -> str:
-    """The part of a clip's path that the pattern (its bracketed parts, if it has any) finds; empty if there is none."""
+    """What the pattern (or its bracketed parts, if it has any) matches in a clip's path; empty if nothing."""
     match = group_pattern.search(path)
     return "/".join(filter(None, match.groups() or [match.group()])) if match else ""
 
@@ -86,7 +81,7 @@ def source_of(path: str, group_pattern: re.Pattern) -> str:
 def count_sources(
     lists: Mapping[str, Sequence[VideoRecord]], group_pattern: re.Pattern
 ) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """The sources in each list, each with its number of clips, and lines that show what the pattern finds."""
+    """The sources of each list with their numbers of clips, and lines that show what the pattern matches."""
     of_lists = {key: Counter(sorted(source_of(r.path, group_pattern) for r in group)) for key, group in lists.items()}
     in_split: dict[str, list[str]] = defaultdict(list)
     for key, counts in of_lists.items():
@@ -101,8 +96,8 @@ def count_sources(
     lines += [f"{split or head}: {', '.join(parts)}" for split, parts in in_split.items()]
     if clips == 1:
         lines.append(
-            "warning: every clip is a source of its own, so the pattern keeps no clips together; it must find what the "
-            "clips of one source share"
+            "warning: every clip is its own source, so the pattern keeps no clips together; it must match what the "
+            "clips of one source have in common"
         )
     else:
         example = [path for path in paths if source_of(path, group_pattern) == largest]
@@ -110,31 +105,32 @@ def count_sources(
     return {key: dict(counts) for key, counts in of_lists.items()}, lines
 
 
-def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[int]:
-    """For each group its fold: largest first, each to the fold with the fewest clips of its classes, or else of all."""
+def _deal_groups(groups: Sequence[Group], folds: int, seed: int) -> list[set[int]]:
+    """Indices of the groups in each fold: largest first, each to the fold with fewest clips of its classes."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     dealt = [Counter[int]() for _ in range(folds)]
-    fold_of = [0] * len(groups)
+    members: list[set[int]] = [set() for _ in range(folds)]
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
     for index in sorted(order, key=lambda index: -len(groups[index])):
         own = per_group[index].items()
         shares = [sum(fold[label] * count / total[label] ** 2 for label, count in own) for fold in dealt]
-        fold_of[index] = min(range(folds), key=lambda k: (shares[k], dealt[k].total()))
-        dealt[fold_of[index]].update(per_group[index])
-    return fold_of
+        fold = min(range(folds), key=lambda k: (shares[k], dealt[k].total()))
+        members[fold].add(index)
+        dealt[fold].update(per_group[index])
+    return members
 
 
-def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> list[bool]:
-    """For each group whether it is chosen: in random order, as long as the classes' shares get nearer to `share`."""
+def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> set[int]:
+    """Indices of groups, tried in random order and chosen if that brings the classes' shares closer to `share`."""
     per_group = [Counter(record.label for record in members) for members in groups]
     total: Counter[int] = sum(per_group, Counter())
     target = {label: share * count for label, count in total.items()}
     taken: Counter[int] = Counter()
-    chosen = [False] * len(groups)
+    chosen: set[int] = set()
 
     def take(index: int) -> None:
-        chosen[index] = True
+        chosen.add(index)
         taken.update(per_group[index])
 
     def leaves_train(index: int) -> bool:
@@ -148,7 +144,7 @@ def _choose_groups(groups: Sequence[Group], share: float, seed: int) -> list[boo
     for index in order:
         if gain(index) > 0 and leaves_train(index):
             take(index)
-    for label in total:  # a class whose smallest group is far above its share
+    for label in total:  # a class whose smallest group far exceeds its share
         fitting = [i for i in order if not taken[label] and label in per_group[i] and leaves_train(i)]
         if fitting:
             take(min(fitting, key=lambda i: len(groups[i])))

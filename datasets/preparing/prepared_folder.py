@@ -1,4 +1,4 @@
-"""A prepared data set on disk: written whole or not at all, over an earlier one or none."""
+"""Writes a prepared data set to its folder, all files or none, and reports it."""
 
 import errno
 import json
@@ -18,60 +18,55 @@ from datasets.reading.missing import broken_link, there_is
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
-    """("frames" or "videos", their folder): the one given, else where they lie in the data set's folder, frames first.
+    """("frames" or "videos", their folder): the folder given, else the one in the data set's folder, frames first.
 
     Raises:
-        InputError: there are neither, or a folder is none.
+        InputError: there is none.
     """
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
-            if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be searched
-                raise InputError(f"--{kind} {folder} is no folder that can be reached{there_is(folder)}")
+            if not os.path.isdir(folder):  # Path.is_dir raises if a parent folder cannot be searched
+                raise InputError(f"--{kind}: there is no folder {folder}{there_is(folder)}")
             return kind, folder
     for kind in KINDS:
         if (home / kind).is_dir():
             return kind, home / kind
     links = "".join(broken_link(home / kind) for kind in KINDS)
     raise InputError(
-        f"where are the videos? Give --videos DIR or --frames DIR, or put them into {home / 'videos'}{links}"
+        f"no videos or frames in {home}{links}; give --videos DIR or --frames DIR, or put them into {home / 'videos'}"
     )
 
 
 def require_apart(home: Path, root: Path) -> None:
-    """Make sure that the data set's folder is not among the class folders.
-
-    Raises:
-        InputError: it is, or would be at the next run.
-    """
+    """Refuse a data set's folder inside the folder of class folders, where it would be taken for a class."""
     if root.resolve() in (home.resolve(), *home.resolve().parents):
         raise InputError(
-            f"the lists are written to {home}, which is {root} itself or lies in it, so it would be taken for a class; "
-            f"move the class folders into a folder of their own, such as {home / 'videos'}, or give another --data_root"
+            f"the lists are written to {home}, which is {root} or inside it, so it would be taken for a class; move "
+            f"the class folders into a folder of their own, such as {home / 'videos'}, or give another --data_root"
         )
 
 
 def changed_lists(home: Path, preparation: Preparation) -> list[str]:
-    """Lines that say which lists of an earlier preparation are about to be replaced by others, or removed."""
+    """Lines about the lists of an earlier preparation that will be replaced by different ones or removed."""
     changed, same_clips, same_labels = [], True, True
     for key, records in preparation.records.items():
         path = home / f"{key}.txt"
-        if path.is_file():
-            before = [parsed for _, parsed in parse_lines(path, None)]
-            if before != records:
-                changed.append(path.name)
-                old = {bare_path(parsed.path): parsed.label for parsed in before if isinstance(parsed, VideoRecord)}
-                new = {bare_path(record.path): record.label for record in records}
-                same_clips &= old.keys() == new.keys()
-                same_labels &= all(old.get(clip, label) == label for clip, label in new.items())
-    split = "of the same clips" if same_clips else "with another split: results before and after cannot be compared"
-    labels = "" if same_labels else "; the classes have other labels, which earlier weights do not fit"
+        before = [parsed for _, parsed in parse_lines(path, None)] if path.is_file() else records
+        if before != records:
+            changed.append(path.name)
+            old = {bare_path(parsed.path): parsed.label for parsed in before if isinstance(parsed, VideoRecord)}
+            new = {bare_path(record.path): record.label for record in records}
+            same_clips &= old.keys() == new.keys()
+            same_labels &= all(old.get(clip, label) == label for clip, label in new.items())
+    split = "same clips" if same_clips else "different split: results before and after cannot be compared"
+    labels = "" if same_labels else "; labels changed: weights trained before do not fit"
+    lines = [f"Replaced {few(changed, 6)} ({split}{labels})"] if changed else []
     removed = [path.name for path in _old_lists(home, preparation)]
-    lines = [f"In place of the {few(changed, 6)} that were there come others {split}{labels}"] if changed else []
-    return lines + ([f"Removed, because this preparation does not make them: {few(removed, 6)}"] if removed else [])
+    return lines + ([f"Removed {few(removed, 6)} (not part of this preparation)"] if removed else [])
 
 
 def _old_lists(home: Path, preparation: Preparation) -> list[Path]:
-    """Lists that an earlier preparation wrote and this one does not: they are of another split."""
+    """Lists of an earlier preparation that this one does not write, because they belong to another split."""
     keys = list(preparation.reports)
     with suppress(OSError, ValueError, LookupError, TypeError):
         keys += json.loads((home / "report.json").read_bytes())["reports"]
@@ -80,17 +75,13 @@ def _old_lists(home: Path, preparation: Preparation) -> list[Path]:
 
 
 def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None:
-    """Write lists, classes.txt, report.json and, where the media lie elsewhere, a link to them.
+    """Write lists, classes.txt, report.json and a link to the media, unless they are in the folder.
 
-    Lists of an earlier preparation that this one does not make are removed.
-
-    Args:
-        home: folder of the data set.
-        preparation: what to write.
-        use_there: how media are prepared that lie in `home` already, for a message.
+    Removes lists of an earlier preparation that this one does not write. `use_there` tells the user how to prepare from
+    media that are already in `home`.
 
     Raises:
-        InputError: the folder cannot be written, or holds other media, which would be taken for these.
+        InputError: the folder cannot be written, or contains other media, which would be taken for these.
     """
     kind = "frames" if preparation.image_tmpl else "videos"
     link = home / kind
@@ -104,14 +95,14 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
     with all_or_nothing(home, "--data_root") as scratch:
         for name, text in files.items():
             (scratch / name).write_text(text, encoding="utf-8")
-        if not any(place.exists() and place.samefile(preparation.media) for place in (link, home / "frames")):
+        if not any(path.exists() and path.samefile(preparation.media) for path in (link, home / "frames")):
             _link(scratch / kind, preparation.media.absolute(), link, use_there)
     for path in old:
         path.unlink(missing_ok=True)
 
 
 def _link(temporary: Path, media: Path, link: Path, use_there: str) -> None:
-    """Make a link that will be moved to `link`; without the right to make links, another folder is no cure."""
+    """Make a link that will be moved to `link`; without the right to make links, another folder does not help."""
     try:
         temporary.symlink_to(media, target_is_directory=True)
     except OSError as error:
@@ -126,16 +117,16 @@ def _link(temporary: Path, media: Path, link: Path, use_there: str) -> None:
 def _refuse_other_media(home: Path, kind: str, media: Path, use_there: str) -> None:
     link, frames = home / kind, home / "frames"
     if link.exists() and not link.is_symlink() and not link.samefile(media):
-        raise InputError(f"{link} is there and is not {media}; move it away, or use it: {use_there}")
+        raise InputError(f"{link} exists and is not {media}; move it away, or use it: {use_there}")
     if kind == "videos" and frames.is_dir() and not frames.samefile(media):
         raise InputError(
-            f"{frames} is there and would be read instead of the videos; remove it (if it is a link, only the link), "
+            f"{frames} exists and would be read instead of the videos; remove it (if it is a link, only the link), "
             f"or use it: {use_there}"
         )
 
 
 def describe(preparation: Preparation, home: Path) -> list[str]:
-    """Lines of the report."""
+    """The report to print."""
     frames = f"frames {preparation.image_tmpl}" if preparation.image_tmpl else "videos"
     lines = [
         f"{preparation.data_set}: {counted(len(preparation.class_names), 'class')}, {frames} in {preparation.media}",
@@ -157,13 +148,13 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             remarks[remark].append(key)
     lines += [f"{few(keys, 6)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks
-    lines.append(f"Written: {home}; every name in {home / 'report.json'}")
+    lines.append(f"Written: {home}; {home / 'report.json'} has all names")
     lines.append(_next_step(preparation, home))
     return lines
 
 
 def _next_step(preparation: Preparation, home: Path) -> str:
-    """The command that checks what was prepared, by the name that it has in training."""
+    """The command that checks the prepared lists, with the data set's name in training."""
     names = names_of(preparation.data_set)
     usual = [n for n in names if set(folder_and_lists(n)[1].values()) & set(preparation.records)]
     splits = [] if usual else [key.partition("_")[2] for key in preparation.records if key.startswith("train_")]

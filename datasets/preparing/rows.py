@@ -1,4 +1,4 @@
-"""A line of a list: what a look at its video, or the decoding of all its frames, says of it."""
+"""Checks one line of a list: inspects its video, or decodes all its frames."""
 
 import re
 from dataclasses import replace
@@ -19,41 +19,28 @@ IN_MEMORY = 32  # frames of a folder that are decoded at a time
 
 
 class Row(NamedTuple):
-    """A line of a list.
+    """A line of a list."""
 
-    Attributes:
-        number: of the line, from 1.
-        record: what it says, mended where it can be; None: the line cannot be kept.
-        fault: what is wrong with it and what to do; empty if it is good.
-        path: path of the clip, if the row has a fault and the line can be read.
-    """
+    number: int  # of the line, from 1
+    record: VideoRecord | None  # what it says, corrected where possible; None: the line cannot be kept
+    fault: str = ""  # what is wrong and what to do; empty if the line is good
+    path: str = ""  # of the clip, in a row with a fault whose line could be parsed
 
-    number: int
-    record: VideoRecord | None
-    fault: str = ""
-    path: str = ""
-
-    def bad(self, fault: str, mended: VideoRecord | None = None) -> "Row":
-        """The row with one fault more."""
+    def bad(self, fault: str, corrected: VideoRecord | None = None) -> "Row":
+        """The row with another fault."""
         path = self.record.path if self.record else self.path
-        return Row(self.number, mended, f"{self.fault}; also: {fault}" if self.fault else fault, path)
+        return Row(self.number, corrected, f"{self.fault}; also: {fault}" if self.fault else fault, path)
 
     @property
     def kind(self) -> str:
-        """The fault without the names and numbers in it: equal for faults of one kind."""
+        """The fault with names and numbers masked, which is equal for faults of one kind."""
         fault = self.fault
         for name in filter(None, (self.path, Path(self.path).name)):
             fault = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "*", fault)
         return _NAMES.sub("*", fault)
 
-    def looked_at(self, look: Inspection) -> "Row":
-        """The row after a look at its files."""
-        if look.fault:
-            return self.bad(look.fault)
-        return self if look.num_frames is None else self.counted(look.num_frames, zero_based=look.zero_based)
-
     def counted(self, num_frames: int, *, zero_based: bool = False) -> "Row":
-        """The row, whose video has `num_frames` frames; bad if the list says another number."""
+        """The row of a video with `num_frames` frames; bad and corrected if the list has another number."""
         record = self.record
         if record is None or record.num_frames in (None, num_frames):
             return self
@@ -66,42 +53,38 @@ class Row(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A look at the video of a row.
+    """A row whose video was inspected."""
 
-    Attributes:
-        found: what it gave.
-        is_video_file: it was opened, but not decoded.
-        is_unverified: the list has its number of frames, and only decoding tells whether it is right.
-    """
-
+    row: Row
     found: Inspection
-    is_video_file: bool = False
-    is_unverified: bool = False
+    is_video_file: bool = False  # opened, but not decoded
+    is_unverified: bool = False  # only decoding tells whether the listed number of frames is right
 
 
-def look_at(spec: DatasetSpec, names: FrameNames, record: VideoRecord) -> Look:
-    """Count the frames in a folder or archive; open a video file, and count its packets if the list has a number.
-
-    Args:
-        spec: the data set.
-        names: counts frames.
-        record: of a list.
-    """
-    path, listed = spec.root_path / record.path, record.num_frames
+def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
+    """Count the frames in a folder or archive; open a video file, and count its packets if the list has a number."""
+    if row.record is None:
+        return Look(row, Inspection())
+    path, listed = spec.root_path / row.record.path, row.record.num_frames
+    count, is_video_file = None, False
     try:
-        found = inspect_video(spec.root_path, record.path, names)
-        if found.fault or found.num_frames is not None:
-            return Look(found)
-        require_whole(path)
-        if listed is None:
-            return Look(found, is_video_file=True)
-        video = VideoFile(path, listed)
-        count = video.count_by_packets()
-        if video.index is None or count is None or video.index.fault:
-            require_packets(path, listed)
-        return Look(replace(found, num_frames=count), is_video_file=True, is_unverified=count is None)
+        found = inspect_video(spec.root_path, row.record.path, names)
+        if not found.fault and found.num_frames is None:
+            require_whole(path)
+            is_video_file = True
+            if listed is not None:
+                video = VideoFile(path, listed)
+                count = video.count_by_packets()
+                if video.index is None or count is None or video.index.fault:
+                    require_packets(path, listed)
+                found = replace(found, num_frames=count)
     except Exception as error:
-        return Look(Inspection(fault=_fault(path, error)))
+        found, is_video_file = Inspection(fault=_fault(path, error)), False
+    if found.fault:
+        row = row.bad(found.fault)
+    elif found.num_frames is not None:
+        row = row.counted(found.num_frames, zero_based=found.zero_based)
+    return Look(row, found, is_video_file, is_unverified=is_video_file and listed is not None and count is None)
 
 
 def decode_row(spec: DatasetSpec, row: Row) -> Row:
@@ -122,19 +105,12 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
 
 
 def _fault(path: Path, error: Exception) -> str:
-    """What to say of a video that raised an exception."""
+    """The text for a video that raised an exception."""
     return str(error if isinstance(error, InputError) else unforeseen(path, error))
 
 
 def _decode(path: Path) -> int:
-    """Decode a video file.
-
-    Returns:
-        The number of its frames.
-
-    Raises:
-        InputError: it has none, or fewer than its packets tell, or breaks off.
-    """
+    """Decode a video file. Returns its number of frames; refuses none, and fewer than its packets say."""
     count = sum(1 for _ in decode_video(path))
     promised = VideoFile(path, count).count_by_packets()
     if not count or promised not in (None, count):

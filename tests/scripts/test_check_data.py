@@ -55,8 +55,8 @@ def test_good_data(own: Path, capsys) -> None:
         ("train 0 5 3", ["label 3", "1-based"], None),
         ("train 0 0 0", ["0 frames"], None),
         ("val 2 7 2", ["'val 2'", "val.txt:3"], None),
-        ("late 3 0", ["late: its frames begin at number 4"], None),
-        ("gap 3 0", ["gap: frame 2 is not there"], None),
+        ("late 3 0", ["late: its frames start at number 4"], None),
+        ("gap 3 0", ["gap: frame 2 is missing"], None),
         ("named 3 0", ["give --image_tmpl 'img_{:05d}.jpg'"], None),
         ("zero 3 0", ["'zero' has 2 frames (and a frame 0", "write 2"], VideoRecord("zero", 2, 0)),
         ("empty.mp4 0", ["empty.mp4 is an empty file"], None),
@@ -119,7 +119,7 @@ def test_without_a_good_row_there_is_no_histogram(own: Path, capsys) -> None:
 
 
 def test_repeated_lines_of_the_train_list(own: Path, capsys) -> None:
-    """They are good, and stay in a clean list; in the val list they are bad."""
+    """Good in a train list, and kept in a clean one; bad in a val list."""
     for name in ("train", "val"):
         text = (own / f"{name}.txt").read_text()
         (own / f"{name}.txt").write_text(text + text)
@@ -132,7 +132,7 @@ def test_repeated_lines_of_the_train_list(own: Path, capsys) -> None:
 
 
 def damaged(own: Path) -> Path:
-    """The data set with a damaged image in "train 1", and rows of video files in both lists."""
+    """Damage an image of "train 1" and add video files to both lists; returns the folder of the media."""
     frames = own / "frames"
     (frames / "train 1" / "00003.jpg").write_bytes(b"no image")
     write_video(frames / "good.mp4", 6, codec="libx264")
@@ -148,8 +148,8 @@ def test_decoding_finds_damaged_images_and_wrong_counts(own: Path, capsys) -> No
     damaged(own)
     (own / "train.txt").write_text((own / "train.txt").read_text().replace("b_frames.avi 0\n", ""))
     status, out = check(own, capsys)
-    assert status == 0  # MPEG-4 packets are no frames
-    assert "note: 2 video files opened, but not decoded (1 frame count of the list not verified): scripts/" in out
+    assert status == 0  # MPEG-4 packets are not frames
+    assert "note: 2 video files opened but not decoded (1 frame count of the list not verified); scripts/" in out
     status, out = check(own, capsys, "--decode")
     assert status == 1
     assert "opened" not in out
@@ -215,7 +215,7 @@ def test_backslashes_in_names_are_not_doubled(own: Path, capsys) -> None:
 
 
 def test_clean_lists_are_clean(own: Path, capsys) -> None:
-    """A row with one fault that is mended may have another."""
+    """A row with one corrected fault may have another."""
     frames = own / "frames"
     (frames / "train 1" / "00002.jpg").write_bytes(b"no image")
     write_video(frames / "short.mp4", 6, codec="libx264")
@@ -235,7 +235,7 @@ def test_clean_lists_are_clean(own: Path, capsys) -> None:
 
 
 def stop_decoding(monkeypatch, error: BaseException) -> None:
-    """Let the decoding of the train list end after three rows."""
+    """Make the decoding of the train list end after three rows."""
 
     def track(items, total, title, *_args):
         for count, item in enumerate(items):
@@ -252,21 +252,21 @@ def test_ctrl_c_shows_what_was_found(own: Path, capsys, monkeypatch) -> None:
     status, out = check(own, capsys, "--decode", "--write_clean", str(own / "clean"))
     assert status == 130
     assert "00003.jpg cannot be read" in out
-    assert "note: only 3 of 5 videos decoded" in out
-    assert "note: only 0 of 5 videos decoded" in out
+    assert "note: only 3 of 5 rows decoded" in out
+    assert "note: only 0 of 5 rows decoded" in out
     assert not (own / "clean").exists()
 
 
 def test_a_killed_worker(own: Path, capsys, monkeypatch) -> None:
     damaged(own)
     stop_decoding(monkeypatch, BrokenProcessPool())
-    with pytest.raises(InputError, match="a process was killed.*-j 1.*above is what was found"):
+    with pytest.raises(InputError, match="a process was killed.*-j 1.*results so far are above"):
         check(own, capsys, "--decode")
     assert "00003.jpg cannot be read" in capsys.readouterr().out
 
 
-def test_a_fault_that_nobody_knew_of(own: Path, capsys, monkeypatch) -> None:
-    """It is that video's alone."""
+def test_an_unforeseen_error(own: Path, capsys, monkeypatch) -> None:
+    """It makes one row bad."""
     damaged(own)
 
     def opened(root: Path, record: VideoRecord, image_tmpl: str) -> Reader:
@@ -274,14 +274,14 @@ def test_a_fault_that_nobody_knew_of(own: Path, capsys, monkeypatch) -> None:
             raise RuntimeError("a new one")
         return open_record(root, record, image_tmpl)
 
-    monkeypatch.setattr(rows, "open_record", opened)  # the workers are forked, so it is theirs too
+    monkeypatch.setattr(rows, "open_record", opened)  # forked workers inherit it
     status, out = check(own, capsys, "--decode")
     assert status == 1
     assert "train 2 cannot be read (RuntimeError: a new one)" in out
     assert "00003.jpg cannot be read" in out
 
 
-def test_a_fault_that_nobody_knew_of_without_decoding(own: Path, capsys, monkeypatch) -> None:
+def test_an_unforeseen_error_without_decoding(own: Path, capsys, monkeypatch) -> None:
     write_video(own / "frames" / "good.mp4", 6)
 
     def fail(_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_fault_that_nobody_knew_of_without_decoding(own: Path, capsys, monkeyp
 
 
 def test_a_video_whose_packets_end_too_early(own: Path, capsys) -> None:
-    """The header promises the frames that the list says, and the container does not tell that its end is missing."""
+    """The header counts as many frames as the list, and the container does not reveal the missing end."""
     video = write_video(own / "frames" / "cut.flv", 60, codec="libx264")
     video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
     with (own / "train.txt").open("a") as file:
@@ -307,7 +307,7 @@ def test_a_video_whose_packets_end_too_early(own: Path, capsys) -> None:
 
 
 def test_fewer_packets_than_frames_in_the_list(own: Path, capsys) -> None:
-    """Where the times of the packets do not tell the frames, their number is still a limit."""
+    """Packets whose times do not tell the frames still limit their number."""
     video = write_video(own / "frames" / "joined.ts", 20, codec="libx264")
     video.write_bytes(video.read_bytes() * 2)
     with (own / "train.txt").open("a") as file:
@@ -320,15 +320,15 @@ def test_fewer_packets_than_frames_in_the_list(own: Path, capsys) -> None:
 
 
 def test_remarks(own: Path, capsys) -> None:
-    """A class without clips, labels from 1, frames from 0, and a template that fits better: one line each."""
+    """A class without clips, labels from 1, frames from 0, and another template."""
     (own / "train.txt").write_text("train 1 6 1\ntrain 2 7 2\n")
     (own / "frames" / "train 1" / "00000.jpg").touch()
     status, out = check(own, capsys)
     assert status == 0
     assert f"note: 1 of 3 classes without a good clip: {CLASSES[0]}; are the labels counted from 1?" in out
-    assert "note: 1 video with a frame 0 that is not used" in out
+    assert "note: 1 video with a frame 0, which is not used" in out
     out = check(own, capsys, "--image_tmpl", "img_{:05d}.jpg")[1]
-    assert "note: 2 videos with frames named {:05d}.jpg: give --image_tmpl '{:05d}.jpg'" in out
+    assert out.count("its frames are named {:05d}.jpg: give --image_tmpl '{:05d}.jpg'") == 5
 
 
 def test_the_published_size_and_a_long_histogram(tmp_path: Path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""scripts/prepare_data.py: every sub-command on official-form files with videos and with frames, and bad media."""
+"""scripts/prepare_data.py: every sub-command on made-up official files with videos and with frames, and bad media."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def clips_of(expected: Expected) -> list[str]:
 
 
 def write_empty_frames(folder: Path, numbers: range = range(1, 4), tmpl: str = "{:05d}.jpg") -> None:
-    """Files with the names of frames; their content is not looked at."""
+    """Files with the names of frames; their content is never read."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         (folder / tmpl.format(number)).touch()
@@ -54,7 +54,7 @@ def write_videos(root: Path, clips: list[str], content: bytes, ending: str = ".m
 @pytest.mark.parametrize("data_set", WRITERS)
 @pytest.mark.parametrize("kind", ["videos", "frames"])
 def test_each_data_set(tmp_path: Path, monkeypatch, capsys, video: bytes, data_set: str, kind: str) -> None:
-    """Prepared with one command, a data set is found by its name, and its lists say what the annotations say."""
+    """One command prepares a data set; it is then found by its name, with lists that match the annotations."""
     monkeypatch.chdir(tmp_path)
     expected = WRITERS[data_set](Path("official"))
     name = "egtea1" if data_set == "egtea" else data_set
@@ -89,7 +89,7 @@ def test_each_data_set(tmp_path: Path, monkeypatch, capsys, video: bytes, data_s
 
 
 def prepared_somethingv1(tmp_path: Path, *flags: str) -> dict[str, str]:
-    """Frames of Something-Something V1's five made-up clips are prepared; the lines of both lists by clip."""
+    """Prepare the five made-up clips of Something-Something V1; returns clip -> its line in a list."""
     main(["somethingv1", "--annotations", str(tmp_path / "official"), "--data_root", str(tmp_path / "data"), *flags])
     home = tmp_path / "data" / "somethingv1"
     lines = (home / "train.txt").read_text().splitlines() + (home / "val.txt").read_text().splitlines()
@@ -105,8 +105,8 @@ def something(tmp_path: Path) -> Path:
     return tmp_path / "frames"
 
 
-def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, something: Path, capsys) -> None:
-    """Missing, empty, with a gap, beginning late; counting from 0 is only remarked."""
+def test_the_report_accounts_for_every_unlisted_video(tmp_path: Path, something: Path, capsys) -> None:
+    """Missing, empty, with a gap, starting late; a frame 0 only causes a remark."""
     for frame in something.glob("[1235]/*"):
         frame.unlink()
     (something / "1").rmdir()
@@ -121,7 +121,7 @@ def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, somethi
     report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
     train, val = report["reports"]["train"], report["reports"]["val"]
     assert train["missing"] == ["1"]
-    assert "frame 2 is not there, but 3 is" in train["dropped"]["30"]
+    assert "frame 2 is missing, but 3 exists" in train["dropped"]["30"]
     assert "it is empty" in val["dropped"]["5"]
     out = capsys.readouterr().out
     assert "1 video with a frame 0" in out
@@ -129,7 +129,7 @@ def test_every_video_that_is_not_listed_is_accounted_for(tmp_path: Path, somethi
     assert "11,522 published (not confirmed)" in out
 
 
-def test_frames_that_are_named_otherwise_are_found_out(tmp_path: Path, monkeypatch, something: Path) -> None:
+def test_other_frame_names_are_detected(tmp_path: Path, monkeypatch, something: Path) -> None:
     for folder in something.iterdir():
         for frame in folder.iterdir():
             frame.rename(folder / f"img_{frame.name}")
@@ -139,8 +139,8 @@ def test_frames_that_are_named_otherwise_are_found_out(tmp_path: Path, monkeypat
         prepared_somethingv1(tmp_path, "--frames", str(something), "--image_tmpl", "{:05d}.jpg")
 
 
-def test_kinetics_is_found_in_other_folders_and_spellings(tmp_path: Path, video: bytes) -> None:
-    """Blanks for underscores, brackets and apostrophes left out, train/ and val/, a suffix in capitals."""
+def test_kinetics_in_other_folders_and_spellings(tmp_path: Path, video: bytes) -> None:
+    """Blanks for underscores, no brackets or apostrophes, train/ and val/, a suffix in capitals."""
     expected = write_kinetics(tmp_path / "official")
     for key, clips in expected.items():
         plain = [f"{key}_256/{clip.replace('_(', '_').replace(')/', '/').replace(chr(39), '')}" for clip in clips]
@@ -156,7 +156,7 @@ def test_kinetics_is_found_in_other_folders_and_spellings(tmp_path: Path, video:
 
 @pytest.mark.parametrize("form", ["{}", "{}_{:06d}", "{}_{}", "{}_{}_{}"])
 @pytest.mark.parametrize("kind", ["videos", "frames"])
-def test_kinetics_with_other_names(tmp_path: Path, capsys, video: bytes, form: str, kind: str) -> None:
+def test_kinetics_with_other_file_names(tmp_path: Path, capsys, video: bytes, form: str, kind: str) -> None:
     expected = write_kinetics(tmp_path / "official")
     for clip in clips_of(expected):
         folder, _, name = clip.rpartition("/")
@@ -174,7 +174,7 @@ def test_kinetics_with_other_names(tmp_path: Path, capsys, video: bytes, form: s
         assert names == [clip.split("/")[0] for clip in expected[which]]
         assert [spec.class_names[record.label] for record in records] == list(expected[which].values())
     out = capsys.readouterr().out
-    assert "402 clips found by another name" in out
+    assert "402 clips found under a shorter name" in out
     assert "2 clips listed; 19,796 published (the videos in mmaction2's copy)" in out
     assert "annotated, published" not in out
 
@@ -188,8 +188,8 @@ def test_the_handstands_of_ucf101_in_either_spelling(tmp_path: Path, video: byte
     assert text == "HandstandPushups/v_HandstandPushups_g02_c01.avi 1\n"
 
 
-def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
-    """They were once taken for one: the wrong video, with the wrong label."""
+def test_clips_with_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
+    """They were once confused: the wrong video with the wrong label."""
     clips = clips_of(write_hmdb51(tmp_path / "official"))
     for class_name, split in (("brush_hair", 2), ("wave", 1)):
         with (tmp_path / "official" / f"{class_name}_test_split{split}.txt").open("a") as file:
@@ -205,10 +205,10 @@ def test_clips_of_one_name_in_two_classes(tmp_path: Path, video: bytes) -> None:
         ]
 
 
-def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> None:
+def test_a_clip_that_exists_twice(tmp_path: Path, something: Path, capsys) -> None:
     write_empty_frames(something / "more" / "4")
     assert prepared_somethingv1(tmp_path, "--frames", str(something))["4"].startswith("4 ")
-    text = "1 clip found more than once; the first that can be used is taken: 4 or more/4"
+    text = "1 clip found twice or more, first usable one taken: 4 or more/4"
     assert text in capsys.readouterr().out
     (something / "4" / "00002.jpg").unlink()
     (something / "rest" / "4").mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_a_clip_that_is_there_twice(tmp_path: Path, something: Path, capsys) -> 
 
 
 def test_the_val_set_alone(tmp_path: Path, something: Path, capsys) -> None:
-    """It is what a test of published weights needs. An earlier train list, of videos that are gone, does not stay."""
+    """Enough to test published weights. The train list of an earlier preparation is removed with its videos."""
     prepared_somethingv1(tmp_path, "--frames", str(something))
     for clip in ("1", "2", "30"):
         (something / clip).rename(tmp_path / clip)
@@ -228,10 +228,10 @@ def test_the_val_set_alone(tmp_path: Path, something: Path, capsys) -> None:
     assert [record.path for record in read_list(home / "val.txt")] == ["4", "5"]
     out = capsys.readouterr().out
     assert "train: 3 missing: 1, 2, 30" in out
-    assert "train: none of its clips can be used, so there is no such list" in out
+    assert "train: none of its clips can be used" in out
     check_data.main(["somethingv1", "--data_root", str(tmp_path / "data")])
     out = capsys.readouterr().out
-    assert "no other list than the val list" in out
+    assert "Only the val list exists" in out
     assert "val.txt: 2 rows, 2 good, 0 bad" in out
 
 
@@ -257,7 +257,7 @@ def test_a_system_without_links(tmp_path: Path, something: Path, monkeypatch) ->
 
 
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:
-    """One of a clip is dropped with the reason; one that may hold clips stops everything."""
+    """A clip's folder is dropped with the reason; a folder that may contain clips is an error."""
     real = os.listdir
 
     def listdir(path):
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_the_earlier_preparation(tmp_path: Path, monkeypatch,
     with pytest.raises(InputError, match="No space left on device; free some space. Nothing was changed"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
     assert content_of(home) == before
-    assert sorted(path.name for path in home.iterdir()) == sorted([*before, "frames"])  # no remains
+    assert sorted(path.name for path in home.iterdir()) == sorted([*before, "frames"])  # nothing left behind
     with pytest.raises(InputError, match="No space left"):
         main(["somethingv1", "--annotations", str(tmp_path / "official"), "--frames", str(something),
               "--data_root", str(tmp_path / "new")])  # fmt: skip
@@ -310,27 +310,27 @@ def test_bad_annotations_leave_the_earlier_preparation(tmp_path: Path, something
     before = content_of(tmp_path / "data" / "somethingv1")
     train = tmp_path / "official" / "something-something-v1-train.csv"
     train.write_text(train.read_text().replace("30;", "1;"))
-    with pytest.raises(InputError, match=r"train\.csv:3: '1' is at .*train\.csv:1 already"):
+    with pytest.raises(InputError, match=r"train\.csv:3: '1' is already at .*train\.csv:1"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
     assert content_of(tmp_path / "data" / "somethingv1") == before
 
 
 def test_the_wrong_folder_says_what_is_there(tmp_path: Path, something: Path, video: bytes) -> None:
-    """Three names that were looked for and three that were met, of the videos and of the frames."""
+    """It shows three names that were looked for and three that were found, for videos and for frames."""
     write_videos(tmp_path / "films", ["a/b/c", "a/1x", "d", "e"], video)
     for flag in ("--videos", "--frames"):
         with pytest.raises(InputError) as error:
             prepared_somethingv1(tmp_path, flag, str(tmp_path / "films"))
-        assert "has none of the 5 clips" in str(error.value)
+        assert "none of the 5 clips is in" in str(error.value)
         assert "Looked for: '1', '2', '30', ..., as in " in str(error.value)
-        assert "There are: videos 'd.mp4', 'e.mp4', 'a/1x.mp4', ..." in str(error.value)
-    with pytest.raises(InputError, match=r"There are: frames 'frames/1', 'frames/2', 'frames/30', \.\.\."):
+        assert "Found: videos 'd.mp4', 'e.mp4', 'a/1x.mp4', ..." in str(error.value)
+    with pytest.raises(InputError, match=r"Found: frames 'frames/1', 'frames/2', 'frames/30', \.\.\."):
         prepared_somethingv1(tmp_path, "--videos", str(something.parent), "--image_tmpl", "{:05d}.jpg")
-    with pytest.raises(InputError, match="There are: no media"):
+    with pytest.raises(InputError, match="Found: no media"):
         prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "official"))
-    with pytest.raises(InputError, match="--frames .*gone is no folder"):
+    with pytest.raises(InputError, match="--frames: there is no folder .*gone"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "gone"))
-    with pytest.raises(InputError, match="where are the videos"):
+    with pytest.raises(InputError, match="no videos or frames in"):
         prepared_somethingv1(tmp_path)
 
 
@@ -353,19 +353,19 @@ def test_media_in_the_folder_of_the_data_set_are_found_and_not_replaced(
         prepared_somethingv1(tmp_path, "--videos", str(tmp_path / "videos"))
     write_empty_frames(tmp_path / "other" / "1")
     write_empty_frames(tmp_path / "other" / "4")
-    with pytest.raises(InputError, match="frames is there and is not"):
+    with pytest.raises(InputError, match="frames exists and is not"):
         prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "other"))
 
 
-def test_another_place_of_the_frames_replaces_the_link(tmp_path: Path, something: Path) -> None:
+def test_moved_frames_replace_the_link(tmp_path: Path, something: Path) -> None:
     prepared_somethingv1(tmp_path, "--frames", str(something))
     something.rename(tmp_path / "moved")
     prepared_somethingv1(tmp_path, "--frames", str(tmp_path / "moved"))
     assert (tmp_path / "data" / "somethingv1" / "frames").resolve() == tmp_path / "moved"
 
 
-def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Path, capsys) -> None:
-    """They keep the annotations' spelling, and the report says whose order it is."""
+def test_classes_in_the_order_of_other_weights(tmp_path: Path, something: Path, capsys) -> None:
+    """The annotations' spelling is kept, and the report says whose order it is."""
     order = tmp_path / "order.txt"
     order.write_text("".join(f"{name.replace(' ', '_')}\n" for name in SOMETHING))
     lines = prepared_somethingv1(tmp_path, "--frames", str(something))
@@ -376,5 +376,5 @@ def test_the_classes_in_the_order_of_other_weights(tmp_path: Path, something: Pa
     assert (home / "classes.txt").read_text().splitlines() == SOMETHING
     out = capsys.readouterr().out
     assert f"classes: as in {order}" in out
-    assert "of the same clips; the classes have other labels" in out
+    assert "(same clips; labels changed" in out
     assert "sorted" not in out + (home / "report.json").read_text()

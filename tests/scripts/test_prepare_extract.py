@@ -23,7 +23,7 @@ EXTRACT = ["--extract", "32", "24", "-j", "1"]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch) -> Path:
-    """Four videos of two persons in each of two classes."""
+    """Two classes, each with four videos of two persons."""
     for class_name in ("run", "walk"):
         for number, name in enumerate(["p1 a", "p1-b", "p2 a", "p2.c"]):
             write_video(tmp_path / "clips" / class_name / f"{name}.mp4", 2 + number)
@@ -36,7 +36,7 @@ def prepare(*flags: str) -> None:
 
 
 def lists() -> dict[str, list[tuple[str, int | None, int]]]:
-    """Name of each list -> its clips, without the suffix of videos."""
+    """List -> its clips, without the suffix of videos."""
     return {
         path.stem: [(r.path.removesuffix(".mp4"), r.num_frames, r.label) for r in read_list(path)]
         for path in Path("data/mine").glob("[tv]*.txt")
@@ -44,7 +44,7 @@ def lists() -> dict[str, list[tuple[str, int | None, int]]]:
 
 
 @pytest.mark.parametrize("flags", [[], ["--group_pattern", r"/(p\d)", "--test_share", "0.4"], ["--folds", "2"]])
-def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -> None:
+def test_frames_are_split_like_their_videos(here: Path, flags: list[str], capsys) -> None:
     if "--test_share" in flags:
         for class_name in ("run", "walk"):
             write_video(here / "clips" / class_name / "p3.mp4", 4)
@@ -52,7 +52,7 @@ def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -
     of_videos = lists()
     prepare(*flags, *EXTRACT)
     of_frames = lists()
-    assert "come others of the same clips" in capsys.readouterr().out
+    assert "Replaced t" in capsys.readouterr().out
     assert {key: [(path, label) for path, _, label in clips] for key, clips in of_videos.items()} == {
         key: [(path, label) for path, _, label in clips] for key, clips in of_frames.items()
     }
@@ -60,11 +60,11 @@ def test_the_split_is_that_of_the_videos(here: Path, flags: list[str], capsys) -
     assert Image.open("data/mine/frames/walk/p2.c/00005.jpg").size == (32, 24)
     split = ["--split", "fold2"] if "--folds" in flags else []
     check_data.main(["mine", "--decode", "-j", "1", *split])
-    assert "looking at test videos" in capsys.readouterr().out or not flags
+    assert "inspecting test videos" in capsys.readouterr().out or not flags
 
 
-def test_the_same_command_goes_on(here: Path, monkeypatch) -> None:
-    """A stop loses nothing, and leaves no list of frames that are not there."""
+def test_the_same_command_resumes(here: Path, monkeypatch) -> None:
+    """A stop loses nothing and leaves no list of missing frames."""
 
     def interrupted(items, *_args):
         yield next(items)
@@ -73,9 +73,8 @@ def test_the_same_command_goes_on(here: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(parallel, "track", interrupted)
         patch.setattr("datasets.preparing.preparation.in_threads", lambda work, items, _title: list(map(work, items)))
-        with pytest.raises(SystemExit) as stop:
+        with pytest.raises(KeyboardInterrupt):
             prepare(*EXTRACT)
-    assert stop.value.code == 130
     assert not Path("data/mine/train.txt").exists()
     first = Path("data/mine/frames/run/p1 a").stat().st_mtime_ns
     prepare(*EXTRACT)
@@ -111,8 +110,8 @@ def test_a_list_whose_videos_all_fail(here: Path, capsys) -> None:
     with pytest.raises(InputError, match="4 of 8 videos failed"):
         prepare("--group_pattern", r"/(p\d)", *EXTRACT)
     out = capsys.readouterr().out
-    assert "val: none of its clips can be used, so there is no such list" in out
-    assert "Removed, because this preparation does not make them: val.txt" in out
+    assert "val: none of its clips can be used, so the list is not written" in out
+    assert "Removed val.txt" in out
     assert list(lists()) == ["train"]
     for path in Path("clips").rglob("*.mp4"):
         path.write_bytes(b"no video")
@@ -124,13 +123,13 @@ def test_a_list_whose_videos_all_fail(here: Path, capsys) -> None:
 
 def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
     write_frames(here / "clips" / "run" / "frames already", 2)
-    with pytest.raises(InputError, match="--extract takes videos, but run/frames already in clips are frames"):
+    with pytest.raises(InputError, match="--extract needs videos, but run/frames already in clips are frames"):
         prepare(*EXTRACT)
     (here / "clips" / "run" / "frames already").rename(here / "elsewhere")
     with pytest.raises(InputError, match="--image_tmpl {:05d}.gif"):
         prepare(*EXTRACT, "--image_tmpl", "{:05d}.gif")
     (here / "data" / "mine" / "frames" / "mine").mkdir(parents=True)
-    with pytest.raises(InputError, match="frames holds what this script did not make"):
+    with pytest.raises(InputError, match="frames has files that were not made by this script"):
         prepare(*EXTRACT)
     (here / "data" / "mine" / "frames" / "mine").rmdir()
     with monkeypatch.context() as patch:
@@ -145,12 +144,12 @@ def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
 
 
 def test_an_official_data_set(here: Path) -> None:
-    """Its lists share videos; each is extracted once, under the names that the data set's frames have."""
+    """Its lists share videos; each is extracted once, with the data set's frame names."""
     expected = write_ucf101(here / "official")
     for clip in {clip for clips in expected.values() for clip in clips}:
         write_video(here / "UCF-101" / f"{clip}.avi", 3)
     flags = ["ucf101", "--annotations", "official", *EXTRACT]
-    with pytest.raises(InputError, match="--videos data/ucf101/videos is no folder"):
+    with pytest.raises(InputError, match="--videos: there is no folder data/ucf101/videos"):
         main(flags)
     for _ in range(2):
         main([*flags, "--videos", "UCF-101"])

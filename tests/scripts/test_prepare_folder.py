@@ -1,4 +1,4 @@
-"""scripts/prepare_data.py folder: anybody's own class folders, and their split."""
+"""scripts/prepare_data.py folder: the user's own class folders, and their split."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_the_share_of_each_class_and_the_seed() -> None:
 @pytest.mark.parametrize("pattern", [r"p\d+", r"/(p\d+)_", r"(.+)/(p\d+)"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_group_is_on_one_side(pattern: str, seed: int) -> None:
-    """Whether a person is a group over all classes or in each class."""
+    """A person is one group over all classes, or one per class."""
     regex = re.compile(pattern)
     lists = split_records(CLIPS, val_share=0.3, seed=seed, group_pattern=regex)
     groups = {
@@ -46,7 +46,7 @@ def test_a_group_is_on_one_side(pattern: str, seed: int) -> None:
     assert Counter(clip.label for clip in lists["val"]) == {0: 12, 1: 12, 2: 12}
 
 
-def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
+def test_every_class_is_in_both_lists_if_its_groups_allow() -> None:
     few = [VideoRecord("a/1", 9, 0), VideoRecord("a/2", 9, 0), VideoRecord("b/1", 9, 1), *CLIPS[80:]]
     lists = split_records(few, val_share=0.1, seed=0)
     assert {clip.label for clip in lists["val"]} == {0, 2}
@@ -54,16 +54,16 @@ def test_every_class_is_in_both_lists_where_its_groups_allow_it() -> None:
 
 
 def test_splits_that_cannot_be_made() -> None:
-    with pytest.raises(InputError, match=r"'x\(' finds nothing|'q' finds nothing in 'clap/p00_t0'"):
+    with pytest.raises(InputError, match=r"'x\(' matches nothing|'q' matches nothing in 'clap/p00_t0'"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("q"))
     with pytest.raises(InputError, match="120 clips in 1 group cannot be split"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile("p"))
 
 
 @pytest.mark.parametrize("pattern", [r"(x?)", r"p\d*?$|", r"p00_(t9)?"])
-def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
-    """It would make one source of all these clips."""
-    with pytest.raises(InputError, match="finds nothing in 'clap/p00_t0'"):
+def test_a_pattern_that_matches_an_empty_name(pattern: str) -> None:
+    """It would make all these clips one source."""
+    with pytest.raises(InputError, match="matches nothing in 'clap/p00_t0'"):
         split_records(CLIPS, val_share=0.2, seed=0, group_pattern=re.compile(pattern))
 
 
@@ -79,11 +79,11 @@ def test_a_pattern_that_finds_an_empty_name(pattern: str) -> None:
             ],
         ),
         (r"_(t\d)", ["4 sources", "3 in train, 1 in val (t", "has 30 clips: clap/p0"]),
-        (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is a source of its own"]),
+        (r"(.+)", ["120 sources", "24 in val (clap/p0", "warning: every clip is its own source"]),
     ],
 )
-def test_what_is_said_of_the_sources(tmp_path: Path, capsys, pattern: str, words: list[str]) -> None:
-    """So that a pattern that finds the trial instead of the person is noticed."""
+def test_the_report_lists_the_sources(tmp_path: Path, capsys, pattern: str, words: list[str]) -> None:
+    """The user must notice a pattern that matches the trial instead of the person."""
     for clip in CLIPS:
         (tmp_path / "clips" / clip.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "clips" / f"{clip.path}.mp4").write_bytes(b"video")
@@ -107,7 +107,7 @@ def root(tmp_path: Path) -> Path:
     for number in range(4):
         write_frames(root / "größer 'zoom'" / f'take "{number}" é', 3 + number)
         write_video(root / "wave" / f"take {number}.avi", 3)
-    write_video(root / "größer 'zoom'" / 'take "0" é.mp4', 9)  # of the same name: the frames win
+    write_video(root / "größer 'zoom'" / 'take "0" é.mp4', 9)  # same name: the frames win
     with zipfile.ZipFile(root / "wave" / "packed.zip", "w") as archive:
         for number in range(1, 6):
             archive.writestr(f"{number:05d}.jpg", b"")
@@ -130,7 +130,7 @@ def test_videos_frames_and_archives_of_any_names(tmp_path: Path, root: Path) -> 
     assert all((spec.root_path / r.path).exists() or r.path == "wave/packed" for r in records)
 
 
-def test_what_cannot_be_used_is_dropped_before_the_split(tmp_path: Path, root: Path) -> None:
+def test_unusable_clips_are_dropped_before_the_split(tmp_path: Path, root: Path) -> None:
     (root / "wave" / "link").symlink_to("link")  # to itself
     (root / "wave" / "other.mp4").symlink_to("gone.mp4")
     (root / "wave" / "empty.mp4").touch()
@@ -155,12 +155,12 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
     report = json.loads((tmp_path / "mine" / "report.json").read_text())
     assert report["reports"]["all"]["listed"] == 11
     (reason,) = report["reports"]["all"]["dropped"].values()
-    assert reason.endswith("person 7: it has no frames but take 9.avi: nested folders are not searched; "
-                           "move what it holds one folder up")  # fmt: skip
+    assert reason.endswith("person 7: it contains take 9.avi instead of frames; nested folders are not searched: "
+                           "move the clips one folder up")  # fmt: skip
     out = capsys.readouterr().out
-    assert "3 files left out, neither video nor archive in a class folder: notes.txt, wave/b.xyz, " in out
+    assert "3 files ignored, not a video or archive in a class folder: notes.txt, wave/b.xyz, " in out
     assert "wave/suffixless" in out
-    assert "3 clips found more than once" in out
+    assert "3 clips found twice or more" in out
     listed = {record.path for which in ("train", "val") for record in read_list(tmp_path / "mine" / f"{which}.txt")}
     assert {"wave/camera.m2ts", "wave/disc.VOB", "wave/take 1.avi", "wave/take 0.avi"} <= listed
     assert "wave/take 0.mp4" not in listed
@@ -170,8 +170,8 @@ def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None
         main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
 
 
-def test_the_clips_may_not_hold_the_lists(tmp_path: Path, root: Path) -> None:
-    """The link to them would be a class at the next run."""
+def test_the_lists_may_not_be_written_into_the_class_folders(tmp_path: Path, root: Path) -> None:
+    """Their folder would be a class in the next run."""
     home = tmp_path / "data" / "mine"
     home.parent.mkdir()
     root.rename(home)
@@ -190,11 +190,11 @@ def test_the_clips_may_not_hold_the_lists(tmp_path: Path, root: Path) -> None:
 
 
 def test_videos_after_frames(tmp_path: Path, root: Path) -> None:
-    """The link to the frames would be taken for the videos. In a folder of that name the videos may lie, though."""
+    """The link to the frames would be read instead of the videos. Videos may be in a folder named frames, though."""
     main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
     write_video(tmp_path / "videos" / "a" / "1.mp4", 3)
     write_video(tmp_path / "videos" / "a" / "2.mp4", 3)
-    with pytest.raises(InputError, match="frames is there and would be read instead of the videos.*give it as ROOT"):
+    with pytest.raises(InputError, match="frames exists and would be read instead of the videos.*give it as ROOT"):
         main(["folder", "mine", str(tmp_path / "videos"), "--data_root", str(tmp_path)])
     (tmp_path / "other").mkdir()
     (tmp_path / "videos").rename(tmp_path / "other" / "frames")
@@ -205,15 +205,15 @@ def test_videos_after_frames(tmp_path: Path, root: Path) -> None:
     assert not (tmp_path / "other" / "videos").exists()
 
 
-def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
+def test_split_folders(tmp_path: Path, root: Path, capsys) -> None:
     (tmp_path / "split").mkdir()
     root.rename(tmp_path / "split" / "train")
     write_video(tmp_path / "split" / "test" / "wave" / "new.mp4", 3)
-    with pytest.raises(InputError, match="test, train, which look like lists: add --split folders"):
+    with pytest.raises(InputError, match="test, train, which look like a split: add --split folders"):
         main(["folder", "mine", str(tmp_path / "split"), "--data_root", str(tmp_path)])
     flags = ["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)]
     (tmp_path / "split" / "test" / "new").mkdir()
-    with pytest.raises(InputError, match="train lacks a folder of the class 'new', which test has"):
+    with pytest.raises(InputError, match="train has no folder of the class 'new', but test has one"):
         main(flags)
     (tmp_path / "split" / "test" / "new").rmdir()
     main(flags)
@@ -226,7 +226,9 @@ def test_lists_that_are_folders(tmp_path: Path, root: Path, capsys) -> None:
     assert read_list(tmp_path / "mine" / "val.txt", 2) == [VideoRecord("VAL/wave/new.mp4", 3, 1)]
     assert "1 folder beside Train and VAL not read: other" in capsys.readouterr().out
     (tmp_path / "split" / "VAL" / "wave").rename(tmp_path / "split" / "VAL" / "Wave")
-    with pytest.raises(InputError, match="a folder of the class 'Wave', which VAL has; it has 'wave': rename one"):
+    with pytest.raises(
+        InputError, match="no folder of the class 'Wave', but VAL has one; Train has 'wave': rename one"
+    ):
         main(flags)
 
 
@@ -255,7 +257,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["egtea"], "'egtea' cannot be a name"),
         (["something"], "'something' cannot be a name"),
         (["a/b"], "'a/b' cannot be a name"),
-        (["a" * 300], "cannot be a name .* 50 letters at most"),
+        (["a" * 300], "cannot be a name .* at most 50 letters"),
         (["mine", "--group_pattern", "("], "'\\(' is not a regular expression"),
         (["mine", "--image_tmpl", "00001.jpg"], "no template"),
         (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
@@ -268,8 +270,8 @@ def test_bad_flags(tmp_path: Path, root: Path, flags: list[str], words: str) -> 
     assert not any(path.name == flags[0] for path in tmp_path.iterdir())
 
 
-def test_from_videos_to_frames_and_what_it_says_of_replaced_lists(tmp_path: Path, capsys) -> None:
-    """Frames are split as their videos were: names with and without a suffix are not in the same order."""
+def test_replaced_lists_are_reported_from_videos_to_frames(tmp_path: Path, capsys) -> None:
+    """Frames are split like their videos, although names sort differently with and without a suffix."""
     for number, name in enumerate(["a", "a b", "a-b", "b", "b c", "c", "c-d", "d e"]):
         for class_name in ("run", "walk"):
             write_video(tmp_path / "clips" / class_name / f"{name}.mp4", 2 + number % 2)
@@ -280,16 +282,16 @@ def test_from_videos_to_frames_and_what_it_says_of_replaced_lists(tmp_path: Path
     for record in of_videos["train"] + of_videos["val"]:
         target = home / "frames" / record.path.removesuffix(".mp4")
         Extraction()(tmp_path / "clips" / record.path, target)
-    assert "In place of" not in capsys.readouterr().out
-    for flags, words in [([], "come others of the same clips"), (["--seed", "1"], "come others with another split: ")]:
+    assert "Replaced" not in capsys.readouterr().out
+    for flags, words in [([], "(same clips)"), (["--seed", "1"], "(different split: ")]:
         main(["folder", "mine", str(home / "frames"), *prepare, *flags])
-        assert f"In place of the train.txt, val.txt that were there {words}" in capsys.readouterr().out
+        assert f"Replaced train.txt, val.txt {words}" in capsys.readouterr().out
         if not flags:
             for which, videos in of_videos.items():
                 frames = {f"{record.path}.mp4" for record in read_list(home / f"{which}.txt")}
                 assert frames == {record.path for record in videos}
     main(["folder", "mine", str(home / "frames"), *prepare, "--seed", "1"])
-    assert "In place of" not in capsys.readouterr().out
+    assert "Replaced" not in capsys.readouterr().out
 
 
 def test_a_class_name_with_a_blank_at_its_end(tmp_path: Path, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small made-up annotation files of the official formats, for tests. Each writer returns what stands in them.
+"""Small made-up annotation files of the official formats, for tests. Each writer returns their content.
 
 The result is {list: {clip as a path below the folder of the media: class name}}.
 """
@@ -21,7 +21,7 @@ SOMETHING = [
 def write_something_csv(
     folder: Path, prefix: str = "something-something-v1", classes: list[str] = SOMETHING
 ) -> Expected:
-    """`id;class` lines, and the classes one a line."""
+    """`id;class` lines, and one class per line."""
     lists = {"train": {"1": classes[0], "2": classes[1], "30": classes[2]}, "val": {"4": classes[3], "5": classes[0]}}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{prefix}-labels.csv").write_text("".join(f"{name}\n" for name in classes))
@@ -122,7 +122,7 @@ def write_ucf101(folder: Path) -> Expected:
 
 
 def write_hmdb51(folder: Path) -> Expected:
-    """One file a class and split, each line with a blank at its end."""
+    """One file per class and split, each line with a trailing blank."""
     folder.mkdir(parents=True, exist_ok=True)
     classes = ["brush_hair", "wave", *(f"act_{i:02d}" for i in range(49))]
     expected: Expected = {f"{key}_split{split}": {} for split in (1, 2, 3) for key in ("train", "val")}

@@ -3,53 +3,44 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import InputError, quoted, refuse
 from datasets.lists import read_text
-from datasets.preparing.annotations.files import (
-    AnnotationFiles,
-    Annotations,
-    Clip,
-    require_classes,
-    require_distinct,
-)
+from datasets.preparing.annotations import base
+from datasets.preparing.annotations.base import AnnotationFiles, Annotations, Clip, Official, Published
 
 CLASSES = 400
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+COPY = "the videos in mmaction2's copy"
 
 
-def parse_kinetics(files: AnnotationFiles) -> Annotations:
-    """`train.csv` and `validate.csv` (or `val.csv`), with or without something in front; classes in alphabetical order.
+def _parse(files: AnnotationFiles) -> Annotations:
+    """`train.csv` and `validate.csv` (or `val.csv`), perhaps with a prefix; classes in alphabetical order.
 
-    A clip is named `<youtube_id>_<start>_<end>`, its times in seconds with six digits; copies leave out the end or both
-    times, or write the seconds as they are. All clips are from different videos.
-
-    Raises:
-        InputError: a file is missing, or is not what its name says.
+    A clip is named `<youtube_id>_<start>_<end>`, with times in seconds of six digits. Copies omit the end or both
+    times, or do not pad the seconds. All clips are from different videos.
     """
-    train = files.find(r"(.*[_-])?train\.csv", "train.csv")
-    val = files.find(r"(.*[_-])?(val|validate|validation)\.csv", "validate.csv")
+    train = files.find("train.csv", r"(.*[_-])?train\.csv")
+    val = files.find("validate.csv", r"(.*[_-])?(val|validate|validation)\.csv")
     rows = {"train": _read_rows(train), "val": _read_rows(val)}
-    class_names = require_classes(sorted({row.label for row in rows["train"]}), CLASSES, train, "Kinetics-400")
+    class_names = base.require_classes(sorted({row.label for row in rows["train"]}), CLASSES, train, "Kinetics-400")
     labels = {name: label for label, name in enumerate(class_names)}
-    refuse(
-        [f"{r.place}: the class {quoted(r.label)} has no clip in {train}" for r in rows["val"] if r.label not in labels]
-    )
+    unknown = [row for row in rows["val"] if row.label not in labels]
+    refuse([f"{row.origin}: the class {quoted(row.label)} has no clip in {train}" for row in unknown])
     clips_of = Counter(row.youtube_id for group in rows.values() for row in group)
     lists = {
         key: [row.clip(labels[row.label], alone=clips_of[row.youtube_id] == 1) for row in group]
         for key, group in rows.items()
     }
-    require_distinct(lists, attrgetter("name"))  # a clip of two classes would be the same video in two folders
+    base.require_distinct(lists, attrgetter("name"))  # a clip of two classes would be the same video in two folders
     return Annotations(class_names, lists, "sorted by name, as in TSM, mmaction2 and torchvision")
 
 
 class _Row(NamedTuple):
-    place: str
+    origin: str
     label: str
     youtube_id: str
     start: int
@@ -60,36 +51,33 @@ class _Row(NamedTuple):
         start, end = f"{self.start:06d}", f"{self.end:06d}"
         others = (f"_{start}", f"_{self.start}_{self.end}", f"_{self.start}", "") if alone else ()
         aliases = tuple(self.youtube_id + times for times in others)
-        return Clip(f"{self.youtube_id}_{start}_{end}", label, self.place, self.label, aliases)
+        return Clip(f"{self.youtube_id}_{start}_{end}", label, self.origin, self.label, aliases)
 
 
 def _read_rows(csv_file: Path) -> list[_Row]:
-    text = io.StringIO(read_text(csv_file, "the file"), newline="")
-    reader = csv.DictReader(text, skipinitialspace=True)
+    reader = csv.DictReader(io.StringIO(read_text(csv_file, "the file"), newline=""), skipinitialspace=True)
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
             f"{csv_file}:1: there is no column {', '.join(missing)}; the official file begins with "
             "label,youtube_id,time_start,time_end,split (the test file has no labels and cannot be used)"
         )
-    rows, faults = [], []
-    for place, row in _numbered(reader, csv_file):
-        try:
-            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-            if not row["label"] or not row["youtube_id"]:
-                raise ValueError
-        except (ValueError, TypeError, OverflowError):  # TypeError: the line is too short
-            faults.append(f"{place}: label, youtube_id and two times in seconds are needed; take the official file")
-            continue
-        rows.append(_Row(place, row["label"].strip(), row["youtube_id"].strip(), start, end))
-    refuse(faults)
-    return rows
+    return base.parse_each(base.csv_rows(reader, csv_file), _parse_row)
 
 
-def _numbered(reader: csv.DictReader, csv_file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """(place, row) of each row."""
+def _parse_row(origin: str, row: dict[str, str]) -> _Row:
     try:
-        for row in reader:
-            yield f"{csv_file}:{reader.line_num}", row
-    except csv.Error as error:  # a quote without its other one
-        raise InputError(f"{csv_file}:{reader.line_num}: {error}; take the official file") from error
+        start, end = int(float(row["time_start"])), int(float(row["time_end"]))
+        if row["label"] and row["youtube_id"]:
+            return _Row(origin, row["label"].strip(), row["youtube_id"].strip(), start, end)
+    except (ValueError, TypeError, OverflowError):  # TypeError: the line is too short
+        pass
+    raise ValueError("expected label, youtube_id and two times in seconds; use the official file")
+
+
+KINETICS = Official(
+    _parse,
+    files="train.csv validate.csv",
+    media="<class>/<youtube_id>_<start>_<end>.mp4, or without times",
+    published={"train": Published(240_436, COPY, found=True), "val": Published(19_796, COPY, found=True)},
+)

@@ -1,4 +1,4 @@
-"""Official annotation files: what is read, and the error of each wrong file."""
+"""Official annotation files: what parsers read, and the error for each wrong file."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from annotation_files import (
 
 from common.errors import InputError
 from datasets.preparing.annotations import OFFICIAL
-from datasets.preparing.annotations.files import AnnotationFiles, Annotations, require_distinct
+from datasets.preparing.annotations.base import AnnotationFiles, Annotations, require_distinct
 
 
 def parse(data_set: str, *paths: Path) -> Annotations:
@@ -87,7 +87,7 @@ def test_another_order_of_the_classes(tmp_path: Path) -> None:
     ],
 )
 def test_the_classes_in_other_spellings(tmp_path: Path, spell) -> None:
-    """They count as the annotations' names, in the file's order, or in that of its indices."""
+    """They are matched to the annotations' names, in the order of the file or of its indices."""
     write_something_csv(tmp_path)
     order = tmp_path / "order.txt"
     lines = [spell(label, name) for label, name in enumerate(SOMETHING)]
@@ -97,11 +97,11 @@ def test_the_classes_in_other_spellings(tmp_path: Path, spell) -> None:
     assert parse("somethingv1", tmp_path).in_order(order).class_names == tuple(SOMETHING)
 
 
-def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
+def test_the_class_order_is_attributed(tmp_path: Path) -> None:
     for data_set, words in (
         ("hmdb51", ["sorted", "TSN's class_list.txt", "kick_ball before kick", "sword_exercise before sword"]),
         ("somethingv1", ["sorted", "TSM", "mmaction2 keeps"]),
-        ("jester", ["mmaction2", "TSM has its own"]),
+        ("jester", ["mmaction2", "TSM's differs"]),
         ("ucf101", ["minus 1", "TSN"]),
     ):
         WRITERS[data_set](tmp_path / data_set)
@@ -109,8 +109,8 @@ def test_whose_order_of_the_classes_it_is(tmp_path: Path) -> None:
         assert all(word in order for word in words), order
 
 
-def test_the_names_that_copies_of_kinetics_have(tmp_path: Path) -> None:
-    """Without times only where no other row has the video."""
+def test_file_names_in_copies_of_kinetics(tmp_path: Path) -> None:
+    """Without times only if no other row has the same video."""
     write_kinetics(tmp_path)
     with (tmp_path / "validate.csv").open("a") as file:
         file.write(f"{KINETICS[0]},aBcDeFgHiJk,40,50,validate,0\n")
@@ -144,12 +144,12 @@ def replace_in(path: Path, old: str, new: str) -> None:
     [
         ("somethingv1", "something-something-v1-train.csv", "1;T", "1,T", [":1: ", "commas"]),
         ("somethingv1", "something-something-v1-train.csv", "2;", "2", [":2: ", "id;class"]),
-        ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "same release"]),
+        ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "one release"]),
         ("somethingv1", "something-something-v1-labels.csv", "Class 000\n", "", ["173 classes", "has 174"]),
         ("somethingv1", "something-something-v1-labels.csv", " 000", " 001", ["'Class 001'", "more than once"]),
         ("somethingv1", "something-something-v1-validation.csv", "4;", "1;", [":1: ", "'1'", "train.csv:1"]),
         ("somethingv2", "something-something-v2-train.json", '"template"', '"temp"', ["entry 1", "no template"]),
-        ("somethingv2", "something-something-v2-train.json", "]}]", "]}", ["not JSON", "whole file"]),
+        ("somethingv2", "something-something-v2-train.json", "]}]", "]}", ["not JSON", "complete"]),
         ("somethingv2", "something-something-v2-labels.json", '"173"', '"174"', ["0 ... 173"]),
         ("kinetics", "train.csv", "label,", "class,", [":1: ", "no column label"]),
         ("kinetics", "train.csv", ",10,", ",ten,", [":2: ", "times in seconds"]),
@@ -167,7 +167,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
         ("jester", "jester-v1-train.csv", "30;", "1;", [":3: ", "train.csv:1"]),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_named_with_its_place(
+def test_a_wrong_file_is_named_with_its_line(
     tmp_path: Path, data_set: str, file: str, old: str, new: str, words: list[str]
 ) -> None:
     WRITERS[data_set](tmp_path)
@@ -190,7 +190,7 @@ def test_missing_and_ambiguous_files(tmp_path: Path) -> None:
         parse("kinetics", tmp_path / "gone")
 
 
-def test_a_class_file_of_hmdb51_that_is_missing(tmp_path: Path) -> None:
+def test_a_missing_class_file_of_hmdb51(tmp_path: Path) -> None:
     WRITERS["hmdb51"](tmp_path)
     (tmp_path / "wave_test_split3.txt").unlink()
     with pytest.raises(InputError, match=r"no wave_test_split3\.txt"):
@@ -201,7 +201,7 @@ def test_a_class_file_of_hmdb51_that_is_missing(tmp_path: Path) -> None:
         parse("hmdb51", tmp_path)
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     write_something_csv(tmp_path)
     (tmp_path / "something-something-v1-train.csv").write_bytes(b"1;caf\xe9\n")
     with pytest.raises(InputError, match=r"train\.csv is not UTF-8"):
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     assert "not JSON" not in str(error.value)
 
 
-def test_backslashes_of_names_are_not_doubled(tmp_path: Path) -> None:
+def test_backslashes_in_names_are_not_doubled(tmp_path: Path) -> None:
     WRITERS["ucf101"](tmp_path)
     with (tmp_path / "trainlist01.txt").open("a") as file:
         file.write("no\\class/v.avi 1\n")

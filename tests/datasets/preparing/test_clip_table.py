@@ -1,4 +1,4 @@
-"""scripts/prepare_data.py folder NAME CSV: what a CSV file may say, and the error of each bad line."""
+"""scripts/prepare_data.py folder NAME CSV: what a CSV file may contain, and the error for each bad line."""
 
 import json
 import re
@@ -18,7 +18,7 @@ CLIPS = {"a/1.mp4": "wave", "a/2.avi": "clap", "a/take 3": "wave", "b/packed.zip
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch) -> Path:
-    """A folder "clips" with videos, a frame folder and an archive, and no order by class."""
+    """A folder "clips" with videos, a frame folder and an archive, not sorted by class."""
     for name in CLIPS:
         if name.endswith((".mp4", ".avi")):
             write_video(tmp_path / "clips" / name, 3)
@@ -58,8 +58,8 @@ def test_videos_frames_and_archives(here: Path, header: str) -> None:
     assert (here / "data" / "mine" / "frames").resolve() == here / "clips"
 
 
-def test_other_spellings_of_the_same(here: Path) -> None:
-    """Absolute paths, a dot, a slash at the end, blanks around the comma, Windows' line ends, another folder."""
+def test_other_spellings_of_the_same_paths(here: Path) -> None:
+    """Absolute paths, a dot, a trailing slash, blanks around the comma, Windows line ends, another folder."""
     text = (
         f'{here}/clips/a/1.mp4,wave\r\n./a/2.avi , clap\r\na//take 3/,wave\r\nb/packed,clap\r\n"b/x, y.mp4", wave\r\n'
     )
@@ -67,7 +67,7 @@ def test_other_spellings_of_the_same(here: Path) -> None:
     assert prepared("elsewhere.csv", "--root_path", "clips") == (("clap", "wave"), EXPECTED)
 
 
-def test_numbers_and_orders_of_classes(here: Path) -> None:
+def test_labels_as_numbers_and_class_orders(here: Path) -> None:
     names = write("wave\nclap\n", "names.txt")
     number = {"wave": "0", "clap": "1"}
     table = write(lines({path: number[label] for path, label in CLIPS.items()}))
@@ -96,7 +96,7 @@ def test_classes_of_folders_in_a_given_order(here: Path) -> None:
         ("../1.mp4,wave", r":3: '\.\./1\.mp4' is not in clips; .*--root_path"),
         ("/etc/1.mp4,wave", r":3: '/etc/1\.mp4' is not in clips"),
         (".,wave", "is not in clips"),
-        ("mine.csv,wave", r"'mine\.csv' is neither a video nor an archive by its name"),
+        ("mine.csv,wave", r"'mine\.csv' is not a video or an archive by its name"),
         ('"a/1.mp4,wave', r":3: unexpected end"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_bad_line_is_named(here: Path, line: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["2", "-1", "1.0", "01"])
-def test_a_number_that_is_no_label(here: Path, label: str) -> None:
+def test_a_number_that_is_not_a_label(here: Path, label: str) -> None:
     table = write(f"a/1.mp4,0\na/2.avi,{label}\n")
     with pytest.raises(
         InputError, match=rf"mine\.csv:2: label {re.escape(label)} is not one of 0 \.\.\. 1, .*names\.txt"
@@ -115,7 +115,7 @@ def test_a_number_that_is_no_label(here: Path, label: str) -> None:
         prepared(table, "--classes", write("wave\nclap\n", "names.txt"))
 
 
-def test_clips_that_are_not_there(here: Path, capsys) -> None:
+def test_missing_clips(here: Path, capsys) -> None:
     prepared(write(f"{lines()}gone.mp4,jump\n"))
     out = capsys.readouterr().out
     assert "all: 1 missing: gone.mp4" in out

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from datasets.preparing.annotations.files import Clip
-from datasets.preparing.find_media import find_clips, met
+from datasets.preparing.annotations.base import Clip
+from datasets.preparing.find_media import find_clips, media_below
 
 
 def clip(name: str, folder: str = "") -> Clip:
@@ -31,7 +31,7 @@ def test_the_folder_of_the_class_comes_first(tmp_path: Path) -> None:
     assert found == {"petting animal (not cat)/x": ["petting animal not cat/x.mp4", "abc/x.mp4"]}
 
 
-def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_clips_with_one_name_are_told_apart_by_folder(tmp_path: Path) -> None:
     for folder in ("brush_hair", "wave", "else"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.avi").touch()
@@ -48,14 +48,14 @@ def test_accents_in_both_forms(tmp_path: Path) -> None:
     assert find_clips(tmp_path, "videos", [clip(name)]) == {name: [f"{decomposed}.mp4"]}
 
 
-def test_case_counts_unless_it_is_folded(tmp_path: Path) -> None:
+def test_case_matters_unless_folded(tmp_path: Path) -> None:
     (tmp_path / "aBc.mp4").touch()
     assert find_clips(tmp_path, "videos", [clip("abc")]) == {}
     assert find_clips(tmp_path, "videos", [clip("abc")], fold_case=True) == {"abc": ["aBc.mp4"]}
 
 
-def test_clips_lie_in_any_folder_beside_others(tmp_path: Path) -> None:
-    """However few they are there; four levels deep."""
+def test_clips_are_found_in_any_folder_beside_others(tmp_path: Path) -> None:
+    """However few a folder has; four levels deep."""
     for name in ("1.mp4", "2.mp4", "3.mp4", "part 2/4.mp4", "part 3/b/c/5.mp4", "part 3/b/c/d/6.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -70,7 +70,7 @@ def test_frames_of_a_clip_are_not_searched(tmp_path: Path) -> None:
     assert find_clips(tmp_path, "frames", [clip("1"), clip("2")]) == {"1": ["1"]}
 
 
-def test_circles_of_links_come_to_an_end(tmp_path: Path) -> None:
+def test_circular_links(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     (tmp_path / "circle").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to("self")
@@ -83,13 +83,13 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
         find_clips(tmp_path / "gone", "videos", [clip("a")])
 
 
-def test_what_is_met(tmp_path: Path) -> None:
+def test_media_below(tmp_path: Path) -> None:
     """Through links, but not forever; no hidden files."""
     for name in ("a/x.MP4", "a/._x.mp4", "f/1/00001.JPG", "f/2.zip", "t/c.txt", "b/c/d/e.mp4"):
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).touch()
     (tmp_path / "root" / "l").symlink_to(tmp_path / "root" / "a")
     (tmp_path / "root" / "circle").symlink_to(tmp_path / "root")
-    videos, frames = (list(met(tmp_path / "root", kind)) for kind in ("videos", "frames"))
+    videos, frames = (list(media_below(tmp_path / "root", kind)) for kind in ("videos", "frames"))
     assert {"a/x.MP4", "l/x.MP4", "circle/a/x.MP4"} <= set(videos)
     assert [path for path in frames if "circle" not in path] == ["f/2.zip", "f/1"]

@@ -1,4 +1,4 @@
-"""The split of own clips: test lists and folds, by whole sources, and what is said of them."""
+"""The split of own clips: test lists and folds of whole sources, and their report."""
 
 import json
 import re
@@ -29,8 +29,8 @@ def labels(clips: list[VideoRecord]) -> Counter[int]:
     return Counter(clip.label for clip in clips)
 
 
-def test_the_split_without_a_test_list_is_the_one_that_it_was() -> None:
-    """Accuracies of earlier preparations can be compared."""
+def test_the_split_without_a_test_list_never_changes() -> None:
+    """Accuracies stay comparable with those of earlier preparations."""
     lists = split_records(CLIPS, val_share=0.2, seed=0, group_pattern=PERSON)
     assert persons(lists["val"]) == {"p04", "p06"}
     lists = split_records(CLIPS, val_share=0.2, seed=0)
@@ -71,7 +71,7 @@ def test_folds(folds: int, pattern: re.Pattern | None) -> None:
     assert lists != split_records(CLIPS, val_share=0.2, seed=2, group_pattern=pattern, folds=folds)
 
 
-def test_frames_are_dealt_to_the_folds_as_their_videos() -> None:
+def test_frames_get_the_folds_of_their_videos() -> None:
     videos = [VideoRecord(f"{clip.path}.mp4", None, clip.label) for clip in CLIPS]
     of_videos = split_records(videos, val_share=0.2, seed=0, folds=4)
     of_frames = split_records(CLIPS, val_share=0.2, seed=0, folds=4)
@@ -81,7 +81,7 @@ def test_frames_are_dealt_to_the_folds_as_their_videos() -> None:
 
 
 def test_folds_of_rare_classes_and_of_one_large_source() -> None:
-    """Three clips of each class in five folds; and a source with half of the clips, alone in its fold."""
+    """Three clips per class in five folds; a source with half of the clips gets its own fold."""
     rare = [VideoRecord(f"{label}/{i}", 9, label) for label in range(10) for i in range(3)]
     lists = split_records(rare, val_share=0.2, seed=0, folds=5)
     sizes = [len(lists[f"test_fold{k}"]) for k in range(1, 6)]
@@ -104,7 +104,7 @@ def test_folds_of_rare_classes_and_of_one_large_source() -> None:
         (r"_(t)", {"folds": 2}, "1 group cannot be split: nothing is left for train_fold1, val_fold1, val_fold2, "),
         (r"_t([0-2]|3)", {"folds": 5}, "4 groups cannot be split: nothing is left for test_fold5"),
         (r"clap|throw|wave", {"test_share": 0.5}, "3 groups cannot be split: nothing is left for val, test"),
-        (r"p0\d_t([01])", {"folds": 2}, "finds nothing"),
+        (r"p0\d_t([01])", {"folds": 2}, "matches nothing"),
     ],
 )
 def test_too_few_sources(pattern: str, options: dict, words: str) -> None:
@@ -120,7 +120,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_what_is_said_of_the_sources_of_folds(root: Path, tmp_path: Path, capsys) -> None:
+def test_the_report_lists_the_sources_of_folds(root: Path, tmp_path: Path, capsys) -> None:
     main(["folder", "mine", str(root), "--folds", "5", "--group_pattern", r"(p\d+)_", "--data_root", str(tmp_path)])
     out = capsys.readouterr().out
     assert "10 sources by --group_pattern '(p\\d+)_'\nfold1: 6 in train, 2 in val (p0" in out
@@ -134,7 +134,7 @@ def test_what_is_said_of_the_sources_of_folds(root: Path, tmp_path: Path, capsys
 
 
 def test_lists_of_another_split_are_removed(root: Path, tmp_path: Path, capsys) -> None:
-    """A test.txt of an earlier split would be scored by weights that were trained on its clips."""
+    """Otherwise weights would be scored on a test.txt of an earlier split, whose clips they were trained on."""
     prepare = ["folder", "mine", str(root), "--data_root", str(tmp_path)]
     home = tmp_path / "mine"
 
@@ -149,18 +149,15 @@ def test_lists_of_another_split_are_removed(root: Path, tmp_path: Path, capsys) 
     assert len(read_list(home / "test.txt")) == 24
     assert "Removed" not in capsys.readouterr().out
     main([*prepare, "--folds", "2"])
-    assert (
-        "Removed, because this preparation does not make them: test.txt, train.txt, val.txt\n"
-        in capsys.readouterr().out
-    )
+    assert "Removed test.txt, train.txt, val.txt " in capsys.readouterr().out
     assert lists() == sorted([*others, *(f"{w}_fold{k}" for w in ("test", "train", "val") for k in (1, 2))])
     main(prepare)
     assert lists() == sorted([*others, "train", "val"])
-    assert "train_fold2.txt, val_fold1.txt, val_fold2.txt\n" in capsys.readouterr().out
+    assert "train_fold2.txt, val_fold1.txt, val_fold2.txt " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", [["--test_share", "0.1"], ["--folds", "3"]])
-def test_folders_that_are_lists_are_not_split(root: Path, tmp_path: Path, flags: list[str]) -> None:
+def test_split_folders_takes_no_random_split(root: Path, tmp_path: Path, flags: list[str]) -> None:
     with pytest.raises(InputError, match=f"{flags[0]} belongs to a random split"):
         main(["folder", "mine", str(root), "--split", "folders", *flags, "--data_root", str(tmp_path)])
 
@@ -174,5 +171,5 @@ def test_a_test_folder_beside_a_val_folder(root: Path, tmp_path: Path) -> None:
     assert read_list(tmp_path / "mine" / "val.txt") == [VideoRecord("validation/wave/a.mp4", None, 2)]
     assert read_list(tmp_path / "mine" / "test.txt") == [VideoRecord("Test/wave/a.mp4", None, 2)]
     (tmp_path / "split" / "Test" / "wave").rename(tmp_path / "split" / "Test" / "jump")
-    with pytest.raises(InputError, match="train lacks a folder of the class 'jump', which Test has"):
+    with pytest.raises(InputError, match="train has no folder of the class 'jump', but Test has one"):
         main(["folder", "mine", str(tmp_path / "split"), "--split", "folders", "--data_root", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""A look at file names: counts, gaps, other numbers and templates."""
+"""Inspection of file names: counts, gaps, first numbers and templates."""
 
 import zipfile
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_frames_without_a_gap(count: int) -> None:
     assert counter.count(names(range(1, 3))) == Inspection(2)  # after a longer video
 
 
-def test_other_files_are_left_alone() -> None:
+def test_other_files_are_ignored() -> None:
     assert FrameNames("{:05d}.jpg").count(
         [*names(range(1, 5)), "Thumbs.db", "1.jpg", "flow_x_00001.jpg"]
     ) == Inspection(4)
@@ -34,10 +34,10 @@ def test_numbers_from_zero() -> None:
     ("files", "words"),
     [
         ([], "it is empty"),
-        (names([1, 2, 5]), "frame 3 is not there, but 5 is"),
-        (names([0, 1, 2, 5]), "frame 3 is not there, but 5 is"),
-        (names([3, 4]), "begin at number 3, not at 1"),
-        (names([0]), "no frame but number 0"),
+        (names([1, 2, 5]), "frame 3 is missing, but 5 exists"),
+        (names([0, 1, 2, 5]), "frame 3 is missing, but 5 exists"),
+        (names([3, 4]), "start at number 3, not 1"),
+        (names([0]), "only frame is number 0"),
         (["a.txt"], r"it has no frame {:05d}.jpg; extract"),
         (names(range(1, 4), "img_{:05d}.jpg"), "give --image_tmpl 'img_{:05d}.jpg'"),
     ],
@@ -49,7 +49,7 @@ def test_faults(files: list[str], words: str) -> None:
 @pytest.mark.parametrize(
     "tmpl", ["{:05d}.jpg", "img_{:06d}.JPG", "frame{:d}.png", "v2_{:03d}.jpeg", "a{{b}}{:04d}.jpg"]
 )
-def test_a_template_is_found_out(tmpl: str) -> None:
+def test_a_template_is_detected(tmpl: str) -> None:
     assert suggest_templates([*names(range(1, 13), tmpl), "cover.jpg", "readme.txt"]) == [tmpl]
     assert suggest_templates(["readme.txt"]) == []
 
@@ -73,15 +73,16 @@ def test_which_images_are_the_frames(images: dict[str, int], templates: list[str
         assert suggest_templates(order) == [prefix + "{:05d}.jpg" for prefix in templates]
 
 
-def test_images_that_leave_a_doubt_must_be_named(tmp_path: Path) -> None:
+def test_ambiguous_images_must_be_chosen_by_the_user(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for name in names(range(1, 4), "depth_{:05d}.jpg") + names(range(1, 4), "infrared_{:05d}.jpg"):
         (tmp_path / "a" / name).touch()
-    with pytest.raises(InputError, match=r"images depth_.* and infrared_.*which are the frames: --image_tmpl 'depth_"):
+    with pytest.raises(
+        InputError, match=r"images depth_.* and infrared_.*choose the frames, such as --image_tmpl 'depth_"
+    ):
         find_template(tmp_path, ["a"], "{:05d}.jpg")
     look = inspect_video(tmp_path, "a", FrameNames("{:05d}.jpg"))
     assert "its frames are named depth_{:05d}.jpg or infrared_{:05d}.jpg" in look.fault
-    assert look.other_tmpl is None
 
 
 def test_the_template_of_most_videos(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_the_template_of_most_videos(tmp_path: Path) -> None:
             (tmp_path / video / name).touch()
     paths = ["a", "b", "c", "gone"]
     assert find_template(tmp_path, paths, "{:06d}.jpg") == "img_{:05d}.jpg"
-    assert find_template(tmp_path, paths, "{:d}.jpg") == "{:d}.jpg"  # the usual one, if any has it
+    assert find_template(tmp_path, paths, "{:d}.jpg") == "{:d}.jpg"  # the usual one if any video has it
     assert find_template(tmp_path, ["gone"], "{:06d}.jpg") == "{:06d}.jpg"
 
 
@@ -119,8 +120,8 @@ def test_archives_videos_and_what_is_neither(tmp_path: Path) -> None:
         "link": f"link is a link to {tmp_path / 'gone'}, which is not there",
         "gone": "there is no frame folder",
         "blank ": "'blank ': a text file",
-        "4": "4: in the archive stands 4/00001.jpg: frames must lie at its top level",
-        "person": "person: it has no frames but session: nested folders are not searched",
-        "person 2": "person 2: it has no frames but clip.MP4: nested folders are not searched",
+        "4": "4: the archive contains 4/00001.jpg: frames must be at its top level",
+        "person": "person: it contains session instead of frames; nested folders are not searched",
+        "person 2": "person 2: it contains clip.MP4 instead of frames; nested folders are not searched",
     }.items():
         assert words in look[path].fault
