@@ -1,4 +1,4 @@
-"""A figure of means and single runs against a setting."""
+"""A figure of repeated measurements against a setting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,31 +12,31 @@ from ops.scoring.plots import Points
 def plot_spread(
     panels: Mapping[str, Mapping[str, Points]], path: Path, *, title: str, x: str, y: str, chance: float
 ) -> None:
-    """Draw repeated measurements as a PNG: their mean as a line, each of them as a dot.
+    """Plot repeated measurements as a PNG, their means as lines and each of them as a dot.
 
     Args:
-        panels: title -> name of a line -> its points. The x axis is logarithmic, base 2.
+        panels: title -> name of a line -> its points. The x axis is logarithmic (base 2).
         path: of the PNG.
-        title: above all.
-        x: what the x axis is, with its unit.
-        y: what the y axis is, with its unit.
+        title: of the figure.
+        x: label of the x axis, with unit.
+        y: label of the y axis, with unit.
         chance: y of a dotted line.
     """
     figure = Figure(figsize=(6.2 * len(panels), 4.8), layout="constrained")
-    styles: dict[str, tuple[str, str]] = {}  # a line that stands in several panels looks the same in all
+    styles: dict[str, tuple[str, str]] = {}  # a line looks the same in all panels
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (heading, lines) in zip(row, panels.items(), strict=True):
         axes.axhline(chance, color="grey", linestyle=":", linewidth=1)
         for number, (name, points) in enumerate(lines.items()):
             colour, marker = styles.setdefault(name, (f"C{len(styles)}", "os^Dv<>P"[len(styles) % 8]))
-            aside = 1 + 0.02 * (number - (len(lines) - 1) / 2)  # so that dots of several lines lie beside one another
+            aside = 1 + 0.02 * (number - (len(lines) - 1) / 2)  # keeps the dots of different lines apart
             means = [float(np.mean(values)) for values in points.values()]
-            axes.plot([place * aside for place in points], means, color=colour, marker=marker, label=name)
-            for place, values in points.items():
-                axes.plot([place * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
-        places = sorted({place for points in lines.values() for place in points})
+            axes.plot([setting * aside for setting in points], means, color=colour, marker=marker, label=name)
+            for setting, values in points.items():
+                axes.plot([setting * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
+        settings = sorted({setting for points in lines.values() for setting in points})
         axes.set_xscale("log", base=2)
-        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.set_xticks(settings, [f"{setting:g}" for setting in settings])
         axes.set_xlabel(x)
         axes.set_title(heading, fontsize=11)
         axes.grid(color="#e8e8e8", linewidth=0.6)
