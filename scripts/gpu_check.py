@@ -24,7 +24,7 @@ from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
 from common.files import write_whole
 from ops.runtime import start_runtime
-from scripts.benchmarking.report import check_target, describe, machine, write_report
+from scripts.benchmarking.report import require_writable, describe, machine, write_report
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 
@@ -108,8 +108,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.list:
         print("\n".join(f"{name:<16} {text}" for name, (text, _) in CHECKS.items()))
         return
-    check_target(args.json)
-    check_target(args.markdown, "--markdown")
+    require_writable(args.json)
+    require_writable(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
     runtime = start_runtime(None)
     about = {**machine(runtime.device), "malloc": "keep"}

@@ -1,3 +1,2 @@
-"""Parts of scripts/benchmark.py. A command each: model_and_step (of networks), loading (of material: made-up videos),
-views, growth. Shared: timing (turns, ratios), memory, report (tables, the machine, JSON).
-"""
+"""Parts of scripts/benchmark.py: its commands in model_and_step, loading, views and growth; networks and material to
+measure; timing, memory and report for all."""
