@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from common.errors import InputError
+from common.errors import InputError, counted
 from common.option_groups import add_augmentation_options
 from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import EpochSampler, make_loader
@@ -100,7 +100,7 @@ def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title:
     pixels = pixel_differences(datasets)
     print(
         f"\n{title}: {args.num_segments} x {args.frames_per_segment} frames of {clips} videos, {args.input_size} px; "
-        f"median (quartiles) of {args.rounds} passes"
+        f"median (quartiles) of {counted(args.rounds, 'pass')}"
     )
     print_speeds(names, times, clips, args.base, pixels)
     for form, spec in specs.items():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common.cli import number
-from common.errors import InputError
+from common.errors import InputError, counted
 from common.progress import track
 from ops.blocks import ARCHS
 from ops.flops import count_macs
@@ -92,8 +92,8 @@ def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
     macs = count_all(variants, setting)
     print(
         f"\n{'Training step' if training else 'Evaluation'} of {args.arch}, batch {args.batch_size}, {args.segments} x "
-        f"{args.size} x {args.size} pixels; median (quartiles) of {args.rounds} rounds; memory above model, optimiser "
-        "and input."
+        f"{args.size} x {args.size} pixels; median (quartiles) of {counted(args.rounds, 'round')}; memory above model, "
+        "optimiser and input."
     )
     print_measured(measured, bases, setting, macs)
     dtypes = {torch.bfloat16 if "bf16" in variant.changes else torch.float32 for variant in variants}

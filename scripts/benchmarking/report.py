@@ -11,18 +11,22 @@ from typing import Any
 import torch
 from joblib import cpu_count
 
-from common.errors import InputError
+from common.errors import InputError, counted
 from common.files import write_json
 from ops.training.run_log import provenance
 
 PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec")
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table."""
-    print()
-    for cells in (head, ["---"] * len(head), *rows):
-        print(f"| {' | '.join(cells)} |")
+    """Print a Markdown table after an empty line."""
+    print(f"\n{table(head, rows)}")
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -49,7 +53,8 @@ def _cpu_name() -> str:
 def describe(about: Mapping[str, Any]) -> str:
     """`machine` in one line."""
     packages = [f"{name} {about[name]}" for name in ("python", "torch", "torchvision", *PACKAGES) if name in about]
-    parts = [f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads", *packages, about["device"]]
+    cores = f"{counted(about['cores'], 'core')}, {counted(about['threads'], 'thread')}"
+    parts = [f"{about['cpu']}, {cores}", *packages, about["device"]]
     if about["malloc"] == "keep":
         parts.append("freed memory kept")
     return "; ".join(parts)

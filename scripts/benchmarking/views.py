@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from common.cli import number
+from common.errors import counted
 from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
@@ -50,7 +51,7 @@ def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any
     print(
         f"\n{title}: {args.num_clips} clips x {args.test_crops} crops of {args.num_segments} x "
         f"{args.frames_per_segment} frames, {preprocessing.describe()}; {len(views)} videos, median (quartiles) of "
-        f"{args.rounds} rounds; largest pixel difference from the family's in the first video: {pixels}"
+        f"{counted(args.rounds, 'round')}; largest pixel difference from the family's in the first video: {pixels}"
     )
     faster = {name: ratios(times[BASE], own) for name, own in times.items()}
     rows = [
