@@ -55,7 +55,7 @@ class Measured:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    changes = "; ".join(f"+{name}: {text}" for name, text in CHANGES.items())
+    changes = "; ".join(f"+{name}: {text}" for name, (text, _) in CHANGES.items())
     text = f"{', '.join(NETWORKS)}, each with any of these changes: {changes}. If not given, a set for the device"
     parser.add_argument("--variants", nargs="+", type=Variant.parse, metavar="VARIANT", help=text)
     parser.add_argument("--base", nargs="+", type=Variant.parse, metavar="VARIANT", help="bases of the ratios")

@@ -7,7 +7,7 @@ layout.
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,13 @@ from references.naive_h2cn import NaiveH2CN
 OURS = {"h2cn": "H2CN", "tsn": "TSN", "tsm": "TSM", "tdn": "TDN"}
 NETWORKS = ("torchvision", "naive", *OURS)
 EQUIVALENT = {**OURS, "naive": "H2CN", "torchvision": "TSN"}  # the network of ours that computes the same
-CHANGES = {
-    "channels_last": "this memory layout instead of NCHW (torchvision only)",
-    "prepared": "fused by fuse_for_inference (ours, evaluation only)",
-    "compiled": "compiled by torch.compile",
-    "bf16": "under autocast to bfloat16",
-    "svmix": "trained with SV-Mix (ours, training step only)",
+# Change -> what it does, and the networks that it can be applied to.
+CHANGES: dict[str, tuple[str, Collection[str]]] = {
+    "channels_last": ("this memory layout instead of NCHW (torchvision only)", ("torchvision",)),
+    "prepared": ("fused by fuse_for_inference (ours, evaluation only)", OURS),
+    "compiled": ("compiled by torch.compile", NETWORKS),
+    "bf16": ("under autocast to bfloat16", NETWORKS),
+    "svmix": ("trained with SV-Mix (ours, training step only)", OURS),
 }
 
 
@@ -65,11 +66,10 @@ class Variant:
             raise argparse.ArgumentTypeError(
                 f"{text!r}: give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
             )
-        of_ours = {"prepared", "svmix"} & set(changes)
-        if ("channels_last" in changes and network != "torchvision") or (of_ours and network not in OURS):
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: +channels_last goes with torchvision, +prepared and +svmix with {', '.join(OURS)}"
-            )
+        for change in changes:
+            fitting = CHANGES[change][1]
+            if network not in fitting:
+                raise argparse.ArgumentTypeError(f"{text!r}: +{change} goes with {', '.join(fitting)}")
         return cls(network, frozenset(changes))
 
     def __str__(self) -> str:

@@ -86,13 +86,9 @@ class Bench:
             raise Skip("time: --limit is reached; run the rest with --only")
 
     def script(self, name: str, *arguments: object, launcher: Sequence[str] = (), cpu: bool = False) -> str:
-        """Run a script of the project and return its output.
+        """Run a script of the project and return its output; `cpu` hides the GPUs.
 
-        Args:
-            name: the script.
-            arguments: of the script.
-            launcher: arguments of Python before the script, such as those that start torchrun.
-            cpu: hide the GPUs.
+        `launcher` are arguments of Python before the script, such as those of torchrun.
 
         Raises:
             RuntimeError: the script failed or hangs.
