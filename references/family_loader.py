@@ -44,7 +44,7 @@ class FamilyDataset(Dataset[tuple[Tensor, int]]):
 
     def difference(self, key: tuple[int, int], ours: Tensor) -> Tensor:
         """Absolute pixel differences (V, T, L, 3, H, W) float64 between our clip, uint8, and the family's."""
-        family = to_pixels(self[key][0], ours.shape[:3])
+        family = to_pixels(self[key][0], ours.shape[:-3])
         return (ours.double() - family.double()).abs()
 
 

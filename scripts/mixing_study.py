@@ -32,6 +32,7 @@ from ops.scoring.metrics import spread_text
 from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training.run_log import LINES
 from opts import data_options
+from scripts.benchmarking.report import table
 from scripts.studying.study import Study, study_parser
 
 # Options that the study hands to train.py; with the clips of each class they are the budget of every training.
@@ -106,7 +107,7 @@ def train_and_test(mix: str, seed: int, flags: Sequence[str], svmix_flags: Seque
 def markdown(rows: Sequence[Row]) -> str:
     """The table: mean and sample standard deviation over the seeds; the gain is over `none` with the same seeds."""
     plain = {row.seed: row.top1 for row in rows if row.mix == "none"}
-    lines = ["| method | seeds | top-1, % | gain over none, same seeds | seconds per epoch |", "|---|---|---|---|---|"]
+    lines = []
     for mix in MIXES:
         own = [row for row in rows if row.mix == mix]
         seconds = spread_text([row.epoch_seconds for row in own], 2)
@@ -114,9 +115,8 @@ def markdown(rows: Sequence[Row]) -> str:
             found = {row.seed: getattr(row, figure) for row in own if not math.isnan(getattr(row, figure))}
             if found:
                 gains = [top1 - plain[seed] for seed, top1 in found.items() if seed in plain and name != "none"]
-                cells = [name, str(len(found)), spread_text(list(found.values())), spread_text(gains), seconds]
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+                lines.append([name, str(len(found)), spread_text(list(found.values())), spread_text(gains), seconds])
+    return table(["method", "seeds", "top-1, %", "gain over none, same seeds", "seconds per epoch"], lines) + "\n"
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

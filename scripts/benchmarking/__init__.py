@@ -1,2 +1,1 @@
-"""Parts of scripts/benchmark.py: its commands in model_and_step, loading, views and growth; networks and material to
-measure; timing, memory and report for all."""
+"""The commands of scripts/benchmark.py, and the timing, memory and report code that they share."""
