@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 import torch
+from matplotlib.figure import Figure
 
 from common.cli import number
 from common.console import run_script
@@ -27,7 +29,6 @@ from ops.schedule import learning_rate
 from ops.scoring.metrics import spread_text
 from ops.training.engine import Sums, TrainSettings, evaluate, train_one_epoch
 from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
-from scripts.studying.plot import plot_spread
 from scripts.studying.study import Study, study_parser
 
 # Name in the table -> arguments of build_model.
@@ -106,9 +107,9 @@ def train(model: VideoNet, loader: Any, budget: Budget, seed: int) -> Sums:
     return sums
 
 
-def accuracies(rows: Sequence[Row]) -> dict[str, dict[float, list[float]]]:
+def accuracies(rows: Sequence[Row]) -> dict[str, dict[int, list[float]]]:
     """Variant -> displacement -> top-1 of each seed."""
-    found: dict[str, dict[float, list[float]]] = {variant: {} for variant in VARIANTS}
+    found: dict[str, dict[int, list[float]]] = {variant: {} for variant in VARIANTS}
     for row in sorted(rows, key=lambda row: row.displacement):
         if row.variant in found:
             found[row.variant].setdefault(row.displacement, []).append(row.top1)
@@ -116,14 +117,39 @@ def accuracies(rows: Sequence[Row]) -> dict[str, dict[float, list[float]]]:
 
 
 def draw(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Plot accuracy against displacement: the networks, and H2CN without its parts."""
+    """Plot accuracy against displacement as a PNG: the networks, and H2CN without its parts.
+
+    Lines are means over the seeds, dots are single trainings.
+    """
     lines = accuracies(rows)
     panels = {
         "networks": {name: line for name, line in lines.items() if "-" not in name},
         "H2CN without a part": {name: line for name, line in lines.items() if name.startswith("H2CN")},
     }
     panels = {heading: panel for heading, panel in panels.items() if panel}
-    plot_spread(panels, path, title=title, x="displacement, pixels per frame", y="top-1, %", chance=CHANCE)
+    figure = Figure(figsize=(6.2 * len(panels), 4.8), layout="constrained")
+    styles: dict[str, tuple[str, str]] = {}  # a variant looks the same in both panels
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (heading, panel) in zip(row, panels.items(), strict=True):
+        axes.axhline(CHANCE, color="grey", linestyle=":", linewidth=1)
+        for index, (name, line) in enumerate(panel.items()):
+            colour, marker = styles.setdefault(name, (f"C{len(styles)}", "os^Dv<>P"[len(styles) % 8]))
+            aside = 1 + 0.02 * (index - (len(panel) - 1) / 2)  # keeps the dots of different lines apart
+            means = [fmean(values) for values in line.values()]
+            axes.plot([d * aside for d in line], means, color=colour, marker=marker, label=name)
+            for d, values in line.items():
+                axes.plot([d * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
+        displacements = sorted({d for line in panel.values() for d in line})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(displacements, [str(d) for d in displacements])
+        axes.set_xlabel("displacement, pixels per frame")
+        axes.set_title(heading, fontsize=11)
+        axes.grid(color="#e8e8e8", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=9, framealpha=0.9)
+    row[0].set_ylabel("top-1, %")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
 
 
 def print_table(rows: Sequence[Row]) -> None:
