@@ -130,16 +130,16 @@ class Bench:
             path.write_text("".join(line for line in lines if line.split()[-1] in ("0", "1")))
         return folder
 
-    @property
-    def short_training(self) -> list[object]:
-        """Arguments of train.py for three epochs on `PAIR`."""
+    def train_briefly(self, name: str, *arguments: object, launcher: Sequence[str] = ()) -> Run:
+        """Run train.py for three epochs on `PAIR`; later arguments replace these."""
         size, segments, workers = (64, 8, 4) if self.gpus else (32, 2, 0)
-        return [
+        few = [
             PAIR, "--data_root", self.data.parent, "--arch", "resnet18", "--num_segments", segments, "--epochs", 3,
             "--input_size", size, "-b", 4, "--lr", 0.01, "--lr_type", "cos", "--dropout", 0, "--npb", "-j", workers,
         ]  # fmt: skip
+        return self.train(name, *few, *arguments, launcher=launcher)
 
     @cached_property
     def plain(self) -> Run:
         """A training in float32 that other checks resume, test and compare with."""
-        return self.train("plain", *self.short_training, *(["--gpus", 0] if self.gpus else []))
+        return self.train_briefly("plain", *(["--gpus", 0] if self.gpus else []))

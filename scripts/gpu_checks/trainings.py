@@ -33,16 +33,14 @@ def resume(bench: Bench) -> Iterator[Fact]:
     """One more epoch after `train`, with --amp bf16."""
     last = bench.plain.lines[-1]
     flags = ("--resume", bench.plain.checkpoint, "--epochs", last["epoch"] + 2, "--amp", "bf16")
-    run = bench.train("resume", *bench.short_training, *flags)
+    run = bench.train_briefly("resume", *flags)
     yield Fact("epochs trained again", sum(line["epoch"] < last["epoch"] for line in run.lines), high=0)
     yield from learns(run, bench, last["val/loss"] + 0.3)
 
 
 def fp16(bench: Bench) -> Iterator[Fact]:
     """A short training with --amp fp16 on the last GPU; the gradient scaler works."""
-    run = bench.train(
-        "fp16", *bench.short_training, "--amp", "fp16", *(["--gpus", bench.gpus[-1]] if bench.gpus else [])
-    )
+    run = bench.train_briefly("fp16", "--amp", "fp16", *(["--gpus", bench.gpus[-1]] if bench.gpus else []))
     yield from learns(run, bench)
     scaler = read_checkpoint(run.checkpoint)["scaler"]
     skipped = log2(2.0**16 / scaler["scale"])
@@ -52,19 +50,19 @@ def fp16(bench: Bench) -> Iterator[Fact]:
 
 def svmix(bench: Bench) -> Iterator[Fact]:
     """A short training with --mix svmix."""
-    yield from learns(bench.train("svmix", *bench.short_training, "--mix", "svmix"), bench)
+    yield from learns(bench.train_briefly("svmix", "--mix", "svmix"), bench)
 
 
 def parallel(bench: Bench) -> Iterator[Fact]:
     """A short training by DataParallel on all GPUs, with --amp bf16."""
     bench.require_gpus(2)
-    yield from learns(bench.train("parallel", *bench.short_training, "--gpus", *bench.gpus, "--amp", "bf16"), bench)
+    yield from learns(bench.train_briefly("parallel", "--gpus", *bench.gpus, "--amp", "bf16"), bench)
 
 
 def compiled(bench: Bench) -> Iterator[Fact]:
     """A short training with --compile --amp bf16."""
     bench.require_gpus(1)
-    yield from learns(bench.train("compiled", *bench.short_training, "--compile", "--amp", "bf16"), bench)
+    yield from learns(bench.train_briefly("compiled", "--compile", "--amp", "bf16"), bench)
 
 
 def torchrun(bench: Bench) -> Iterator[Fact]:
@@ -73,9 +71,7 @@ def torchrun(bench: Bench) -> Iterator[Fact]:
     for processes in sorted({1, len(bench.gpus)}) if bench.gpus else [2]:
         batch = max(4 // processes, 1)
         steps = clips // processes // batch
-        run = bench.train(
-            f"torchrun{processes}", *bench.short_training, "-b", batch, launcher=(*TORCHRUN, str(processes))
-        )
+        run = bench.train_briefly(f"torchrun{processes}", "-b", batch, launcher=(*TORCHRUN, str(processes)))
         epochs = run.output.count(f"train {steps}/{steps} ")
         yield Fact(f"{counted(processes, 'process')}: epochs of {steps} steps", epochs, 3, 3)
         yield from learns(run, bench)
