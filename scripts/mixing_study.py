@@ -75,12 +75,8 @@ def train_flags(args: argparse.Namespace, spec: DatasetSpec, classes: Path) -> l
     options = {name: getattr(args, name) for name in OPTIONS if name != "arch" or args.net not in TORCHVISION_NETS}
     options |= {"root_path": spec.root_path, "val_list": spec.lists["val"], "classes": classes}
     options |= {"image_tmpl": spec.image_tmpl, "eval_freq": args.epochs, "workers": 0}
-    return [
-        spec.name,
-        *(f"--{name}={value}" for name, value in options.items()),
-        *SCHEDULE,
-        *["--no_flip"] * args.no_flip,
-    ]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return [spec.name, *flags, *SCHEDULE, *(["--no_flip"] if args.no_flip else [])]
 
 
 def train_and_test(mix: str, seed: int, flags: Sequence[str], svmix_flags: Sequence[str], folder: Path) -> Row:

@@ -67,7 +67,7 @@ def test_a_study_runs_train_py_once_per_method_and_seed(flags: list[str], tmp_pa
     last = json.loads(log.read_text())
     assert rows["svmix"].top1 == pytest.approx(last["val/top1"], rel=1e-3)
     assert rows["svmix"].teacher_top1 == pytest.approx(last["val/teacher_top1"], rel=1e-3)
-    assert "6 train and 3 val videos" in (tmp_path / "runs" / "svmix_seed0" / "output.txt").read_text()
+    assert "TSM_mine" in (tmp_path / "runs" / "svmix_seed0" / "output.txt").read_text()
     assert not list(tmp_path.rglob("*.pth.tar"))
     with pytest.raises(InputError, match="another budget"):
         mixing_study.main([*small, "--lr", "0.5"])
