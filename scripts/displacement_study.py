@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How large a displacement can a network follow? Train networks on clips of controlled displacement; plot accuracy."""
+"""Measure how far networks can follow motion: train on clips of controlled displacement, plot the accuracies."""
 
 import argparse
 import logging
@@ -46,7 +46,7 @@ CPU = Runtime(torch.device("cpu"))
 
 @dataclass(frozen=True)
 class Budget:
-    """What all networks have in common."""
+    """Settings shared by all trainings."""
 
     arch: str
     num_segments: int

@@ -63,7 +63,7 @@ class Result:
 
 
 def run_check(name: str, bench: Bench) -> Result:
-    """Run a check. Whatever it raises becomes its verdict; the other checks go on."""
+    """Run a check. Whatever it raises becomes its verdict; the other checks still run."""
     result, start = Result(name), time.monotonic()
     try:
         bench.require_time(0)

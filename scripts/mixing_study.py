@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What does mixing bring on a small data set? Run train.py with each method over several seeds; compare accuracies."""
+"""Measure what mixing brings on a small data set: run train.py with each method and seed, tabulate the accuracies."""
 
 import argparse
 import json
@@ -35,7 +35,7 @@ from opts import data_options
 from scripts.benchmarking.report import table
 from scripts.studying.study import Study, study_parser
 
-# Options that the study hands to train.py; with the clips of each class they are the budget of every training.
+# Options passed on to train.py.
 OPTIONS = ("net", "arch", "num_segments", "input_size", "epochs", "batch_size", "lr", "label_smoothing", "dropout")
 SVMIX_OPTIONS = ("selector_lr", "teacher_decay")
 SCHEDULE = ["--lr_type", "cos", "--warmup", "0.5", "--gd", "20", "--npb"]
@@ -71,7 +71,7 @@ def draw_split(spec: DatasetSpec, clips_per_class: int, seed: int, folder: Path)
 
 
 def train_flags(args: argparse.Namespace, spec: DatasetSpec, classes: Path) -> list[str]:
-    """What train.py is given for every method and seed."""
+    """Flags of train.py for all methods and seeds."""
     options = {name: getattr(args, name) for name in OPTIONS if name != "arch" or args.net not in TORCHVISION_NETS}
     options |= {"root_path": spec.root_path, "val_list": spec.lists["val"], "classes": classes}
     options |= {"image_tmpl": spec.image_tmpl, "eval_freq": args.epochs, "workers": 0}

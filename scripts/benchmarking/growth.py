@@ -29,7 +29,7 @@ from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERATED = 1.05  # exponents above it are marked
 VIDEO = (48, Size(320, 240))  # number and size of frames in the videos that the loader reads
-AXES = {"segments": "T", "size": "pixels", "batch_size": "N"}  # field of Setting -> the quantity behind it
+AXES = {"segments": "T", "size": "pixels", "batch_size": "N"}  # field of Setting -> the quantity that varies with it
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Size(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser, which: str, *, clips: int, num_frames: list[int], size: Size) -> None:
     """Add the options that select videos and define a clip, with these defaults; `which`: "train" or "val"."""
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; the built-in one is made anew")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; the built-in one is generated")
     parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments per clip, T")
     text = "L, frames per segment: 5 for H2CN and TDN, else 1"
     parser.add_argument("--frames_per_segment", type=number(int, 1), default=5, help=text)

@@ -39,7 +39,7 @@ CHANGES: dict[str, tuple[str, Collection[str]]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What all variants of a measurement have in common."""
+    """Settings shared by all variants of a measurement."""
 
     arch: str
     batch_size: int  # N

@@ -1,4 +1,4 @@
-"""What the checks share: facts with bounds, the devices, a scratch folder, and running the project's scripts."""
+"""Shared by the checks: facts with bounds, the devices, a scratch folder, and running the project's scripts."""
 
 import json
 import os
@@ -100,7 +100,7 @@ class Bench:
         )  # fmt: skip
         try:
             output, _ = process.communicate(timeout=PATIENCE)
-        except BaseException as error:  # including Ctrl-C: no process is left behind
+        except BaseException as error:  # including Ctrl-C: leave no process running
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):

@@ -41,7 +41,7 @@ def speed_compiled(bench: Bench) -> Iterator[Fact]:
 
 
 def _speed(bench: Bench, *, compiled: bool) -> Iterator[Fact]:
-    """Rates as shares of a matrix product's rate, with the figures behind them."""
+    """Rates as shares of a matrix product's rate, with time, throughput and memory."""
     rate = product_rate(bench.device, torch.bfloat16 if bench.gpus else torch.float32)
     yield Fact("matrix product, TFLOP/s", rate / 1e12)
     changes = "+compiled" * compiled + "+bf16" * bool(bench.gpus)

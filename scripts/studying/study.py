@@ -1,4 +1,4 @@
-"""What studies share: many small trainings, one core and one table row each. An interrupted study resumes."""
+"""Studies: many small trainings, one core and one table row each, which resume after an interruption."""
 
 import argparse
 import csv
@@ -51,7 +51,7 @@ class Study(Generic[Row]):
             folder: of --output_dir.
             name: of its files.
             kind: class of the rows.
-            budget: what all trainings have in common.
+            budget: settings shared by all trainings.
 
         Raises:
             InputError: the folder cannot be written, or has rows of something else or of another budget.

@@ -149,7 +149,7 @@ def test_tf32_in_place_of_float32_fails(small: Bench, monkeypatch) -> None:
 
 
 def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
-    """What torch's DataParallel does in its threads, where `logits` has several cards."""
+    """As in the threads of torch's DataParallel, which `logits` checks on several GPUs."""
 
     class Float16(nn.Module):
         def __init__(self, model: nn.Module) -> None:
