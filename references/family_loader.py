@@ -1,8 +1,8 @@
-"""Clips as the codes of the TSN family (TSN, TSM, TDN, H2CN) read them, with Pillow, step by step.
+"""Clips as the code of the TSN family (TSN, TSM, TDN, H2CN) reads them, with Pillow, step by step.
 
-Every frame of every segment is decoded, also one that another segment has decoded; resized; cropped; resized again;
-mirrored. Then all are stacked on the channels, turned into floats and normalised, on the CPU. The draws (which frames,
-which crop, mirrored or not) are those of `datasets/`, so that speed and pixels can be compared.
+Every frame of every segment is decoded, even if another segment has the same frame; then resized, cropped, resized
+again and mirrored. All frames are stacked along the channels, converted to floats and normalised, on the CPU. Frame
+numbers, crops and flips are those of `datasets/`, so that speed and pixels can be compared.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from datasets.clip_dataset import VideoDataset
 from datasets.transforms import Preprocessing, TrainTransform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FIRST_NUMBER = 1  # of the first frame's file
+FIRST_NUMBER = 1  # in the file name of the first frame
 Images = list[Image.Image]
 
 
 class FamilyDataset(Dataset[tuple[Tensor, int]]):
-    """The clips of a data set of ours, whose videos are frame folders, read in the family's way."""
+    """The clips of one of our data sets of frame folders, read the family's way."""
 
     def __init__(self, videos: VideoDataset) -> None:
         self.videos = videos
@@ -39,41 +39,43 @@ class FamilyDataset(Dataset[tuple[Tensor, int]]):
         _, draw = self.videos.draw(*key)
         images = read_frames(self.videos.spec.root_path / record.path, self.videos.spec.image_tmpl, draw.indices)
         transform: Any = draw.transform
-        cut = train_crops if isinstance(transform, TrainTransform) else view_crops
-        return to_tensor(cut(images, transform)), draw.label
+        crop = train_crops if isinstance(transform, TrainTransform) else view_crops
+        return to_tensor(crop(images, transform)), draw.label
+
+    def difference(self, key: tuple[int, int], ours: Tensor) -> Tensor:
+        """Absolute pixel differences (V, T, L, 3, H, W) float64 between our clip, uint8, and the family's."""
+        family = to_pixels(self[key][0], ours.shape[:-3])
+        return (ours.double() - family.double()).abs()
 
 
 def read_frames(folder: Path, image_tmpl: str, indices: np.ndarray) -> Images:
-    """The T*L frames of a clip from (T, L) 0-based numbers, a frame that occurs twice decoded twice."""
+    """The T*L frames of a clip from (T, L) 0-based numbers; repeated frames are decoded each time."""
     files = [folder / image_tmpl.format(index + FIRST_NUMBER) for index in indices.flat]
     try:
         return [Image.open(file).convert("RGB") for file in files]
     except OSError as error:
-        cure = "this reference replaces nothing; find what is damaged with scripts/check_data.py"
-        raise InputError(f"a frame in {folder} cannot be read ({error}); {cure}") from error
+        cure = "this reference replaces no frames; scripts/check_data.py finds damaged ones"
+        raise InputError(f"cannot read a frame in {folder} ({error}); {cure}") from error
 
 
 def train_crops(images: Images, transform: TrainTransform) -> Images:
     """Resize (to 320 x 240 for an input of 224), crop, resize to the input size, mirror."""
-    height, width = transform.resize
-    images = [image.resize((width, height), Image.Resampling.BILINEAR) for image in images]
+    images = resized(images, *reversed(transform.resize))
     images = [image.crop(transform.box) for image in images]
-    size = (transform.input_size, transform.input_size)
-    images = [image.resize(size, Image.Resampling.BILINEAR) for image in images]
+    images = resized(images, transform.input_size, transform.input_size)
     if transform.flip:
         images = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
     return images
 
 
 def view_crops(images: Images, preprocessing: Preprocessing) -> Images:
-    """Resize, then the centre of all frames, or the left of all, the right of all, the centre of all (wide frames)."""
+    """Resize; then the centre of all frames, or the left of all, the right of all, the centre of all (wide frames)."""
     if isinstance(preprocessing.resize, int):
-        width, height = images[0].size
-        short = min(width, height)
-        width, height = (int(side * preprocessing.resize / short) for side in (width, height))
+        short = min(images[0].size)
+        width, height = (int(side * preprocessing.resize / short) for side in images[0].size)
     else:
         height, width = preprocessing.resize
-    images = [image.resize((width, height), Image.Resampling.BILINEAR) for image in images]
+    images = resized(images, width, height)
     size = preprocessing.crop_size
     if preprocessing.crops == 1:
         corners = [(round((width - size) / 2), round((height - size) / 2))]
@@ -83,9 +85,13 @@ def view_crops(images: Images, preprocessing: Preprocessing) -> Images:
     return [image.crop((left, top, left + size, top + size)) for left, top in corners for image in images]
 
 
+def resized(images: Images, width: int, height: int) -> Images:
+    return [image.resize((width, height), Image.Resampling.BILINEAR) for image in images]
+
+
 def to_tensor(images: Images) -> Tensor:
-    """T*L images (V*T*L with several crops) -> (T*L*3, H, W) float32, normalised."""
-    stacked = np.concatenate([np.asarray(image) for image in images], axis=2)  # (H, W, T*L*3)
+    """V*T*L images -> (V*T*L*3, H, W) float32, normalised."""
+    stacked = np.concatenate([np.asarray(image) for image in images], axis=2)  # (H, W, V*T*L*3)
     clip = torch.from_numpy(stacked).permute(2, 0, 1).contiguous().float().div(255)
     for channel, values in enumerate(clip):
         values.sub_(MEAN[channel % 3]).div_(STD[channel % 3])

@@ -1,7 +1,7 @@
-"""H2CN (ACM MM 2022) as its equations read: nothing is rearranged, fused or laid out for speed.
+"""H2CN (ACM MM 2022) as its equations read: nothing is rearranged or fused for speed.
 
-The tests hold `ops/` against it, and `scripts/benchmark.py` measures against it. It shares no code with `ops/`, and its
-parameters bear the same names, so that one state dict fits both. Axes: N clips, T segments, L frames a segment.
+Tests and benchmarks compare `ops/` with it. It shares no code with `ops/`, but its parameters have the same names, so
+that one state dict fits both. Axes: N clips, T segments, L frames per segment.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# bottleneck blocks or not, blocks in stages 1 to 4
+# whether blocks are bottlenecks, blocks in stages 1 to 4
 ARCHS = {
     "resnet18": (False, (2, 2, 2, 2)),
     "resnet34": (False, (3, 4, 6, 3)),
@@ -30,7 +30,7 @@ class Hourglass(nn.Module):
         self.temporal = nn.Parameter(torch.randn(channels * expand, 3))  # past, now, future
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, F, C, H, W) -> (B, F-2, C*expand, H, W): channel c yields channels c*expand ... c*expand + expand-1."""
+        """(B, F, C, H, W) -> (B, F-2, C*expand, H, W): channel c becomes channels c*expand ... c*expand + expand-1."""
         d = self.dilation
         a = F.conv2d(x.flatten(0, 1), self.spatial, padding=d, dilation=d, groups=x.shape[2]).unflatten(0, x.shape[:2])
         x, a = x.repeat_interleave(self.expand, 2), a.repeat_interleave(self.expand, 2)
@@ -39,7 +39,7 @@ class Hourglass(nn.Module):
 
 
 class FrameMotion(nn.Module):
-    """FMCB: the five frames of a segment at half resolution -> a map that is added to the stem's features."""
+    """FMCB: a map from the five frames of a segment at half resolution, which is added to the stem's features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class FrameMotion(nn.Module):
         x = F.avg_pool2d(frames.flatten(0, 1), 2).unflatten(0, (-1, FRAMES))  # (N*T, 5, 3, H/2, W/2)
         for hourglass, bn in ((self.hourglass1, self.bn1), (self.hourglass2, self.bn2)):
             x = hourglass(x)  # two frames fewer
-            x = F.relu(bn(x.flatten(0, 1))).unflatten(0, x.shape[:2])  # BatchNorm over the frames in the batch
+            x = F.relu(bn(x.flatten(0, 1))).unflatten(0, x.shape[:2])  # frames count as batch
         x = F.relu(self.bn(self.conv(x[:, 0])))  # (N*T, 64, H/4, W/4) from (N*T, 9, H/2, W/2)
         return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 class ClipMotion(nn.Module):
-    """CMCB: a gate for each segment and channel, from an HgC over the clip's segments."""
+    """CMCB: a gate per segment and channel, from an HgC over the clip's segments."""
 
     def __init__(self, channels: int, num_segments: int) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ class ClipMotion(nn.Module):
 
 
 def with_empty_ends(clips: Tensor) -> Tensor:
-    """(N, T, C, H, W) -> (N, T+2, C, H, W): a segment of zeros before the first and behind the last."""
+    """(N, T, C, H, W) -> (N, T+2, C, H, W): a segment of zeros before the first and after the last."""
     return F.pad(clips, (0, 0, 0, 0, 0, 0, 1, 1))
 
 
 def shift(x: Tensor, num_segments: int) -> Tensor:
-    """(N*T, C, H, W): an eighth of the channels from the next segment, an eighth from the previous one."""
+    """(N*T, C, H, W): an eighth of the channels come from the next segment, an eighth from the previous one."""
     clips, fold = x.unflatten(0, (-1, num_segments)), x.shape[1] // 8
     padded = with_empty_ends(clips)
     parts = padded[:, 2:, :fold], padded[:, :-2, fold : 2 * fold], clips[:, :, 2 * fold :]
@@ -88,7 +88,7 @@ def shift(x: Tensor, num_segments: int) -> Tensor:
 
 
 class Block(nn.Module):
-    """Bottleneck: shift, 1x1, gate, 3x3, 1x1; basic block: shift, 3x3, gate, 3x3. Plus the un-shifted input."""
+    """Bottleneck: shift, 1x1, gate, 3x3, 1x1; basic block: shift, 3x3, gate, 3x3. Plus the unshifted input."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, num_segments: int, bottleneck: bool) -> None:
         super().__init__()
@@ -139,16 +139,17 @@ class NaiveH2CN(nn.Module):
 
     @classmethod
     def from_network(cls, model: Any) -> "NaiveH2CN":
-        """The naive form of one of our H2CNs (without ablations): its weights, mode, device and type."""
+        """The naive form of an H2CN of ours without ablations, with its weights, mode, device and type."""
         naive = cls(model.arch, model.num_class, model.num_segments, model.dropout.p).to(model.fc.weight)
         naive.load_state_dict(model.state_dict())
         return naive.train(model.training)
 
     def forward(self, clip: Tensor) -> Tensor:
-        frames = clip.flatten(0, 1).contiguous()  # (N*T, 5, 3, H, W), NCHW in memory, too
+        frames = clip.flatten(0, 1).contiguous()  # (N*T, 5, 3, H, W), in memory as well
         stem = F.relu(self.bn1(self.conv1(frames[:, FRAMES // 2])))  # of the key frame
         x = F.max_pool2d(stem, 3, stride=2, padding=1)  # (N*T, 64, H/4, W/4)
         x = 0.5 * x + 0.5 * F.interpolate(self.motion(frames), size=x.shape[-2:], mode="nearest")
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N*T, C, H/32, W/32)
-        scores = self.fc(self.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1)))  # (N*T, K): of every segment
-        return scores.unflatten(0, (-1, self.num_segments)).mean(1)
+        for stage in range(4):
+            x = self.get_submodule(f"layer{stage + 1}")(x)  # in the end (N*T, C, H/32, W/32)
+        logits = self.fc(self.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1)))  # (N*T, K), of each segment
+        return logits.unflatten(0, (-1, self.num_segments)).mean(1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How far can a network follow? Train networks on clips of a controlled displacement; draw accuracy against it."""
+"""Measure how far networks can follow motion: train on clips of controlled displacement, plot the accuracies."""
 
 import argparse
 import logging
@@ -10,25 +10,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 import torch
+from matplotlib.figure import Figure
 
-from common.cli import make_parser, number
+from common.cli import number
 from common.console import run_script
-from common.files import make_folder
 from datasets.loader import make_loader
-from ops.blocks import ARCHS
 from ops.models import ABLATIONS, build_model
+from ops.network import VideoNet
+from ops.optimiser import make_optimiser, parameter_groups
+from ops.runtime import Runtime
+from ops.schedule import learning_rate
 from ops.scoring.metrics import spread_text
-from ops.training.engine import evaluate
+from ops.training.engine import Sums, TrainSettings, evaluate, train_one_epoch
 from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
-from scripts.studying.plot import plot_spread
-from scripts.studying.study import claim_budget, complete, on_one_core, read_rows, train
+from scripts.studying.study import Study, study_parser
 
-# Arguments of build_model by the name in the table.
+# Name in the table -> arguments of build_model.
 VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in ("TSN", "TSM", "TDN", "H2CN")}
 VARIANTS |= {f"H2CN-{part}": {"net": "H2CN", "ablate": [part]} for part in ABLATIONS}
 VARIANTS |= {
@@ -36,152 +39,159 @@ VARIANTS |= {
     for name, options in VARIANTS.items()
     if name.startswith("H2CN")
 }
-VAL_SEED = 1_000_003  # of the clips that are tested on, the same for all
+VAL_SEED = 1_000_003  # of the test clips, the same for all
+CHANCE = 100 / len(DIRECTIONS)
+CPU = Runtime(torch.device("cpu"))
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every network gets.
-
-    Attributes:
-        arch: backbone.
-        num_segments: T.
-        epochs: of the cosine schedule, each with new clips.
-        clips: an epoch.
-        batch_size: clips a step.
-        lr: learning rate of SGD.
-        val_clips: clips that are tested on.
-    """
+    """Settings shared by all trainings."""
 
     arch: str
     num_segments: int
-    epochs: int
-    clips: int
+    epochs: int  # each with new clips
+    clips: int  # per epoch
     batch_size: int
     lr: float
     val_clips: int
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training: a network, a displacement in pixels a frame, a seed."""
-
-    variant: str
-    displacement: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Row:
-    """A line of the table: accuracies in percent, the last epoch's loss, seconds of one core."""
+    """One training."""
 
     variant: str
-    displacement: int
+    displacement: int  # pixels per frame
     seed: int
-    top1: float
-    top1_reversed: float
-    train_loss: float
+    top1: float  # in percent
+    top1_reversed: float  # on the same clips played backwards
+    train_loss: float  # of the last epoch
     seconds: float
 
     @property
-    def job(self) -> Job:
-        return Job(self.variant, self.displacement, self.seed)
+    def job(self) -> tuple[str, int, int]:
+        return self.variant, self.displacement, self.seed
 
 
-def train_and_test(job: Job, budget: Budget) -> Row:
-    """One training from random weights, and its accuracy on clips that it has not seen."""
-    start, runtime = time.perf_counter(), on_one_core()
-    torch.manual_seed(job.seed)
-    options = {"arch": budget.arch, "num_class": len(DIRECTIONS), "num_segments": budget.num_segments, "dropout": 0.0}
-    model = build_model(**options, **VARIANTS[job.variant])
-    model = runtime.place(model)
-    drift = Drift(job.displacement, budget.num_segments, model.frames_per_segment)
-    loader = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=job.seed)
-    train_loader = loader(DriftingClips(drift, budget.clips, job.seed), shuffle=True, drop_last=True)
-    sums = train(model, train_loader, runtime, epochs=budget.epochs, lr=budget.lr, seed=job.seed)
-    top1 = []
+def train_and_test(variant: str, displacement: int, seed: int, budget: Budget) -> Row:
+    """Train from random weights, then test on unseen clips."""
+    start = time.perf_counter()
+    torch.manual_seed(seed)
+    size = {"arch": budget.arch, "num_class": len(DIRECTIONS), "num_segments": budget.num_segments}
+    model = CPU.place(build_model(**{**VARIANTS[variant], **size}, dropout=0.0))
+    drift = Drift(displacement, budget.num_segments, model.frames_per_segment)
+    loader: Any = partial(make_loader, batch_size=budget.batch_size, workers=0, seed=seed)
+    sums = train(model, loader(DriftingClips(drift, budget.clips, seed), shuffle=True, drop_last=True), budget, seed)
+    top1 = {}
     for order in ("normal", "reversed"):
-        videos = loader(DriftingClips(replace(drift, frame_order=order), budget.val_clips, VAL_SEED), shuffle=False)
-        result = evaluate(model, videos, runtime, amp="off", title=order, print_freq=1)
-        top1.append(result.averages()["top1"])
-    return Row(**asdict(job), top1=top1[0], top1_reversed=top1[1], train_loss=sums.averages()["loss"],
-               seconds=time.perf_counter() - start)  # fmt: skip
+        clips = DriftingClips(replace(drift, frame_order=order), budget.val_clips, VAL_SEED)
+        result = evaluate(model, loader(clips, shuffle=False), CPU, amp="off", title=order, print_freq=1)
+        top1[order] = result.averages()["top1"]
+    return Row(
+        variant, displacement, seed, top1=top1["normal"], top1_reversed=top1["reversed"],
+        train_loss=sums.averages()["loss"], seconds=time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def train(model: VideoNet, loader: Any, budget: Budget, seed: int) -> Sums:
+    """SGD with half a cosine after half an epoch of warm-up; the sums of the last epoch."""
+    optimiser = make_optimiser("sgd", parameter_groups(model, budget.lr, 5e-4), budget.lr, 0.9)
+    no_scaler = torch.amp.GradScaler("cpu", enabled=False)
+    settings = TrainSettings(clip_gradient=20, seed=seed)
+    lr_at = partial(learning_rate, lr=budget.lr, lr_type="cos", lr_steps=(), epochs=budget.epochs, warmup=0.5)
+    sums = Sums()
+    for epoch in range(budget.epochs):
+        loader.sampler.set_epoch(epoch)
+        sums = train_one_epoch(model, loader, optimiser, no_scaler, CPU, settings, epoch=epoch, lr_at=lr_at)
+    return sums
+
+
+def accuracies(rows: Sequence[Row]) -> dict[str, dict[int, list[float]]]:
+    """Variant -> displacement -> top-1 of each seed."""
+    found: dict[str, dict[int, list[float]]] = {variant: {} for variant in VARIANTS}
+    for row in sorted(rows, key=lambda row: row.displacement):
+        if row.variant in found:
+            found[row.variant].setdefault(row.displacement, []).append(row.top1)
+    return {variant: line for variant, line in found.items() if line}
 
 
 def draw(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Accuracy against displacement: the networks, and H2CN without its parts."""
+    """Plot accuracy against displacement as a PNG: the networks, and H2CN without its parts.
 
-    def lines(variants: Sequence[str]) -> dict[str, dict[float, list[float]]]:
-        found: dict[str, dict[float, list[float]]] = {}
-        chosen = [row for row in rows if row.variant in variants]
-        for row in sorted(chosen, key=lambda row: (variants.index(row.variant), row.displacement)):
-            found.setdefault(row.variant, {}).setdefault(row.displacement, []).append(row.top1)
-        return found
-
-    parts = [variant for variant in VARIANTS if variant.startswith("H2CN")]
-    networks = [variant for variant in VARIANTS if "-" not in variant]
-    panels = {"networks": lines(networks), "H2CN without a part": lines(parts)}
+    Lines are means over the seeds, dots are single trainings.
+    """
+    lines = accuracies(rows)
+    panels = {
+        "networks": {name: line for name, line in lines.items() if "-" not in name},
+        "H2CN without a part": {name: line for name, line in lines.items() if name.startswith("H2CN")},
+    }
     panels = {heading: panel for heading, panel in panels.items() if panel}
-    chance = 100 / len(DIRECTIONS)
-    plot_spread(panels, path, title=title, x="displacement, pixels a frame", y="top-1, %", chance=chance)
+    figure = Figure(figsize=(6.2 * len(panels), 4.8), layout="constrained")
+    styles: dict[str, tuple[str, str]] = {}  # a variant looks the same in both panels
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (heading, panel) in zip(row, panels.items(), strict=True):
+        axes.axhline(CHANCE, color="grey", linestyle=":", linewidth=1)
+        for index, (name, line) in enumerate(panel.items()):
+            colour, marker = styles.setdefault(name, (f"C{len(styles)}", "os^Dv<>P"[len(styles) % 8]))
+            aside = 1 + 0.02 * (index - (len(panel) - 1) / 2)  # keeps the dots of different lines apart
+            means = [fmean(values) for values in line.values()]
+            axes.plot([d * aside for d in line], means, color=colour, marker=marker, label=name)
+            for d, values in line.items():
+                axes.plot([d * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
+        displacements = sorted({d for line in panel.values() for d in line})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(displacements, [str(d) for d in displacements])
+        axes.set_xlabel("displacement, pixels per frame")
+        axes.set_title(heading, fontsize=11)
+        axes.grid(color="#e8e8e8", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=9, framealpha=0.9)
+    row[0].set_ylabel("top-1, %")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """Mean and sample standard deviation over the seeds, a row a network."""
+    """Mean and sample standard deviation over the seeds, one line per network."""
     displacements = sorted({row.displacement for row in rows})
     print(f"{'top-1, %':<18}" + "".join(f"{f'{d} px':>14}" for d in displacements))
-    for variant in VARIANTS:
-        cells = []
-        for displacement in displacements:
-            top1 = [row.top1 for row in rows if (row.variant, row.displacement) == (variant, displacement)]
-            cells.append(f"{spread_text(top1):>14}")
-        if any(cell.strip() != "-" for cell in cells):
-            print(f"{variant:<18}" + "".join(cells))
+    for variant, line in accuracies(rows).items():
+        print(f"{variant:<18}" + "".join(f"{spread_text(line.get(d, [])):>14}" for d in displacements))
 
 
-def study_parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        __doc__, "A stopped study goes on where it was: rows that are in the table are not made again."
-    )
-    parser.add_argument(
-        "--output_dir", type=Path, default=Path("runs/displacement"), help="for the table and the figure"
-    )
-    parser.add_argument(
-        "--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help="networks; H2CN-X is H2CN without X"
-    )
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = study_parser(__doc__, "runs/displacement")
+    text = "networks; H2CN-X is H2CN without X"
+    parser.add_argument("--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help=text)
     sizes = [1, 4, 8, 16, 24]
-    parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help="pixels a frame, of 64")
-    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of weights and clips")
-    parser.add_argument("--arch", choices=list(ARCHS), default="resnet18", help="backbone")
-    parser.add_argument("--num_segments", type=number(int, 1), default=4, help="segments a clip, T")
-    parser.add_argument("--epochs", type=number(int, 1), default=5, help="of a cosine schedule")
-    parser.add_argument("--clips", type=number(int, 1), default=320, help="new clips an epoch")
-    parser.add_argument("--val_clips", type=number(int, 1), default=300, help="clips that are tested on")
-    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips a step")
-    parser.add_argument("--lr", type=number(float, 0, open_low=True), default=0.02, help="learning rate")
-    parser.add_argument("-j", "--workers", type=number(int, 1), default=2, help="trainings at a time, one core each")
-    return parser
+    text = "pixels per frame, in frames 64 pixels wide"
+    parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help=text)
+    text = "random seeds; each sets the weights and the training clips"
+    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help=text)
+    parser.add_argument("--epochs", type=number(int, 1), default=5, help="length of the cosine schedule")
+    parser.add_argument("--clips", type=number(int, 1), default=320, help="new training clips per epoch")
+    parser.add_argument("--val_clips", type=number(int, 1), default=300, help="test clips")
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips per step")
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = study_parser().parse_args(argv)
+    args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})
     for displacement in args.displacement:
-        Drift(displacement, args.num_segments, 5)  # refuses what cannot be told before anything is trained
-    folder = make_folder(args.output_dir, "--output_dir")
-    table, settings = folder / "displacement.csv", folder / "settings.json"
-    rows = read_rows(table, Row)
-    claim_budget(settings, budget, new=not rows)
-    jobs = [Job(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
-    complete(table, rows, jobs, partial(train_and_test, budget=budget), args.workers)
-    figure, seeds = folder / "displacement.png", Counter((row.variant, row.displacement) for row in rows).values()
-    counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(min(seeds))
-    draw(rows, figure, f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, {counts} seeds")
-    print_table(rows)
-    print(
-        f"Mean and standard deviation over the seeds; chance is {100 / len(DIRECTIONS):.0f} %. Files: {table}, {figure}"
-    )
+        Drift(displacement, args.num_segments, 5)  # refuses ambiguous displacements before any training
+    budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})
+    study = Study(args.output_dir, "displacement", Row, asdict(budget))
+    jobs = [(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
+    study.complete(jobs, partial(train_and_test, budget=budget), args.workers)
+    seeds = sorted(Counter((row.variant, row.displacement) for row in study.rows).values())
+    counts = f"{seeds[0]} to {seeds[-1]}" if seeds[0] < seeds[-1] else str(seeds[0])
+    figure = study.table.with_suffix(".png")
+    title = f"{args.arch}, {args.num_segments} segments, {args.epochs * args.clips} clips, {counts} seeds"
+    draw(study.rows, figure, title)
+    print_table(study.rows)
+    print(f"Mean and standard deviation over seeds; chance is {CHANCE:.0f} %. Files: {study.table}, {figure}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print a table of the networks: parameters, and multiply-adds at several sizes in pixels."""
+"""Print parameters and multiply-adds of the networks at several input sizes."""
 
 import argparse
 import sys
@@ -21,10 +21,10 @@ SIZES = (112, 224, 256)
 def info_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("--net", nargs="+", choices=list(NETS), default=list(NETS), help="networks to list")
-    text = "backbones to list; torchvision's networks come in one form each"
+    text = "backbones to list; torchvision's video networks have their own"
     parser.add_argument("--arch", "--archs", nargs="+", choices=list(ARCHS), default=list(ARCHS), help=text)
-    parser.add_argument("--num_segments", type=number(int, 1), nargs="+", default=[8, 16], help="segments a clip")
-    parser.add_argument("--num_class", type=number(int, 1), default=174, help="classes (174: Something-Something)")
+    parser.add_argument("--num_segments", type=number(int, 1), nargs="+", default=[8, 16], help="segments per clip, T")
+    parser.add_argument("--num_class", type=number(int, 1), default=174, help="classes; Something-Something has 174")
     return parser
 
 
@@ -41,10 +41,10 @@ def main() -> None:
                     print(f"{net:<13}{arch:<13}{segments:>8}  {error}")
                     continue
                 parameters = f"{count_parameters(model) / 1e6:.2f} M"
-                fitting = [size % stride_of(net) == 0 for size in SIZES]
-                cells = [f"{count_macs(model, s) / 1e9:.2f}" if f else "-" for s, f in zip(SIZES, fitting, strict=True)]
+                fits = {size: size % stride_of(net) == 0 for size in SIZES}
+                cells = [f"{count_macs(model, size) / 1e9:.2f}" if fits[size] else "-" for size in SIZES]
                 print(f"{net:<13}{arch:<13}{segments:>8}{parameters:>13}" + "".join(f"{cell:>14}" for cell in cells))
-    print(f"GMACs: 1e9 multiply-adds (papers often print them as FLOPs) of one view; {args.num_class} classes.")
+    print(f"GMACs: 1e9 multiply-adds per view (often called FLOPs in papers); {args.num_class} classes.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peak memory of a call: of its tensors, exactly; and of the whole process, as the system sees it."""
+"""Peak memory of a call: of its tensors, exactly; and of the whole process, as the system reports it."""
 
 import re
 from collections.abc import Callable
@@ -11,10 +11,10 @@ MIB = 2**20
 
 
 def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """The most memory that tensors hold at a moment of a call, above what they held before it.
+    """Peak memory of tensors during a call, above what they held before.
 
-    On the CPU the sum over every allocation and release that PyTorch's allocator reports (oneDNN's scratch memory
-    included), which is the same each time; on a GPU the allocator's own count.
+    On the CPU this is the sum over all allocations and releases of PyTorch's allocator (oneDNN's scratch memory
+    included), which is reproducible; on a GPU it is the allocator's own count.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -26,7 +26,7 @@ def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     events = profiler.profiler.kineto_results.events()
-    changes = sorted((e.start_ns(), place, e.nbytes()) for place, e in enumerate(events) if e.name() == "[memory]")
+    changes = sorted((e.start_ns(), order, e.nbytes()) for order, e in enumerate(events) if e.name() == "[memory]")
     held = peak = 0
     for _, _, change in changes:
         held += change
@@ -35,19 +35,20 @@ def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Memory of a process now; pages that several processes share count in parts. None: the system does not tell."""
+    """Memory of a process now, shared pages divided among their processes; None without /proc."""
     return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
 
 
 def peak_resident_bytes(call: Callable[[], object]) -> int | None:
-    """The most memory that this process holds during a call, above what it held before. None without /proc."""
-    before = _field(Path("/proc/self/status"), "VmRSS")
+    """Peak memory of this process during a call, above what it held before; None without /proc."""
+    status = Path("/proc/self/status")
+    before = _field(status, "VmRSS")
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the highest mark so far is forgotten
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
         return None
     call()
-    peak = _field(Path("/proc/self/status"), "VmHWM")
+    peak = _field(status, "VmHWM")
     return None if before is None or peak is None else peak - before
 
 

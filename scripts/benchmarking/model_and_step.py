@@ -1,4 +1,4 @@
-"""`model` and `step`: time and memory of the networks' evaluation and training step, and their ratios."""
+"""`model` and `step`: time and memory of evaluations and training steps of the networks, and their ratios."""
 
 import argparse
 import multiprocessing
@@ -11,18 +11,18 @@ from typing import Any
 import torch
 
 from common.cli import number
-from common.errors import InputError
+from common.errors import InputError, counted
 from common.progress import track
 from ops.blocks import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
-from scripts.benchmarking.networks import CHANGES, NETWORKS, OURS, Setting, Variant, make_call
+from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
 from scripts.benchmarking.timing import Spread, alternate, ratios, seconds
 
-# (training, on a GPU) -> variants, and those that the others are compared with
+# (training, on a GPU) -> variants, and the bases of the ratios
 DEFAULTS = {
     (False, False): (
         "torchvision torchvision+channels_last naive tsn h2cn tsn+prepared tsm+prepared h2cn+prepared",
@@ -39,47 +39,44 @@ DEFAULTS = {
         "h2cn+compiled+bf16",
         "naive naive+bf16 tsn+bf16 tsn+compiled+bf16",
     ),
-}  # fmt: skip
-CALLS = {"cpu": 1, "cuda": 10}  # a turn
+}
+CALLS = {"cpu": 1, "cuda": 10}  # per turn
 WARMUP = {"cpu": 2, "cuda": 3}
-MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the product whose rate is the machine's peak
+MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the matrix product that gives the machine's peak rate
 
 
 @dataclass
 class Measured:
-    """Of one variant: seconds a call and bytes above model, optimiser and input, a value for each round."""
+    """One variant; memory is above model, optimiser and input."""
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # per call, one value per round
     tensor_bytes: int = 0
-    resident_bytes: list[int] = field(default_factory=list)
+    resident_bytes: list[int] = field(default_factory=list)  # one value per round, with --processes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    what = ", ".join(f"+{name}: {text}" for name, text in CHANGES.items())
-    parser.add_argument(
-        "--variants", nargs="+", type=Variant.parse, metavar="VARIANT",
-        help=f"{', '.join(NETWORKS)}, and what is done to it: {what}; a choice that fits the device, if not given",
-    )  # fmt: skip
-    parser.add_argument("--base", nargs="+", type=Variant.parse, metavar="VARIANT", help="what the ratios are to")
-    parser.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
-    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=2, help="clips a batch, N")
-    parser.add_argument("--segments", type=number(int, 1), default=8, help="segments a clip, T")
+    changes = "; ".join(f"+{name}: {text}" for name, (text, _) in CHANGES.items())
+    text = f"{', '.join(NETWORKS)}, each with any of these changes: {changes}. If not given, a set for the device"
+    parser.add_argument("--variants", nargs="+", type=Variant.parse, metavar="VARIANT", help=text)
+    parser.add_argument("--base", nargs="+", type=Variant.parse, metavar="VARIANT", help="bases of the ratios")
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=2, help="clips per batch, N")
+    parser.add_argument("--segments", type=number(int, 1), default=8, help="segments per clip, T")
     parser.add_argument("--size", type=number(int, 32), default=224, help="height and width in pixels")
-    text = "where: the first GPU if there is one"
-    parser.add_argument("--device", choices=list(CALLS), default=best_device(), help=text)
-    parser.add_argument("--calls", type=number(int, 1), help="calls a turn; 1 on the CPU, 10 on a GPU, if not given")
-    parser.add_argument(
-        "--processes", action="store_true",
-        help="every turn in a process of its own, with the peak of its resident memory (for settings of the allocator)",
-    )  # fmt: skip
+    parser.add_argument("--calls", type=number(int, 1), help="calls per turn; if not given, 1 on the CPU, 10 on a GPU")
+    text = "run every turn in a new process and report its peak resident memory (to compare allocator settings)"
+    parser.add_argument("--processes", action="store_true", help=text)
+    add_network_options(parser)
 
 
-def best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add --arch and --device."""
+    parser.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=list(CALLS), default=best, help="cuda: the first GPU")
 
 
 def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
-    """Measure and print; returns what the JSON file holds."""
+    """Measure and print; returns the content of the JSON file."""
     device = torch.device(args.device)
     setting = Setting(args.arch, args.batch_size, args.segments, args.size, device, training, malloc=args.malloc)
     default_variants, default_bases = (
@@ -88,39 +85,39 @@ def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
     variants = list(dict.fromkeys([*(args.variants or default_variants), *(args.base or [])]))
     foreign = "prepared" if training else "svmix"
     if any(foreign in variant.changes for variant in variants):
-        raise InputError(f"+{foreign} goes with {'model, an evaluation' if training else 'step, a training'}")
+        raise InputError(f"+{foreign} goes with {'model, an evaluation' if training else 'step, a training step'}")
     bases = [base for base in args.base or default_bases if base in variants]
-    calls = args.calls or CALLS[args.device]
     measure = measure_apart if args.processes else measure_together
-    measured = measure(variants, setting, args.rounds, calls)
+    measured = measure(variants, setting, args.rounds, args.calls or CALLS[args.device])
+    macs = count_all(variants, setting)
     print(
         f"\n{'Training step' if training else 'Evaluation'} of {args.arch}, batch {args.batch_size}, {args.segments} x "
-        f"{args.size} x {args.size} pixels; median (quartiles) of {args.rounds} rounds; memory above model, optimiser "
-        "and input."
+        f"{args.size} x {args.size} pixels; median (quartiles) of {counted(args.rounds, 'round')}; memory above model, "
+        "optimiser and input."
     )
-    macs = count_all(variants, setting)
     print_measured(measured, bases, setting, macs)
-    peaks = {str(dtype).removeprefix("torch."): product_rate(setting.device, dtype) for dtype in dtypes_of(variants)}
+    dtypes = {torch.bfloat16 if "bf16" in variant.changes else torch.float32 for variant in variants}
+    peaks = {str(dtype).removeprefix("torch."): product_rate(device, dtype) for dtype in sorted(dtypes, key=str)}
     for dtype, rate in peaks.items():
-        print(
-            f"For comparison, a product of two {dtype} matrices of {MATRIX[args.device]}^2: {rate / 1e12:.3g} TFLOP/s."
-        )
-    rows = {
-        str(v): {**asdict(m), "macs": macs[v], "ratio_to": ratios_of(measured, v, bases)} for v, m in measured.items()
-    }
+        side = MATRIX[args.device]
+        print(f"For comparison, a product of two {dtype} matrices of {side}^2: {rate / 1e12:.3g} TFLOP/s.")
+    rows = {}
+    for variant, own in measured.items():
+        to_base = {str(base): asdict(ratios(own.seconds, measured[base].seconds)) for base in bases}
+        rows[str(variant)] = {**asdict(own), "macs": macs[variant], "ratio_to": to_base}
     return {"setting": {**asdict(setting), "device": args.device}, "variants": rows, "product_flops": peaks}
 
 
 def measure_together(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
-    """All in this process."""
+    """Measure all variants in this process."""
+    device = setting.device
     ready = {str(variant): make_call(variant, setting) for variant in variants}
-    kind = setting.device.type
-    times = alternate(ready, rounds=rounds, warmup=WARMUP[kind], calls=calls, device=setting.device)
-    return {v: Measured(times[str(v)], peak_tensor_bytes(ready[str(v)], setting.device)) for v in variants}
+    times = alternate(ready, rounds=rounds, warmup=WARMUP[device.type], calls=calls, device=device)
+    return {v: Measured(times[str(v)], peak_tensor_bytes(ready[str(v)], device)) for v in variants}
 
 
 def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
-    """Every turn in a new process: nothing that one variant leaves behind helps or hinders another."""
+    """Run every turn in a new process, so that no variant affects another."""
     measured = {variant: Measured() for variant in variants}
     spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
     turns = [variant for _ in range(rounds) for variant in variants]
@@ -134,7 +131,7 @@ def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, ca
 
 
 def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Measured:
-    """In a new process. Its first call shows the memory: a later one finds what the first one has left."""
+    """One turn in a new process. Resident memory is that of the first call: later calls reuse what it left."""
     torch.set_num_threads(threads)
     if setting.malloc == "keep":
         keep_freed_memory()
@@ -147,32 +144,22 @@ def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Me
 
 
 def count_all(variants: Sequence[Variant], setting: Setting) -> dict[Variant, int]:
-    """Multiply-adds of a call: of the batch, and in training three times those of forward."""
+    """Multiply-adds per call for the whole batch; a training step counts three times its forward pass."""
     factor = setting.batch_size * (3 if setting.training else 1)
-    counted = {}
-    for net in {net_of(variant) for variant in variants}:
-        counted[net] = factor * count_macs(
-            build_model(net, setting.arch, setting.num_class, setting.segments), setting.size
-        )
-    return {variant: counted[net_of(variant)] for variant in variants}
-
-
-def net_of(variant: Variant) -> str:
-    """The network of ours that computes the same."""
-    return {**OURS, "naive": "H2CN", "torchvision": "TSN"}[variant.network]
-
-
-def ratios_of(measured: Mapping[Variant, Measured], variant: Variant, bases: Sequence[Variant]) -> dict[str, Any]:
-    """Of times, to each base."""
-    return {str(base): asdict(ratios(measured[variant].seconds, measured[base].seconds)) for base in bases}
+    macs = {}
+    for net in {EQUIVALENT[variant.network] for variant in variants}:
+        model = build_model(net, setting.arch, setting.num_class, setting.segments)
+        macs[net] = factor * count_macs(model, setting.size)
+    return {variant: macs[EQUIVALENT[variant.network]] for variant in variants}
 
 
 def print_measured(
     measured: Mapping[Variant, Measured], bases: Sequence[Variant], setting: Setting, macs: Mapping[Variant, int]
 ) -> None:
+    """Print the table, one row per variant."""
     apart = any(m.resident_bytes for m in measured.values())
-    memory = ["tensors, MiB", *(["resident, MiB"] if apart else [])]
-    heads = [f"time x {base}" for base in bases] + [f"tensors x {base}" for base in bases]
+    head = ["variant", "ms", "clips/s", "TFLOP/s", "tensors, MiB", *(["resident, MiB"] if apart else [])]
+    head += [f"time x {base}" for base in bases] + [f"tensors x {base}" for base in bases]
     rows = []
     for variant, own in measured.items():
         took = median(own.seconds)
@@ -183,16 +170,11 @@ def print_measured(
         cells += [ratios(own.seconds, measured[base].seconds).text() for base in bases]
         cells += [f"{own.tensor_bytes / max(measured[base].tensor_bytes, 1):.2f}" for base in bases]
         rows.append(cells)
-    print_table(["variant", "ms", "clips/s", "TFLOP/s", *memory, *heads], rows)
-
-
-def dtypes_of(variants: Sequence[Variant]) -> list[torch.dtype]:
-    found = {torch.bfloat16 if "bf16" in variant.changes else torch.float32 for variant in variants}
-    return sorted(found, key=str)
+    print_table(head, rows)
 
 
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large matrix product: the most that the machine gives."""
+    """FLOP/s of a large matrix product, the machine's practical peak."""
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / min(seconds(lambda: a @ b, device=device) for _ in range(6))

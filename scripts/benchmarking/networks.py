@@ -1,13 +1,13 @@
-"""The networks that are measured, by name, and what is measured of them: an evaluation, or a step of training.
+"""The networks to measure, by name, and the call to measure: an evaluation or a training step.
 
-A variant is a network with what is done to it: `h2cn`, `tsn+prepared`, `torchvision+channels_last`, `naive+bf16`. All
-take clips of the same batch size, segments and pixels, already normalised and on the device, each in the memory layout
-that it is fastest with.
+A variant is a network with changes: `h2cn`, `tsn+prepared`, `torchvision+channels_last`, `naive+bf16`. All variants
+take clips of the same batch size, segments and pixels, already normalised and on the device, each in its fastest memory
+layout.
 """
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,43 +26,34 @@ from references.naive_h2cn import NaiveH2CN
 
 OURS = {"h2cn": "H2CN", "tsn": "TSN", "tsm": "TSM", "tdn": "TDN"}
 NETWORKS = ("torchvision", "naive", *OURS)
-CHANGES = {
-    "channels_last": "torchvision's in this memory layout instead of NCHW",
-    "prepared": "by fuse_for_inference; ours, evaluation only",
-    "compiled": "by torch.compile",
-    "bf16": "under autocast to bfloat16",
-    "svmix": "trained with SV-Mix; ours, step only",
+EQUIVALENT = {**OURS, "naive": "H2CN", "torchvision": "TSN"}  # the network of ours that computes the same
+# Change -> what it does, and the networks that it can be applied to.
+CHANGES: dict[str, tuple[str, Collection[str]]] = {
+    "channels_last": ("this memory layout instead of NCHW (torchvision only)", ("torchvision",)),
+    "prepared": ("fused by fuse_for_inference (ours, evaluation only)", OURS),
+    "compiled": ("compiled by torch.compile", NETWORKS),
+    "bf16": ("under autocast to bfloat16", NETWORKS),
+    "svmix": ("trained with SV-Mix (ours, training step only)", OURS),
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all networks of a measurement have in common.
-
-    Attributes:
-        arch: backbone.
-        batch_size: N, clips.
-        segments: T.
-        size: H = W in pixels.
-        device: of the networks.
-        training: a step of training instead of an evaluation.
-        num_class: K.
-        malloc: what new processes do with freed memory; this one has decided.
-    """
+    """Settings shared by all variants of a measurement."""
 
     arch: str
-    batch_size: int
-    segments: int
-    size: int
+    batch_size: int  # N
+    segments: int  # T
+    size: int  # H = W in pixels
     device: torch.device
-    training: bool
-    num_class: int = 174
-    malloc: str = "system"
+    training: bool  # a training step instead of an evaluation
+    num_class: int = 174  # K
+    malloc: str = "system"  # what new processes do with freed memory
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A network and what is done to it; `changes` of `CHANGES`."""
+    """A network and its changes, keys of `CHANGES`."""
 
     network: str
     changes: frozenset[str] = frozenset()
@@ -73,13 +64,12 @@ class Variant:
         network, *changes = text.split("+")
         if network not in NETWORKS or not set(changes) <= set(CHANGES):
             raise argparse.ArgumentTypeError(
-                f"{text!r}: write a network of {', '.join(NETWORKS)}, then what is done to it: +{', +'.join(CHANGES)}"
+                f"{text!r}: give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
             )
-        of_ours = {"prepared", "svmix"} & set(changes)
-        if ("channels_last" in changes and network != "torchvision") or (of_ours and network not in OURS):
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: +channels_last goes with torchvision, +prepared and +svmix with ours"
-            )
+        for change in changes:
+            fitting = CHANGES[change][1]
+            if network not in fitting:
+                raise argparse.ArgumentTypeError(f"{text!r}: +{change} goes with {', '.join(fitting)}")
         return cls(network, frozenset(changes))
 
     def __str__(self) -> str:
@@ -87,7 +77,7 @@ class Variant:
 
 
 class KeyFrames(nn.Module):
-    """An image network on the key frames of a clip, its scores averaged: what TSN is."""
+    """An image network on the key frames of a clip, with averaged scores, as in TSN."""
 
     def __init__(self, network: nn.Module, memory_format: torch.memory_format) -> None:
         super().__init__()
@@ -95,14 +85,14 @@ class KeyFrames(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """(N, T, 1, 3, H, W) -> (N, K)."""
-        frames = clip.flatten(0, 2).contiguous(memory_format=self.memory_format)  # no copy: it lies so already
+        frames = clip.flatten(0, 2).contiguous(memory_format=self.memory_format)  # already in this layout: no copy
         return self.network(frames).unflatten(0, clip.shape[:2]).mean(1)
 
 
-def build(variant: Variant, setting: Setting) -> tuple[nn.Module, Tensor]:
-    """A network with random weights, the same for the same `setting`, and a clip (N, T, L, 3, H, W) for it."""
+def build(variant: Variant, setting: Setting) -> tuple[Any, Tensor]:
+    """A network and a clip (N, T, L, 3, H, W); the weights are random but the same for the same `setting`."""
     torch.manual_seed(0)
-    network: nn.Module
+    network: Any
     if variant.network == "torchvision":
         layout = torch.channels_last if "channels_last" in variant.changes else torch.contiguous_format
         resnet = torchvision.models.get_model(setting.arch, num_classes=setting.num_class)
@@ -117,7 +107,7 @@ def build(variant: Variant, setting: Setting) -> tuple[nn.Module, Tensor]:
         network = fuse_for_inference(network)
     if "compiled" in variant.changes:
         network = torch.compile(network)
-    return network, _clip(variant.network, setting, layout)
+    return network, _clip(EQUIVALENT[variant.network], setting, layout)
 
 
 def _ours(net: str, setting: Setting) -> VideoNet:
@@ -125,24 +115,24 @@ def _ours(net: str, setting: Setting) -> VideoNet:
     return Runtime(setting.device).place(model)
 
 
-def _clip(network: str, setting: Setting, layout: torch.memory_format) -> Tensor:
-    """A random clip; channels-last as the loader lays it out: the 3 colours of a pixel together."""
-    frames = frames_per_segment({**OURS, "naive": "H2CN"}.get(network, "TSN"))
-    shape = (setting.batch_size, setting.segments, frames, 3, setting.size, setting.size)
+def _clip(net: str, setting: Setting, layout: torch.memory_format) -> Tensor:
+    """A random clip; channels-last as the loader makes it, with the 3 colours of a pixel adjacent in memory."""
+    shape = (setting.batch_size, setting.segments, frames_per_segment(net), 3, setting.size, setting.size)
     clip = torch.randn(shape, device=setting.device)
     if layout == torch.channels_last:
-        clip = clip.permute(0, 1, 2, 4, 5, 3).contiguous().permute(0, 1, 2, 5, 3, 4)
+        clip = clip.movedim(3, -1).contiguous().movedim(-1, 3)
     return clip
 
 
 def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
-    """The evaluation or the step of training that is measured.
+    """The evaluation or the training step to measure.
 
-    A step is forward, cross-entropy, backward, and SGD's step with momentum and decay; the gradients are dropped at its
-    end, so that its peak of memory holds them.
+    A step is forward, cross-entropy, backward, and SGD's step with momentum and weight decay. It drops the gradients at
+    its end, so its memory peak includes them. With SV-Mix it also mixes the clips and trains selector and teacher.
     """
     network, clip = build(variant, setting)
-    autocast = torch.autocast(setting.device.type, torch.bfloat16, enabled="bf16" in variant.changes)
+    device = setting.device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant.changes)
 
     def evaluate() -> Tensor:
         with torch.inference_mode(), autocast:
@@ -150,36 +140,24 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
 
     if not setting.training:
         return evaluate
-    label = torch.arange(setting.batch_size, device=setting.device) % setting.num_class
+    label = torch.arange(setting.batch_size, device=device) % setting.num_class
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
-    if "svmix" in variant.changes:
-        return _svmix_step(network, clip, label, optimiser, autocast, setting)
 
-    def step() -> None:
+    def step(inputs: Tensor = clip, target: Tensor = label, selector_loss: Any = 0.0) -> None:
         with autocast:
-            loss = F.cross_entropy(network(clip), label)
-        loss.backward()
+            loss = F.cross_entropy(network(inputs), target)
+        (loss + selector_loss).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    return step
-
-
-def _svmix_step(
-    network: Any, clip: Tensor, label: Tensor, optimiser: torch.optim.Optimizer, autocast: Any, setting: Setting
-) -> Callable[[], object]:
-    """The same step on clips that SV-Mix has mixed, with what its selector learns and its teacher."""
-    method = mix_method("svmix", network, setting.size, Runtime(setting.device), SvMixSettings())
-    mixer, no_scaler = Mixer(method, setting.num_class), torch.amp.GradScaler(setting.device.type, enabled=False)
+    if "svmix" not in variant.changes:
+        return step
+    method = mix_method("svmix", network, setting.size, Runtime(device), SvMixSettings())
+    mixer, no_scaler = Mixer(method, setting.num_class), torch.amp.GradScaler(device.type, enabled=False)
     numbers = itertools.count()
 
-    def step() -> None:
-        mixed, target, of_selector = mixer.mix(network, clip, label, 0, next(numbers))
-        with autocast:
-            loss = F.cross_entropy(network(mixed), target)
-        (loss + of_selector).backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+    def svmix_step() -> None:
+        step(*mixer.mix(network, clip, label, 0, next(numbers)))
         method.step(network, no_scaler, 1e-4, "the benchmark")
 
-    return step
+    return svmix_step

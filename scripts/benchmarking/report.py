@@ -1,8 +1,9 @@
-"""What a measurement says: Markdown tables that docs can take as they are, the machine, and JSON."""
+"""Reports: Markdown tables, one line about the machine, and JSON."""
 
-import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,77 +11,67 @@ from typing import Any
 import torch
 from joblib import cpu_count
 
-from common.errors import InputError
-from common.files import write_whole
+from common.errors import InputError, counted
+from common.files import write_json
 from ops.training.run_log import provenance
 
 PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec")
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Markdown."""
-    print("\n| " + " | ".join(head) + " |")
-    print("|---" * len(head) + "|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+    """Print a Markdown table after an empty line."""
+    print(f"\n{table(head, rows)}")
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Processor, cores, threads, device, and the versions that speed depends on."""
-    return {
+    about = {
         "cpu": _cpu_name(),
         "cores": cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         **provenance(),
-        **{name: found for name in PACKAGES if (found := _version(name))},
     }
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            about[package] = version(package)
+    return about
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):
+        if found := re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return found[1]
+    return platform.processor() or platform.machine()
 
 
 def describe(about: Mapping[str, Any]) -> str:
-    """One line of `machine`."""
+    """`machine` in one line."""
     packages = [f"{name} {about[name]}" for name in ("python", "torch", "torchvision", *PACKAGES) if name in about]
-    parts = [f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads", *packages, about["device"]]
+    cores = f"{counted(about['cores'], 'core')}, {counted(about['threads'], 'thread')}"
+    parts = [f"{about['cpu']}, {cores}", *packages, about["device"]]
     if about["malloc"] == "keep":
         parts.append("freed memory kept")
     return "; ".join(parts)
 
 
-def check_target(path: Path | None, flag: str = "--json") -> None:
-    """Whether a file can be written, before anything is measured.
+def require_writable(path: Path | None, flag: str) -> None:
+    """Refuse an output file that cannot be written, before anything is measured.
 
     Raises:
-        InputError: it cannot.
+        InputError: it is a folder, or its folder does not exist.
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        what = "a folder" if path.is_dir() else f"in a folder that is not there, {path.parent}"
-        raise InputError(f"{flag} {path} is {what}; give a file in a folder that is there")
+        fault = "is a folder" if path.is_dir() else f"is in {path.parent}, which does not exist"
+        raise InputError(f"{flag} {path} {fault}; give a file in an existing folder")
 
 
 def write_report(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write all that was measured; with None do nothing.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    if path is None:
-        return
-    try:
-        write_whole(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another --json") from error
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    """Write all measurements as JSON, if a path is given."""
+    if path is not None:
+        write_json(path, content)

@@ -1,10 +1,10 @@
-"""Variants measured in turns, A B A B, so that what else the machine does meets all of them alike; paired ratios."""
+"""Time variants in turns, A B A B, so that whatever else the machine does affects all of them alike; paired ratios."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
 
+import numpy as np
 import torch
 
 from common.progress import track
@@ -14,7 +14,7 @@ Times = dict[str, list[float]]  # variant -> seconds of each round
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of some values: median, lower and upper quartile."""
+    """Median, lower and upper quartile."""
 
     median: float
     low: float
@@ -22,11 +22,9 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of one value or more; quartiles interpolate between the values, the least and the largest included."""
-        if len(values) == 1:
-            return cls(values[0], values[0], values[0])
-        low, _, high = quantiles(values, n=4, method="inclusive")
-        return cls(median(values), low, high)
+        """The spread of one value or more; quartiles interpolate linearly."""
+        low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+        return cls(median, low, high)
 
     def text(self, decimals: int = 2, scale: float = 1.0) -> str:
         """Such as "0.71 (0.69 to 0.74)"."""
@@ -35,7 +33,7 @@ class Spread:
 
 
 def ratios(times: Sequence[float], base: Sequence[float]) -> Spread:
-    """The ratio of each round to the base's turn in the same round: both met the same machine."""
+    """The ratio of each round to the base's turn in the same round, when the machine was in the same state."""
     return Spread.of([own / other for own, other in zip(times, base, strict=True)])
 
 
@@ -47,17 +45,14 @@ def alternate(
     calls: int = 1,
     device: torch.device | None = None,
 ) -> Times:
-    """Time variants in turns.
+    """Time variants in turns: seconds per call, one value per round.
 
     Args:
-        variants: name -> what is measured.
-        rounds: turns of each.
-        warmup: calls of each before the first round.
-        calls: calls a turn, for what takes too short a time.
-        device: waited for at the start and the end of a turn, if it is a GPU.
-
-    Returns:
-        Seconds a call, a value for each round.
+        variants: name -> what is timed.
+        rounds: turns of each variant.
+        warmup: calls of each variant before the first round.
+        calls: calls per turn, to make short calls measurable.
+        device: a GPU is synchronised at the start and the end of a turn.
     """
     times: Times = {name: [] for name in variants}
     for _ in range(warmup):
@@ -70,15 +65,15 @@ def alternate(
 
 
 def seconds(call: Callable[[], object], calls: int = 1, device: torch.device | None = None) -> float:
-    """Seconds a call."""
-    _wait_for(device)
+    """Seconds per call."""
+    _synchronise(device)
     start = time.perf_counter()
     for _ in range(calls):
         call()
-    _wait_for(device)
+    _synchronise(device)
     return (time.perf_counter() - start) / calls
 
 
-def _wait_for(device: torch.device | None) -> None:
+def _synchronise(device: torch.device | None) -> None:
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,17 +1,19 @@
-"""`views`: what the data of a test of many views costs, clips x crops of each video."""
+"""`views`: the cost of reading the data of a test with many views, clips x crops of each video."""
 
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from common.cli import number
-from datasets.catalogue import DatasetSpec
+from common.errors import counted
 from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
-from references.family_loader import FamilyDataset, to_pixels
+from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
+from scripts.benchmarking.material import Size, Specs
 from scripts.benchmarking.report import print_table
 from scripts.benchmarking.timing import Spread, alternate, ratios
 
@@ -19,23 +21,20 @@ BASE = "family"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num_clips", type=number(int, 1), default=10, help="clips a video")
-    parser.add_argument("--test_crops", type=int, choices=[1, 3], default=3, help="crops a clip")
-    parser.add_argument("--input_size", type=number(int, 32), default=224, help="of the training, in pixels")
-    material.add_options(parser, "val", clips=4, num_frames=[36, 300], size=(340, 256))
+    parser.add_argument("--num_clips", type=number(int, 1), default=10, help="clips per video")
+    parser.add_argument("--test_crops", type=int, choices=[1, 3], default=3, help="crops per clip")
+    parser.add_argument("--input_size", type=number(int, 32), default=224, help="input size in training, in pixels")
+    material.add_options(parser, "val", clips=4, num_frames=[36, 300], size=Size(340, 256))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns what the JSON file holds."""
-    tables = [
-        {"videos": title, **measure(args, specs["folder"], title)}
-        for title, specs in material.materials(args, "val", ["folder"])
-    ]
-    return {"tables": tables}
+    """Measure and print; returns the content of the JSON file."""
+    return material.measure_each(args, "val", ["folder"], partial(measure, args))
 
 
-def measure(args: argparse.Namespace, spec: DatasetSpec, title: str) -> dict[str, Any]:
+def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any]:
     """One table."""
+    spec = specs["folder"]
     preprocessing = eval_preprocessing(args.input_size, args.test_crops, full_res=args.test_crops == 3)
     plans = [
         ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip=clip) for clip in range(args.num_clips)
@@ -49,30 +48,30 @@ def measure(args: argparse.Namespace, spec: DatasetSpec, title: str) -> dict[str
     }
     times = alternate(variants, rounds=args.rounds)
     pixels = pixel_difference(runs, views)
-    videos = len(views)
     print(
         f"\n{title}: {args.num_clips} clips x {args.test_crops} crops of {args.num_segments} x "
-        f"{args.frames_per_segment} frames, {preprocessing.describe()}; {videos} videos, median (quartiles) of "
-        f"{args.rounds} rounds; pixels of the first video from the family's: at most {pixels}"
+        f"{args.frames_per_segment} frames, {preprocessing.describe()}; {len(views)} videos, median (quartiles) of "
+        f"{counted(args.rounds, 'round')}; largest pixel difference from the family's in the first video: {pixels}"
     )
+    faster = {name: ratios(times[BASE], own) for name, own in times.items()}
     rows = [
-        [f"`{name}`", Spread.of([taken / videos for taken in own]).text(3), ratios(times[BASE], own).text(1)]
+        [f"`{name}`", Spread.of([taken / len(views) for taken in own]).text(3), faster[name].text(1)]
         for name, own in times.items()
     ]
-    print_table(["variant", "seconds a video", f"times as fast as {BASE}"], rows)
-    faster = {name: asdict(ratios(times[BASE], own)) for name, own in times.items()}
-    return {"videos_read": videos, "seconds": times, "times_as_fast": faster, "pixels": pixels}
+    print_table(["variant", "seconds per video", f"times as fast as {BASE}"], rows)
+    as_dicts = {name: asdict(ratio) for name, ratio in faster.items()}
+    return {"videos_read": len(views), "seconds": times, "times_as_fast": as_dicts, "pixels": pixels}
 
 
 def read_runs(runs: Sequence[FamilyDataset | VideoDataset]) -> None:
-    """A run a clip over all videos."""
+    """One run over all videos for each clip."""
     for videos in runs:
         for index in range(len(videos)):
             videos[0, index]
 
 
 def read_views(views: ViewDataset, *, cut: bool) -> None:
-    """One run over all videos; `cut`: also the clips, which the test scripts cut on the device."""
+    """One run over all videos; `cut`: also cut the clips, which the test scripts do on the device."""
     for index in range(len(views)):
         video = views[index]
         for clip in range(len(video.places) if cut else 0):
@@ -80,10 +79,7 @@ def read_views(views: ViewDataset, *, cut: bool) -> None:
 
 
 def pixel_difference(runs: Sequence[VideoDataset], views: ViewDataset) -> int:
-    """Largest difference to the family's pixels in all views of the first video."""
-    video, largest = views[0], 0
-    for clip, videos in enumerate(runs):
-        ours = video.clip(clip).permute(0, 1, 2, 5, 3, 4).int()  # (V, T, L, 3, H, W)
-        family = to_pixels(FamilyDataset(videos)[0, 0][0], ours.shape[:3])
-        largest = max(largest, int((ours - family.int()).abs().max()))
-    return largest
+    """Largest difference from the family's pixels in all views of the first video."""
+    video = views[0]
+    clips = [video.clip(number).permute(0, 1, 2, 5, 3, 4) for number in range(len(runs))]  # (V, T, L, 3, H, W) each
+    return max(int(FamilyDataset(run).difference((0, 0), clip).max()) for run, clip in zip(runs, clips, strict=True))

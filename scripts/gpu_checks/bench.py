@@ -1,4 +1,4 @@
-"""What the checks share: facts with bounds, the devices, a scratch folder, and how the project's scripts are run."""
+"""Shared by the checks: facts with bounds, the devices, a scratch folder, and running the project's scripts."""
 
 import json
 import os
@@ -14,59 +14,61 @@ from pathlib import Path
 
 import torch
 
+from common.errors import counted
 from datasets.built_in.moving_digits import Settings, make_moving_digits
 from ops.runtime import Runtime
 from scripts.benchmarking.networks import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIR = "digit_pair"  # two classes of the built-in data set: that the other ten never occur is learnt in a few steps
-PATIENCE = 240  # seconds per script: more means that it hangs
+PAIR = "digit_pair"  # two of the built-in data set's 12 classes: that the others never occur is learnt in a few steps
+PATIENCE = 240  # seconds after which a script counts as hanging
 
 
 class Skip(Exception):  # noqa: N818
-    """A check, or the rest of one, that does not run here; the message says why."""
+    """Raised by a check to skip itself or its rest; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A result: a number that has to be within bounds, or a text. `more` are figures without bounds, by unit."""
+    """A result: a number, which may have bounds, or a text."""
 
     what: str
     value: float | str
     low: float | None = None
     high: float | None = None
-    more: dict[str, float] = field(default_factory=dict)
+    more: dict[str, float] = field(default_factory=dict)  # unit -> number without bounds
 
     @property
     def ok(self) -> bool:
-        value, low, high = self.value, self.low, self.high  # NaN is not ok
-        return isinstance(value, str) or (low is None or low <= value) and (high is None or value <= high)
+        if isinstance(self.value, str):
+            return True
+        return (self.low is None or self.low <= self.value) and (self.high is None or self.value <= self.high)
 
     def cells(self) -> list[str]:
-        """What, value, bounds: for a table."""
-        numbers = [self.value if isinstance(self.value, str) else f"{self.value:.4g}"]
-        numbers += [f"{number:.4g} {unit}" for unit, number in self.more.items()]
-        bounds = [f"{word} {bound:g}" for word, bound in ((">=", self.low), ("<=", self.high)) if bound is not None]
-        return [self.what, ", ".join(numbers), ", ".join(bounds)]
+        """What, value and bounds, as cells of a table."""
+        values = [self.value if isinstance(self.value, str) else f"{self.value:.4g}"]
+        values += [f"{number:.4g} {unit}" for unit, number in self.more.items()]
+        bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", self.low), ("<=", self.high)) if bound is not None]
+        return [self.what, ", ".join(values), ", ".join(bounds)]
 
 
 @dataclass
 class Run:
-    """A finished training: its checkpoint, the lines of its log, and what it printed."""
+    """A finished training."""
 
     checkpoint: Path
-    lines: list[dict[str, float]]
+    lines: list[dict[str, float]]  # of its log
     output: str
 
 
 @dataclass
 class Bench:
-    """Where the checks run. Without a GPU everything is small."""
+    """The environment of the checks. Without a GPU everything is small."""
 
     runtime: Runtime
     folder: Path
-    deadline: float = inf  # as `time.monotonic()` tells it
-    batch_size: int = 16  # clips per batch where speed and memory are measured
+    deadline: float = inf  # on the clock of `time.monotonic()`
+    batch_size: int = 16  # clips per batch in the checks of speed and memory
 
     def __post_init__(self) -> None:
         self.device = self.runtime.device
@@ -77,25 +79,28 @@ class Bench:
 
     def require_gpus(self, number: int) -> None:
         if len(self.gpus) < number:
-            raise Skip(f"needs {number} or more GPUs; here are {len(self.gpus)}")
+            raise Skip(f"needs at least {counted(number, 'GPU')}, found {len(self.gpus)}")
 
     def require_time(self, seconds: float) -> None:
         if time.monotonic() + seconds > self.deadline:
-            raise Skip("time: --limit is reached; --only runs the rest")
+            raise Skip("time: --limit is reached; run the rest with --only")
 
     def script(self, name: str, *arguments: object, launcher: Sequence[str] = (), cpu: bool = False) -> str:
-        """What a script of the project prints; `launcher`: of Python, before the script; `cpu`: the GPUs are hidden.
+        """Run a script of the project and return its output; `cpu` hides the GPUs.
+
+        `launcher` are arguments of Python before the script, such as those of torchrun.
 
         Raises:
-            RuntimeError: it fails, or hangs.
+            RuntimeError: the script failed or hangs.
         """
         command = [sys.executable, *launcher, str(ROOT / name), *map(str, arguments)]
-        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {})}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {})}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         try:
             output, _ = process.communicate(timeout=PATIENCE)
-        except BaseException as error:  # also Ctrl-C: nothing of it stays behind
+        except BaseException as error:  # including Ctrl-C: leave no process running
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
@@ -108,7 +113,7 @@ class Bench:
         return output
 
     def train(self, name: str, *arguments: object, launcher: Sequence[str] = ()) -> Run:
-        """Run train.py with a folder of its own."""
+        """Run train.py with its own folder."""
         runs = self.folder / "runs" / name
         output = self.script("train.py", *arguments, "--root_model", runs, "--root_log", runs, launcher=launcher)
         (log,) = runs.glob("*/log.jsonl")
@@ -116,7 +121,7 @@ class Bench:
 
     @cached_property
     def data(self) -> Path:
-        """The folder of `PAIR`."""
+        """The folder of data set `PAIR`."""
         settings = Settings() if self.gpus else Settings(train_per_class=6, val_per_class=2, num_frames=6, height=48)
         folder = self.folder / "data" / PAIR
         make_moving_digits(folder, settings)
@@ -125,16 +130,16 @@ class Bench:
             path.write_text("".join(line for line in lines if line.split()[-1] in ("0", "1")))
         return folder
 
-    @property
-    def few(self) -> list[object]:
-        """Arguments of a training of three epochs on `PAIR`."""
+    def train_briefly(self, name: str, *arguments: object, launcher: Sequence[str] = ()) -> Run:
+        """Run train.py for three epochs on `PAIR`; later arguments replace these."""
         size, segments, workers = (64, 8, 4) if self.gpus else (32, 2, 0)
-        return [
+        few = [
             PAIR, "--data_root", self.data.parent, "--arch", "resnet18", "--num_segments", segments, "--epochs", 3,
             "--input_size", size, "-b", 4, "--lr", 0.01, "--lr_type", "cos", "--dropout", 0, "--npb", "-j", workers,
         ]  # fmt: skip
+        return self.train(name, *few, *arguments, launcher=launcher)
 
     @cached_property
     def plain(self) -> Run:
-        """The training in float32 that others go on from and are compared with."""
-        return self.train("plain", *self.few, *(["--gpus", 0] if self.gpus else []))
+        """A training in float32 that other checks resume, test and compare with."""
+        return self.train_briefly("plain", *(["--gpus", 0] if self.gpus else []))

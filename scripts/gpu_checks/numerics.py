@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -24,9 +25,9 @@ from ops.runtime import AMP_DTYPES, Runtime
 from scripts.gpu_checks.bench import PAIR, Bench, Fact
 
 CPU = Runtime(torch.device("cpu"))
-# Name -> the network's type, --amp, TF32 in convolutions, largest difference from float64 relative to the largest
-# logit. CPUs reach 1e-5 in float32, 0.04 in float16, 0.24 in bfloat16. TF32 has float16's mantissa, so it cannot pass
-# for float32.
+# Name -> type of the network, --amp, TF32 in convolutions, allowed difference from float64 relative to the largest
+# logit. CPUs reach 1e-5 in float32, 0.04 in float16, 0.24 in bfloat16. TF32 has float16's mantissa, so it fails the
+# bound of float32.
 MODES = {
     "float64": (torch.float64, "off", False, 1e-10),
     "float32": (torch.float32, "off", False, 1e-4),
@@ -40,7 +41,7 @@ FORMS: dict[str, Callable[[VideoNet], nn.Module]] = {"": lambda model: model, "f
 
 
 def device(bench: Bench) -> Iterator[Fact]:
-    """What there is, and whether it computes."""
+    """Versions and devices, and whether the device computes."""
     yield Fact("GPUs", len(bench.gpus))
     if bench.gpus:
         card, driver = torch.cuda.get_device_properties(bench.device), Path("/proc/driver/nvidia/version")
@@ -54,10 +55,12 @@ def device(bench: Bench) -> Iterator[Fact]:
 
 
 def logits(bench: Bench) -> Iterator[Fact]:
-    """Logits of every network on the device against float64 on the CPU: as built, fused, and by DataParallel.
+    """Every network, as built, fused and (on several GPUs) by DataParallel, in every precision.
+
+    Logits are compared with float64 on the CPU.
 
     Raises:
-        TypeError: logits of another type than the network or autocast should give.
+        TypeError: logits have another type than the network or autocast should give.
     """
     on_all = {"on all cards, ": replace(bench.runtime, gpus=tuple(bench.gpus)).wrap} if len(bench.gpus) > 1 else {}
     for net in DESIGNS:
@@ -76,23 +79,23 @@ def logits(bench: Bench) -> Iterator[Fact]:
 
 
 def gradients(bench: Bench) -> Iterator[Fact]:
-    """Gradients of H2CN's parameters in a training step, all together, against float64 on the CPU."""
+    """Gradients of H2CN in a training step, compared with float64 on the CPU."""
     model, clip = network("H2CN", bench)
     expected = gradient(model, clip, CPU)
-    for mode, bound in (("float64", 1e-8), ("float32", 5e-2)):  # small batches: BatchNorm magnifies rounding errors
+    for mode, bound in (("float64", 1e-8), ("float32", 5e-2)):  # BatchNorm on small batches magnifies rounding errors
         found = gradient(model.to(MODES[mode][0]), clip, bench.runtime)
         yield Fact(mode, float((found - expected).norm() / expected.norm()), high=bound)
 
 
 def group(bench: Bench) -> Iterator[Fact]:
-    """NCCL (on a CPU gloo) and DistributedDataParallel in a group of this process alone: what one card can show."""
+    """NCCL (gloo on a CPU) and DistributedDataParallel in a group of one process."""
     model, clip = network("H2CN", bench)
     expected = gradient(model, clip, bench.runtime)
     names = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
     with mock.patch.dict("os.environ", names):
-        alone = replace(runtimes._start_process(), world_size=2)  # 2: so that it uses the group
+        alone = replace(runtimes._start_process(), world_size=2)  # with 1 it would not use the group
     with alone.main_first(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strides, which cost DistributedDataParallel a little time
+        warnings.simplefilter("ignore")  # about strides that slow DistributedDataParallel down a little
         found = gradient(model, clip, alone)
     alone.share_buffers(alone.place(model))
     yield Fact("gradient, from that without a group", difference(found, expected), high=1e-8)
@@ -101,7 +104,7 @@ def group(bench: Bench) -> Iterator[Fact]:
 
 
 def pinned(bench: Bench) -> Iterator[Fact]:
-    """Batches are pinned and go to the device without waiting, while the workers fill the same memory again."""
+    """Batches are pinned, and copied to the device while workers reuse their memory, without a changed pixel."""
     spec = resolve(PAIR, data_root=str(bench.data.parent), need=("train",))
     videos = train_dataset(spec, num_segments=2, frames_per_segment=5, input_size=32, seed=0, flip=True)
     copies, not_pinned = [], 0
@@ -110,27 +113,27 @@ def pinned(bench: Bench) -> Iterator[Fact]:
         not_pinned += not batch.clip.is_pinned()
     expected = [batch.clip for batch in make_loader(videos, batch_size=1, workers=0, shuffle=False)]
     wrong = sum(not torch.equal(one.cpu(), other) for one, other in zip(copies, expected, strict=True))
-    yield Fact(f"of {len(copies)} batches, not pinned", not_pinned, high=0 if bench.gpus else len(copies))
-    yield Fact("with other pixels", wrong, high=0)
+    yield Fact(f"batches not pinned, of {len(copies)}", not_pinned, high=0 if bench.gpus else len(copies))
+    yield Fact("batches with changed pixels", wrong, high=0)
 
 
 def network(net: str, bench: Bench) -> tuple[VideoNet, Tensor]:
-    """A float64 network on the CPU, and a clip (N, T, L, 3, H, W) uint8 as the loader lays it out.
+    """A float64 network on the CPU, and a clip (N, T, L, 3, H, W) uint8 in the loader's memory layout.
 
-    Its BatchNorms hold the statistics of that clip, and a residual branch adds little, as after a training: else the
-    rounding errors grow from block to block.
+    As after a training, the BatchNorms have the statistics of the clip, and residual branches add little; otherwise
+    rounding errors would grow from block to block.
     """
     setting = bench.setting
     torch.manual_seed(0)
-    options = {"dropout": 0.0, "hourglass_start": "published"}  # its hourglasses use all of their taps
-    model = build_model(net, setting.arch, 12, setting.segments, **options).double()
+    start = "published"  # hourglasses use all of their taps
+    model: Any = build_model(net, setting.arch, 12, setting.segments, dropout=0.0, hourglass_start=start).double()
     for name, norm in model.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0
             nn.init.normal_(norm.bias, std=0.1)
             nn.init.uniform_(norm.weight, *((0.1, 0.3) if name.endswith(("bn2", "bn3")) else (0.8, 1.2)))
     nn.init.normal_(model.fc.weight)
-    side = setting.size // 2 if bench.gpus else setting.size  # the CPU computes it, too
+    side = setting.size // 2 if bench.gpus else setting.size  # since the CPU computes it as well
     shape = (max(2, len(bench.gpus)), setting.segments, model.frames_per_segment, side, side, 3)
     clip = torch.randint(256, shape, dtype=torch.uint8).movedim(-1, -3)
     with torch.no_grad():
@@ -139,14 +142,15 @@ def network(net: str, bench: Bench) -> tuple[VideoNet, Tensor]:
 
 
 def gradient(model: VideoNet, clip: Tensor, runtime: Runtime) -> Tensor:
-    """The gradients of a training step of a copy, one after the other, as float64 on the CPU."""
+    """All gradients of a training step of a copy, concatenated, as float64 on the CPU."""
     placed = runtime.place(copy.deepcopy(model).train())
     label = torch.arange(len(clip), device=runtime.device)
     with cudnn.flags(enabled=True, allow_tf32=False):
         F.cross_entropy(runtime.wrap(placed)(clip.to(runtime.device)), label).backward()
-    return torch.cat([parameter.grad.flatten().double().cpu() for parameter in placed.parameters()])
+    gradients = [parameter.grad for parameter in placed.parameters() if parameter.grad is not None]
+    return torch.cat([gradient.flatten().double().cpu() for gradient in gradients])
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """The largest one, relative to the largest expected value."""
+    """The largest difference, relative to the largest expected value."""
     return float((found.double() - expected).abs().max() / expected.abs().max())

@@ -1,4 +1,4 @@
-"""Checks of memory and time, by the means of scripts/benchmark.py."""
+"""Checks of memory and time, with the tools of scripts/benchmark.py."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,30 +13,42 @@ from scripts.benchmarking.networks import Variant, make_call
 from scripts.gpu_checks.bench import Bench, Fact
 
 NETWORKS = ("h2cn", "tsn", "tsm", "tdn", "naive")
-COMPILING = 60  # seconds that compiling a network takes at most
+COMPILING = 60  # seconds that compiling a network may take
 
 
 def memory(bench: Bench) -> Iterator[Fact]:
-    """What a training step in float32 needs above model, optimiser and input."""
+    """Memory of a training step in float32, above model, optimiser and input."""
     peaks = {}
     for name in NETWORKS:
         step = make_call(Variant(name), replace(bench.setting, training=True))
-        step()  # in the first one cuDNN tries algorithms, which takes more
+        step()  # in the first step cuDNN tries algorithms that need more memory
         peaks[name] = peak_tensor_bytes(step, bench.device)
         yield Fact(f"{name}, MiB", peaks[name] / MIB)
-    yield Fact("h2cn, share of naive's", peaks["h2cn"] / peaks["naive"], high=1.01)  # of small clips all take the same
+    yield Fact(
+        "h2cn, share of naive's", peaks["h2cn"] / peaks["naive"], high=1.01
+    )  # with small clips all need the same
 
 
-def speed(bench: Bench, *, compiled: bool = False) -> Iterator[Fact]:
-    """Evaluation and training step (bfloat16 on a GPU): share of a matrix product's rate, and what was measured."""
-    bench.require_gpus(int(compiled))
+def speed(bench: Bench) -> Iterator[Fact]:
+    """Evaluation and training step of H2CN, TSN, TSM, TDN and naive H2CN (in bfloat16 on a GPU)."""
+    yield from _speed(bench, compiled=False)
+
+
+def speed_compiled(bench: Bench) -> Iterator[Fact]:
+    """The same by torch.compile, network by network while time remains."""
+    bench.require_gpus(1)
+    yield from _speed(bench, compiled=True)
+
+
+def _speed(bench: Bench, *, compiled: bool) -> Iterator[Fact]:
+    """Rates as shares of a matrix product's rate, with time, throughput and memory."""
     rate = product_rate(bench.device, torch.bfloat16 if bench.gpus else torch.float32)
     yield Fact("matrix product, TFLOP/s", rate / 1e12)
     changes = "+compiled" * compiled + "+bf16" * bool(bench.gpus)
     turns = [[name] for name in NETWORKS] if compiled else [NETWORKS]
     for names, training in itertools.product(turns, (True, False)):
         bench.require_time(COMPILING * compiled)
-        torch.compiler.reset()  # else the ninth network stays as it is
+        torch.compiler.reset()  # otherwise the ninth network is not compiled
         setting = replace(bench.setting, training=training)
         variants = [Variant.parse(n + "+prepared" * (n != "naive" and not training) + changes) for n in names]
         macs = count_all(variants, setting)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # H2CN-R50 on Diving48 (V2 labels): train, test, merge.   bash scripts/recipes/diving48.sh [SEGMENTS: 8 or 16]
-# Paper: 87.0 (16). H2CN's recipe for this data set is not published; this is the schedule of the same authors' later
-# code for TSM (batch 64), with the rest as on Something-Something V1.
-# Not run by us: no copy of the data set and no GPU were at hand.
+# Paper: 87.0 (16). No H2CN recipe was published for this data set: the schedule is from the same authors' later code
+# for TSM (batch 64), the rest from Something-Something V1.
+# Not run by us, for lack of the data set and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

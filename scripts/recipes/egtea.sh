@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # H2CN-R50 on a split of EGTEA Gaze+: train, test, merge.   bash scripts/recipes/egtea.sh [SPLIT: 1, 2 or 3]
-# Paper: 66.2 / 63.9 / 60.5 (8 segments, splits 1 / 2 / 3). H2CN's recipe for this data set is not published; this is the
-# schedule of the same authors' later code for TSM (batch 64), with the rest as on Something-Something V1.
-# Not run by us: no copy of the data set and no GPU were at hand.
+# Paper: 66.2 / 63.9 / 60.5 (8 segments, splits 1 / 2 / 3). No H2CN recipe was published for this data set: the schedule
+# is from the same authors' later code for TSM (batch 64), the rest from Something-Something V1.
+# Not run by us, for lack of the data set and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

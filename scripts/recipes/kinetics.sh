@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# H2CN-R50 on Kinetics-400: train, test with 10 clips x 3 crops, merge.   bash scripts/recipes/kinetics.sh [SEGMENTS: 8 or 16]
-# H2CN published no recipe here: optimiser, schedule and batch (8 x 16 clips a step) are those of TDN, its code base.
-# Paper: 76.9 / 93.0 (8), 77.9 / 93.3 (16), 30 views. Not run by us: no copy of the data set and no GPU were at hand.
+# H2CN-R50 on Kinetics-400: train, test (30 views), merge.   bash scripts/recipes/kinetics.sh [SEGMENTS: 8 or 16]
+# No H2CN recipe was published for this data set: optimiser, schedule and batch (8 x 16 clips per step) are from TDN.
+# Paper: 76.9 / 93.0 (8), 77.9 / 93.3 (16), 30 views. Not run by us, for lack of the data set and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # H2CN-R50 on Something-Something V1: train, test, merge.   bash scripts/recipes/somethingv1.sh [SEGMENTS: 8 or 16]
-# The 8-segment training is the one published recipe of H2CN. Paper: 53.6 / 81.4 (8), 55.0 / 82.4 (16).
-# Not run by us: no copy of the data set and no GPU were at hand.
+# The 8-segment training is the only published H2CN recipe. Paper: 53.6 / 81.4 (8), 55.0 / 82.4 (16).
+# Not run by us, for lack of the data set and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # H2CN-R50 on Something-Something V2: train, test, merge.   bash scripts/recipes/somethingv2.sh [SEGMENTS: 8 or 16]
-# H2CN published no recipe here: optimiser, schedule and batch (8 x 8 clips a step) are those of TDN, its code base. Paper: 65.2 / 89.7 (8), 66.4 / 90.1 (16).
-# Not run by us: no copy of the data set and no GPU were at hand.
+# No H2CN recipe was published for this data set: optimiser, schedule and batch (8 x 8 clips per step) are from TDN.
+# Paper: 65.2 / 89.7 (8), 66.4 / 90.1 (16). Not run by us, for lack of the data set and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # TSM-R50 or H2CN-R50 with SV-Mix (arXiv 2309.09534, the released recipes): train, test, merge.
-#     bash scripts/recipes/svmix.sh DATA [NET]      DATA: ucf101 diving48 egtea1 somethingv1 somethingv2   NET: TSM or H2CN
+#   bash scripts/recipes/svmix.sh DATA [NET]     DATA: ucf101 diving48 egtea1 somethingv1 somethingv2   NET: TSM or H2CN
 # Claimed for TSM, 8 frames, top-1 without -> with SV-Mix: UCF101 85.2 -> 88.4, Diving48 77.6 -> 80.2, EGTEA split 1
-# 63.5 -> 65.5, Something V1 45.5 -> 47.2, V2 59.3 -> 60.3. These are best epochs of the teacher: val/teacher_top1 here.
-# One ratio is drawn for each batch; there, for each GPU's part of 8 clips (torchrun with --batch-size 8 does the same).
-# H2CN with SV-Mix has no published row. Not run by us: no copy of the data sets and no GPU were at hand.
+# 63.5 -> 65.5, Something V1 45.5 -> 47.2, V2 59.3 -> 60.3. These are best epochs of the teacher, val/teacher_top1 here.
+# One mixing ratio is drawn per batch; the released code draws one per GPU and its 8 clips, as would torchrun with
+# --batch-size 8. No result is published for H2CN with SV-Mix. Not run by us, for lack of the data sets and a GPU.
 set -euo pipefail
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
@@ -22,7 +22,7 @@ case $DATA in
     somethingv1 | somethingv2)
         OWN=(--lr 0.01 --lr_steps 25 50 --epochs 55 --batch-size 32 --selector_lr 0.05 --no_flip) ;;
     *)
-        echo "no recipe for $DATA; there are ucf101 diving48 egtea1 somethingv1 somethingv2" >&2
+        echo "no recipe for $DATA; choose ucf101, diving48, egtea1, somethingv1 or somethingv2" >&2
         exit 2 ;;
 esac
 python train.py "$DATA" RGB --net "$NET" --arch resnet50 --num_segments 8 "${OWN[@]}" --mix svmix --eval_teacher \

@@ -1,78 +1,120 @@
-"""Studies: many small trainings, a core and a row of a table each. What a stopped study has done stays done."""
+"""Studies: many small trainings, one core and one table row each, which resume after an interruption."""
 
+import argparse
 import csv
 import json
 import logging
 import multiprocessing
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
+from common.cli import make_parser, number
 from common.errors import InputError, counted
-from common.files import write_json
+from common.files import make_folder, write_json
 from common.folder_lock import FolderLock
 from common.progress import track
-from ops.mixing.mixer import Mixer
-from ops.network import VideoNet
-from ops.optimiser import make_optimiser, parameter_groups
-from ops.runtime import Runtime, keep_freed_memory
-from ops.schedule import learning_rate
-from ops.training.engine import Sums, TrainSettings, train_one_epoch
+from ops.blocks import ARCHS
+from ops.runtime import keep_freed_memory
 from ops.training.run_log import provenance
 
-Job = TypeVar("Job")
-Row = TypeVar("Row", bound=Any)  # a dataclass of plain values
+Row = TypeVar("Row", bound=Any)  # a dataclass of plain values; its property `job` says which training it is
+Job = tuple[Any, ...]
 
 
-def train(
-    model: VideoNet,
-    loader: Any,
-    runtime: Runtime,
-    *,
-    epochs: int,
-    lr: float,
-    seed: int,
-    label_smoothing: float = 0.0,
-    mixer: Mixer | None = None,
-) -> Sums:
-    """Train a placed network: SGD, half a cosine after half an epoch of warm-up, decay 5e-4, gradients clipped at 20.
-
-    Returns:
-        The sums of the last epoch.
-    """
-    optimiser = make_optimiser("sgd", parameter_groups(model, lr, 5e-4), lr, 0.9)
-    no_scaler = torch.amp.GradScaler("cpu", enabled=False)
-    settings = TrainSettings(clip_gradient=20, seed=seed, label_smoothing=label_smoothing)
-    lr_at = partial(learning_rate, lr=lr, lr_type="cos", lr_steps=(), epochs=epochs, warmup=0.5)
-    sums = Sums()
-    for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)
-        sums = train_one_epoch(
-            model, loader, optimiser, no_scaler, runtime, settings, epoch=epoch, lr_at=lr_at, mixer=mixer
-        )
-    return sums
+def study_parser(description: str | None, output_dir: str) -> argparse.ArgumentParser:
+    """A parser with the options that all studies have."""
+    parser = make_parser(description or "", "An interrupted study resumes: trainings in the table are not repeated.")
+    text = "folder for the table and all other files"
+    parser.add_argument("--output_dir", type=Path, default=Path(output_dir), help=text)
+    parser.add_argument("--arch", choices=list(ARCHS), default="resnet18", help="backbone, where there is a choice")
+    parser.add_argument("--num_segments", type=number(int, 1), default=4, help="segments per clip, T")
+    parser.add_argument("--lr", type=number(float, 0, open_low=True), default=0.02, help="learning rate")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=2, help="parallel trainings, one core each")
+    return parser
 
 
-def on_one_core() -> Runtime:
-    """Set a worker process up: one thread, no lines of its own."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    logging.getLogger().setLevel(logging.WARNING)
-    return Runtime(torch.device("cpu"))
+class Study(Generic[Row]):
+    """A table of trainings in a folder, `<name>.csv`, with the budget of each of them in settings.json."""
+
+    def __init__(self, folder: Path, name: str, kind: type[Row], budget: Mapping[str, Any]) -> None:
+        """Open a study, new or interrupted.
+
+        Args:
+            folder: of --output_dir.
+            name: of its files.
+            kind: class of the rows.
+            budget: settings shared by all trainings.
+
+        Raises:
+            InputError: the folder cannot be written, or has rows of something else or of another budget.
+        """
+        self.folder = make_folder(folder, "--output_dir")
+        self.table = folder / f"{name}.csv"
+        self.rows = read_rows(self.table, kind)
+        settings = folder / "settings.json"
+        try:
+            runs = json.loads(settings.read_text())["runs"] if self.rows else []
+            same = not runs or runs[0]["budget"] == budget
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{settings} does not give the budget of the rows ({error!r}); choose another "
+                             "--output_dir") from error  # fmt: skip
+        if not same:
+            raise InputError(f"{folder} has rows of another budget ({settings}); choose another --output_dir")
+        write_json(settings, {"runs": [*runs, {"budget": budget, **provenance()}]})
+
+    def complete(self, jobs: Sequence[Job], work: Callable[..., Row], workers: int) -> None:
+        """Run the missing jobs; each row enters the table as soon as its training ends.
+
+        Args:
+            jobs: the trainings that the table should have.
+            work: `work(*job)` gives the row; it runs in another process.
+            workers: number of these processes.
+
+        Raises:
+            InputError: another study uses the folder, or a training failed.
+        """
+        lock = FolderLock(self.folder)  # two studies at once would write rows twice
+        done = {row.job for row in self.rows}
+        missing = [job for job in jobs if job not in done]
+        logging.info("%s to run, %d already in %s", counted(len(missing), "training"), len(done), self.table)
+        try:
+            for row in track(run_all(missing, work, workers), len(missing), "trainings", 1, self._describe_last):
+                self._append(row)
+        except KeyboardInterrupt:
+            kept = counted(len(self.rows), "training")
+            logging.info("\nStopped. %s has %s; run the same command to resume.", self.table, kept)
+            sys.exit(130)
+        finally:
+            lock.release()
+
+    def _append(self, row: Row) -> None:
+        self.rows.append(row)
+        new = not self.table.exists()
+        with self.table.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(row)])
+            if new:
+                writer.writeheader()
+            writer.writerow(_as_text(row))
+
+    def _describe_last(self) -> str:
+        """The last row for the progress line, without the numbers that it lacks."""
+        cells = _as_text(self.rows[-1]).items()
+        return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in cells if text != "nan")
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """The table so far; empty if there is none.
+    """The rows of a table; none if there is no file.
 
     Raises:
-        InputError: it is none of this script's.
+        InputError: the file is not such a table.
     """
     if not path.exists():
         return []
@@ -81,76 +123,18 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         with path.open(newline="", encoding="utf-8") as file:
             return [kind(**{name: kinds[name](text) for name, text in line.items()}) for line in csv.DictReader(file)]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no table of this script ({error!r}); choose another --output_dir") from error
+        raise InputError(f"{path} is not a table of this script ({error!r}); choose another --output_dir") from error
 
 
-def append_row(path: Path, row: Row) -> None:
-    """One more line, with a heading if it is the first."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(row)])
-        if new:
-            writer.writeheader()
-        writer.writerow(
-            {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
-        )
+def _as_text(row: Any) -> dict[str, str]:
+    return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in asdict(row).items()}
 
 
-def claim_budget(path: Path, budget: Any, *, new: bool) -> None:
-    """Write the budget and what the run depends on; a study that goes on must have the same budget.
-
-    Raises:
-        InputError: it has another one, or the file is damaged.
-    """
+def run_all(jobs: Sequence[Job], work: Callable[..., Row], workers: int) -> Iterator[Row]:
+    """Rows in order of completion. If the caller stops early, running jobs are ended at once."""
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker)
     try:
-        runs = [] if new else json.loads(path.read_text())["runs"]
-        same = new or runs[0]["budget"] == asdict(budget)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{path} does not say the budget of the rows ({error!r}); choose another folder") from error
-    if not same:
-        raise InputError(f"{path.parent} has rows of another budget ({path}); choose another --output_dir")
-    write_json(path, {"runs": [*runs, {"budget": asdict(budget), **provenance()}]})
-
-
-def _in_words(row: Any) -> str:
-    """A row for the progress line: its numbers short, those that it lacks left out."""
-    known = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in asdict(row).items()}
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items() if value != "nan")
-
-
-def complete(table: Path, rows: list[Row], jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> None:
-    """Do what is missing, and put each row into `rows` and the table as soon as it is there.
-
-    Args:
-        table: file of the rows.
-        rows: those that are in it.
-        jobs: what is to be in it; a row has its `job`.
-        work: makes a row, in a process of its own.
-        workers: processes.
-
-    Raises:
-        InputError: another study is at work in the table's folder.
-    """
-    lock = FolderLock(table.parent)  # two studies at a time would write rows twice
-    done = {row.job for row in rows}
-    missing = [job for job in jobs if job not in done]
-    logging.info("%s, %d are in %s already", counted(len(missing), "training"), len(done), table)
-    try:
-        for row in track(_run(missing, work, workers), len(missing), "trainings", 1, lambda: _in_words(rows[-1])):
-            rows.append(row)
-            append_row(table, row)
-    except KeyboardInterrupt:
-        logging.info("\nStopped. In %s: %s; the same command goes on.", table, counted(len(rows), "training"))
-        sys.exit(130)
-    finally:
-        lock.release()
-
-
-def _run(jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> Iterator[Row]:
-    """Rows in the order in which they are done. When it is left early, what has not ended is given up at once."""
-    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
-    try:
-        for result in as_completed([pool.submit(work, job) for job in jobs]):
+        for result in as_completed([pool.submit(work, *job) for job in jobs]):
             yield result.result()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -158,3 +142,12 @@ def _run(jobs: Sequence[Job], work: Callable[[Job], Row], workers: int) -> Itera
             process.terminate()
         raise
     pool.shutdown()
+
+
+def _start_worker() -> None:
+    """One core, no GPU and no output of its own; Ctrl-C is handled by the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    logging.getLogger().setLevel(logging.WARNING)

@@ -1,8 +1,9 @@
-"""scripts/benchmark.py: its arithmetic and its meters on known cases, and that every command measures what it says."""
+"""scripts/benchmark.py: arithmetic and meters on known cases, and every command on its smallest setting."""
 
 import argparse
 import json
 import mmap
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from scripts import benchmark
 from scripts.benchmarking import model_and_step
 from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
-from scripts.benchmarking.material import frame_size
+from scripts.benchmarking.material import Size
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
 from scripts.benchmarking.networks import Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
@@ -25,7 +26,7 @@ TINY = ["--arch", "resnet18", "-b", "1", "--segments", "2", "--size", "32", "--d
 
 
 def measured(tmp_path: Path, *arguments: str) -> dict:
-    """What a command writes."""
+    """The JSON report of a command."""
     file = tmp_path / "measured.json"
     benchmark.main([*arguments, "--json", str(file)])
     return json.loads(file.read_text())
@@ -40,7 +41,7 @@ def test_a_spread_is_the_median_and_the_quartiles() -> None:
 
 
 def test_ratios_are_those_of_each_round() -> None:
-    """The second round met a busy machine, and both variants did: the ratio does not see it."""
+    """The machine was busy in the second round, for both variants alike, which leaves the ratio unchanged."""
     assert ratios([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == Spread(2.0, 2.0, 2.0)
     with pytest.raises(ValueError, match="argument"):
         ratios([1.0], [1.0, 2.0])
@@ -54,7 +55,7 @@ def test_variants_take_turns() -> None:
 
 
 def test_tensor_memory_is_exact() -> None:
-    """What is held at once counts, what was released before does not; nor what was there before."""
+    """The peak counts tensors that exist at the same time, without those from before the call."""
     before = torch.ones(MIB)
 
     def call() -> None:
@@ -68,8 +69,8 @@ def test_tensor_memory_is_exact() -> None:
     assert before.sum() == MIB
 
 
-def test_resident_memory_sees_what_is_written() -> None:
-    # pages that are surely new: the allocator may have kept some of an earlier test
+def test_resident_memory_counts_written_pages() -> None:
+    # mmap gives new pages; the allocator may still hold some from an earlier test
     peak = peak_resident_bytes(lambda: np.frombuffer(mmap.mmap(-1, 64 * MIB), np.uint8).fill(1))
     if peak is None:
         pytest.skip("this system has no /proc to read the peak from")
@@ -78,16 +79,16 @@ def test_resident_memory_sees_what_is_written() -> None:
 
 @pytest.mark.parametrize("wrong", ["resnet", "tsn+fast", "tsn+channels_last", "naive+prepared", ""])
 def test_a_wrong_variant_is_refused(wrong: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="torchvision"):
+    with pytest.raises(argparse.ArgumentTypeError, match=rf"^{re.escape(repr(wrong))}: .*(h2cn|torchvision)"):
         Variant.parse(wrong)
 
 
-def test_a_variant_is_written_in_one_way() -> None:
+def test_the_name_of_a_variant_is_canonical() -> None:
     assert str(Variant.parse("h2cn+bf16+prepared")) == "h2cn+prepared+bf16"
 
 
 def test_the_networks_compute_the_same() -> None:
-    """Ours and the naive one have the same weights and clip, and torchvision's takes the key frames that TSN takes."""
+    """Ours and the naive H2CN share weights and clip; torchvision's network takes the key frames, as TSN does."""
     setting = Setting("resnet18", 1, 2, 32, CPU, training=False, num_class=5)
     results, clips = {}, {}
     for name in ("h2cn", "naive", "tsn", "torchvision", "torchvision+channels_last"):
@@ -117,7 +118,7 @@ def test_networks(command: str, tmp_path: Path, monkeypatch, capsys) -> None:
     assert "| time x tsn | tensors x tsn |" in out
 
 
-def test_what_mixing_costs(tmp_path: Path, monkeypatch) -> None:
+def test_mixing(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 32)
     tiny = ["2" if flag == "1" else flag for flag in TINY]  # two clips, for mixing
     variants = ["--variants", "tsn", "tsn+svmix", "--base", "tsn"]
@@ -130,7 +131,7 @@ def test_what_mixing_costs(tmp_path: Path, monkeypatch) -> None:
 def test_loader(tmp_path: Path, capsys) -> None:
     tiny = ["--clips", "3", "--rounds", "2", "-j", "1", "--num_segments", "2", "--input_size", "32"]
     content = measured(tmp_path, "loader", *tiny, "--num_frames", "6", "8", "--frame_sizes", "40x32")
-    assert [table["videos"] for table in content["tables"]] == [f"{n} frames of 40 x 32 a video" for n in (6, 8)]
+    assert [table["videos"] for table in content["tables"]] == [f"{n} frames of 40 x 32 per video" for n in (6, 8)]
     for table in content["tables"]:
         names = {"family", "pil", "decode", "decode_unique"}
         assert names <= set(table["seconds"]["0"]) == set(table["seconds"]["1"])
@@ -141,7 +142,7 @@ def test_loader(tmp_path: Path, capsys) -> None:
 
 def test_loader_with_own_videos_in_every_form(tmp_path: Path, capsys) -> None:
     flags = own_data_flags(write_dataset(tmp_path, train=3))
-    (tmp_path / "train.txt").write_text((tmp_path / "train.txt").read_text() * 2)  # a clip is measured once
+    (tmp_path / "train.txt").write_text((tmp_path / "train.txt").read_text() * 2)  # repeated clips are measured once
     flags = [*flags[:4], *flags[6:]]  # without the val list
     tiny = ["--rounds", "1", "-j", "0", "--num_segments", "2", "--input_size", "32", "--base", "folder"]
     content = measured(tmp_path, "loader", "mine", *flags, *tiny, "--variants", "folder", "archive", "video")
@@ -165,20 +166,20 @@ def test_worker_counts() -> None:
 @pytest.mark.parametrize("wrong", ["320", "320x", "320x8", "axb", "320x240x3"])
 def test_a_wrong_frame_size_is_refused(wrong: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="320x240"):
-        frame_size(wrong)
+        Size.parse(wrong)
 
 
 def test_growth_is_an_exponent() -> None:
-    """Twice as many segments: the time four times as long (square), memory as much again (linear)."""
+    """Twice the segments take four times as long (quadratic) and twice the memory (linear)."""
     quadratic = growth([8, 16], [[1.0, 2.0, 1.0], [4.0, 8.0, 4.0]], [100, 200])
     assert quadratic == Growth(Spread(2.0, 2.0, 2.0), 1.0)
-    assert quadratic.faster_than_linear()
-    assert not growth([8, 16], [[1.0], [1.9]], [100, 150]).faster_than_linear()
+    assert quadratic.is_superlinear()
+    assert not growth([8, 16], [[1.0], [1.9]], [100, 150]).is_superlinear()
     assert growth([1, 4], [[1.0], [1.0]], [100, 800]).memory == pytest.approx(1.5)
 
 
 def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(benchmark.growth, "VIDEO", (6, (40, 32)))
+    monkeypatch.setattr(benchmark.growth, "VIDEO", (6, Size(40, 32)))
     axes = ["--segments", "2", "4", "--sizes", "32", "64", "--batch_sizes", "1"]
     few = ["--arch", "resnet18", "--device", "cpu", "--rounds", "1", "--clips", "2", "-j", "1", "--variant", "tsn"]
     content = measured(tmp_path, "growth", *axes, *few)
@@ -189,20 +190,20 @@ def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
     assert content["loader"]["workers"] == [0, 1]
 
 
-def test_default_variants_are_known_and_hold_their_bases() -> None:
+def test_default_variants_are_valid_and_include_their_bases() -> None:
     for variants, bases in model_and_step.DEFAULTS.values():
         assert {Variant.parse(base) for base in bases.split()} <= {Variant.parse(name) for name in variants.split()}
 
 
-def test_every_turn_in_a_process_of_its_own(tmp_path: Path, monkeypatch) -> None:
+def test_turns_in_new_processes(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 32)
     content = measured(tmp_path, "step", *TINY[:-1], "1", "--variants", "tsn", "--base", "tsn", "--processes")
     assert len(content["variants"]["tsn"]["seconds"]) == 1
     assert all(peak > MIB for peak in content["variants"]["tsn"]["resident_bytes"])
 
 
-def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(model_and_step, "run", lambda *args, **options: pytest.fail("it measures"))
+def test_an_unwritable_file_is_refused_before_measuring(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(model_and_step, "run", lambda *args, **options: pytest.fail("measured"))
     for file in (tmp_path, tmp_path / "not there" / "x.json"):
-        with pytest.raises(InputError, match="--json .* give a file in a folder that is there"):
+        with pytest.raises(InputError, match="--json .* existing folder"):
             benchmark.main(["model", "--json", str(file)])

@@ -1,6 +1,7 @@
-"""Clips with a controlled displacement, and the study that is made with them."""
+"""Clips of controlled displacement, and the study that uses them."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from scripts.studying.drifting import Drift, DriftingClips, draw_drift
 
 @pytest.mark.parametrize("displacement", [1, 4, 24])
 @pytest.mark.parametrize("label", [0, 1])
-def test_the_card_moves_by_so_many_pixels_a_frame(displacement: int, label: int) -> None:
+def test_the_card_moves_by_the_displacement(displacement: int, label: int) -> None:
     drift = Drift(displacement, 40, 5)  # frames enough for the median to be the background
     frames = np.stack([np.asarray(frame) for frame in draw_drift(drift, label, np.random.default_rng(1))])
     assert len(frames) == 44
@@ -26,14 +27,14 @@ def test_the_card_moves_by_so_many_pixels_a_frame(displacement: int, label: int)
         assert int(np.argmax(overlap)) - 31 == step
 
 
-def test_a_network_of_single_frames_sees_the_key_frames_of_the_others() -> None:
+def test_networks_with_one_frame_per_segment_see_the_same_key_frames() -> None:
     five, one = (DriftingClips(Drift(4, 3, frames), 10, seed=2)[0, 3].clip for frames in (5, 1))
     assert five.shape == (1, 3, 5, 3, 32, 64)
     assert torch.equal(five[:, :, 2:3], one)
     assert torch.equal(five[:, 0, 1:], five[:, 1, :4])  # segments begin one frame apart
 
 
-def test_every_epoch_has_clips_of_its_own_and_a_seed_gives_them_again() -> None:
+def test_clips_depend_on_seed_and_epoch() -> None:
     clips = DriftingClips(Drift(4, 3, 1), 10, seed=2)
     assert torch.equal(clips[0, 3].clip, DriftingClips(Drift(4, 3, 1), 10, seed=2)[0, 3].clip)
     assert not torch.equal(clips[0, 3].clip, clips[1, 3].clip)
@@ -46,18 +47,21 @@ def test_reversed_clips_are_the_same_frames() -> None:
 
 
 @pytest.mark.parametrize("displacement", [0, 32])
-def test_displacements_that_nobody_can_tell(displacement: int) -> None:
+def test_ambiguous_displacements_are_refused(displacement: int) -> None:
     with pytest.raises(InputError, match=f"a displacement of {displacement} .* give 1 to 31"):
         Drift(displacement, 2, 5)
 
 
-def test_the_study_writes_a_table_and_a_figure_and_goes_on_where_it_stopped(tmp_path: Path, capsys) -> None:
-    flags = ["--output_dir", str(tmp_path), "--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4",
-             "--val_clips", "4", "--num_segments", "2", "-j", "2"]  # fmt: skip
+TINY = ["--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4", "--val_clips", "4",
+        "--num_segments", "2"]  # fmt: skip
+
+
+def test_a_study_writes_a_table_and_a_figure_and_can_be_extended(tmp_path: Path, capsys) -> None:
+    flags = [*TINY, "--output_dir", str(tmp_path), "-j", "2"]
     displacement_study.main([*flags, "--net", "TSN", "--seeds", "0", "1"])
     displacement_study.main([*flags, "--net", "TSN", "H2CN-shift", "--seeds", "0"])
     printed = capsys.readouterr().out
-    assert "2 trainings, 4 are in" in printed
+    assert "2 trainings to run, 4 already in" in printed
     assert printed.count("±") == 2 + 2  # one seed has no spread
     with (tmp_path / "displacement.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -66,24 +70,39 @@ def test_the_study_writes_a_table_and_a_figure_and_goes_on_where_it_stopped(tmp_
     }
     assert {row["variant"] for row in rows[4:]} == {"H2CN-shift"}
     assert (tmp_path / "displacement.png").stat().st_size > 10_000
-    with pytest.raises(InputError, match="has rows of another budget"):
+    with pytest.raises(InputError, match="another budget"):
         displacement_study.main([*flags, "--lr", "0.5"])
     (tmp_path / "displacement.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="no table of this script"):
+    with pytest.raises(InputError, match="not a table of this script"):
         displacement_study.main(flags)
 
 
-def test_a_stopped_study_gives_up_what_has_not_ended_and_keeps_the_rest(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_an_interrupted_study_keeps_the_finished_trainings(tmp_path: Path, monkeypatch, capsys) -> None:
     def after_one(rows, *_args):
         yield next(rows)
         rows.throw(KeyboardInterrupt)
 
-    flags = ["--output_dir", str(tmp_path), "--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4",
-             "--val_clips", "4", "--num_segments", "2", "-j", "1", "--net", "TSN", "--seeds", "0", "1"]  # fmt: skip
+    flags = [*TINY, "--output_dir", str(tmp_path), "-j", "1", "--net", "TSN", "--seeds", "0", "1"]
     with monkeypatch.context() as patch:
         patch.setattr(study, "track", after_one)
         with pytest.raises(SystemExit) as stop:
             displacement_study.main(flags)
     assert stop.value.code == 130
-    assert ": 1 training; the same command goes on" in capsys.readouterr().out
+    assert "has 1 training; run the same command to resume" in capsys.readouterr().out
     assert len(study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)) == 1
+
+
+def test_rows_and_budget_of_earlier_versions_are_read(tmp_path: Path, capsys) -> None:
+    """The formats of displacement.csv and settings.json; a variant that no longer exists is not shown."""
+    (tmp_path / "displacement.csv").write_text(
+        "variant,displacement,seed,top1,top1_reversed,train_loss,seconds\n"
+        "TSN,1,0,53.67,46.33,0.7158,37.34\nH2CN-gone,1,0,50,50,0.7,1\n"
+    )
+    budget = {"arch": "resnet18", "num_segments": 4, "epochs": 5, "clips": 320, "batch_size": 16, "lr": 0.02}
+    settings = {"runs": [{"budget": {**budget, "val_clips": 300}}]}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    displacement_study.main(["--output_dir", str(tmp_path), "--net", "TSN", "--displacement", "1", "--seeds", "0"])
+    assert "H2CN-gone" not in capsys.readouterr().out
+    (row, _) = study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)
+    assert (row.job, row.top1, row.top1_reversed) == (("TSN", 1, 0), 53.67, 46.33)
+    assert len(json.loads((tmp_path / "settings.json").read_text())["runs"]) == 2

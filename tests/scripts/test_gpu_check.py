@@ -1,4 +1,4 @@
-"""scripts/gpu_check.py: what a CPU allows passes, and every check fails where what it guards is broken."""
+"""scripts/gpu_check.py: all checks that a CPU allows pass, and each check fails on the fault that it guards against."""
 
 import json
 import os
@@ -35,13 +35,13 @@ def verdict(name: str, bench: Bench) -> str:
     return f"{result.verdict} {result.reason}".strip()
 
 
-def test_all_that_a_cpu_allows_passes(tmp_path: Path) -> None:
+def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path) -> None:
     """As a user runs it, from any folder."""
     command = [sys.executable, str(ROOT / "scripts/gpu_check.py"), "--json", "a.json", "--markdown", "a.md"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "No GPU here" in done.stdout
+    assert "No GPU found" in done.stdout
     checks = json.loads((tmp_path / "a.json").read_text())["checks"]
     wanted = {name: "SKIP" if name in NEED_GPUS else "PASS" for name in gpu_check.CHECKS}
     assert {check["name"]: check["verdict"] for check in checks} == wanted
@@ -53,15 +53,15 @@ def test_all_that_a_cpu_allows_passes(tmp_path: Path) -> None:
 # The runner
 
 
-def test_one_check_that_breaks_stops_no_other(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_broken_check_does_not_stop_the_others(tmp_path: Path, monkeypatch, capsys) -> None:
     def broken(_bench):
         yield Fact("a number", 1, high=2)
         raise RuntimeError("a long story\nout of memory")
 
     checks = {
-        "broken": ("", broken),
-        "nan": ("", lambda _: [Fact("x", float("nan"), high=1)]),
-        "good": ("", lambda _: []),
+        "broken": broken,
+        "nan": lambda _: [Fact("x", float("nan"), high=1)],
+        "good": lambda _: [],
     }
     monkeypatch.setattr(gpu_check, "CHECKS", checks)
     with pytest.raises(SystemExit) as ended:
@@ -72,7 +72,7 @@ def test_one_check_that_breaks_stops_no_other(tmp_path: Path, monkeypatch, capsy
     assert lines[0][4] == "RuntimeError: out of memory"
     first = json.loads((tmp_path / "a.json").read_text())["checks"][0]
     assert (first["facts"][0]["what"], first["facts"][0]["value"]) == ("a number", 1)
-    with pytest.raises(InputError, match="--keep .*new.* not there yet"):
+    with pytest.raises(InputError, match="--keep .*new.* give a new folder"):
         gpu_check.main(["--keep", str(tmp_path / "new")])
 
 
@@ -81,12 +81,12 @@ def test_no_check_starts_after_the_limit(capsys) -> None:
     assert capsys.readouterr().out.count("SKIP") == 4  # two verdicts, two rows
 
 
-def test_what_is_left_of_a_check_when_the_time_ends_is_said(tmp_path: Path, monkeypatch) -> None:
+def test_a_check_that_ends_early_gives_the_reason(tmp_path: Path, monkeypatch) -> None:
     def cut(_bench):
         yield Fact("x", 1)
         raise Skip("time")
 
-    monkeypatch.setattr(gpu_check, "CHECKS", {"cut": ("", cut)})
+    monkeypatch.setattr(gpu_check, "CHECKS", {"cut": cut})
     assert verdict("cut", Bench(CPU, tmp_path)) == "PASS time"
 
 
@@ -96,7 +96,7 @@ def test_a_list_of_all_checks(capsys) -> None:
 
 
 def test_a_script_that_fails_or_hangs(tmp_path: Path, monkeypatch) -> None:
-    """Its last line is the reason; of one that hangs, no process is left."""
+    """The last line of output is the reason; no process of a hanging script is left."""
     bench = Bench(CPU, tmp_path)
     with pytest.raises(RuntimeError, match=r"predict\.py failed: error: no checkpoint at nothing"):
         bench.script("predict.py", "nothing", "--weights", "nothing")
@@ -111,7 +111,7 @@ def test_a_script_that_fails_or_hangs(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(RuntimeError, match="did not end within 3 s"):
         bench.script(str(tmp_path / "hang.py"))
     child = Path("/proc") / (tmp_path / "pid").read_text() / "stat"
-    for _ in range(50):  # until its new parent has taken note
+    for _ in range(50):  # until its new parent has reaped it
         if not child.exists() or child.read_text().split()[2] == "Z":
             return
         time.sleep(0.1)
@@ -123,12 +123,12 @@ def test_a_script_that_fails_or_hangs(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch) -> Bench:
-    """With H2CN alone."""
+    """With H2CN only."""
     monkeypatch.setattr(numerics, "DESIGNS", {"H2CN": DESIGNS["H2CN"]})
     return Bench(CPU, tmp_path)
 
 
-def test_a_device_that_computes_nothing_fails(small: Bench) -> None:
+def test_a_device_that_does_not_compute_fails(small: Bench) -> None:
     small.device = torch.device("meta")
     assert verdict("device", small).startswith("FAIL")
 
@@ -138,7 +138,7 @@ def check_form(monkeypatch, small: Bench, form) -> str:
     return verdict("logits", small)
 
 
-def test_tf32_where_float32_is_meant_fails(small: Bench, monkeypatch) -> None:
+def test_tf32_in_place_of_float32_fails(small: Bench, monkeypatch) -> None:
     def rounded(model: nn.Module) -> nn.Module:
         for parameter in model.parameters():
             if parameter.dtype == torch.float32:
@@ -149,7 +149,7 @@ def test_tf32_where_float32_is_meant_fails(small: Bench, monkeypatch) -> None:
 
 
 def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
-    """What torch's DataParallel does in its threads, where `logits` has several cards."""
+    """As in the threads of torch's DataParallel, which `logits` checks on several GPUs."""
 
     class Float16(nn.Module):
         def __init__(self, model: nn.Module) -> None:
@@ -163,7 +163,7 @@ def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
     assert check_form(monkeypatch, small, Float16) == "FAIL TypeError: H2CN --amp bf16 gives torch.float16"
 
 
-def test_a_wrong_bias_of_the_form_for_inference_fails(small: Bench, monkeypatch) -> None:
+def test_a_wrong_bias_after_fusing_fails(small: Bench, monkeypatch) -> None:
     real = h2cn.fuse_conv_bn_eval
 
     def wrong(*modules):
@@ -196,7 +196,7 @@ def test_a_group_that_changes_gradients_or_gathers_nothing_fails(small: Bench, m
     assert verdict("group", small).startswith("FAIL processes gathered: 0")
 
 
-def test_memory_that_is_used_again_too_early_fails(small: Bench, monkeypatch) -> None:
+def test_memory_reused_too_early_fails(small: Bench, monkeypatch) -> None:
     slot: list[Tensor] = []  # the only one of a worker
 
     def only_slot(size: int) -> Tensor:
@@ -205,15 +205,15 @@ def test_memory_that_is_used_again_too_early_fails(small: Bench, monkeypatch) ->
         return slot[0]
 
     monkeypatch.setattr(shared_memory, "_free_slot", only_slot)
-    assert verdict("pinned", small).startswith("FAIL with other pixels: ")
+    assert verdict("pinned", small).startswith("FAIL batches with changed pixels: ")
 
 
-# Trainings and tests, from what they leave behind
+# Trainings and tests, from recorded logs and scores
 
 
 @dataclass
 class Recorded(Bench):
-    """Its trainings were made already: each has learnt, unless `wrong` replaces something of its `Run`."""
+    """Replays trainings that learned, unless `wrong` replaces fields of their `Run`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -254,7 +254,7 @@ NOTHING_LEARNT = [{"epoch": 2, "val/loss": 2.48}, {"epoch": 3, "val/loss": 2.48,
 
 
 @pytest.mark.parametrize("name", [*TRAININGS, "tests", "compiled", "parallel", "accuracy"])
-def test_what_was_recorded_is_good(name: str, recorded: Recorded) -> None:
+def test_good_recordings_pass(name: str, recorded: Recorded) -> None:
     recorded.gpus = [] if name in TRAININGS else [0, 1]
     assert verdict(name, recorded) == "PASS"
 
@@ -272,8 +272,8 @@ def test_a_training_on_the_cpu_of_a_machine_with_gpus_fails(recorded: Recorded) 
     assert verdict("svmix", recorded).startswith("FAIL lines about the CPU: 1")
 
 
-def test_a_resumed_run_that_starts_anew_fails(recorded: Recorded) -> None:
-    """It has learnt as much, yet from the first epoch on."""
+def test_a_resumed_run_that_starts_over_fails(recorded: Recorded) -> None:
+    """It learns as much, but from the first epoch on."""
     recorded.wrong["resume"] = {"lines": [{"epoch": epoch, "val/loss": 0.6} for epoch in range(4)]}
     assert verdict("resume", recorded).startswith("FAIL epochs trained again: 2")
 
@@ -289,7 +289,7 @@ def test_a_scaler_that_is_ignored_or_finds_no_scale_fails(scaler: dict, recorded
 def test_processes_that_are_not_one_run_fail(recorded: Recorded) -> None:
     """Each of them trains on all clips."""
     recorded.wrong["torchrun2"] = {"output": 3 * "train 6/6 \n"}
-    assert verdict("torchrun", recorded).startswith("FAIL 2 process(es): epochs of 3 steps: 0")
+    assert verdict("torchrun", recorded).startswith("FAIL 2 processes: epochs of 3 steps: 0")
 
 
 def test_wrong_scores_fail(recorded: Recorded) -> None:
@@ -298,7 +298,7 @@ def test_wrong_scores_fail(recorded: Recorded) -> None:
     assert verdict("tests", recorded).startswith("FAIL test_models_center_crop.py: loss")
     recorded.gpus = [0]
     write_scores(recorded.folder / "scores3_cpu" / "0_crop2.pkl", shuffled, [0, 1, 0], ["a", "b", "c"])
-    assert "; test_models_three_crops.py: probabilities, from the CPU's: " in verdict("tests", recorded)
+    assert "; test_models_three_crops.py: probabilities, difference from the CPU: " in verdict("tests", recorded)
 
 
 def test_a_wrong_merge_fails(recorded: Recorded) -> None:
@@ -323,7 +323,7 @@ def test_a_network_that_is_faster_than_the_device_fails(small: Bench, monkeypatc
 
 
 def test_networks_are_compiled_while_there_is_time(small: Bench, monkeypatch) -> None:
-    """Every one anew, none beyond the limit."""
+    """Network by network, none after the limit."""
     monkeypatch.setattr(speed, "product_rate", lambda *_: 1e15)
     monkeypatch.setattr(torch, "compile", lambda network: network)
     small.gpus, small.deadline = [0], time.monotonic() + 0.5 + speed.COMPILING

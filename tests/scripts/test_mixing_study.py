@@ -1,5 +1,6 @@
-"""The study of the mixing methods: its split, its table, going on where it stopped."""
+"""The study of the mixing methods: its splits, its table, and how it resumes."""
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +23,7 @@ def flags(tmp_path_factory) -> list[str]:
     return own_data_flags(write_dataset(tmp_path_factory.mktemp("own"), train=12, val=3))
 
 
-def test_a_split_has_few_clips_of_each_class_drawn_with_the_seed(flags: list[str], tmp_path: Path) -> None:
+def test_a_split_has_a_few_random_clips_per_class(flags: list[str], tmp_path: Path) -> None:
     spec = resolve("mine", **{k.strip("-"): v for k, v in zip(flags[::2], flags[1::2], strict=True)})
 
     def paths(seed: int) -> list[str]:
@@ -51,18 +52,24 @@ def test_the_table_has_means_spreads_and_gains_over_the_same_seeds() -> None:
     assert [spread_text(values) for values in ([], [1.0])] == ["-", "1.0"]
 
 
-def test_a_study_goes_on_where_it_stopped(flags: list[str], tmp_path: Path, capsys) -> None:
+def test_a_study_runs_train_py_once_per_method_and_seed(flags: list[str], tmp_path: Path, capsys) -> None:
     small = ["mine", *flags, "--output_dir", str(tmp_path), "--clips_per_class", "2", "--num_segments", "2",
              "--epochs", "1", "-b", "3", "-j", "2", "--seeds", "0"]  # fmt: skip
     mixing_study.main([*small, "--mix", "none", "svmix"])
     mixing_study.main([*small, "--mix", "none", "svmix"])
-    assert "0 trainings, 2 are in" in capsys.readouterr().out
+    assert "0 trainings to run, 2 already in" in capsys.readouterr().out
     rows = {row.mix: row for row in read_rows(tmp_path / "mixing.csv", Row)}
     assert rows.keys() == {"none", "svmix"}
     assert math.isnan(rows["none"].teacher_top1)
     assert not math.isnan(rows["svmix"].teacher_top1)
     assert (tmp_path / "mixing.md").read_text().count("\n| ") == 3
-    with pytest.raises(InputError, match="has rows of another budget"):
+    (log,) = (tmp_path / "runs" / "svmix_seed0").glob("*/log.jsonl")
+    last = json.loads(log.read_text())
+    assert rows["svmix"].top1 == pytest.approx(last["val/top1"], rel=1e-3)
+    assert rows["svmix"].teacher_top1 == pytest.approx(last["val/teacher_top1"], rel=1e-3)
+    assert "TSM_mine" in (tmp_path / "runs" / "svmix_seed0" / "output.txt").read_text()
+    assert not list(tmp_path.rglob("*.pth.tar"))
+    with pytest.raises(InputError, match="another budget"):
         mixing_study.main([*small, "--lr", "0.5"])
     with pytest.raises(InputError, match="not a multiple of 32"):
         mixing_study.main([*small, "--input_size", "40"])

@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def test_counts_are_the_published_ones() -> None:
-    """H2CN-R50, 174 classes: 24.06 M parameters without the unused stem, 33.61 and 67.22 G multiply-adds."""
+    """H2CN-R50 with 174 classes: 24.06 M parameters (without the unused stem), 33.61 and 67.22 G multiply-adds."""
     model = build_model("H2CN", "resnet50", 174, 8)
     assert count_parameters(model) == 24_061_064
     assert count_macs(model, 224) / 1e9 == pytest.approx(33.61, abs=0.005)
@@ -23,7 +23,7 @@ def test_counts_are_the_published_ones() -> None:
 
 
 def run_script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    """As a user runs it, from any folder."""
+    """Run a script as a user does, from any folder."""
     command = [sys.executable, str(SCRIPTS / name), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 

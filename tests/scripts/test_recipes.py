@@ -1,4 +1,4 @@
-"""The recipe check speaks when the learning rate does not fit, and only then."""
+"""The check of published recipes, and the commands of scripts/recipes/."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ FINE = {"lr": 0.01, "batch": 8, "partial_bn": False, "random_start": False}
 
 
 @pytest.mark.parametrize("batch", [8, 16, 32])
-def test_the_published_run_passes_in_silence(batch: int) -> None:
+def test_the_published_recipe_gives_no_warning(batch: int) -> None:
     assert check_recipe("H2CN", "somethingv1", **{**FINE, "batch": batch}) == []
 
 
@@ -31,7 +31,7 @@ def test_other_data_sets_have_no_recipe() -> None:
         ({"random_start": True}, "--pretrain imagenet"),
     ],
 )
-def test_one_line_says_what_would_fit(change: dict, fits: str) -> None:
+def test_a_warning_names_the_fitting_value(change: dict, fits: str) -> None:
     (line,) = check_recipe("H2CN", "somethingv1", **{**FINE, **change})
     assert line.endswith(fits)
 
@@ -53,8 +53,8 @@ PARSERS = {
 
 
 @pytest.mark.parametrize("run", RUNS, ids=" ".join)
-def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str, ...], tmp_path: Path) -> None:
-    """A stand-in for python writes its arguments down; the run that train.py names is what is tested and merged."""
+def test_the_commands_of_a_recipe_are_valid(run: tuple[str, ...], tmp_path: Path) -> None:
+    """A stand-in for python records its arguments; the run folder that train.py prints is tested and merged."""
     stand_in = tmp_path / "python"
     stand_in.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@" END >> commands.txt\n[ "$1" = train.py ] && echo run: elsewhere/run-2 || true\n'
@@ -69,13 +69,13 @@ def test_the_commands_of_a_recipe_are_ones_that_the_scripts_take(run: tuple[str,
     assert train.resume == "auto"
     assert test.weights == "elsewhere/run-2/ckpt.best.pth.tar"
     assert merge.output_dir == [test.output_dir]
-    assert merge.num_clips in (None, len(test.clip_index))  # None: all that are there
+    assert merge.num_clips in (None, len(test.clip_index))  # None: all clips found
     assert merge.test_crops in (None, test.test_crops)
     if run[0] == "svmix.sh":
         assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
 
 
-def test_a_recipe_stops_where_its_training_fails(tmp_path: Path) -> None:
+def test_a_recipe_stops_when_training_fails(tmp_path: Path) -> None:
     stand_in = tmp_path / "python"
     stand_in.write_text("#!/bin/sh\necho $1 >> commands.txt\nexit 130\n")
     stand_in.chmod(0o755)
@@ -89,12 +89,12 @@ def test_a_recipe_stops_where_its_training_fails(tmp_path: Path) -> None:
 def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(["bash", str(RECIPES / "svmix.sh"), "jester"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "no recipe for jester; there are ucf101" in done.stderr
+    assert "no recipe for jester; choose ucf101" in done.stderr
 
 
-def test_a_recipe_belongs_to_its_mixing() -> None:
+def test_recipes_depend_on_mixing() -> None:
     options = {"lr": 0.01, "batch": 64, "partial_bn": True, "random_start": False}
-    assert check_recipe("TSM", "diving48", mix="svmix", **options) == []  # which BatchNorms were trained is not known
+    assert check_recipe("TSM", "diving48", mix="svmix", **options) == []  # which BatchNorms it trained is unknown
     assert check_recipe("TSM", "diving48", **{**options, "batch": 8}) == []
     (line,) = check_recipe("TSM", "ucf101", mix="svmix", **options)
     assert line.endswith("--lr 0.02")
