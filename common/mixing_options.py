@@ -43,7 +43,7 @@ def svmix_options(args: argparse.Namespace) -> dict[str, Any]:
     """What `ops.mixing.svmix.SvMixSettings` takes, as far as it is given."""
     options = {
         "selector_lr": args.selector_lr, "network_lr": args.lr, "switch_prob": args.mix_switch_prob,
-        "teacher_decay": args.teacher_decay, "alpha": args.mix_alpha, "label_smoothing": args.label_smoothing,
+        "teacher_decay": args.teacher_decay, "alpha": args.mix_alpha,
         "partial_bn": not args.npb, "amp": args.amp,
     }  # fmt: skip
     return {name: value for name, value in options.items() if value is not None}

@@ -130,7 +130,7 @@ def train_and_test(job: Job, budget: Budget, splits: Mapping[int, DatasetSpec]) 
     smoothing, mixer = {"label_smoothing": budget.label_smoothing}, None
     if job.mix != "none":
         rates = {"selector_lr": budget.selector_lr, "network_lr": budget.lr, "teacher_decay": budget.teacher_decay}
-        settings = SvMixSettings(**rates, **smoothing)
+        settings = SvMixSettings(**rates)
         method = mix_method(job.mix, model, budget.input_size, runtime, settings)
         mixer = Mixer(method, spec.num_class, seed=job.seed)
     start = time.perf_counter()

@@ -101,13 +101,13 @@ import ops.mixing.svmix as training, train
 made = []
 real = training.SvMix.__init__
 training.SvMix.__init__ = lambda self, *a: (real(self, *a), made.append(self))[0]
-real_draw = training.SvMix._draw
-draws = []
-training.SvMix._draw = lambda *a: (draws.append(real_draw(*a)), draws[-1])[1]
+real_pair = training.SvMix._pair
+pairs = []
+training.SvMix._pair = lambda *a: (pairs.append(real_pair(*a)), pairs[-1])[1]
 train.main(sys.argv[1:])
 state = [made[0].selector.query.weight.tolist(), made[0].teacher.fc.weight.tolist()]
 with open("rank" + os.environ["RANK"], "w") as file:
-    json.dump([state, [ratio for _, ratio in draws]], file)
+    json.dump([state, [ratio for _, ratio in pairs]], file)
 """
     (tmp_path / "two.py").write_text(script)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]

@@ -1,6 +1,7 @@
 """SV-Mix: the golden data of the official code, who gets which gradient, the teacher, and the selector's schedule."""
 
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def make(student: TinyNet | None = None, size: int = 16, **settings) -> tuple[Ti
 
 def blend(svmix: SvMix, seed: int = 0):
     clip = svmix.teacher.normalise(random_clips(frames=2))
-    return svmix.blend(clip, LABEL, np.random.default_rng(seed))
+    return svmix.blend(clip, LABEL, np.random.default_rng(seed), F.cross_entropy)
 
 
 def gradients(module) -> list[Tensor | None]:
@@ -113,9 +114,10 @@ def test_each_term_reaches_whom_it_should(switch_prob: float) -> None:
 
 def test_the_offline_loss_is_the_equation() -> None:
     """CE of the teacher on the batch that the selector mixed, with labels by the ratio, plus the mask loss."""
-    _, svmix = make(label_smoothing=0.1, switch_prob=1.0)
+    _, svmix = make(switch_prob=1.0)
+    smoothed = partial(F.cross_entropy, label_smoothing=0.1)
     clip = svmix.teacher.normalise(random_clips(frames=2))
-    loss = svmix.blend(clip, LABEL, np.random.default_rng(5)).loss
+    loss = svmix.blend(clip, LABEL, np.random.default_rng(5), smoothed).loss
     rng = np.random.default_rng(5)
     rng.random(), rng.beta(1, 1), rng.permutation(4)  # mode, and what is online
     ratio, partner = rng.beta(1, 1), torch.from_numpy(rng.permutation(4))
@@ -189,7 +191,7 @@ def test_the_teachers_passes_leave_its_statistics_alone_and_have_no_dropout() ->
 def test_frozen_batchnorms_are_frozen_in_the_teacher_too() -> None:
     student = build_model("TSM", "resnet18", 3, 2)
     svmix = SvMix(student, 32, CPU, SvMixSettings(partial_bn=True))
-    svmix.blend(student.normalise(random_clips(2, 2, 1, 32)), LABEL[:2], np.random.default_rng(0))
+    svmix.blend(student.normalise(random_clips(2, 2, 1, 32)), LABEL[:2], np.random.default_rng(0), F.cross_entropy)
     assert svmix.teacher.bn1.training
     assert not svmix.teacher.layer1[0].bn1.training
 
