@@ -22,7 +22,7 @@ ALPHAS = {"mixup": 0.2, "cutmix": 1.0, "videomix": 1.0}
 SPATIAL_ALPHA, TEMPORAL_ALPHA, OFFLINE_ALPHA = 1.0, 0.8, 1.0
 MIXES = ("none", *ALPHAS, "svmix")
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # logits (N, K), labels (N,) or targets (N, K) of mixed clips -> scalar
+Loss = Callable[..., Tensor]  # logits (N, K), labels (N,) or targets (N, K) of mixed clips -> scalar
 
 
 class Blend(NamedTuple):

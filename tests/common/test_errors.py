@@ -138,7 +138,6 @@ from pathlib import Path
 from common.console import run_script
 
 def main():
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for number in range(20000):
         logging.info("line ü %d", number)
         print("and one")
@@ -192,7 +191,6 @@ from common.errors import InputError
 from common.console import run_script
 
 def main():
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.info("%s", sys.argv[1])
     print(sys.argv[1])
     print("50%\\r100%", file=sys.stderr)

@@ -93,7 +93,7 @@ def test_values_that_only_one_start_knows_are_no_difference() -> None:
 
 def test_epochs_that_are_done_are_not_passed_over_in_silence(run, trained, capsys) -> None:
     put({**trained, "epoch": 5})
-    with pytest.raises(InputError, match=rf"--epochs 2, but runs/{NAME}/ckpt\.pth\.tar has trained for 5;"):
+    with pytest.raises(InputError, match=rf"--epochs 2, but runs/{NAME}/ckpt\.pth\.tar has already trained for 5;"):
         run("--resume", "auto")
     put({**trained, "epoch": 2}, f"{NAME}-2")
     run("--resume", "auto")  # as a recipe that is started again
@@ -101,7 +101,7 @@ def test_epochs_that_are_done_are_not_passed_over_in_silence(run, trained, capsy
     assert "2 epochs done" in printed
     assert printed.endswith(f"run: runs/{NAME}-2\n")
     save_checkpoint(Path("elsewhere.pth.tar"), {**trained, "epoch": 2})
-    with pytest.raises(InputError, match="--epochs 2, but elsewhere.* has trained for 2;"):
+    with pytest.raises(InputError, match="--epochs 2, but elsewhere.* has already trained for 2;"):
         run("--resume", "elsewhere.pth.tar")
 
 

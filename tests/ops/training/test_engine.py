@@ -49,7 +49,9 @@ def train(size: int, *, lr: float = 0.5, videos: int = 8, **settings) -> tuple[L
     groups = [{"params": list(model.parameters()), "lr_mult": 1.0, "lr": lr}]
     optimiser = torch.optim.SGD(groups, lr=lr)
     options = {"epoch": 0, "lr_at": lambda _epoch: lr}
-    sums = train_one_epoch(model, batches(size, videos), optimiser, NO_SCALER, CPU, TrainSettings(**settings), **options)
+    sums = train_one_epoch(
+        model, batches(size, videos), optimiser, NO_SCALER, CPU, TrainSettings(**settings), **options
+    )
     return model, sums
 
 

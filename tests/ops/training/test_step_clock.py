@@ -31,7 +31,7 @@ def test_who_waits_is_told_what_to_change(workers: int, decoding: float, advice:
 
 def test_who_does_not_wait_is_told_the_shares_only() -> None:
     report = time_report(replace(SECONDS, waiting=0.9).shares(2), 2, 8)
-    assert report == ("  time: waiting for data 9 % (2 workers busy 90 %), forward 20 %, backward 40 %, optimiser 5 %")
+    assert report == ("  time: waiting for data 9 % (2 workers 90 % busy), forward 20 %, backward 40 %, optimiser 5 %")
 
 
 def test_the_start_of_workers_is_no_waiting_for_data(monkeypatch) -> None:
