@@ -52,7 +52,7 @@ def train_parser() -> argparse.ArgumentParser:
         f"The built-in data set ({BUILT_IN}) has its own defaults: {built_in}. "
         "Several processes: torchrun --nproc_per_node 4 train.py ...",
     )
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown one lists the known")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown one lists all names")
     parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input; there is no optical flow")
     add_network_options(parser)
     add_optimiser_options(parser)

@@ -62,7 +62,7 @@ def clip_numbers(text: str) -> list[int]:
             raise ValueError
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: give one clip (0), a range (0-9) or a list (0,3,5), all below {MOST_CLIPS}"
+            f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
         ) from None
     return sorted(clips)
 
@@ -71,5 +71,5 @@ def true_or_false(text: str) -> bool:
     """An argparse type for the official `--multi_segments True`; with `type=bool` any text would be true."""
     words = {"true": True, "false": False}
     if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"{text!r}: give True or False")
+        raise argparse.ArgumentTypeError(f"{text!r}: write True or False")
     return words[text.lower()]

@@ -94,7 +94,8 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--optimizer", default="sgd", choices=list(OPTIMISERS), help="optimiser; transformers need adamw")
     add("--epochs", type=COUNT, default=60, help="length of the training")
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
-    add("--accumulate", type=COUNT, default=1, help="batches per optimiser step: a step sees BATCH_SIZE x this clips")
+    text = "batches per optimiser step, whose size is BATCH_SIZE x this"
+    add("--accumulate", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
     add("--lr_type", default="step", choices=LR_TYPES, help="x 0.1 at each of --lr_steps, or half a cosine to 0")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step falls")
@@ -125,7 +126,7 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     add("--selector_lr", type=POSITIVE, default=0.04, help=text)
     text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
     add("--teacher_decay", type=SHARE, default=0.999, help=text)
-    text = "svmix: also evaluate the teacher (val/teacher_top1); the best checkpoint is chosen by the network"
+    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still chooses the best checkpoint"
     add("--eval_teacher", action="store_true", help=text)
 
 
@@ -142,7 +143,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
     text = "train even if clips of the val list are training clips of this run or of the weights it starts from"
     add("--allow_overlap", action="store_true", help=text)
-    text = "before training, look for every listed video and stop if one is missing or differs (see check_data.py)"
+    text = "first look for every listed video, and stop if one is missing or differs (see scripts/check_data.py)"
     add("--check_data", action="store_true", help=text)
     add_print_freq(group)
     add("--seed", type=SEED, default=0, help="seed of initial weights, sampling, crops and dropout")
