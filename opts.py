@@ -4,21 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
+from common import option_groups as groups
 from common.cli import MOST_CLIPS, SEED, clip_numbers, given_options, make_parser, number, true_or_false
 from common.errors import InputError, command
-from common.option_groups import (
-    COUNT,
-    add_augmentation_options,
-    add_batch_size,
-    add_data_options,
-    add_decoder_option,
-    add_device_options,
-    add_mixing_options,
-    add_network_options,
-    add_optimiser_options,
-    add_print_freq,
-    add_run_options,
-)
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
@@ -54,14 +42,14 @@ def train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown one lists all names")
     parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input; there is no optical flow")
-    add_network_options(parser)
-    add_optimiser_options(parser)
-    add_data_options(parser, ("train", "val"))
-    add_decoder_option(parser)
-    add_augmentation_options(parser)
-    add_mixing_options(parser)
-    add_run_options(parser)
-    add_device_options(parser)
+    groups.add_network_options(parser)
+    groups.add_optimiser_options(parser)
+    groups.add_data_options(parser, ("train", "val"))
+    groups.add_decoder_option(parser)
+    groups.add_augmentation_options(parser)
+    groups.add_mixing_options(parser)
+    groups.add_run_options(parser)
+    groups.add_device_options(parser)
     return parser
 
 
@@ -141,7 +129,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official, or torchvision's")
     add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if nothing does")
     add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
-    add("--test_segments", type=COUNT, help="segments per clip, if the weights do not say")
+    add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
     add = parser.add_argument_group("views").add_argument
     add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
     if crops == 1:
@@ -157,14 +145,14 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
-    add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
-    add_print_freq(group)
-    add_data_options(parser, ("val",))
+    groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
+    groups.add_print_freq(group)
+    groups.add_data_options(parser, ("val",))
     text = "prepared list to score; by default the test list if there is one and --val_list is not given"
     parser.add_argument("--subset", choices=["val", "test"], help=text)
-    add_decoder_option(parser)
+    groups.add_decoder_option(parser)
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint has it
-    add_device_options(parser)
+    groups.add_device_options(parser)
     return parser
 
 
@@ -220,9 +208,9 @@ def predict_parser() -> argparse.ArgumentParser:
     parser = make_parser("Classify one video: a video file, or a folder or archive of frames.")
     parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG per frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
-    parser.add_argument("--top", type=COUNT, default=5, help="number of classes to print")
-    add_decoder_option(parser)
-    add_device_options(parser)
+    parser.add_argument("--top", type=groups.COUNT, default=5, help="number of classes to print")
+    groups.add_decoder_option(parser)
+    groups.add_device_options(parser)
     return parser
 
 

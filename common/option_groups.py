@@ -110,7 +110,9 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:
-    from ops.mixing.methods import ALPHAS, MIXES, SPATIAL_ALPHA, TEMPORAL_ALPHA  # here: only training needs them
+    # Imported here because only training needs them.
+    from ops.mixing.methods import ALPHAS, MIXES
+    from ops.mixing.svmix import SPATIAL_ALPHA, TEMPORAL_ALPHA
 
     add = parser.add_argument_group("mixing of clips and labels").add_argument
     add("--mix", choices=MIXES, default="none", help="mixing method; svmix (SV-Mix) learns what to mix")
