@@ -72,15 +72,9 @@ class Mixer:
     def mix(
         self, model: VideoNet, clip: Tensor, label: Tensor, epoch: int, step: int, loss: Loss = F.cross_entropy
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Mix a batch, or leave it as it is.
+        """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels (N,).
 
-        Args:
-            model: normalises the clips.
-            clip: (N, T, L, 3, H, W) uint8.
-            label: (N,).
-            epoch: from 0.
-            step: within the epoch, from 0.
-            loss: the training's.
+        `step` counts within the epoch, both from 0; `loss` is the training's.
 
         Returns:
             Clips (N, T, L, 3, H, W), normalised if mixed; targets (N, K); the loss of the method's own parameters.

@@ -31,16 +31,9 @@ class Selector(nn.Module):
             self.value.bias.zero_()
 
     def forward(self, features: Tensor, partner: Tensor, ratio: float, spatial: bool) -> Tensor:
-        """The partner's weight in each cell.
+        """The teacher's features (N, C, T', h, w) -> the partner's weight in each cell, (N, T', h, w) in (0, 1).
 
-        Args:
-            features: (N, C, T', h, w) of the teacher.
-            partner: (N,) positions in the batch.
-            ratio: lambda, roughly the weight of the own clip.
-            spatial: spatial mode, else temporal mode.
-
-        Returns:
-            (N, T', h, w) in (0, 1).
+        `partner` (N,) are positions in the batch; `ratio` is lambda, roughly the weight of the own clip.
         """
         _, _, steps, height, width = features.shape
         tokens = features.flatten(3).permute(0, 2, 3, 1)  # (N, T', h*w, C)
@@ -69,17 +62,10 @@ def mask_loss(other: Tensor, ratio: float) -> Tensor:
 
 
 def saliency_share(features: Tensor, other: Tensor, partner: Tensor) -> Tensor:
-    """The own label's share: the fraction of the mixed clip's saliency that is the own clip's.
+    """The own label's share (N,): the fraction of the mixed clip's saliency that is the own clip's, in (0, 1).
 
-    Saliency is a softmax over all cells of a clip, of the teacher's features averaged over channels.
-
-    Args:
-        features: (N, C, T', h, w).
-        other: (N, T', h, w) weights of the partner.
-        partner: (N,).
-
-    Returns:
-        (N,) in (0, 1).
+    Saliency is a softmax over all cells of a clip, of the teacher's features (N, C, T', h, w) averaged over channels;
+    `other` (N, T', h, w) are the weights of the partner (N,).
     """
     saliency = features.mean(1).flatten(1).softmax(1).view_as(other)  # (N, T', h, w)
     own_part = (saliency * (1 - other)).sum((1, 2, 3))

@@ -36,16 +36,9 @@ RECIPES = {  # (net, data set, mix)
 def check_recipe(
     net: str, dataset: str, *, mix: str = "none", lr: float, batch: int, partial_bn: bool, random_start: bool
 ) -> list[str]:
-    """A line for each difference from the published run, with what would fit; empty where none is published.
+    """A line for each difference from the published run, ending in what would fit; empty where none is published.
 
-    Args:
-        net: network.
-        dataset: data set.
-        mix: as in `--mix`.
-        lr: learning rate of the run.
-        batch: clips per optimiser step, over all devices and accumulated batches.
-        partial_bn: whether BatchNorms are frozen.
-        random_start: whether training starts from random weights.
+    `batch` is the number of clips per optimiser step, over all devices and accumulated batches.
     """
     recipe = RECIPES.get((net, dataset, mix))
     if recipe is None:

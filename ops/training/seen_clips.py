@@ -61,15 +61,11 @@ def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str
 def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
     """Make sure that a run does not choose its best epoch on its own training clips.
 
-    Args:
-        record: training clips of this run and of the weights it starts from.
-        folder: of the data set.
-        ids: clips of the val list.
-        list_file: the val list.
-        allow: only warn.
+    `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
+    `list_file` of the data set in `folder`.
 
     Raises:
-        InputError: a clip of the val list is in the record.
+        InputError: a clip of the val list is in the record, unless `allow`, which only warns.
     """
     clips = seen(record, folder, ids)
     if not clips:
