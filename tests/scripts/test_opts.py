@@ -50,7 +50,7 @@ def first_long_names(parser) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_the_set_of_flags_changes_on_purpose_only(name: str) -> None:
+def test_the_set_of_flags_changes_only_on_purpose(name: str) -> None:
     assert first_long_names(PARSERS[name]) == ALL_FLAGS[name]
 
 
@@ -133,7 +133,7 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
     assert "is out of range" in capsys.readouterr().err
 
 
-def test_a_suffix_is_no_path() -> None:
+def test_a_suffix_is_not_a_path() -> None:
     with pytest.raises(InputError, match="without /"):
         parse_train(["kinetics", "--suffix", "../there"])
 

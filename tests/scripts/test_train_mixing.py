@@ -1,4 +1,4 @@
-"""train.py --mix: what it leaves behind, resuming bit for bit, several processes, and what is refused."""
+"""train.py --mix: its output, resuming bit for bit, several processes, and what is refused."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
 SVMIX = ["--mix", "svmix", "--mix_prob", "0.8", "--label_smoothing", "0.1", "--eval_teacher", "--epochs", "3", "--npb"]
 
 
-def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, monkeypatch, tmp_path, capsys) -> None:
+def test_svmix_resumes_bit_for_bit_and_its_network_is_tested_like_any_other(run, monkeypatch, tmp_path, capsys) -> None:
     whole = run(*SVMIX, "--suffix", "whole", name=f"{NAME}_whole")
     real = train.learning_rate
 
@@ -86,7 +86,7 @@ def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, m
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix", "videomix"])
-def test_the_methods_that_learn_nothing(run, mix: str) -> None:
+def test_methods_without_parameters(run, mix: str) -> None:
     folder = run("--mix", mix, "--epochs", "1", "--accumulate", "2", "--amp", "bf16", "--log_images", "0")
     line = json.loads((folder / "log.jsonl").read_text())
     assert line["time/mixing"] > 0
@@ -94,7 +94,7 @@ def test_the_methods_that_learn_nothing(run, mix: str) -> None:
     assert json.loads((folder / "options.json").read_text())["options"]["mix_prob"] == 1.0
 
 
-def test_two_processes_draw_their_own_and_stay_one_selector(tiny_data, tmp_path: Path) -> None:
+def test_two_processes_mix_differently_and_share_one_selector(tiny_data, tmp_path: Path) -> None:
     script = f"""
 import json, os, sys; sys.path[:0] = {[str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}
 import ops.mixing.svmix as training, train

@@ -78,14 +78,14 @@ def draw(name: str = "videomix", epoch: int = 0, step: int = 0, disturb: int = 0
 
 
 @pytest.mark.parametrize("name", [*ALPHAS, "svmix"])
-def test_draws_depend_on_seed_epoch_step_and_process_alone(name: str) -> None:
+def test_randomness_depends_only_on_seed_epoch_step_and_process(name: str) -> None:
     first = draw(name)
     assert torch.equal(first, draw(name, disturb=7))
     for change in ({"seed": 1}, {"epoch": 1}, {"step": 1}, {"rank": 1}):
         assert not torch.equal(first, draw(name, **change)), change
 
 
-def test_the_global_generator_is_left_alone() -> None:
+def test_the_global_generator_is_not_used() -> None:
     clip, method = random_clips().float(), METHODS["cutmix"]
     torch.manual_seed(3)
     method.blend(clip, LABEL, np.random.default_rng(0), F.cross_entropy)
@@ -103,7 +103,7 @@ def test_clips_are_normalised_before_they_are_mixed() -> None:
     assert whole.all()
 
 
-def test_a_batch_that_is_not_mixed_is_left_as_it_is_in_every_process() -> None:
+def test_an_unmixed_batch_is_unchanged_in_every_process() -> None:
     clip = random_clips()
     same, target, loss = mixer(prob=0.0).mix(TinyNet(), clip, LABEL, 0, 0)
     assert same is clip

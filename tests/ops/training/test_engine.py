@@ -57,7 +57,7 @@ def train(size: int, *, lr: float = 0.5, videos: int = 8, **settings) -> tuple[L
 
 @pytest.mark.parametrize("videos", [8, 6])
 def test_accumulated_batches_make_the_step_of_one_large_batch(videos: int) -> None:
-    """With 6 videos the last step has one batch of two: a mean over what there is."""
+    """With 6 videos the last step has one batch instead of two, and averages over that."""
     small, _ = train(2, videos=videos, accumulate=2)
     large, _ = train(4, videos=videos)
     assert torch.allclose(small.fc.weight, large.fc.weight, atol=1e-7)
@@ -76,7 +76,7 @@ def test_label_smoothing_changes_the_loss() -> None:
 
 
 def mean_square(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """A loss of one's own, for labels (N,) and for targets (N, K) of mixed clips."""
+    """A custom loss, for labels (N,) and for targets (N, K) of mixed clips."""
     target = F.one_hot(target, logits.shape[1]) if target.ndim == 1 else target
     return (logits - target).square().mean()
 
@@ -95,7 +95,7 @@ def test_another_loss_trains_and_validates() -> None:
 
 @pytest.mark.parametrize("mix", ["mixup", "svmix"])
 def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
-    """Of the network's batch, and in SV-Mix of the selector's before it."""
+    """Once for the network's batch; in SV-Mix also for the selector's, before it."""
     torch.manual_seed(0)
     model, targets = TinyNet(), []
 
@@ -129,7 +129,7 @@ def test_replaced_frames_are_collected() -> None:
 
 
 def test_validation_is_exact_for_any_number_of_processes() -> None:
-    """The shares of three processes, of which one has no video, give the very numbers of one process."""
+    """Three processes, one of them without videos, give exactly the numbers of one."""
 
     class Shares(Runtime):
         def gather(self, value):
@@ -154,7 +154,7 @@ def test_a_video_that_two_processes_scored_counts_once() -> None:
 
 
 def test_the_parts_of_a_step_are_timed() -> None:
-    """All of the time but what the loop itself takes; decoding is what the batches say."""
+    """All of the time except the loop's own; decoding is what the batches report."""
     seconds = train(4)[1].seconds
     assert seconds.decoding == 0.5
     parts = [seconds.waiting, seconds.forward, seconds.backward, seconds.optimiser]
@@ -163,7 +163,7 @@ def test_the_parts_of_a_step_are_timed() -> None:
 
 
 @pytest.mark.parametrize(("damage", "words"), [(True, "network's fc.bias"), (False, "--amp fp16")])
-def test_scores_that_are_not_finite_have_no_accuracy(damage: bool, words: str) -> None:
+def test_non_finite_scores_have_no_accuracy(damage: bool, words: str) -> None:
     model = Linear()
     if damage:
         model.fc.bias.data[1] = float("inf")
