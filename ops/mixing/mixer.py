@@ -1,5 +1,6 @@
 """Applies a mixing method to training batches, with seeded randomness; keeps examples for TensorBoard."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,33 +38,28 @@ class MixedExample(NamedTuple):
     share: float  # weight of the own label
 
 
+@dataclass
 class Mixer:
     """Mixes training batches with one method.
 
     Randomness depends on (seed, epoch, step, process) alone, so that a resumed run needs no stored random state.
     Whether a batch is mixed at all is the same in all processes: those of a method that learns wait for one another.
+
+    Raises:
+        InputError: there is only one class.
     """
 
-    def __init__(
-        self,
-        method: MixMethod,
-        num_class: int,
-        *,
-        prob: float = 1.0,
-        seed: int = 0,
-        rank: int = 0,
-        num_examples: int = 0,
-    ) -> None:
-        """Mix each batch with probability `prob`, and keep `num_examples` mixed clips per epoch.
+    method: MixMethod
+    num_class: int
+    prob: float = 1.0  # probability that a batch is mixed
+    seed: int = 0
+    rank: int = 0  # of this process
+    num_examples: int = 0  # mixed clips kept per epoch
+    examples: list[MixedExample] = field(default_factory=list, init=False)  # of the epoch's first mixed batch
 
-        Raises:
-            InputError: there is only one class.
-        """
-        if num_class < 2:
+    def __post_init__(self) -> None:
+        if self.num_class < 2:
             raise InputError("--mix mixes labels, but the data set has one class only; leave --mix out")
-        self.method, self.num_class, self.prob = method, num_class, prob
-        self.seed, self.rank, self.num_examples = seed, rank, num_examples
-        self.examples: list[MixedExample] = []  # of the epoch's first mixed batch
 
     def start_epoch(self) -> None:
         """Forget the last epoch's examples."""

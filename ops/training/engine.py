@@ -67,11 +67,7 @@ class Sums:
     def averages(self) -> dict[str, float]:
         """Mean loss; accuracies in percent."""
         videos = max(self.videos, 1)
-        return {
-            "loss": self.loss / videos,
-            "top1": 100 * self.top1 / videos,
-            "top5": 100 * self.top5 / videos,
-        }
+        return {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
 
     def describe(self) -> str:
         return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
