@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from common.errors import InputError
 
@@ -20,15 +20,14 @@ WORKER_DIED = "DataLoader worker (pid"  # the beginning of torch's messages
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def run_script(main: Callable[[], None], *, log_to_stderr: bool = False) -> None:
-    """Run a script's `main`, with log lines on stdout or on stderr.
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`, with log lines on stdout.
 
     An `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130. Anything else is a bug of this
     project and keeps its traceback.
     """
     sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
-    stream = sys.stderr if log_to_stderr else sys.stdout
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream, force=True)
+    log_lines_to(sys.stdout)
     try:
         main()
         if isinstance(sys.stdout, _Readable):
@@ -53,6 +52,11 @@ def run_script(main: Callable[[], None], *, log_to_stderr: bool = False) -> None
         sys.exit(2)
     finally:
         _ignore_end_of_workers()
+
+
+def log_lines_to(stream: TextIO) -> None:
+    """Print what is logged, as plain lines."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream, force=True)
 
 
 def printable(text: str) -> str:
