@@ -6,7 +6,6 @@ of many views. `growth`: time and memory against segments, pixels, batch and wor
 """
 
 import argparse
-import logging
 import os
 import sys
 from functools import partial
@@ -18,7 +17,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its
 import torch
 
 from common.cli import HelpFormatter, make_parser, number
-from common.console import run_script
+from common.console import log_lines_to, run_script
 from ops.runtime import MALLOC, keep_freed_memory
 from scripts.benchmarking import growth, loading, model_and_step, views
 from scripts.benchmarking.report import check_target, describe, machine, write_report
@@ -49,7 +48,7 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> None:
     args = benchmark_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    log_lines_to(sys.stderr)
     check_target(args.json)
     if args.threads:
         torch.set_num_threads(args.threads)

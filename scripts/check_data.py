@@ -34,7 +34,6 @@ def check_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = check_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=None)
     if len(spec.lists) == 1:
         logging.info("There is no other list than the %s list.", *spec.lists)

@@ -2,7 +2,6 @@
 """How far can a network follow? Train networks on clips of a controlled displacement; draw accuracy against it."""
 
 import argparse
-import logging
 import sys
 import time
 from collections import Counter
@@ -165,7 +164,6 @@ def study_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = study_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})
     for displacement in args.displacement:
         Drift(displacement, args.num_segments, 5)  # refuses what cannot be told before anything is trained

@@ -2,7 +2,6 @@
 """What does mixing bring on a small data set? Train with each method over several seeds; a table of the accuracies."""
 
 import argparse
-import logging
 import math
 import sys
 import time
@@ -197,7 +196,6 @@ def study_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = study_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     require_stride(args.net, args.input_size)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     hashes = {f"{which}_list": list_hash(spec.lists[which]) for which in ("train", "val")}

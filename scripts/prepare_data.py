@@ -171,7 +171,6 @@ def compiled(pattern: str | None) -> re.Pattern | None:
 
 def main(argv: list[str] | None = None) -> None:
     args = prepare_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
     group_pattern = compiled(args.group_pattern) if own else None
