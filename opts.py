@@ -13,7 +13,7 @@ from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
-# What `python train.py` without options trains: a small network on small frames, in minutes on two CPU cores.
+# `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
     "arch": "resnet18",
     "num_segments": 8,

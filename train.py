@@ -4,7 +4,6 @@
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def find_data(args: Namespace, runtime: Runtime) -> DatasetSpec:
 
 
 def data_folder(spec: DatasetSpec) -> str:
-    """The name under which the clips of a data set are remembered, the same for all its splits."""
+    """The name under which a checkpoint remembers the clips of a data set, whatever the split."""
     return folder_and_lists(spec.name)[0]
 
 
@@ -135,7 +134,7 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
-    """What the checkpoint says of its training; who loads it is checked against this."""
+    """Stored in the checkpoint and checked on loading."""
     return TrainedOn(
         net=model.net,
         arch=model.arch,
@@ -225,7 +224,7 @@ def run_epochs(
 
 def run_name(args: Namespace, model: VideoNet, spec: DatasetSpec) -> str:
     variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
-    parts: Sequence[str | None] = (variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix)
+    parts = (variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix)
     return "_".join(filter(None, parts))
 
 

@@ -78,8 +78,8 @@ def take_sigterm_as_ctrl_c() -> None:
 def stops_wait() -> Iterator[None]:
     """Delay Ctrl-C and SIGTERM until the end of a short block that forks, such as the start of workers.
 
-    What a handler raises in the middle of a fork is lost (Python discards the exceptions of fork hooks and `__del__`)
-    or raised in the new process.
+    An exception that a handler raises in the middle of a fork is lost (Python discards those of fork hooks and
+    `__del__`) or raised in the new process.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield

@@ -25,7 +25,7 @@ BAD_FRAMES = "bad_frames.txt"
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What a run does with its epochs."""
+    """Length of a run, its evaluations, learning rate and folders."""
 
     epochs: int  # length of the training
     eval_freq: int  # epochs between evaluations; the last epoch is always evaluated

@@ -1,4 +1,4 @@
-"""What the published runs used, and a comparison of this run's options with it.
+"""Settings of the published runs, and a comparison with this run's.
 
 Published numbers are most often missed by a learning rate that does not fit the batch, a forgotten --npb, or random
 initial weights. Each costs one line before the run.

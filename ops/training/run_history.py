@@ -21,7 +21,7 @@ NOT_COMPARED = {
 
 
 def environment(runtime: Runtime) -> dict[str, Any]:
-    """What the numbers of a run depend on besides its options."""
+    """Everything besides its options that the numbers of a run depend on."""
     return {
         "device": runtime.device.type,
         "processes": runtime.world_size,
@@ -32,7 +32,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two starts of a run, one line per value that both have in "options" or "environment"."""
+    """Changes between two starts of a run: one line per value that both have in "options" or "environment"."""
     lines = []
     for part, mark in (("options", "--"), ("environment", "")):
         old, new = before.get(part, {}), now[part]

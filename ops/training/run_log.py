@@ -1,4 +1,4 @@
-"""What a run leaves behind besides its weights: TensorBoard curves, one JSON line per epoch, options and versions."""
+"""The log of a run: TensorBoard curves, one JSON line per epoch, and the versions that a result depends on."""
 
 import json
 import platform
@@ -26,8 +26,8 @@ LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
 class RunLog:
     """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) on.
 
-    What an interrupted run logged of earlier epochs stays; the rest is dropped. Every method raises an `InputError` if
-    the folder cannot be written.
+    Earlier lines of an interrupted run stay, later ones are dropped. Every method raises an `InputError` if the folder
+    cannot be written.
     """
 
     def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
@@ -112,7 +112,7 @@ class RunLog:
 
 
 def provenance() -> dict[str, Any]:
-    """What a result depends on besides the options: command, git revision, versions, devices."""
+    """Everything besides the options that a result depends on: command, git revision, versions, devices."""
     return {
         "command": sys.argv,
         "git_revision": _git("rev-parse", "HEAD"),

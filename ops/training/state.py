@@ -36,7 +36,7 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
 
 @dataclass
 class TrainState:
-    """What changes during a run."""
+    """Everything that changes during a run, and what its checkpoints say about it."""
 
     model: VideoNet
     optimiser: torch.optim.Optimizer

@@ -53,9 +53,9 @@ class StepClock:
             self._mark("")
 
     def first_batch(self, reading: float) -> None:
-        """Call when the first batch arrives, which took `reading` seconds to read; the workers' start is not counted.
+        """Call when the first batch arrives, which took `reading` seconds to read.
 
-        That is no part of a step, and takes seconds where workers are not forked and import everything themselves.
+        The start of the workers before that is not counted: it takes seconds where they are not forked.
         """
         now = time.perf_counter()
         waiting = min(reading, now - self._start)
