@@ -1,34 +1,21 @@
-"""The parsers of the scripts at the top, and the checks of their options that need no file."""
+"""The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
 import os
 from pathlib import Path
 
-from common.cli import MOST_CLIPS, SEED, clip_numbers, make_parser, number, true_or_false
+from common import option_groups as groups
+from common.cli import MOST_CLIPS, SEED, clip_numbers, given_options, make_parser, number, true_or_false
 from common.errors import InputError, command
-from common.mixing_options import add_mixing_options, complete_mixing
-from common.option_groups import (
-    DEFAULT_ARCH,
-    add_augmentation_options,
-    add_batch_size,
-    add_data_options,
-    add_decoder_option,
-    add_device_options,
-    add_network_options,
-    add_optimiser_options,
-    add_print_freq,
-    add_run_options,
-)
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
-from ops.schedule import LR_STEPS
 from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
-BUILT_IN_ARCH = "resnet18"
-# What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
+# `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
+    "arch": "resnet18",
     "num_segments": 8,
     "input_size": 32,
     "batch_size": 8,
@@ -40,66 +27,65 @@ BUILT_IN_DEFAULTS = {
     "npb": True,
     "workers": 2,
 }
+# Options that only a mixing method reads, and those that only SV-Mix reads.
+MIX_OPTIONS = ("mix_prob", "mix_alpha", "log_images")
+SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teacher")
 
 
 def train_parser() -> argparse.ArgumentParser:
     """Options of train.py."""
-    defaults = {"arch": BUILT_IN_ARCH, **BUILT_IN_DEFAULTS}
-    built_in = ", ".join(f"{name} {value}" for name, value in defaults.items())
+    built_in = ", ".join(f"{name} {value}" for name, value in BUILT_IN_DEFAULTS.items())
     parser = make_parser(
         "Train a video network. Without options: H2CN on the built-in data set.",
-        f"On the built-in data set ({BUILT_IN}) these defaults differ: {built_in}. "
+        f"The built-in data set ({BUILT_IN}) has its own defaults: {built_in}. "
         "Several processes: torchrun --nproc_per_node 4 train.py ...",
     )
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
-    parser.add_argument(
-        "modality", nargs="?", default="RGB", choices=["RGB"], help="input; optical flow is not offered"
-    )
-    add_network_options(parser)
-    add_optimiser_options(parser)
-    add_data_options(parser, ("train", "val"))
-    add_decoder_option(parser)
-    add_augmentation_options(parser)
-    add_mixing_options(parser)
-    add_run_options(parser)
-    add_device_options(parser)
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown one lists all names")
+    parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input; there is no optical flow")
+    groups.add_network_options(parser)
+    groups.add_optimiser_options(parser)
+    groups.add_data_options(parser, ("train", "val"))
+    groups.add_decoder_option(parser)
+    groups.add_augmentation_options(parser)
+    groups.add_mixing_options(parser)
+    groups.add_run_options(parser)
+    groups.add_device_options(parser)
     return parser
 
 
 def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of train.py, with the built-in data set's defaults where it is trained.
+    """Options of train.py, with the built-in data set's defaults if that is trained.
 
     Raises:
         InputError: options that contradict one another.
     """
-    args = parse_with_built_in_defaults(train_parser(), argv)
-    args.arch = _chosen_arch(args.net, args.arch, BUILT_IN_ARCH if args.dataset == BUILT_IN else DEFAULT_ARCH)
+    parser = train_parser()
+    args = parse_with_built_in_defaults(parser, argv)
+    given = given_options(parser, argv)
+    _choose_arch(args, given)
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:
         raise InputError("--resume continues a run and --tune_from starts one; give one of them")
     if args.tune_from and args.pretrain != "none":
-        raise InputError("--tune_from and --pretrain both give the start; give one of them")
+        raise InputError("--tune_from and --pretrain both give the initial weights; give one of them")
     if args.suffix and Path(args.suffix).name != args.suffix:
-        raise InputError(f"--suffix {args.suffix} is put behind the run's name; give a word without /")
+        raise InputError(f"--suffix {args.suffix} becomes part of a folder's name; give a word without /")
     if args.hourglass_start and args.net != "H2CN":
-        raise InputError(
-            f"--hourglass_start {args.hourglass_start} is an option of H2CN; {args.net} has no hourglasses"
-        )
-    if args.lr_steps and args.lr_type != "step":
-        raise InputError(f"--lr_steps are of --lr_type step; this run has {args.lr_type}")
-    args.lr_steps = args.lr_steps or LR_STEPS
+        raise InputError(f"--hourglass_start {args.hourglass_start} is for H2CN; {args.net} has no hourglasses")
+    if "lr_steps" in given and args.lr_type != "step":
+        raise InputError(f"--lr_steps belongs to --lr_type step, but this run has {args.lr_type}; leave it out")
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
-    complete_mixing(args)
+    _check_mixing(args, given)
     return args
 
 
 def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Options of a script that trains or shows a training: the built-in data set has defaults of its own.
+    """Options of a script that trains or shows a training; the built-in data set has its own defaults.
 
     Raises:
-        InputError: an input size that is no multiple of the network's stride.
+        InputError: an input size that is not a multiple of the network's stride.
     """
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
@@ -109,59 +95,88 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
     return args
 
 
-def _chosen_arch(net: str | None, given: str | None, default: str | None) -> str | None:
-    """The backbone; torchvision's video networks come in one form each."""
-    if net not in TORCHVISION_NETS:
-        return given or default
-    if given is not None:
-        raise InputError(f"--arch {given}: {net} has its own backbone; leave --arch out")
-    return TORCHVISION
+def _choose_arch(args: argparse.Namespace, given: set[str]) -> None:
+    """torchvision's video networks have no choice of backbone."""
+    if args.net in TORCHVISION_NETS:
+        if "arch" in given:
+            raise InputError(f"--arch {args.arch}: {args.net} has its own backbone; leave --arch out")
+        args.arch = TORCHVISION
+
+
+def _check_mixing(args: argparse.Namespace, given: set[str]) -> None:
+    """Refuse options that nothing would read, and set those that are left to None."""
+    for method, names, used in (
+        ("--mix", MIX_OPTIONS, args.mix != "none"),
+        ("--mix svmix", SVMIX_OPTIONS, args.mix == "svmix"),
+    ):
+        for name in () if used else names:
+            if name in given:
+                raise InputError(f"--{name} belongs to {method}, but this run has --mix {args.mix}; leave it out")
+            setattr(args, name, None)
+    if args.mix != "none" and args.batch_size < 2:
+        raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:
     """Options of the two test scripts; `crops` is 1 or 3."""
-    what = "centre crop" if crops == 1 else "three crops"
+    what = "a centre crop" if crops == 1 else "three crops"
     parser = make_parser(
-        f"Score the test list, or else the val list, with {what}, one pickle a view. Networks and data set are read "
-        "from the checkpoint; flags that repeat it are checked against it."
+        f"Score the test list (or, if there is none, the val list) with {what}, one pickle per view. Network and data "
+        "set are read from the checkpoint; flags that repeat them are checked against it."
     )
-    parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="of this project, official, or torchvision's")
-    parser.add_argument("--net", choices=list(NETS), help="if the weights don't say it; H2CN, if nothing does")
-    parser.add_argument("--archs", "--arch", dest="arch", choices=list(ARCHS), help="if the weights don't say it")
-    parser.add_argument("--test_segments", type=number(int, 1), help="segments a clip, if the weights don't say it")
-    group = parser.add_argument_group("views")
-    group.add_argument("--test_crops", type=int, choices=[crops], default=crops, help="crops a frame, this script's")
+    add = parser.add_argument
+    add("dataset", nargs="?", help="data set name, if not the checkpoint's")
+    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official, or torchvision's")
+    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if nothing does")
+    add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
+    add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
+    add = parser.add_argument_group("views").add_argument
+    add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
     if crops == 1:
-        group.add_argument("--full_res", action="store_true", help="short side to 256, centre 256, instead of 224")
+        add("--full_res", action="store_true", help="short side to 256, centre 256, instead of 224")
     else:
-        group.add_argument(
-            "--full_res", action=argparse.BooleanOptionalAction, default=True, help="crops of 256; else of 224"
-        )
-    group.add_argument("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
-    group.add_argument(
-        "--sampling", choices=["auto", "centre", "random"], default="auto",
-        help="auto: random starts for Kinetics or clips above 0, else the centre of each segment",
-    )  # fmt: skip
-    text = "shuffled, reversed: does the network use time at all?"
-    group.add_argument("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
-    group.add_argument("--seed", type=SEED, default=0, help="of random starts and of a shuffle")
+        add("--full_res", action=argparse.BooleanOptionalAction, default=True, help="crops of 256, otherwise of 224")
+    add("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
+    text = "auto: random starts for Kinetics or clips above 0, otherwise the centre of each segment"
+    add("--sampling", choices=["auto", "centre", "random"], default="auto", help=text)
+    text = "order of the frames; shuffled and reversed show whether the network uses time at all"
+    add("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
+    add("--seed", type=SEED, default=0, help="seed of random starts and of shuffling")
     group = parser.add_argument_group("output")
-    group.add_argument("--output_dir", required=True, metavar="DIR", help="for <clip>_crop<crop>.pkl")
-    group.add_argument("--overwrite", action="store_true", help="score views again that are there")
-    add_batch_size(group, 16, "videos a batch, each with one clip and all its crops; their frames lie on the device")
-    add_print_freq(group)
-    add_data_options(parser, ("val",))
-    text = "prepared list to score; the test list, if there is one and no --val_list is given"
+    group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for <clip>_crop<crop>.pkl")
+    group.add_argument("--overwrite", action="store_true", help="score existing views again")
+    groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
+    groups.add_print_freq(group)
+    groups.add_data_options(parser, ("val",))
+    text = "prepared list to score; by default the test list if there is one and --val_list is not given"
     parser.add_argument("--subset", choices=["val", "test"], help=text)
-    add_decoder_option(parser)
-    parser.set_defaults(data_root=None)  # the training's, if the checkpoint knows it
-    add_device_options(parser)
+    groups.add_decoder_option(parser)
+    parser.set_defaults(data_root=None)  # the training's, if the checkpoint has it
+    groups.add_device_options(parser)
     return parser
 
 
+def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the test script for 1 or 3 crops.
+
+    Raises:
+        InputError: options that contradict one another.
+    """
+    parser = view_parser(crops)
+    args = parser.parse_args(argv)
+    _choose_arch(args, given_options(parser, argv))
+    if args.sampling == "centre" and args.clip_index != [0]:
+        raise InputError(
+            "--sampling centre gives every clip the same frames, so only --clip_index 0 makes sense; for more clips: "
+            "--sampling random"
+        )
+    if args.subset == "test" and args.val_list is not None:
+        raise InputError(f"--subset test names the prepared test list, --val_list {args.val_list} another; give one")
+    return args
+
+
 def data_options(args: argparse.Namespace) -> dict[str, str | None]:
-    """The options that say where the data are, for `datasets.catalogue.resolve`.
+    """The options that locate the data, for `datasets.catalogue.resolve`.
 
     Raises:
         InputError: a list is given twice.
@@ -170,12 +185,12 @@ def data_options(args: argparse.Namespace) -> dict[str, str | None]:
     options = {name: getattr(args, name, None) for name in names}
     given = [f"--{name} {options[name]}" for name in ("train_list", "val_list") if options[name] is not None]
     if options["split"] is not None and given:
-        raise InputError(f"--split {options['split']} names the lists, and so does {given[0]}; give one of them")
+        raise InputError(f"--split {options['split']} and {given[0]} both name a list; give one of them")
     return options
 
 
 def resume_command(argv: list[str], resume: str) -> str:
-    """The command that continues a run: the same with `--resume` as given, under torchrun if it was."""
+    """The command that continues a run: the given one with `--resume` replaced, under torchrun if it ran there."""
     arguments = [part for part in argv if not part.startswith("--resume=")]
     if "--resume" in arguments:
         at = arguments.index("--resume")
@@ -188,20 +203,20 @@ def resume_command(argv: list[str], resume: str) -> str:
     return command(*start, *arguments, "--resume", resume)
 
 
+def predict_parser() -> argparse.ArgumentParser:
+    """Options of predict.py."""
+    parser = make_parser("Classify one video: a video file, or a folder or archive of frames.")
+    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG per frame")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
+    parser.add_argument("--top", type=groups.COUNT, default=5, help="number of classes to print")
+    groups.add_decoder_option(parser)
+    groups.add_device_options(parser)
+    return parser
+
+
 def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of predict.py."""
     return predict_parser().parse_args(argv)
-
-
-def predict_parser() -> argparse.ArgumentParser:
-    """Options of predict.py."""
-    parser = make_parser("Name what happens in one video: a video file, or a folder or archive of frames.")
-    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG a frame")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
-    parser.add_argument("--top", type=number(int, 1), default=5, help="classes to print")
-    add_decoder_option(parser)
-    add_device_options(parser)
-    return parser
 
 
 def results_parser() -> argparse.ArgumentParser:
@@ -211,15 +226,15 @@ def results_parser() -> argparse.ArgumentParser:
         "An (8+16)-frame ensemble: --output_dir DIR8 DIR16, or as in the official code "
         "--multi_segments True --output_dir DIR8 --output_dir1 DIR16.",
     )
-    parser.add_argument("--output_dir", nargs="+", required=True, metavar="DIR", help="folder of pickles, one a model")
-    parser.add_argument("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
-    parser.add_argument("--multi_segments", type=true_or_false, default=False, help="True: merge --output_dir1 too")
-    there = "; all that are there, if not given"
-    parser.add_argument("--num_clips", type=number(int, 1, MOST_CLIPS), help=f"clips, from 0, that are merged{there}")
-    parser.add_argument("--test_crops", type=int, choices=[1, 3], help=f"crops a clip{there}")
-    parser.add_argument("--coeff", type=number(float, 0, 1e6), nargs="+", help="weight of a model; equal, if not given")
-    text = "for tables and plot; if not given, the model's --output_dir, and for an ensemble of A and B the folder A+B"
-    parser.add_argument("--save_dir", metavar="DIR", help=text)
+    add = parser.add_argument
+    add("--output_dir", nargs="+", required=True, metavar="DIR", help="folders of pickles, one per model")
+    add("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
+    add("--multi_segments", type=true_or_false, default=False, help="True: also merge --output_dir1")
+    add("--num_clips", type=number(int, 1, MOST_CLIPS), help="merge clips 0 to NUM_CLIPS - 1; by default all there are")
+    add("--test_crops", type=int, choices=[1, 3], help="crops per clip; by default all there are")
+    add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
+    text = "folder for tables and plot; by default the model's --output_dir, and A+B for an ensemble of A and B"
+    add("--save_dir", metavar="DIR", help=text)
     return parser
 
 
@@ -231,30 +246,12 @@ def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
     """
     args = results_parser().parse_args(argv)
     if args.multi_segments != (args.output_dir1 is not None):
-        raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or none")
+        raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or neither")
     if args.output_dir1 is not None:
         args.output_dir = [*args.output_dir, args.output_dir1]
     args.coeff = args.coeff or [1.0] * len(args.output_dir)
     if len(args.coeff) != len(args.output_dir):
         raise InputError(f"--coeff has {len(args.coeff)} weights for {len(args.output_dir)} folders; give one each")
     if sum(args.coeff) == 0:
-        raise InputError("--coeff: all weights are 0; at least one must be above")
-    return args
-
-
-def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of the test script for 1 or 3 crops.
-
-    Raises:
-        InputError: options that contradict one another.
-    """
-    args = view_parser(crops).parse_args(argv)
-    args.arch = _chosen_arch(args.net, args.arch, None)
-    if args.sampling == "centre" and args.clip_index != [0]:
-        raise InputError(
-            "--sampling centre gives every clip the same frames, so there is only --clip_index 0; "
-            "for more clips: --sampling random"
-        )
-    if args.subset == "test" and args.val_list is not None:
-        raise InputError(f"--subset test is the prepared test list, --val_list {args.val_list} another; give one")
+        raise InputError("--coeff: all weights are 0; at least one must be positive")
     return args

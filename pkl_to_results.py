@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -191,7 +190,6 @@ def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[ClassRow]
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_results(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     there = views_there(Path(args.output_dir[0]))
     num_clips, crops = args.num_clips or there[0], args.test_crops or (1 if there[1] == 1 else 3)
     models = [read_model(Path(folder), num_clips, crops) for folder in args.output_dir]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.console import run_script
+from common.console import log_lines_to, run_script
 from common.errors import InputError, reason
 from datasets.preparing.inspection import is_flow
 from datasets.reading.frames import (
@@ -127,7 +127,7 @@ def _read_clip(reader: Reader, model: VideoNet, preprocessing: Preprocessing) ->
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)  # stdout: the answer
+    log_lines_to(sys.stderr)  # stdout: the answer
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
     logging.getLogger().setLevel(logging.WARNING)  # of all else, only what is amiss
 

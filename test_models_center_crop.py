@@ -2,7 +2,6 @@
 """Score a list of videos with one centre crop per frame; one pickle per clip. Merge them with pkl_to_results.py."""
 
 import logging
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ from opts import data_options, parse_test
 
 def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
 
     # weights, and what they were trained on

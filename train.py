@@ -1,35 +1,36 @@
 #!/usr/bin/env python
-"""Train a video network: options -> data -> model -> optimiser -> resume -> epochs."""
+"""Train a video network, or evaluate a checkpoint with -e. `main` is the route; each station is a function below it."""
 
 import logging
 import sys
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, command, counted
-from common.mixing_options import svmix_options
-from datasets.catalogue import folder_and_lists, resolve
-from datasets.clip_dataset import train_dataset, val_dataset
+from datasets.catalogue import DatasetSpec, folder_and_lists, resolve
+from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, list_hash
-from datasets.loader import make_loader
+from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from drawing.mixed_clips import mixed_sheet
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
-from ops.network import require_finite_tensors
+from ops.network import VideoNet, require_finite_tensors
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
-from ops.runtime import start_runtime
+from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import FitSettings, fit
 from ops.training.recipes import check_recipe
-from ops.training.run_folder import BEST, claimed_run
+from ops.training.run_folder import BEST, RunFolder, claimed_run
 from ops.training.run_history import environment, record_start
 from ops.training.run_log import OPTIONS
 from ops.training.seen_clips import SeenClips, clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
@@ -43,19 +44,52 @@ from opts import data_options, parse_train, resume_command
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
+    spec = find_data(args, runtime)
+    model, seen_before = make_network(args, spec, runtime)
+    mixer = make_mixer(args, model, spec, runtime)
+    train_set, val_set = make_datasets(args, model, spec)
+    optimiser = make_optimiser(
+        args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
+    )
+    step = TrainSettings(
+        loss=F.cross_entropy, label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate,
+        clip_gradient=args.gd, partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
+    )  # fmt: skip
+    state = TrainState(
+        model,
+        optimiser,
+        scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
+        trained_on=describe_training(args, model, spec),
+        settings={"options": vars(args), "environment": environment(runtime)},
+        mixer=mixer,
+        seen=joined(seen_before, {data_folder(spec): clip_digests(clip_ids(train_set.records))}),
+    )
+    if args.evaluate:
+        evaluate_checkpoint(args, state, val_set, runtime, step)
+    else:
+        require_enough_clips(args, model, train_set, runtime)
+        run_epochs(args, state, train_set, val_set, runtime, step)
+    runtime.close()
 
-    # data
+
+def find_data(args: Namespace, runtime: Runtime) -> DatasetSpec:
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     if args.check_data and runtime.is_main:
         require_good(spec)
+    return spec
 
-    # model
+
+def data_folder(spec: DatasetSpec) -> str:
+    """The name under which a checkpoint remembers the clips of a data set, whatever the split."""
+    return folder_and_lists(spec.name)[0]
+
+
+def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[VideoNet, SeenClips]:
+    """The network on its device with its initial weights, and the clips that these were trained on."""
     torch.manual_seed(args.seed)
-    names = ("dropout", "consensus_type", "ablate", "hourglass_start")
-    options = {name: getattr(args, name) for name in names}
+    options = {name: getattr(args, name) for name in ("dropout", "consensus_type", "ablate", "hourglass_start")}
     model = build_model(args.net, args.arch, spec.num_class, args.num_segments, **options)
     with runtime.main_first():  # one process downloads
         if args.pretrain != "none":
@@ -69,122 +103,163 @@ def main(argv: list[str] | None = None) -> None:
     require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")
     if not args.npb:
         freeze_partial_bn(model)
-    model = runtime.place(model)
+    return runtime.place(model), seen_before
 
-    # mixing
-    mixer = None
-    if args.mix != "none":
-        method = mix_method(args.mix, model, args.input_size, runtime, SvMixSettings(**svmix_options(args)))
-        draws = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank, "num_examples": args.log_images}
-        mixer = Mixer(method, spec.num_class, **draws)
 
-    # loaders
-    clips = {
-        "num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment,
-        "input_size": args.input_size, "decoder": args.decoder,
-    }  # fmt: skip
-    train_set = train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip)
-    val_set = val_dataset(spec, **clips)
-    loader = partial(
-        make_loader, batch_size=args.batch_size, workers=args.workers, seed=args.seed,
+def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Runtime) -> Mixer | None:
+    if args.mix == "none":
+        return None
+    settings = SvMixSettings(
+        selector_lr=args.selector_lr, network_lr=args.lr, switch_prob=args.mix_switch_prob,
+        teacher_decay=args.teacher_decay, alpha=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
+    )  # fmt: skip
+    method = mix_method(args.mix, model, args.input_size, runtime, settings)
+    random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}
+    return Mixer(method, spec.num_class, **random, num_examples=args.log_images)
+
+
+def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:
+    """Clips of the train list and of the val list."""
+    clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
+    clips |= {"input_size": args.input_size, "decoder": args.decoder}
+    return train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip), val_dataset(spec, **clips)
+
+
+def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: bool) -> ClipLoader:
+    """For training shuffled and always full, otherwise in the order of the list."""
+    return make_loader(
+        dataset, batch_size=args.batch_size, workers=args.workers, shuffle=train, seed=args.seed, drop_last=train,
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
     )  # fmt: skip
-    train_loader, val_loader = loader(train_set, shuffle=True, drop_last=True), loader(val_set, shuffle=False)
 
-    # optimiser
-    groups = parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5)
-    optimiser = make_optimiser(args.optimizer, groups, args.lr, args.momentum)
-    scaler = torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16")
-    rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
-    step_settings = TrainSettings(
-        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, label_smoothing=args.label_smoothing,
-        partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
-    )  # fmt: skip
 
-    # resume
-    trained_on = TrainedOn(
-        net=model.net, arch=model.arch, ablate=list(model.ablate), num_segments=model.num_segments, dataset=spec.name,
-        class_names=list(spec.class_names), input_size=args.input_size,
+def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
+    """Stored in the checkpoint and checked on loading."""
+    return TrainedOn(
+        net=model.net,
+        arch=model.arch,
+        ablate=list(model.ablate),
+        num_segments=model.num_segments,
+        dataset=spec.name,
+        class_names=list(spec.class_names),
+        input_size=args.input_size,
         preprocessing=eval_preprocessing(args.input_size).describe(),
-        train_list_hash=list_hash(spec.lists["train"]), val_list_hash=list_hash(spec.lists["val"]),
-    )  # fmt: skip
-    settings = {"options": vars(args), "environment": environment(runtime)}
-    data_folder = folder_and_lists(spec.name)[0]
-    seen_here = joined(seen_before, {data_folder: clip_digests(clip_ids(train_set.records))})
-    state = TrainState(model, optimiser, scaler, trained_on, settings, mixer=mixer, seen=seen_here)
-    val_clips = clip_ids(val_set.records)
-    if args.evaluate:
-        trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder, val_clips)
-        networks = {args.resume: runtime.wrap(model)}
-        if args.eval_teacher:
-            networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(method.teacher)
-        for name, network in networks.items():
-            val = evaluate(network, val_loader, runtime, amp=args.amp, title="evaluate", print_freq=args.print_freq)
-            logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), spec.lists["val"], val.describe())
-        if trained:
-            logging.warning("warning: %s", describe_seen(trained, len(val_clips), spec.lists["val"], args.resume))
-        runtime.close()
-        return
+        train_list_hash=list_hash(spec.lists["train"]),
+        val_list_hash=list_hash(spec.lists["val"]),
+    )
 
-    # epochs
-    share = len(train_set) // runtime.world_size  # clips of each process
+
+def evaluate_checkpoint(
+    args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
+) -> None:
+    """-e: loss and accuracy of --resume CKPT on the val list, optionally of its teacher as well."""
+    val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
+    trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec), val_clips)
+    networks = {args.resume: runtime.wrap(state.model)}
+    if args.eval_teacher and state.mixer is not None:
+        networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(state.mixer.method.teacher)
+    loader = batches(args, val_set, runtime, train=False)
+    for name, network in networks.items():
+        val = evaluate(
+            network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss
+        )
+        logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
+    if trained:
+        logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
+
+
+def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDataset, runtime: Runtime) -> None:
+    """Refuse a train list that is too short for the processes, for mixing, or for BatchNorm."""
+    train_list = train_set.spec.lists["train"]
+    share = len(train_set) // runtime.world_size  # of each process
     if share == 0:
         both = f"{counted(len(train_set), 'clip')} for {counted(runtime.world_size, 'process')}"
-        raise InputError(f"{spec.lists['train']} has {both}; start at most one process per clip")
-    if mixer is not None and share < 2:
-        raise InputError(f"{spec.lists['train']} has one clip for each process; --mix mixes 2 or more with one another")
-    of_devices = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
-    require_batch(model, len(of_devices[-1]), args.input_size, partial_bn=not args.npb)
-    batch = args.batch_size * args.accumulate * runtime.world_size
-    recipe = {"mix": args.mix, "lr": args.lr, "batch": batch, "partial_bn": not args.npb}
-    recipe["random_start"] = args.pretrain == "none" and not args.tune_from
-    variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
-    name = "_".join(filter(None, [variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix]))
+        raise InputError(f"{train_list} has {both}; start at most one process per clip")
+    if args.mix != "none" and share < 2:
+        raise InputError(f"{train_list} has one clip for each process, but --mix needs two or more to mix")
+    per_device = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
+    require_batch(model, len(per_device[-1]), args.input_size, partial_bn=not args.npb)
+
+
+def run_epochs(
+    args: Namespace,
+    state: TrainState,
+    train_set: VideoDataset,
+    val_set: VideoDataset,
+    runtime: Runtime,
+    step: TrainSettings,
+) -> None:
+    """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
+    spec = train_set.spec
+    train_loader = batches(args, train_set, runtime, train=True)
+    val_loader = batches(args, val_set, runtime, train=False)
+    name = run_name(args, state.model, spec)
     with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
-        if run.start is not None:
-            state.resume(run.start)
-        if not (run.folder / BEST).exists():
-            state.best_top1 = -1.0  # a resumed run in a folder of its own keeps its own best
-        if state.epoch > args.epochs or (state.epoch == args.epochs and not run.has_checkpoint):
-            raise InputError(
-                f"--epochs {args.epochs}, but {run.start} has trained for {state.epoch}; --epochs counts from "
-                "the start of the training: give more"
-            )
-        require_unseen(state.seen, data_folder, val_clips, spec.lists["val"], allow=args.allow_overlap)
+        resume_run(state, run, args.epochs)
+        val_clips = clip_ids(val_set.records)
+        require_unseen(state.seen, data_folder(spec), val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
-            logging.info("%s done: nothing to train.", counted(args.epochs, "epoch"))
+            logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))
         elif runtime.is_main:
             record_start(run.folder / OPTIONS, vars(args), state.epoch)
-            logging.info("%s: %d train and %s, %s", run.folder.name, len(train_set),
-                         counted(len(val_set), "val video"), counted(spec.num_class, "class"))  # fmt: skip
-            left_over = len(train_set) - len(train_loader) * args.batch_size * runtime.world_size
-            if left_over > 0:
-                logging.info(
-                    "Only whole batches are used: each epoch leaves out %s, not always the same",
-                    counted(left_over, "train video"),
-                )
-            for line in check_recipe(args.net, spec.name, **recipe):
-                logging.info(line)
-            curves = command("tensorboard", "--logdir", args.root_log)
-            logging.info("Checkpoints: %s   curves: %s", run.folder, curves)
-        run_settings = FitSettings(
+            describe_start(args, run, train_set, val_set, runtime)
+        rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
+        settings = FitSettings(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
             folders=run, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
         )  # fmt: skip
         take_sigterm_as_ctrl_c()
         try:
-            fit(state, train_loader, val_loader, runtime, step_settings, run_settings)
+            fit(state, train_loader, val_loader, runtime, step, settings)
         except KeyboardInterrupt:
             kept = f"The checkpoint of epoch {state.epoch} is in {run.folder}"
-            if not run.has_checkpoint:
-                kept = "No epoch was finished"
             again = resume_command(sys.argv, run.to_continue(args.resume))
-            logging.info("\nStopped. %s. To go on: %s", kept, again)
+            text = kept if run.has_checkpoint else "No epoch was finished"
+            logging.info("\nStopped. %s. To continue: %s", text, again)
             sys.exit(130)
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
-    runtime.close()
+
+
+def run_name(args: Namespace, model: VideoNet, spec: DatasetSpec) -> str:
+    variant = "-".join([args.net, *model.ablate])  # H2CN, or H2CN-shift without its shift
+    parts = (variant, spec.name, args.split, args.arch, f"{args.num_segments}f", args.suffix)
+    return "_".join(filter(None, parts))
+
+
+def resume_run(state: TrainState, run: RunFolder, epochs: int) -> None:
+    """Continue from the run's checkpoint, if there is one.
+
+    Raises:
+        InputError: it has trained for `epochs` or more already.
+    """
+    if run.start is not None:
+        state.resume(run.start)
+    if not (run.folder / BEST).exists():
+        state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
+    if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
+        raise InputError(
+            f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
+            "training: raise it"
+        )
+
+
+def describe_start(
+    args: Namespace, run: RunFolder, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
+) -> None:
+    """Log what is about to be trained, on how many clips, and how it differs from the published run."""
+    clips, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
+    logging.info("%s: %s, %s, %s", run.folder.name, clips, val_videos, counted(train_set.spec.num_class, "class"))
+    batch = args.batch_size * runtime.world_size
+    if len(train_set) >= batch and len(train_set) % batch:
+        left_out = counted(len(train_set) % batch, "train video")
+        logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
+    recipe = {"mix": args.mix, "lr": args.lr, "batch": batch * args.accumulate, "partial_bn": not args.npb}
+    random_start = args.pretrain == "none" and not args.tune_from
+    for line in check_recipe(args.net, train_set.spec.name, **recipe, random_start=random_start):
+        logging.info(line)
+    logging.info("Checkpoints: %s   curves: %s", run.folder, command("tensorboard", "--logdir", args.root_log))
 
 
 if __name__ == "__main__":

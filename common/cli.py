@@ -1,26 +1,35 @@
-"""How options are read and shown: numbers in a range, clip numbers, words; help without empty defaults."""
+"""Parsers, whose help leaves empty defaults out, and types of options: numbers in a range, clip numbers, booleans."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints defaults, but not those that say nothing: no value, nothing chosen, and a switch that is off."""
+    """Prints defaults, except those that say nothing: None, an empty list, a switch that is off."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.default is None or action.default is False or action.default == []
-        if isinstance(action.default, list) and not silent:  # as it is written on the command line
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        if isinstance(action.default, list):  # as on the command line
             return f"{action.help} (default: {' '.join(map(str, action.default))})"
-        return action.help if silent else super()._get_help_string(action)
+        return super()._get_help_string(action)
 
 
 def make_parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
     )
+
+
+def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> set[str]:
+    """Names of the options on the command line, including those given their default value."""
+    absent = object()
+    names = vars(parser.parse_args(argv))
+    found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
+    return {name for name, value in vars(found).items() if value is not absent}
 
 
 def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool = False) -> Callable[[str], float]:
@@ -34,12 +43,12 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
             raise argparse.ArgumentTypeError(f"{text} is out of range: {limits}")
         return value
 
-    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse names it in "invalid ... value"
+    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse prints it in "invalid ... value"
     return convert
 
 
 SEED = number(int, 0, 2**32 - 1)  # what every generator takes
-MOST_CLIPS = 10_000  # of a video
+MOST_CLIPS = 10_000  # per video
 
 
 def clip_numbers(text: str) -> list[int]:
@@ -59,7 +68,7 @@ def clip_numbers(text: str) -> list[int]:
 
 
 def true_or_false(text: str) -> bool:
-    """An argparse type for the official `--multi_segments True`; argparse's own bool takes any text for true."""
+    """An argparse type for the official `--multi_segments True`; with `type=bool` any text would be true."""
     words = {"true": True, "false": False}
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"{text!r}: write True or False")

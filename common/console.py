@@ -1,6 +1,7 @@
-"""How a script runs: one line per error, exit statuses, signals, and output that survives odd names and full disks."""
+"""How a script runs: log lines, one line per error, exit statuses, signals, and output that survives full disks."""
 
 import io
+import logging
 import re
 import signal
 import sys
@@ -8,115 +9,25 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from common.errors import InputError
 
 STDERR = 2  # its file descriptor
+WORKER_DIED = "DataLoader worker (pid"  # the beginning of torch's messages
 
-
-WORKER_DIED = "DataLoader worker (pid"  # how torch's messages begin
-
-
-# Instructions to a terminal, marks that turn the order of letters around, and what is not text.
+# Terminal control codes, marks that reverse the order of letters, and whatever is not text.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def printable(text: str) -> str:
-    """Text with names from files, safe to show: control characters, except tabs and line ends, as `\\x1b`."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def take_sigterm_as_ctrl_c() -> None:
-    """Let a scheduler's stop be a `KeyboardInterrupt` in this process, which may have a DataLoader."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        _let_workers_end()  # they got it too
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-@contextmanager
-def stops_wait() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of a short block that forks, such as the start of workers.
-
-    What a handler raises in the middle of a fork is lost (Python discards the exceptions of fork hooks and `__del__`),
-    or raised in the new process.
-    """
-    if threading.current_thread() is not threading.main_thread():  # no other gets signals
-        yield
-        return
-    asked: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if asked:  # even when the block failed: its new processes may have been stopped, too
-            signal.raise_signal(asked[0])
-
-
-def _let_workers_end() -> None:
-    """From now on the end of a DataLoader's worker is no fault; torch would raise it in the middle of anything."""
-    if hasattr(signal, "SIGCHLD"):  # not on Windows
-        # no SIG_DFL: Python complains of a signal that came before and finds no handler
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-
-
-class _Unfailing(io.FileIO):
-    """A stream that takes everything: work goes on after `| head`, and when the disk with its log is full.
-
-    Attributes:
-        failed: whether something could not be written, other than to a pipe that nobody reads any more.
-    """
-
-    failed = False
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            pass
-        except OSError as error:
-            if not self.failed and self.fileno() != STDERR:
-                self.failed = True
-                reason = f"cannot write to standard output: {error.strerror}"
-                print(f"error: {reason}; the work goes on, but what it prints is lost", file=sys.stderr)
-        return memoryview(data).nbytes
-
-
-class _Readable(io.TextIOWrapper):
-    """Prints names from files without the instructions to a terminal that may be in them.
-
-    Carriage returns pass on stderr, where progress bars are.
-    """
-
-    def write(self, text: str) -> int:
-        lines = text.split("\r") if self.fileno() == STDERR else [text]
-        return super().write("\r".join(map(printable, lines)))
-
-
-def _protect(stream: Any) -> Any:
-    """The stream, protected from what names and full disks can do to it; another object, such as a test's, as it is."""
-    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
-        return stream
-    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
-    by_line = stream.line_buffering or stream.write_through
-    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)
-
-
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; an `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130.
+    """Run a script's `main`, with log lines on stdout.
 
-    Everything else keeps its traceback: it is a defect of this project, not of the input.
+    An `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130. Anything else is a bug of this
+    project and keeps its traceback.
     """
     sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
+    log_lines_to(sys.stdout)
     try:
         main()
         if isinstance(sys.stdout, _Readable):
@@ -132,16 +43,99 @@ def run_script(main: Callable[[], None]) -> None:
     except RuntimeError as error:
         if not str(error).startswith(WORKER_DIED):
             raise
-        print(f"error: {_of_dead_worker(str(error))}", file=sys.stderr)
+        print(
+            f"error: a process that reads clips has died ({str(error).split('. ')[0].strip(' .')}). Usually the system "
+            "ran out of memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. Then run the "
+            "same command again, train.py with --resume auto",
+            file=sys.stderr,
+        )
         sys.exit(2)
     finally:
-        _let_workers_end()
+        _ignore_end_of_workers()
 
 
-def _of_dead_worker(error: str) -> str:
-    """What to do about torch's message of a worker that was killed or crashed."""
-    return (
-        f"a process that reads clips has died ({error.split('. ')[0].strip(' .')}). Most often the system ends it for "
-        "lack of memory: take fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. Then run the same "
-        "command again, train.py with --resume auto"
-    )
+def log_lines_to(stream: TextIO) -> None:
+    """Print what is logged, as plain lines."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream, force=True)
+
+
+def printable(text: str) -> str:
+    """Text with names from files, safe to print: control characters, except tabs and line ends, as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def take_sigterm_as_ctrl_c() -> None:
+    """Turn a scheduler's SIGTERM into a `KeyboardInterrupt` in this process, which may have a DataLoader."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        _ignore_end_of_workers()  # they got it too
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def stops_wait() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the end of a short block that forks, such as the start of workers.
+
+    An exception that a handler raises in the middle of a fork is lost (Python discards those of fork hooks and
+    `__del__`) or raised in the new process.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
+        yield
+        return
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received:  # even if the block failed: its new processes may have been stopped as well
+            signal.raise_signal(received[0])
+
+
+def _ignore_end_of_workers() -> None:
+    """From now on a DataLoader worker may end; torch would raise an error anywhere in the main process."""
+    if hasattr(signal, "SIGCHLD"):  # not on Windows
+        # Not SIG_DFL: Python complains about a signal that arrived earlier and finds no handler.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+
+class _Unfailing(io.FileIO):
+    """A stream that accepts everything, so that work continues after `| head` or when the disk with its log is full."""
+
+    failed = False  # whether output was lost, other than to a pipe that nobody reads any more
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            if not self.failed and self.fileno() != STDERR:
+                self.failed = True
+                reason = f"cannot write to standard output: {error.strerror}"
+                print(f"error: {reason}; the work continues, but its output is lost", file=sys.stderr)
+        return memoryview(data).nbytes
+
+
+class _Readable(io.TextIOWrapper):
+    """Prints names from files without terminal codes in them; stderr keeps the carriage returns of progress bars."""
+
+    def write(self, text: str) -> int:
+        lines = text.split("\r") if self.fileno() == STDERR else [text]
+        return super().write("\r".join(map(printable, lines)))
+
+
+def _protect(stream: Any) -> Any:
+    """A standard stream that survives odd names and full disks; any other object, such as a test's, unchanged."""
+    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
+        return stream
+    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
+    by_line = stream.line_buffering or stream.write_through
+    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)

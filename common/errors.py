@@ -1,22 +1,28 @@
-"""`InputError`, for anything that the user can fix; what its messages are made of; and how scripts report it."""
+"""`InputError`, for anything the user can fix, and the pieces that its messages are made of."""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from types import GenericAlias
 from typing import Any
 
-SHOWN = 5  # faults of one kind that a message names
+SHOWN = 5  # faults of one kind listed in a message
 
 
 class InputError(ValueError):
-    """A bad input. The message says what was given and where, what is allowed, and what to do."""
+    """Bad input. The message says what was given and where, what is allowed, and what to do."""
 
 
 def refuse(faults: Sequence[str], what: str = "more bad line", cure: str = "") -> None:
-    """Raise an `InputError` that shows the first faults and counts the rest (`what`); without faults do nothing."""
+    """Raise an `InputError` that lists the first faults and counts the rest as `what`; without faults do nothing."""
     if faults:
         more = f"\nand {counted(len(faults) - SHOWN, what)}{cure}" if len(faults) > SHOWN else ""
         raise InputError("\n".join(faults[:SHOWN]) + more)
+
+
+def unforeseen(name: object, error: Exception) -> InputError:
+    """Turns an unexpected exception from one of many files into its fault, so that the work on the others continues."""
+    kind = type(error).__name__
+    return InputError(f"{name} cannot be read ({kind}: {error}); remove it from the list, and report this")
 
 
 def counted(number: int, noun: str) -> str:
@@ -27,37 +33,35 @@ def counted(number: int, noun: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name in quotes, with control characters escaped, but not its backslashes doubled, as `repr` would."""
+    """A name in quotes with control characters escaped but, unlike in `repr`, single backslashes."""
     return repr(name).replace("\\\\", "\\")
 
 
-def reason(error: Exception) -> str:
-    """The text of an exception; of an `OSError` without the path, whose backslashes it doubles."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def unforeseen(name: object, error: Exception) -> InputError:
-    """The fault of one of many files, for an exception that nobody foresaw: it must not stop the work on the others."""
-    kind = type(error).__name__
-    return InputError(f"{name} cannot be read ({kind}: {error}); drop it from the list, and report this")
-
-
 def few(names: Sequence[str], number: int = 3) -> str:
-    """The first names, and dots if there are more."""
+    """The first names, followed by dots if there are more."""
     return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
 
 
+def short(value: object, length: int = 80) -> str:
+    """The text of a value from a file, cut to this many characters: a damaged file may hold megabytes."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def reason(error: Exception) -> str:
+    """The text of an exception; for an `OSError` without the path, whose backslashes it doubles."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def command(*words: object) -> str:
-    """A command as it can be pasted into a shell, whatever blanks and quotes are in its words."""
+    """A command to paste into a shell, with blanks and quotes in its words escaped."""
     return shlex.join(map(str, words))
 
 
 def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:
-    """Names of the fields that what was read from a file lacks, or holds with a value of another kind.
+    """Names of the fields that are missing, or of the wrong type, in what was read from a file, such as a JSON file.
 
-    Args:
-        stored: such as the content of a JSON file.
-        kinds: name -> a type. Numbers must be finite, and True is not a number; `list[str]`: all items are text.
+    `kinds` maps names to types. Numbers must be finite, True is not a number, and `list[str]` is checked per item.
     """
     if not isinstance(stored, Mapping):
         return list(kinds)
@@ -71,9 +75,3 @@ def _is_a(value: object, kind: Any) -> bool:
     if isinstance(kind, GenericAlias):
         return isinstance(value, list) and all(_is_a(item, kind.__args__[0]) for item in value)
     return isinstance(value, kind)
-
-
-def short(value: object, length: int = 80) -> str:
-    """The text of a value from a file, cut to this many characters: a damaged file may hold megabytes."""
-    text = str(value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."

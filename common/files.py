@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: one, or several together."""
+"""Output files and folders: files are written whole or not at all, one alone or several together."""
 
 import errno
 import json
@@ -12,16 +12,32 @@ from typing import Any
 from common.errors import InputError
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, to be written; at the end it takes the place of what is there.
-
-    A killed run, a full disk, or another run that reads meanwhile never meets a part of a file.
+def make_folder(folder: Path, flag: str) -> Path:
+    """Make a folder for results, named by the option `flag`, and check that it can be written.
 
     Raises:
-        OSError: it cannot be put there; what was there is there still.
+        InputError: it cannot.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # its own, if two runs write the same
+    probe = folder / ".can_write"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink(missing_ok=True)  # another run may have been faster
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}") from error
+    return folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write to; at the end it replaces `path`.
+
+    Nobody ever sees half a file, whether the run is killed, the disk is full, or another run is reading.
+
+    Raises:
+        OSError: it cannot be written; the old file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # one per process: two runs may write the same file
     try:
         yield temporary
         os.replace(temporary, path)
@@ -30,25 +46,32 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, in place of one that is there.
+    """Write or replace a text file.
 
     Raises:
-        OSError: it cannot be written; what was there is there still.
+        OSError: it cannot be written; the old file stays.
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write or replace a file of indented JSON.
+
+    Raises:
+        InputError: it cannot be written; the old file stays.
+    """
+    try:
+        write_whole(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+
+
 @contextmanager
 def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
-    """A temporary folder whose files (or links) go to `folder` at the end, in place of those that are there.
+    """A temporary folder whose files and links move to `folder`, named by the option `flag`, at the end.
 
-    If writing fails, nothing in `folder` has changed; if putting them in their places fails, the message says which are
-    new.
-
-    Args:
-        folder: made if it is not there.
-        flag: the option that names it.
+    If writing fails, nothing in `folder` has changed; if moving fails, the message lists the files that are new.
 
     Raises:
         InputError: it cannot be written.
@@ -68,37 +91,9 @@ def all_or_nothing(folder: Path, flag: str) -> Iterator[Path]:
                 placed.append(path.name)
     except OSError as error:
         cure = "free some space" if error.errno == errno.ENOSPC else f"choose another {flag}"
-        changed = f"New are only {', '.join(placed)}: run it again" if placed else "Nothing was changed"
+        changed = f"Only {', '.join(placed)} are new: run it again" if placed else "Nothing was changed"
         raise InputError(f"cannot write into {folder}: {error.strerror}; {cure}. {changed}") from error
     finally:
         if not was_there:
             with suppress(OSError):  # not empty: all went well
                 folder.rmdir()
-
-
-def make_folder(folder: Path, flag: str) -> Path:
-    """Make a folder for results and make sure that it can be written.
-
-    Raises:
-        InputError: it cannot.
-    """
-    probe = folder / ".can_write"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink(missing_ok=True)  # another run may have been faster
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder with {flag}") from error
-    return folder
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Indented JSON, written as `write_whole` does.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        write_whole(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error

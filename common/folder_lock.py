@@ -1,4 +1,4 @@
-"""A lock on a folder: held by one process at a time, on this machine or on others that share the disk."""
+"""A lock on a folder, held by one process at a time, on this machine or on others that share the disk."""
 
 import errno
 import logging
@@ -24,13 +24,13 @@ class FolderInUseError(InputError):
 
 
 class FolderLock:
-    """The lock of a folder, from its making until `release` or the end of this process, however that comes.
+    """The lock of an existing folder, held until `release` or until this process ends, in whatever way.
 
-    The operating system holds it, so that a lock file that a killed process leaves is no obstacle.
+    The operating system holds it, so the lock file of a killed process is no obstacle.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Lock an existing folder.
+        """Lock the folder.
 
         Raises:
             FolderInUseError: another process has locked it.
@@ -44,7 +44,7 @@ class FolderLock:
             raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder") from error
 
     def _take(self) -> None:
-        """Lock the open file and write into it who has it."""
+        """Lock the open file and write the name of its holder into it."""
         try:
             _lock(self._file)
         except OSError as error:
@@ -53,7 +53,7 @@ class FolderLock:
                 holder = os.read(self._file, 200).decode(errors="replace").strip() or "another process"
                 os.close(self._file)
                 raise FolderInUseError(
-                    f"{self.path.parent} is in use by {holder}; wait for its end or stop it"
+                    f"{self.path.parent} is in use by {holder}; wait until that ends, or stop it"
                 ) from error
             logging.warning("%s cannot be locked (%s): start nothing else there", self.path.parent, error.strerror)
         os.ftruncate(self._file, 0)
@@ -62,19 +62,18 @@ class FolderLock:
         os.write(self._file, holder.encode())
 
     def is_valid(self) -> bool:
-        """Whether the folder is still the one that was locked: not deleted, moved, or made again by somebody else."""
+        """Whether the folder is still the one that was locked: not deleted, moved or replaced."""
         try:
             return os.path.samestat(os.fstat(self._file), os.stat(self.path))
         except OSError:
             return False
 
     def release(self) -> None:
-        """Give the folder free."""
         os.close(self._file)
 
 
 def _lock(file: int) -> None:
-    """Lock an open file or raise `OSError`, without waiting."""
+    """Lock an open file without waiting, or raise `OSError`."""
     if sys.platform == "win32":
         os.lseek(file, 1 << 30, os.SEEK_SET)  # far from the text, which others read
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)

@@ -13,15 +13,10 @@ Item = TypeVar("Item")
 def track(
     items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str] = str, done: int = 0
 ) -> Iterator[Item]:
-    """Iterate with a progress bar and ETA on a terminal, and with a plain line every `every` items elsewhere.
+    """Iterate over `items` with progress: of `total`, an earlier run has done the first `done`.
 
-    Args:
-        items: what to iterate over.
-        total: their number, with those that are done.
-        title: stands in front.
-        every: items between two lines, or between two updates of the bar's figures.
-        describe: the figures at the moment; none by default.
-        done: how many an earlier run did.
+    A terminal gets a bar with an ETA, whose figures (`describe`) change every `every` items; anything else gets a line
+    every `every` items.
     """
     if sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO):
         with tqdm(items, title, total, leave=False, dynamic_ncols=True, initial=done) as bar:

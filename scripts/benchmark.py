@@ -6,7 +6,6 @@ with many views. `growth`: time and memory against segments, pixels, batch size 
 """
 
 import argparse
-import logging
 import os
 import sys
 from functools import partial
@@ -18,7 +17,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 import torch
 
 from common.cli import HelpFormatter, make_parser, number
-from common.console import run_script
+from common.console import log_lines_to, run_script
 from ops.runtime import MALLOC, keep_freed_memory
 from scripts.benchmarking import growth, loading, model_and_step, views
 from scripts.benchmarking.report import describe, machine, require_writable, write_report
@@ -50,7 +49,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = benchmark_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    log_lines_to(sys.stderr)
     require_writable(args.json, "--json")
     if args.threads:
         torch.set_num_threads(args.threads)

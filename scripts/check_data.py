@@ -87,7 +87,6 @@ def write_clean(folder: Path, checks: Mapping[str, ListCheck]) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> None:
     args = check_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=None)
     if len(spec.lists) == 1:
         logging.info("Only the %s list exists.", *spec.lists)

@@ -2,7 +2,6 @@
 """Measure how far networks can follow motion: train on clips of controlled displacement, plot the accuracies."""
 
 import argparse
-import logging
 import sys
 import time
 from collections import Counter
@@ -178,7 +177,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     for displacement in args.displacement:
         Drift(displacement, args.num_segments, 5)  # refuses ambiguous displacements before any training
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})

@@ -46,7 +46,6 @@ def extract_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = extract_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     image_format(checked_template(args.image_tmpl))
     how = Extraction(
         image_tmpl=args.image_tmpl, short_side=args.short_side, size=args.size and tuple(args.size), fps=args.fps,

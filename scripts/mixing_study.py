@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import logging
 import math
 import shutil
 import sys
@@ -142,7 +141,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     budget = {name: getattr(args, name) for name in (*OPTIONS, *SVMIX_OPTIONS, "clips_per_class", "no_flip")}
     budget |= {f"{which}_list": list_hash(spec.lists[which]) for which in ("train", "val")}

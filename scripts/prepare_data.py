@@ -166,7 +166,6 @@ def prepare_lists(args: argparse.Namespace, name: str, group_pattern: re.Pattern
 
 def main(argv: list[str] | None = None) -> None:
     args = prepare_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     own = args.data_set == "folder"
     name = args.name if own else args.data_set
     home = args.data_root / name

@@ -111,7 +111,6 @@ def mixed_clips(dataset: VideoDataset, model: VideoNet, mixer: Mixer, epoch: int
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_with_built_in_defaults(show_parser(), argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     spec = resolve(args.dataset, **data_options(args), need=("train",))
     dataset = train_dataset(
         spec, num_segments=args.num_segments, frames_per_segment=frames_per_segment(args.net),

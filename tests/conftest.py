@@ -5,12 +5,36 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
 # several tests at a time, and small networks gain nothing from more threads
 
+import logging
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 from video_files import own_data_flags, write_dataset
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
+
+
+class ToStdout(logging.Handler):
+    """Prints log lines on whatever is stdout at that moment: pytest replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def log_lines_on_stdout() -> Iterator[None]:
+    """Set logging up as `run_script` does, for tests that call the `main` of a script."""
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(ToStdout())
+    root.setLevel(logging.INFO)
+    yield
+    root.setLevel(level)
+    for handler in root.handlers[:]:  # also those that a script has set up
+        if type(handler) in (ToStdout, logging.StreamHandler):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
-"""Mixing of training clips and their labels: Mixup, CutMix, VideoMix; SV-Mix, which learns, stands in svmix.py.
+"""Methods that mix training clips and their labels: Mixup, CutMix, VideoMix. SV-Mix, which learns, is in svmix.py.
 
 A mixed clip is `own * x + (1 - own) * x[partner]`, its target `share * y + (1 - share) * y[partner]`. Clips are mixed
-as normalised floats on the device, a whole batch at a time; a segment's weights hold for all its L frames.
+as normalised floats on the device, a whole batch at a time; a segment's weights apply to all its L frames.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,78 +16,59 @@ from torch import Tensor
 from ops.network import VideoNet
 
 # Defaults of --mix_alpha: lambda ~ Beta(alpha, alpha). Mixup: arXiv 1710.09412, section 3.1, on ImageNet; CutMix: arXiv
-# 1905.04899, section 3.1. VideoMix (arXiv 2012.03457) has CutMix's. NOTE: its own value was not at hand.
+# 1905.04899, section 3.1. VideoMix (arXiv 2012.03457) takes CutMix's. NOTE: its own value was not available to us.
 ALPHAS = {"mixup": 0.2, "cutmix": 1.0, "videomix": 1.0}
-# SV-Mix, released code: online 1 for space and 0.8 for time, offline 1.
-SPATIAL_ALPHA, TEMPORAL_ALPHA, OFFLINE_ALPHA = 1.0, 0.8, 1.0
 MIXES = ("none", *ALPHAS, "svmix")
+
+Loss = Callable[..., Tensor]  # logits (N, K), labels (N,) or targets (N, K) of mixed clips -> scalar
 
 
 class Blend(NamedTuple):
-    """Mixed clips and how they came about.
+    """A mixed batch and how it was mixed."""
 
-    Attributes:
-        clip: (N, T, L, 3, H, W).
-        own: weight of the clip's own pixels, broadcast to (N, T, H, W).
-        partner: (N,) places in the batch of the clips that are mixed in.
-        share: (N,) weight of the own label.
-        loss: of what the method itself learns; None: nothing.
-    """
-
-    clip: Tensor
-    own: Tensor
-    partner: Tensor
-    share: Tensor
-    loss: Tensor | None = None
+    clip: Tensor  # (N, T, L, 3, H, W)
+    own: Tensor  # weight of the clip's own pixels, broadcasts to (N, T, H, W)
+    partner: Tensor  # (N,) positions in the batch of the clips mixed in
+    share: Tensor  # (N,) weight of the clip's own label
+    loss: Tensor | None = None  # of the method's own parameters; None: it has none
 
     def target(self, label: Tensor, num_class: int) -> Tensor:
-        """Labels (N,) -> mixed ones (N, K), each with sum 1."""
+        """Labels (N,) -> mixed targets (N, K), each with sum 1."""
         return mixed_target(label, self.partner, self.share, num_class)
 
 
 def mixed_target(label: Tensor, partner: Tensor, share: Tensor, num_class: int) -> Tensor:
-    """Labels (N,), partners (N,), weights of the own label (N,) -> (N, K)."""
+    """Labels (N,), partners (N,), weights of the own label (N,) -> targets (N, K)."""
     one_hot = F.one_hot(label, num_class).to(share.dtype)
     return share[:, None] * one_hot + (1 - share[:, None]) * one_hot[partner]
 
 
 class MixMethod(ABC):
-    """How clips are mixed. What learns nothing has only `blend`.
+    """Base class of mixing methods; those without parameters implement only `blend`."""
 
-    Attributes:
-        teacher: a `VideoNet`, moving average of the network; None where there is none.
-    """
-
-    teacher: Any = None
+    teacher: Any = None  # moving average of the network, a `VideoNet`, in methods that keep one
 
     @abstractmethod
-    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
-        """Mix a batch.
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
+        """Mix a batch: normalised clips (N, T, L, 3, H, W), N above 1, and labels (N,); all randomness is `rng`'s.
 
-        Args:
-            clip: (N, T, L, 3, H, W), normalised, N above 1.
-            label: (N,).
-            rng: all draws come from it.
+        `loss` is the training's, for a method that learns.
         """
 
     def step(  # noqa: B027  (most methods have nothing to do)
         self, student: VideoNet, scaler: torch.amp.GradScaler, lr: float, where: str
     ) -> None:
-        """After a step of the network's optimiser, before the scaler's update.
+        """Learn, after the optimiser's step for the network (`student`, at rate `lr`) and before the scaler's update.
 
-        Args:
-            student: the network.
-            scaler: of the losses.
-            lr: the network's rate.
-            where: epoch, step and videos, for a message.
+        `where` names epoch, step and videos in messages.
         """
 
     def figures(self) -> dict[str, float]:
-        """Means over the epoch's steps of what is worth a curve."""
+        """Means over the epoch's steps, for the log."""
         return {}
 
     def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
-        """What a checkpoint must hold: tensors and plain values; `optimiser`: with what only training needs."""
+        """Tensors and plain values for a checkpoint; `optimiser`: including what only training needs."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:  # noqa: B027  (most have none)
@@ -94,24 +76,27 @@ class MixMethod(ABC):
 
 
 class ImageMix(MixMethod):
-    """Mixup or CutMix of torchvision.transforms.v2; all frames of a clip alike. The partner is the clip before."""
+    """Mixup or CutMix of torchvision.transforms.v2, the same for all frames of a clip; the partner is the clip before.
+
+    `name` is "mixup" or "cutmix"; lambda ~ Beta(alpha, alpha).
+    """
 
     def __init__(self, name: str, alpha: float) -> None:
-        """One of "mixup", "cutmix"; lambda ~ Beta(alpha, alpha)."""
-        from torchvision.transforms import v2  # here: it takes a second, and who does not mix needs none
+        from torchvision.transforms import v2  # here: it takes a second, which unmixed trainings save
 
         self.transform = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[name](alpha=alpha)
 
-    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
         from torchvision.tv_tensors import Video
 
         count = len(clip)
-        # The transform does not tell what it drew. So beside the clips, which it takes for videos of T*L frames, it
-        # mixes the clips' numbers: as labels (one-hot: a row comes out as the shares of all clips), and as pixels.
+        # The transform does not return its random parameters. So it also mixes the clips' numbers, beside the clips,
+        # which it takes for videos of T*L frames: as labels (one-hot: a row becomes the shares of all clips) and as
+        # pixels.
         number = torch.arange(count, device=clip.device, dtype=clip.dtype)
         pixels = number.view(-1, 1, 1, 1, 1).expand(-1, 1, 1, *clip.shape[-2:])
-        with torch.random.fork_rng(devices=[]):  # it draws from the CPU's global generator
-            # Not torch.manual_seed, which would reset the GPUs' generators, too.
+        with torch.random.fork_rng(devices=[]):  # the transform uses the CPU's global generator
+            # Not torch.manual_seed, which would also reset the GPUs' generators.
             torch.default_generator.manual_seed(int(rng.integers(2**63)))
             identity = torch.eye(count, device=clip.device, dtype=clip.dtype)
             mixed, shares, pixels = self.transform(Video(clip.flatten(1, 2)), identity, Video(pixels))
@@ -122,16 +107,16 @@ class ImageMix(MixMethod):
 
 
 class VideoMix(MixMethod):
-    """A cuboid of space and time is taken from the partner, the clip before (arXiv 2012.03457).
+    """Replaces a cuboid of space and time by the partner's, the clip before (arXiv 2012.03457).
 
-    Its sides are (1 - lambda)^(1/3) of the clip's, its centre is anywhere, what sticks out is cut off; the own label's
-    share is the share of the volume that stays.
+    Its sides are (1 - lambda)^(1/3) of the clip's, its centre is uniform, and it is cut off at the border; the own
+    label's share is the share of the volume that remains.
     """
 
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha
 
-    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
         sides = (clip.shape[1], *clip.shape[-2:])  # T, H, W
         scale = (1 - rng.beta(self.alpha, self.alpha)) ** (1 / 3)
         ranges = []
@@ -146,5 +131,5 @@ class VideoMix(MixMethod):
 
 
 def over_clip(weights: Tensor) -> Tensor:
-    """(N, T, H, W) -> (N, T, 1, 1, H, W), which spreads over frames and colours of (N, T, L, 3, H, W)."""
+    """(N, T, H, W) -> (N, T, 1, 1, H, W), which broadcasts over frames and colours of (N, T, L, 3, H, W)."""
     return weights[:, :, None, None]

@@ -1,8 +1,8 @@
-"""How SV-Mix (arXiv 2309.09534) learns: a teacher, and two ways of a batch that are kept apart.
+"""Trains SV-Mix (arXiv 2309.09534): a selector, a teacher, and two separate uses of each batch.
 
 Online:  the selector, without gradient, mixes the clips that the network learns from; labels by saliency.
-Offline: the selector, with gradient, mixes the clips for the teacher, a moving average of the network that learns
-         nothing by itself. Through it the selector learns which volumes keep a clip recognisable; labels by the ratio.
+Offline: the selector, with gradient, mixes clips for the teacher, a moving average of the network without gradients of
+         its own. Through it the selector learns which volumes keep a clip recognisable; labels by the ratio.
 
     total loss = CE(network(online clips)) + CE(teacher(offline clips)) + mask loss
 
@@ -15,47 +15,36 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.errors import InputError, short
-from ops.mixing.methods import OFFLINE_ALPHA, SPATIAL_ALPHA, TEMPORAL_ALPHA, Blend, MixMethod, mixed_target, over_clip
+from ops.mixing.methods import Blend, Loss, MixMethod, mixed_target, over_clip
 from ops.mixing.selector import PLAIN_BELOW, Selector, mask_loss, saliency_share, spread
 from ops.network import VideoNet
 from ops.optimiser import make_step, set_learning_rate
 from ops.runtime import Runtime
 
+# Of the released code: Beta distributions online in space, online in time, and offline.
+SPATIAL_ALPHA, TEMPORAL_ALPHA, OFFLINE_ALPHA = 1.0, 0.8, 1.0
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not clipped
 
 
 @dataclass(frozen=True)
 class SvMixSettings:
-    """How SV-Mix is trained.
+    """How SV-Mix is trained; `partial_bn` and `amp` as for the network."""
 
-    Attributes:
-        selector_lr: learning rate of the selector while the network has `network_lr`; the two keep this proportion.
-        network_lr: base learning rate of the network.
-        switch_prob: of the spatial mode.
-        teacher_decay: d of teacher <- d * teacher + (1 - d) * network, after each step.
-        alpha: of every Beta distribution; None: the released code's, 1 and, online in temporal mode, 0.8.
-        label_smoothing: as the network's.
-        partial_bn: as the network's.
-        amp: as the network's.
-    """
-
-    selector_lr: float = 0.04
-    network_lr: float = 0.01
-    switch_prob: float = 0.5
-    teacher_decay: float = 0.999
-    alpha: float | None = None
-    label_smoothing: float = 0.0
+    selector_lr: float = 0.04  # learning rate of the selector while the network has `network_lr`; the ratio is kept
+    network_lr: float = 0.01  # base learning rate of the network
+    switch_prob: float = 0.5  # probability of the spatial mode
+    teacher_decay: float = 0.999  # d in teacher <- d * teacher + (1 - d) * network, after each step
+    alpha: float | None = None  # of all Beta distributions; None: the released code's, 1 and, online in time, 0.8
     partial_bn: bool = False
     amp: str = "off"
 
 
 class FeatureMaps(nn.Module):
-    """A network whose output is its feature map, so that DataParallel can have it."""
+    """A network that returns its feature map, as a module that DataParallel can wrap."""
 
     def __init__(self, network: VideoNet) -> None:
         super().__init__()
@@ -67,21 +56,10 @@ class FeatureMaps(nn.Module):
 
 
 class SvMix(MixMethod):
-    """Selector, teacher and the selector's optimiser.
-
-    Attributes:
-        teacher: moving average of the network, its BatchNorm statistics included.
-        selector: what it learns.
-    """
+    """The selector, its optimiser, and the teacher: a moving average of the network, with its BatchNorm statistics."""
 
     def __init__(self, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> None:
-        """A new selector, and a teacher that is a copy of the network.
-
-        Args:
-            student: the network, on its device.
-            input_size: H = W in pixels.
-            runtime: the devices.
-            settings: how it is trained.
+        """A new selector, and a teacher that starts as a copy of the network, which is on its device already.
 
         Raises:
             InputError: the network has no feature map, or its cells do not divide the clip.
@@ -93,11 +71,11 @@ class SvMix(MixMethod):
         self.teacher: VideoNet = self._average.module  # type: ignore[assignment]
         self.teacher.requires_grad_(False)
         for norm in self._norms():
-            norm.momentum = 0.0  # it takes the network's statistics, and its own passes leave them alone
+            norm.momentum = 0.0  # its statistics are the network's average; its own passes do not change them
         channels = self._require_cells(input_size)
         self.selector = Selector(channels).to(runtime.device)
         self._learner = runtime.synchronise(self.selector)
-        self._scores, self._features = runtime.wrap_frozen(self.teacher), runtime.wrap_frozen(FeatureMaps(self.teacher))
+        self._logits, self._features = runtime.wrap_frozen(self.teacher), runtime.wrap_frozen(FeatureMaps(self.teacher))
         rate = {"lr": settings.selector_lr, "lr_mult": settings.selector_lr / settings.network_lr}
         groups = [{"params": list(self.selector.parameters()), **rate}]
         self.optimiser = torch.optim.SGD(groups, lr=settings.selector_lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -108,7 +86,7 @@ class SvMix(MixMethod):
         return [m for m in self.teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
     def _require_cells(self, input_size: int) -> int:
-        """Channels of the feature map, seen on an empty clip."""
+        """Channels of the feature map, found with an empty clip."""
         net, device = self.teacher, self.runtime.device
         shape = (1, net.num_segments, net.frames_per_segment, 3, input_size, input_size)
         net.eval()
@@ -121,21 +99,20 @@ class SvMix(MixMethod):
                 f"--mix svmix: {net.net}'s feature map has {of_map} cells (time, height, width), which do not divide a "
                 f"clip of {of_clip}; choose --num_segments and --input_size that are multiples of them"
             )
-        lone = (
-            " (a cell is a whole frame: no volumes in space at this --input_size)" if cells[1] * cells[2] == 1 else ""
-        )
-        logging.info("SV-Mix: masks of %s cells (time, height, width) for clips of %s%s", of_map, of_clip, lone)
+        whole_frames = " (one cell per frame: no choice in space at this --input_size)"
+        note = whole_frames if cells[1] * cells[2] == 1 else ""
+        logging.info("SV-Mix: masks of %s cells (time, height, width) for clips of %s%s", of_map, of_clip, note)
         return channels
 
-    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator) -> Blend:
-        """Mix a batch for the network; the blend's loss is the selector's, from the batch mixed for the teacher."""
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
+        """Mix a batch for the network; the blend's loss is the selector's, on the batch mixed for the teacher."""
         spatial = bool(rng.random() < self.settings.switch_prob)
         ratio_alpha = SPATIAL_ALPHA if spatial else TEMPORAL_ALPHA
-        online, offline = self._draw(clip, ratio_alpha, rng), self._draw(clip, OFFLINE_ALPHA, rng)
-        self._teach()
-        with torch.no_grad():  # in float32, whatever --amp says, as all that makes the mask
+        online, offline = self._pair(clip, ratio_alpha, rng), self._pair(clip, OFFLINE_ALPHA, rng)
+        self._teaching_mode()
+        with torch.no_grad():  # in float32 whatever --amp says, like everything that makes the mask
             features = self._features(clip)
-        loss = self._selector_loss(clip, label, features, *offline, spatial)
+        selector_loss = self._selector_loss(clip, label, features, *offline, spatial, loss)
         partner, ratio = online
         with torch.no_grad():
             other = self.selector(features, partner, ratio, spatial)
@@ -143,40 +120,39 @@ class SvMix(MixMethod):
                 other = torch.full_like(other, 1 - ratio)
             share = saliency_share(features, other, partner)
             own, mixed = _mix(clip, other, partner)
-        return Blend(mixed, own, partner, share, loss)
+        return Blend(mixed, own, partner, share, selector_loss)
 
-    def _draw(self, clip: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """Partners and a ratio, one for the whole batch. A clip may be its own partner."""
+    def _pair(self, clip: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        """Random partners (N,) and one ratio for the whole batch. A clip may be its own partner."""
         alpha = self.settings.alpha or alpha
         ratio = float(rng.beta(alpha, alpha))
         return torch.from_numpy(rng.permutation(len(clip))).to(clip.device), ratio
 
     def _selector_loss(
-        self, clip: Tensor, label: Tensor, features: Tensor, partner: Tensor, ratio: float, spatial: bool
+        self, clip: Tensor, label: Tensor, features: Tensor, partner: Tensor, ratio: float, spatial: bool, loss: Loss
     ) -> Tensor:
-        """What the selector learns from: the teacher's loss on a batch mixed by it, and the mask loss."""
+        """The teacher's loss on the batch that the selector mixed, plus the mask loss."""
         other = self._learner(features, partner, ratio, spatial)
         _, mixed = _mix(clip, other, partner)
         with self.runtime.autocast(self.settings.amp):
-            logits = self._scores(mixed)
+            logits = self._logits(mixed)
             share = torch.full((len(label),), ratio, device=clip.device)
-            target = mixed_target(label, partner, share, logits.shape[1])
-            offline_loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)
+            offline_loss = loss(logits, mixed_target(label, partner, share, logits.shape[1]))
         of_mask = mask_loss(other, ratio)
         self._batches += 1
         for name, value in (("offline_loss", offline_loss), ("mask_loss", of_mask)):
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         return offline_loss + of_mask
 
-    def _teach(self) -> None:
-        """Set the teacher up: no dropout; its BatchNorms normalise by the batch, unless the network's are frozen."""
+    def _teaching_mode(self) -> None:
+        """No dropout in the teacher; its BatchNorms use batch statistics, unless the network's are frozen."""
         self.teacher.eval()
         frozen = set(self.teacher.backbone_norms()[1:]) if self.settings.partial_bn else set()
         for norm in self._norms():
             norm.train(norm not in frozen)
 
     def step(self, student: VideoNet, scaler: torch.amp.GradScaler, lr: float, where: str) -> None:
-        """A step of the selector, then the teacher follows the network."""
+        """A step of the selector; then the teacher follows the network."""
         set_learning_rate(self.optimiser, lr)
         if self.selector.value.bias.grad is not None:  # else no batch of this step was mixed
             make_step(self.selector.parameters(), self.optimiser, scaler, None, where)
@@ -189,7 +165,6 @@ class SvMix(MixMethod):
         return means
 
     def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
-        """Teacher, selector, and the selector's optimiser."""
         state = {"teacher": self.teacher.state_dict(), "selector": self.selector.state_dict()}
         return {**state, "selector_optimizer": self.optimiser.state_dict()} if optimiser else state
 
@@ -197,7 +172,7 @@ class SvMix(MixMethod):
         """Continue from `state_dict`, at this run's learning rate.
 
         Raises:
-            InputError: it is of another network.
+            InputError: it belongs to another network.
         """
         rate = dict(self.optimiser.param_groups[0])
         try:

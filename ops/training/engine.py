@@ -1,21 +1,24 @@
-"""One epoch of training and one pass of evaluation. No options here: each function is given what it uses.
+"""One epoch of training and one pass of evaluation. Nothing here sees options: each function gets what it uses.
 
-A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) place in the list,
-`video_ids`, `replaced` (names of frames that could not be read) and `seconds` (that its reading took).
+A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) positions in the list,
+`video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.errors import InputError, counted
 from common.progress import track
+from ops.mixing.methods import Loss
 from ops.mixing.mixer import Mixer
-from ops.network import VideoNet, not_finite
+from ops.network import not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate, train_mode
 from ops.runtime import Runtime, unwrap
 from ops.scoring.metrics import topk_correct
@@ -24,25 +27,21 @@ from ops.training.step_clock import Seconds, StepClock
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a step is made.
+    """How a training step is made."""
 
-    Attributes:
-        amp: "off", "bf16" or "fp16".
-        accumulate: batches that are summed up to one step of the optimiser.
-        clip_gradient: largest L2 norm of all gradients together; None: no limit.
-        label_smoothing: share of the target that is spread over all classes.
-        partial_bn: keep the statistics of all the ResNet's BatchNorms but the first.
-        print_freq: steps between two progress lines.
-        seed: of the dropout, with the epoch.
-    """
+    loss: Loss = F.cross_entropy  # of training, mixing and validation
+    label_smoothing: float = 0.0  # share of the target spread over all classes, in training; an argument of the loss
+    amp: str = "off"  # "off", "bf16" or "fp16"
+    accumulate: int = 1  # batches per step of the optimiser
+    clip_gradient: float | None = None  # largest L2 norm of all gradients together; None: no limit
+    partial_bn: bool = False  # freeze the statistics of all the ResNet's BatchNorms but the first
+    print_freq: int = 20  # batches between progress lines
+    seed: int = 0  # with the epoch it seeds dropout
 
-    amp: str = "off"
-    accumulate: int = 1
-    clip_gradient: float | None = None
-    label_smoothing: float = 0.0
-    partial_bn: bool = False
-    print_freq: int = 20
-    seed: int = 0
+    @property
+    def smoothed_loss(self) -> Loss:
+        """The loss that training minimises."""
+        return partial(self.loss, label_smoothing=self.label_smoothing) if self.label_smoothing else self.loss
 
 
 @dataclass
@@ -56,8 +55,9 @@ class Sums:
     seconds: Seconds = field(default_factory=Seconds)
     replaced: list[str] = field(default_factory=list)
 
-    def add(self, logits: Tensor, label: Tensor, loss: float) -> None:
-        """Logits (N, K), labels (N,), the mean loss of the N videos."""
+    def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
+        """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
+        label = target.argmax(1) if target.ndim == 2 else target
         top1, top5 = topk_correct(logits, label, (1, 5))
         self.loss += loss * len(label)
         self.top1 += top1
@@ -67,11 +67,7 @@ class Sums:
     def averages(self) -> dict[str, float]:
         """Mean loss; accuracies in percent."""
         videos = max(self.videos, 1)
-        return {
-            "loss": self.loss / videos,
-            "top1": 100 * self.top1 / videos,
-            "top5": 100 * self.top5 / videos,
-        }
+        return {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
 
     def describe(self) -> str:
         return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
@@ -89,53 +85,40 @@ def train_one_epoch(
     lr_at: Callable[[float], float],
     mixer: Mixer | None = None,
 ) -> Sums:
-    """Train for one epoch.
+    """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
-    Of mixed clips, those count as right whose class of the larger share is named.
-
-    Args:
-        model: as `Runtime.wrap` gave it.
-        loader: batches, see the head of this file; its sampler knows the epoch.
-        optimiser: with groups of `parameter_groups`.
-        scaler: enabled for fp16 only.
-        runtime: the devices.
-        settings: how a step is made.
-        epoch: from 0.
-        lr_at: learning rate as a function of the epoch with its fraction.
-        mixer: mixes clips and labels of each batch; None: they stay as they are.
-
-    Returns:
-        Sums over this process's share of the videos.
+    `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
+    with its fraction.
 
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
-    sums, clock = Sums(), StepClock(runtime.device)
-    steps = len(loader)
+    sums, clock, steps = Sums(), StepClock(runtime.device), len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     if mixer is not None:
         mixer.start_epoch()
     # Dropout depends on (seed, epoch) alone, so that a resumed run needs no stored random state.
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
-    progress = f"epoch {epoch + 1} train"
-    for step, batch in enumerate(track(loader, steps, progress, settings.print_freq, sums.describe)):
+    batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe)
+    for step, batch in enumerate(batches):
         clock.lap("waiting") if step else clock.first_batch(batch.seconds)
         lr = lr_at(epoch + step / steps)
         set_learning_rate(optimiser, lr)
         group_start = step - step % settings.accumulate
-        group = min(settings.accumulate, steps - group_start)  # the last group may be smaller
+        group = min(settings.accumulate, steps - group_start)  # batches of this step; the last step may have fewer
         where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
-        clip, label = _to_device(batch, runtime.device)
-        target = label
+        clip, target = _to_device(batch, runtime.device)
         if mixer is not None:
-            clip, target = _mix(mixer, unwrap(model), clip, label, scaler, where, share=1 / group, moment=(epoch, step))
-            label = target.argmax(1)  # the class of the larger share
+            clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, step, settings.smoothed_loss)
+            if own_loss is not None:  # no parameter of the network is in it: its graph goes before the network's comes
+                require_finite(own_loss, "loss of the mixing", where)
+                scaler.scale(own_loss * (1 / group)).backward()
             clock.lap("mixing")
         with runtime.autocast(settings.amp):
             logits = model(clip)
-            loss = F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
+            loss = settings.smoothed_loss(logits, target)
         require_finite(loss, "loss", where)
-        sums.add(logits.detach(), label, loss.item())
+        sums.add(logits.detach(), target, loss.item())
         sums.replaced += batch.replaced
         sums.seconds.decoding += batch.seconds
         clock.lap("forward")
@@ -156,61 +139,43 @@ def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     return batch.clip[:, 0].to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
 
 
-def _mix(
-    mixer: Mixer,
-    model: VideoNet,
-    clip: Tensor,
-    label: Tensor,
-    scaler: torch.amp.GradScaler,
-    where: str,
-    *,
-    share: float,
-    moment: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """Mixed clips and their targets (N, K).
-
-    What the mixing learns itself gets its gradient here: no parameter of the network is in its loss, so that its graph
-    is gone before the network's is made.
-    """
-    clip, target, own_loss = mixer.mix(model, clip, label, *moment)
-    if own_loss is not None:
-        require_finite(own_loss, "loss of the mixing", where)
-        scaler.scale(own_loss * share).backward()
-    return clip, target
-
-
 @torch.inference_mode()
-def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title: str, print_freq: int) -> Sums:
+def evaluate(
+    model: nn.Module,
+    loader: Any,
+    runtime: Runtime,
+    *,
+    amp: str,
+    title: str,
+    print_freq: int,
+    loss: Loss = F.cross_entropy,
+) -> Sums:
     """Loss and accuracy over every video of the list exactly once, whatever the number of processes.
 
-    Args:
-        model: as `Runtime.wrap` gave it; set to evaluation.
-        loader: batches with one view; each process has its share of the list.
-        runtime: the devices.
-        amp: "off", "bf16" or "fp16".
-        title: of the progress line.
-        print_freq: batches between two progress lines.
+    `model` is as `Runtime.wrap` gave it; `loader` has batches of one view, of this process's share of the list.
 
     Raises:
-        InputError: a score is not finite; such an accuracy means nothing.
+        InputError: a score is not finite, so that there is no accuracy.
     """
     model.eval()
     runtime.share_buffers(model)
-    own, results = Sums(), {}
+    own = Sums()
+    scored: list[tuple[Tensor, Tensor, Tensor]] = []  # index (N,), logits (N, K), label (N,) of each batch
     for batch in track(loader, len(loader), title, print_freq, own.describe):
         clip, label = _to_device(batch, runtime.device)
         with runtime.autocast(amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
         logits = logits.float()
-        own.add(logits, label, F.cross_entropy(logits, label).item())
+        own.add(logits, label, loss(logits, label).item())
         own.replaced += batch.replaced
-        for row, index in enumerate(batch.index.tolist()):
-            results[index] = (logits[row].cpu(), label[row].cpu())
-    merged = {index: result for part in runtime.gather(results) for index, result in part.items()}
-    total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
-    logits, label = (torch.stack(column) for column in zip(*merged.values(), strict=True))
+        scored.append((batch.index, logits.cpu(), label.cpu()))
+    batches = [batch for part in runtime.gather(scored) for batch in part]
+    index, logits, label = (torch.cat(column) for column in zip(*batches, strict=True))
+    rows = np.unique(index.numpy(), return_index=True)[1]  # one per video, in the order of the list
+    logits, label = logits[rows], label[rows]
     _require_finite_scores(logits, unwrap(model), title)
-    total.add(logits, label, F.cross_entropy(logits, label).item())
+    total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
+    total.add(logits, label, loss(logits, label).item())
     return total
 
 
@@ -219,7 +184,7 @@ def _require_finite_scores(logits: Tensor, model: nn.Module, title: str) -> None
     bad = int((~logits.isfinite().all(1)).sum())
     if bad:
         name = not_finite(model.state_dict())
-        cause = f"{name} of the network has values that are not finite" if name else "--amp fp16 may be too narrow"
+        cause = f"the network's {name} has non-finite values" if name else "--amp fp16 may be too narrow"
         raise InputError(
             f"{title}: the scores of {bad} of {counted(len(logits), 'video')} are not finite: {cause}. "
             "There is no accuracy; continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"

@@ -1,7 +1,7 @@
-"""What the published runs used, and a check of the options against it.
+"""Settings of the published runs, and a comparison with this run's.
 
-The commonest reasons why a published number is not reached are a learning rate that does not fit the batch, a
-forgotten --npb, and a start from random weights: one line each says so before the run.
+Published numbers are most often missed by a learning rate that does not fit the batch, a forgotten --npb, or random
+initial weights. Each costs one line before the run.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published run.
-
-    Attributes:
-        lr: learning rate.
-        batches: smallest and largest number of clips a step that was published with this rate.
-        source: where it stands.
-        every_norm: whether it is known that every BatchNorm was trained.
-    """
+    """A published run."""
 
     lr: float
-    batches: tuple[int, int]
+    batches: tuple[int, int]  # smallest and largest number of clips per step published with this rate
     source: str
-    every_norm: bool = True
+    every_norm: bool = True  # whether every BatchNorm is known to be trained
 
 
-_TDN = "TDN's, which H2CN's code is built on; none of H2CN's own is published"
-_LATER = "the same authors' later one for TSM; none of H2CN's own is published"
+_TDN = "from TDN, which H2CN's code builds on; H2CN's own is not published"
+_LATER = "from the same authors' later TSM runs; H2CN's own is not published"
 _SVMIX = "SV-Mix's released code"
 RECIPES = {  # (net, data set, mix)
     ("H2CN", "somethingv1", "none"): Recipe(0.01, (8, 32), "H2CN's code: batch 8 in its last state, 4 x 8 at first"),
@@ -43,16 +36,9 @@ RECIPES = {  # (net, data set, mix)
 def check_recipe(
     net: str, dataset: str, *, mix: str = "none", lr: float, batch: int, partial_bn: bool, random_start: bool
 ) -> list[str]:
-    """Lines that say where a run differs from the published one, and what would fit. Empty where none is published.
+    """A line for each difference from the published run, ending in what would fit; empty where none is published.
 
-    Args:
-        net: network.
-        dataset: data set.
-        mix: how clips are mixed, as `--mix` names it.
-        lr: learning rate of the run.
-        batch: clips a step of the optimiser, over all devices and accumulated batches.
-        partial_bn: whether BatchNorms are frozen.
-        random_start: whether no weights are loaded at the start.
+    `batch` is the number of clips per optimiser step, over all devices and accumulated batches.
     """
     recipe = RECIPES.get((net, dataset, mix))
     if recipe is None:
@@ -63,11 +49,11 @@ def check_recipe(
     if abs(lr / fit - 1) > 0.01:
         published = f"{low}" if low == high else f"{low} to {high}"
         lines.append(
-            f"recipe: {recipe.lr:g} was published with {published} clips a step ({recipe.source}); "
-            f"this run has --lr {lr:g} with {batch}; what fits is --lr {fit:g}"
+            f"recipe: --lr {recipe.lr:g} was published for {published} clips per step ({recipe.source}); this run has "
+            f"--lr {lr:g} for {batch}; use --lr {fit:g}"
         )
     if partial_bn and recipe.every_norm:
-        lines.append("recipe: the published run trains every BatchNorm; that would be --npb")
+        lines.append("recipe: the published run trains every BatchNorm; add --npb")
     if random_start:
-        lines.append("recipe: the published run starts from ImageNet weights; that would be --pretrain imagenet")
+        lines.append("recipe: the published run starts from ImageNet weights; add --pretrain imagenet")
     return lines

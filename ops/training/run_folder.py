@@ -1,4 +1,4 @@
-"""The folders of a training run: found or made, locked while the run lives, and never shared with another run."""
+"""The folders of a training run: found or made, locked while the run is alive, and never shared with another run."""
 
 import os
 import re
@@ -29,7 +29,6 @@ class RunFolder:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether the folder has a checkpoint to continue from."""
         return (self.folder / LATEST).exists()
 
     def to_continue(self, resume: str | None) -> str:
@@ -38,7 +37,7 @@ class RunFolder:
         return resume if resume and (in_place or not self.has_checkpoint) else "auto"
 
     def require_valid(self) -> None:
-        """Make sure that the folders are still those of this run.
+        """Make sure that the folders still belong to this run.
 
         Raises:
             InputError: one was deleted or replaced.
@@ -46,8 +45,8 @@ class RunFolder:
         for lock in self.locks:
             if not lock.is_valid():
                 raise InputError(
-                    f"{lock.path.parent} was deleted, moved or replaced during the run, which has stopped and wrote "
-                    "nothing into it; move a run's folder when the run has ended"
+                    f"{lock.path.parent} was deleted, moved or replaced during the run, which has stopped without "
+                    "writing into it; move a run's folder only after the run has ended"
                 )
 
 
@@ -57,21 +56,14 @@ def claimed_run(
 ) -> Iterator[RunFolder]:
     """Find or make the folders of a run, and lock them until the end of the block.
 
-    A new run gets `name`, `name-2`, `name-3`, ...: the first number above all that are in either root. A run continues
-    in the folder of its latest checkpoint: the given one, or for "auto" the newest of this name, even if it was stopped
-    before its first checkpoint. A checkpoint from elsewhere is resumed in a new folder.
+    A new run gets `name`, `name-2`, `name-3`, ...: the first number above all existing ones. With `resume` "auto" the
+    newest run of this name continues, even if it was stopped before its first checkpoint; with a checkpoint, the run
+    whose latest it is. A checkpoint from elsewhere continues in a new folder.
 
-    A new folder is removed if the block fails before a checkpoint is written.
-
-    Args:
-        root_model: folder of all runs' checkpoints.
-        root_log: folder of all runs' logs.
-        name: the plain name.
-        resume: None, "auto", or a checkpoint.
-        runtime: the main process decides for all.
+    A new folder is removed if the block fails before a checkpoint is written. The main process decides for all.
 
     Raises:
-        InputError: a root cannot be written, or another process is in this run's folder.
+        InputError: a root cannot be written, or another process uses this run's folder.
     """
     with ExitStack() as stack:
         run = None
@@ -118,7 +110,7 @@ def _reopen(root_model: Path, root_log: Path, own: str) -> RunFolder:
 
 
 def _new(root_model: Path, root_log: Path, name: str) -> RunFolder:
-    """Folders that nobody else has: making one fails if it is there, on a file server too."""
+    """Folders that nobody else has: mkdir fails if one exists, on file servers too."""
     flags = {root_model: "--root_model"}
     if not root_model.samefile(root_log):
         flags[root_log] = "--root_log"
@@ -146,7 +138,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _numbers(roots: Iterable[Path], name: str) -> set[int]:
-    """Numbers of the runs `name` (1), `name-2`, `name-3`, ... that are there."""
+    """Numbers of the existing runs `name` (1), `name-2`, `name-3`, ..."""
     pattern = re.compile(re.escape(name) + "(?:-([2-9]|[1-9][0-9]+))?")
     found = [pattern.fullmatch(path.name) for root in roots for path in root.iterdir()]
     return {int(match[1] or 1) for match in found if match}

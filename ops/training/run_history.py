@@ -1,4 +1,4 @@
-"""How a run was started, each time: options.json with its history, and what differs when a run is resumed."""
+"""How a run was started each time: options.json with its history, and what changed when a run resumes."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from common.files import write_json
 from ops.runtime import Runtime
 from ops.training.run_log import provenance
 
-# Options without effect on the weights, or that differ whenever a run is resumed.
+# Options that do not affect the weights, or that change whenever a run resumes.
 NOT_COMPARED = {
     "resume", "evaluate", "print_freq", "workers", "decoder", "malloc", "check_data", "root_log", "root_model", "gpus",
     "eval_teacher", "log_images", "allow_overlap",
@@ -21,18 +21,18 @@ NOT_COMPARED = {
 
 
 def environment(runtime: Runtime) -> dict[str, Any]:
-    """What the numbers of a run depend on besides its options."""
+    """Everything besides its options that the numbers of a run depend on."""
     return {
         "device": runtime.device.type,
         "processes": runtime.world_size,
         "GPUs per process": max(len(runtime.gpus), int(runtime.device.type == "cuda")),
         "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),  # a plain one: its own class cannot be read back
+        "torch": str(torch.__version__),  # a plain string: its own class cannot be read back
     }
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two starts of a run, each with "options" and "environment": a line per value of both."""
+    """Changes between two starts of a run: one line per value that both have in "options" or "environment"."""
     lines = []
     for part, mark in (("options", "--"), ("environment", "")):
         old, new = before.get(part, {}), now[part]
@@ -52,15 +52,10 @@ def _text(value: Any) -> str:
 
 
 def record_start(path: Path, options: Mapping[str, Any], epoch: int) -> None:
-    """Write the options and the circumstances of a start; those of earlier starts stay as its "history", oldest first.
-
-    Args:
-        path: of options.json.
-        options: plain values.
-        epoch: how many epochs are done.
+    """Write options.json for a start after `epoch` epochs; earlier starts become its "history", oldest first.
 
     Raises:
-        InputError: the file that is there cannot be read, or it cannot be written.
+        InputError: the existing file cannot be read, or it cannot be written.
     """
     history: list[Any] = []
     if path.exists():
@@ -68,7 +63,7 @@ def record_start(path: Path, options: Mapping[str, Any], epoch: int) -> None:
             earlier = json.loads(path.read_bytes())
             history = [*earlier.pop("history", []), earlier]
         except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise InputError(f"{path} cannot be read ({error}); move it away, a new one is written") from error
+            raise InputError(f"{path} cannot be read ({error}); move it away to get a new one") from error
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     content = {"options": dict(options), **provenance(), "started": started, "epochs_done": epoch}
     write_json(path, {**content, "history": history})

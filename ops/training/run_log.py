@@ -1,4 +1,4 @@
-"""What a run leaves behind beside its weights: TensorBoard curves, one JSON line an epoch, options and versions."""
+"""The log of a run: TensorBoard curves, one JSON line per epoch, and the versions that a result depends on."""
 
 import json
 import platform
@@ -24,22 +24,17 @@ LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
 
 
 class RunLog:
-    """Curves for TensorBoard and the same figures as JSON lines, both from `start_epoch` on.
+    """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) on.
 
-    What an earlier, interrupted try wrote about `start_epoch` and later is dropped; what it wrote before stays.
-    Every method raises an `InputError` if the folder cannot be written.
+    Earlier lines of an interrupted run stay, later ones are dropped. Every method raises an `InputError` if the folder
+    cannot be written.
     """
 
     def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
-        """Open the log.
-
-        Args:
-            folder: for its files.
-            start_epoch: 0-based.
-            before: figures of the epoch before, which are written if they are missing.
+        """Open the log in `folder`; `before` are the figures of the epoch before, added if the log lacks them.
 
         Raises:
-            InputError: the log cannot be read, or is not the one of these figures.
+            InputError: the log cannot be read, or has other figures for the epoch before.
         """
         self.path = folder / LINES
         entries = list(self._entries())
@@ -52,7 +47,7 @@ class RunLog:
                 raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
         with self._writing():
             write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
-            # tensorboardX's SummaryWriter would fail in its own thread; the suffix: two tries within a second
+            # tensorboardX's SummaryWriter would fail in its own thread; the suffix tells two starts in a second apart
             self._events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
             purged = start_epoch - missing
             for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
@@ -61,7 +56,7 @@ class RunLog:
             self.write(start_epoch - 1, before)
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Lines of an earlier try, as text and parsed, without the last one if a kill has cut it."""
+        """Lines of an earlier start, as text and parsed, without a last one that a kill has cut off."""
         with self._writing():
             *lines, _cut = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
         for number, line in enumerate(lines, start=1):
@@ -71,7 +66,7 @@ class RunLog:
                     raise ValueError
             except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise InputError(
-                    f"line {number} of {self.path} is not of a training's log; correct it, move the file away, or "
+                    f"line {number} of {self.path} is not a line of a training log; correct it, move the file away, or "
                     "choose another --root_log"
                 ) from error
             yield f"{line.decode()}\n", entry
@@ -83,7 +78,7 @@ class RunLog:
         except OSError as error:
             raise InputError(
                 f"cannot write the log to {self.path.parent}: {error.strerror}; free some space or choose another "
-                "--root_log, then go on with --resume auto. The checkpoints are whole."
+                "--root_log, then continue with --resume auto. The checkpoints are intact."
             ) from error
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
@@ -96,12 +91,12 @@ class RunLog:
                 file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
 
     def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
-        """A picture (H, W, 3) uint8 of one epoch, for TensorBoard alone."""
+        """A picture (H, W, 3) uint8 of one epoch, for TensorBoard only."""
         with self._writing():
             self._add(epoch, summary.image(name, picture, dataformats="HWC"))
 
     def add_names(self, file: str, names: Sequence[str]) -> Path:
-        """Add names to a sorted list, a line each; the path of its file."""
+        """Add names to a sorted file of one name per line, and return its path."""
         path = self.path.with_name(file)
         with self._writing():
             known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -117,25 +112,25 @@ class RunLog:
 
 
 def provenance() -> dict[str, Any]:
-    """What a result depends on besides the options: command, git revision, versions, devices."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    """Everything besides the options that a result depends on: command, git revision, versions, devices."""
     return {
         "command": sys.argv,
         "git_revision": _git("rev-parse", "HEAD"),
         "git_changed_files": (_git("status", "--porcelain") or "").splitlines(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": version("torchvision"),  # asked without importing it, which takes a second
+        "torchvision": version("torchvision"),  # without importing it, which takes a second
         "cuda": torch.version.cuda,
-        "gpus": gpus,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "threads": torch.get_num_threads(),
     }
 
 
 def _git(*arguments: str) -> str | None:
+    """Output of a git command; None outside a repository, as in an unpacked archive."""
     here = Path(__file__).parent
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return None  # an unpacked archive: no git, no revision
+        return None
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""The clips that a network was trained on, as digests in its checkpoint: clips of a test are looked for among them."""
+"""The clips that a network was trained on, stored as digests in its checkpoint, so that tests can look for theirs."""
 
 import hashlib
 import logging
@@ -24,7 +24,7 @@ def _digests(ids: Iterable[str]) -> Tensor:
 
 
 def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
-    """The record in a checkpoint; empty for weights of another origin.
+    """The record in a checkpoint; empty for weights from elsewhere.
 
     Raises:
         InputError: it is damaged; the message calls it `source`.
@@ -40,18 +40,17 @@ def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
 
 
 def joined(first: SeenClips, second: SeenClips) -> SeenClips:
-    """The clips of two records."""
+    """The clips of both records."""
     empty = torch.empty(0, dtype=torch.int64)
     return {name: torch.cat([one.get(name, empty) for one in (first, second)]).unique() for name in {**first, **second}}
 
 
 def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
-    """Those of the clips of a data set that are in the record."""
+    """Those clips of a data set that are in the record."""
     if folder not in record:
         return []
-    return [
-        clip_id for clip_id, hit in zip(ids, torch.isin(_digests(ids), record[folder]).tolist(), strict=True) if hit
-    ]
+    hits = torch.isin(_digests(ids), record[folder]).tolist()
+    return [clip_id for clip_id, hit in zip(ids, hits, strict=True) if hit]
 
 
 def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str) -> str:
@@ -60,22 +59,18 @@ def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str
 
 
 def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
-    """Make sure that a run does not choose its best epoch on clips that it trains on.
+    """Make sure that a run does not choose its best epoch on its own training clips.
 
-    Args:
-        record: the training clips of this run and of the weights that it starts from.
-        folder: of the data set.
-        ids: clips of the val list.
-        list_file: the val list.
-        allow: warn only.
+    `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
+    `list_file` of the data set in `folder`.
 
     Raises:
-        InputError: a clip of the val list is in the record.
+        InputError: a clip of the val list is in the record, unless `allow`, which only warns.
     """
     clips = seen(record, folder, ids)
     if not clips:
         return
-    line = describe_seen(clips, len(ids), list_file, "this run or of the weights that it starts from")
+    line = describe_seen(clips, len(ids), list_file, "this run or of the weights it starts from")
     if not allow:
         raise InputError(
             f"{line}; take both lists from one split (--split, or --train_list with --val_list), or add --allow_overlap"

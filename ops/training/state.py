@@ -1,4 +1,4 @@
-"""The state of a training run: what a checkpoint holds so that a resumed run is bit for bit the uninterrupted one."""
+"""The state of a training run, saved so that a resumed run is bit for bit the uninterrupted one."""
 
 import logging
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from ops.weights.file import read_checkpoint, save_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.trained_on import TrainedOn
 
-_RESUMED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
-_RESUMED |= dict.fromkeys(("figures", "options", "environment"), dict)  # older ones lack some
+_REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
+_OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}}  # older checkpoints lack some
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 
 
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
-    """What a training cannot continue from: names of what is missing or wrong."""
-    given = {"figures": {}, "options": {}, "environment": {}, **checkpoint}
-    wrong = wrong_fields(given, _RESUMED)
+    """Names of the fields that a training cannot resume from: missing or wrong."""
+    given = {**_OPTIONAL, **checkpoint}
+    wrong = wrong_fields(given, _REQUIRED | dict.fromkeys(_OPTIONAL, dict))
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
     figures = {} if "figures" in wrong else given["figures"]
@@ -36,26 +36,23 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
 
 @dataclass
 class TrainState:
-    """What changes during a run. `epoch` counts the epochs that are done, `figures` are the last one's.
-
-    `settings`: the "options" and the "environment" of this start, for the checkpoint. `seen`: the training clips.
-    """
+    """Everything that changes during a run, and what its checkpoints say about it."""
 
     model: VideoNet
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     trained_on: TrainedOn
-    settings: dict[str, Any]
-    epoch: int = 0
+    settings: dict[str, Any]  # the "options" and the "environment" of this start, for the checkpoint
+    epoch: int = 0  # epochs done
     best_top1: float = -1.0
     mixer: Mixer | None = None
-    figures: dict[str, float] = field(default_factory=dict)
-    seen: SeenClips = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
+    seen: SeenClips = field(default_factory=dict)  # the training clips
 
     def save(self, folder: Path, *, epoch: int, best: bool) -> None:
         """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
 
-        The best one is for tests: without the state of the optimisers it has a half to a third of the size.
+        The best one is for tests: it leaves out the optimisers, which are half to two thirds of the size.
 
         Raises:
             InputError: a value is not finite, or the folder cannot be written.
@@ -79,31 +76,26 @@ class TrainState:
                 f"{bad} is not finite after epoch {epoch}: the training has diverged. No checkpoint was written; "
                 "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
             )
-        if best:  # first, so that a run that is killed in between repeats the epoch
+        if best:  # first, so that a run killed in between repeats the epoch
             save_checkpoint(folder / BEST, content)
         save_checkpoint(folder / LATEST, latest)
 
     def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
-        """Take the network's weights from a checkpoint, and what a mixing has learnt.
+        """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
 
-        Args:
-            path: the checkpoint.
-            to_train: it must hold all that a training continues from; the mixing takes its optimiser, too.
-
-        Returns:
-            The checkpoint.
+        With `to_train` it must hold everything that a training resumes from, for the mixing method its optimiser too.
 
         Raises:
-            InputError: it cannot be read, is none of a training run, was made for something else, or has a value that
-                is not finite.
+            InputError: it cannot be read, was not written by a training, belongs to another network or data set, or
+                has a value that is not finite.
         """
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
         if stored is None:
             test = command("python", "test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
             raise InputError(
-                f"{path} holds weights but no training to resume; test them: {test} --output_dir DIR, or start from "
-                f"them with {command('--tune_from', path)}"
+                f"{path} holds weights but no training to resume; test them with {test} --output_dir DIR, or start "
+                f"from them with {command('--tune_from', path)}"
             )
         wrong = _unusable(checkpoint)
         if to_train and wrong:
@@ -114,11 +106,11 @@ class TrainState:
         may_change = _MAY_CHANGE if to_train else {**_MAY_CHANGE, "dataset": "data set"}
         changed = self._changed_data(checkpoint, may_change)
         if changed and not to_train:
-            logging.info("%s: not as in its training: %s", path, ", ".join(changed))
+            logging.info("%s was trained with another %s", path, ", ".join(changed))
         stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in may_change})
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
-            raise InputError(f"{path} does not say what its --mix has learnt: it is damaged; give another checkpoint")
+            raise InputError(f"{path} is damaged: what its --mix has learnt is missing; give another checkpoint")
         read = checkpoint if to_train else {"state_dict": checkpoint.get("state_dict"), "mixing": mixing}
         require_finite_tensors(read, str(path))
         load_weights(self.model, checkpoint, where=str(path))
@@ -126,10 +118,10 @@ class TrainState:
         return checkpoint
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint, and say what differs from the run that wrote it.
+        """Continue from a checkpoint, and log what differs from the run that wrote it.
 
         Raises:
-            InputError: as `load`; or it holds another optimiser's state.
+            InputError: as in `load`; or the state is another optimiser's.
         """
         checkpoint = self.load(path, to_train=True)
         try:
@@ -146,12 +138,12 @@ class TrainState:
         self.figures = checkpoint.get("figures", {})
         self.seen = joined(self.seen, seen_clips(checkpoint, str(path)))
         logging.info("Resumed %s after epoch %d.", path, self.epoch)
-        differing = [f"{name}: changed" for name in self._changed_data(checkpoint)]
+        differing = [f"{name}: changed" for name in self._changed_data(checkpoint, _MAY_CHANGE)]
         differing += differences(checkpoint, self.settings)
         if differing:
-            logging.info("This run differs from the one that it resumes (before -> now):\n  %s", "\n  ".join(differing))
+            logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
 
-    def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str] = _MAY_CHANGE) -> list[str]:
+    def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str]) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)
         return [text for name, text in names.items() if before[name] != now[name]]
 
@@ -169,7 +161,7 @@ class TrainState:
         for group, options in zip(self.optimiser.param_groups, own, strict=True):
             group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
         needed = {"step", "exp_avg", "exp_avg_sq"} if isinstance(self.optimiser, torch.optim.AdamW) else set()
-        for parameter, values in self.optimiser.state.items():  # torch finds out in the first step
+        for parameter, values in self.optimiser.state.items():  # torch would notice only in the first step
             if values and not needed <= values.keys():
                 raise ValueError(f"no {', '.join(needed - values.keys())}")
             for name, value in values.items():
@@ -185,13 +177,12 @@ class TrainState:
         self.scaler.load_state_dict(stored)
 
     def _load_mixing(self, path: Path, stored: dict[str, Any], to_train: bool) -> None:
-        """Take what a mixing has learnt."""
         learns = self.mixer is not None and bool(self.mixer.method.state_dict())
         if learns and not stored:
             raise InputError(
                 f"{path} was trained without --mix svmix; start from it with {command('--tune_from', path)}"
             )
         if stored and not learns:
-            logging.warning("%s holds the teacher and the selector of --mix svmix, which this run leaves out", path)
+            logging.warning("%s holds the teacher and the selector of --mix svmix, which this run ignores", path)
         elif self.mixer is not None:
             self.mixer.method.load_state_dict(stored, optimiser=to_train)

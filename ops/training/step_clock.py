@@ -12,7 +12,7 @@ TOLERATED = 0.10  # share of the time that a device may wait for data
 
 @dataclass
 class Seconds:
-    """Where the time of an epoch went: the parts of its steps, and beside them the decoding in the workers."""
+    """Time of an epoch by the parts of its steps, and of the decoding that the workers do meanwhile."""
 
     waiting: float = 0.0
     forward: float = 0.0
@@ -20,17 +20,16 @@ class Seconds:
     optimiser: float = 0.0
     decoding: float = 0.0  # summed over the workers
     total: float = 0.0
-    mixing: float = 0.0  # of clips, with what a mixing learns; 0: there is none
+    mixing: float = 0.0  # of clips, including what the method learns; 0 without mixing
 
     def __add__(self, other: "Seconds") -> "Seconds":
         return Seconds(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def add(self, part: str, seconds: float) -> None:
-        """Time for one of the parts."""
         setattr(self, part, getattr(self, part) + seconds)
 
     def shares(self, workers: int) -> dict[str, float]:
-        """Part -> share of the time, 0 to 1; of decoding: the share of their time that the workers were busy."""
+        """Part -> share of the time, 0 to 1; decoding: how busy the workers were."""
         parts = asdict(self)
         total = max(parts.pop("total"), 1e-9)
         parts["decoding"] /= max(workers, 1)
@@ -42,7 +41,7 @@ class Seconds:
 class StepClock:
     """Times the parts of training steps without making the host wait for a GPU.
 
-    On a GPU the marks are events in its stream: what the device does between them, idle time included.
+    On a GPU the marks are events in its stream: they time what the device does in between, idle time included.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -54,9 +53,9 @@ class StepClock:
             self._mark("")
 
     def first_batch(self, reading: float) -> None:
-        """The first batch has come, whose reading took `reading` seconds: what it took before was the start of workers.
+        """Call when the first batch arrives, which took `reading` seconds to read.
 
-        That is a part of no step, and takes seconds where workers are not forked but import everything themselves.
+        The start of the workers before that is not counted: it takes seconds where they are not forked.
         """
         now = time.perf_counter()
         waiting = min(reading, now - self._start)
@@ -67,7 +66,7 @@ class StepClock:
             self._mark("")
 
     def lap(self, part: str) -> None:
-        """The time since the last call belongs to `part`."""
+        """Count the time since the last call as `part`."""
         if self._cuda:
             self._mark(part)
             return
@@ -76,7 +75,7 @@ class StepClock:
         self._last = now
 
     def read(self) -> Seconds:
-        """All of it until now."""
+        """All times so far."""
         if self._marks:
             self._settle()
         self._seconds.total = time.perf_counter() - self._start
@@ -98,16 +97,12 @@ class StepClock:
 
 
 def time_report(share: dict[str, float], workers: int, cores: int) -> str:
-    """One line, and a second one with what to change if the device waits for data too long.
+    """One line on `Seconds.shares`, and a second one with advice if the device waits for data too long.
 
-    Args:
-        share: of `Seconds.shares`.
-        workers: that read clips.
-        cores: of the machine, for each process of the run.
+    `cores` are those of the machine, per process of the run.
     """
     percent = {part: f"{100 * value:.0f} %" for part, value in share.items()}
-    who = f"{counted(workers, 'worker')} busy" if workers else "of it decoding"
-    busy = f"{who} {percent['decoding']}"
+    busy = f"{counted(workers, 'worker')} {percent['decoding']} busy" if workers else f"decoding {percent['decoding']}"
     line = "  time: waiting for data {waiting} ({}), forward {forward}, backward {backward}, optimiser {optimiser}"
     text = line.format(busy, **percent) + (f", mixing {percent['mixing']}" if "mixing" in percent else "")
     if share["waiting"] <= TOLERATED:
@@ -117,15 +112,16 @@ def time_report(share: dict[str, float], workers: int, cores: int) -> str:
 
 def _advice(share: dict[str, float], workers: int, cores: int) -> str:
     if workers == 0:
-        return "Read clips beside the training: -j 2 or more."
+        return "Read clips in parallel with training: -j 2 or more."
     if share["decoding"] < 0.5:
         return (
-            "Yet the workers idle, so reading is not the limit: epochs of a few steps wait for their first batch; "
-            "else look at the disk, or at a copy to the device that is slow."
+            "The workers are idle, so decoding is not the limit. In an epoch of a few steps the wait for the first "
+            "batch counts; otherwise check the disk and the copy to the device."
         )
     if workers < cores:
-        return f"More workers help: -j {min(2 * workers, cores)} (this machine has {cores} cores for them)."
+        return f"More workers would help: -j {min(2 * workers, cores)} (there are {cores} cores for them)."
     return (
-        "All cores read. Make reading cheaper: extract frames at the size of the training (scripts/extract_frames.py "
-        "--size 320 240: no resize), rather than read videos; pip install simplejpeg, the fastest decoder."
+        "All cores are reading. Make reading cheaper: extract frames at training size (scripts/extract_frames.py "
+        "--size 320 240, so that nothing is resized) instead of decoding videos; pip install simplejpeg, the fastest "
+        "decoder."
     )

@@ -55,7 +55,7 @@ def test_a_fault_while_files_take_their_places_says_which_are_new(tmp_path: Path
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(InputError, match="Input/output error.*New are only a.txt: run it again"):  # noqa: PT012, SIM117
+    with pytest.raises(InputError, match="Input/output error.*Only a.txt are new: run it again"):  # noqa: PT012, SIM117
         with all_or_nothing(tmp_path, "--flag") as scratch:
             (scratch / "a.txt").touch()
             (scratch / "b.txt").touch()

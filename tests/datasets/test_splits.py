@@ -80,7 +80,7 @@ def test_data_sets_without_splits_and_those_that_are_named_by_them(tmp_path: Pat
 
 @pytest.mark.parametrize("flag", ["--train_list", "--val_list"])
 def test_a_split_beside_a_list_is_a_contradiction(flag: str) -> None:
-    with pytest.raises(InputError, match=f"--split fold1 names the lists, and so does {flag} x"):
+    with pytest.raises(InputError, match=f"--split fold1 .*{flag} x"):
         data_options(parse_train(["mine", "--split", "fold1", flag, "x"]))
 
 

@@ -50,7 +50,7 @@ def first_long_names(parser) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_the_set_of_flags_changes_on_purpose_only(name: str) -> None:
+def test_the_set_of_flags_changes_only_on_purpose(name: str) -> None:
     assert first_long_names(PARSERS[name]) == ALL_FLAGS[name]
 
 
@@ -100,8 +100,24 @@ def test_clip_numbers(text: str, clips: list[int]) -> None:
 
 def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> None:
     assert parse_train(["kinetics"]).lr_steps == [30, 45, 55]
-    with pytest.raises(InputError, match="--lr_steps are of --lr_type step; this run has cos"):
+    with pytest.raises(InputError, match="--lr_steps.* --lr_type step.* cos"):
         parse_train(["--lr_steps", "5"])
+
+
+@pytest.mark.parametrize("flags", [["--log_images", "2"], ["--mix_prob", "1"], ["--mix", "cutmix", "--eval_teacher"]])
+def test_an_option_that_nothing_reads_is_refused_even_at_its_default(flags: list[str]) -> None:
+    with pytest.raises(InputError, match=rf"{flags[-2] if flags[-1][0] != '-' else flags[-1]} belongs to --mix"):
+        parse_train(["kinetics", *flags])
+    args = parse_train(["kinetics"])
+    assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (None, None, None, None)
+    args = parse_train(["kinetics", "--mix", "cutmix"])
+    assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (1.0, 2, None, None)
+
+
+def test_a_backbone_is_refused_where_the_network_has_its_own() -> None:
+    assert parse_train(["kinetics", "--net", "s3d"]).arch == "torchvision"
+    with pytest.raises(InputError, match="--arch resnet50: s3d has its own backbone"):
+        parse_train(["kinetics", "--net", "s3d", "--arch", "resnet50"])
 
 
 def test_the_start_of_hourglasses_is_refused_where_there_are_none() -> None:
@@ -117,7 +133,7 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
     assert "is out of range" in capsys.readouterr().err
 
 
-def test_a_suffix_is_no_path() -> None:
+def test_a_suffix_is_not_a_path() -> None:
     with pytest.raises(InputError, match="without /"):
         parse_train(["kinetics", "--suffix", "../there"])
 

@@ -1,4 +1,4 @@
-"""train.py as a user runs it, on a tiny data set of its own: what it leaves behind, resuming, and how it fails."""
+"""train.py as a user runs it, on its own tiny data set: its output, resuming, and errors."""
 
 import errno
 import json
@@ -21,7 +21,6 @@ from video_files import own_data_flags, write_dataset
 
 import train
 from common.errors import InputError
-from ops.training import engine
 from ops.training.run_log import RunLog
 from ops.weights.file import read_checkpoint, save_checkpoint
 
@@ -56,7 +55,7 @@ def test_what_a_run_leaves_behind(run) -> None:
 
 
 def test_a_compiled_run_has_the_same_numbers_and_names(run, monkeypatch) -> None:
-    """By the graph that a compiler takes; what it then makes of it is for a machine with the time."""
+    """Only the captured graph: compiling it would take too long here."""
     compiler = Mock(side_effect=partial(torch.compile, backend="eager"))
     monkeypatch.setattr(torch, "compile", compiler)
     flags = ["--net", "TSN", "--epochs", "1"]
@@ -70,7 +69,7 @@ def test_a_compiled_run_has_the_same_numbers_and_names(run, monkeypatch) -> None
 
 
 def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypatch, capsys) -> None:
-    """Dropout, shuffling, crops, momentum, schedule: all of it goes on as if nothing had happened."""
+    """Dropout, shuffling, crops, momentum, schedule: all continue as if nothing had happened."""
     flags = ["--npb", "--lr_type", "cos", "--epochs", "3"]
     whole = run(*flags)
     stop_at(monkeypatch, 1.5)
@@ -95,7 +94,7 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
     assert len(losses[0]) == 3
 
 
-def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
+def test_a_killed_process_says_how_to_continue(tiny_data, tmp_path: Path) -> None:
     """SIGTERM, as a scheduler sends it, to a real process in its second epoch, and to its worker."""
     command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -119,7 +118,7 @@ def test_a_killed_process_says_how_to_go_on(tiny_data, tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_costs_no_epoch(run, monkeypatch) -> None:
-    """The epoch is in the checkpoint, and its line in the log when the run goes on."""
+    """The epoch is in the checkpoint, and the resumed run adds its line to the log."""
     real, calls = EventsWriter.flush, []
 
     def flush(writer: EventsWriter) -> None:
@@ -145,7 +144,7 @@ def test_a_log_that_cannot_be_written_costs_no_epoch(run, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("line", [b"no json\n", b"\xff\n", b"[1]\n", b"{}\n", b'{"epoch": null}\n'])
-def test_lines_that_are_none_of_a_log(tmp_path: Path, line: bytes) -> None:
+def test_lines_that_do_not_belong_in_a_log(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "log.jsonl").write_bytes(b'{"epoch": 0}\n' + line)
     with pytest.raises(InputError, match=r"line 2 of \S+log\.jsonl .*--root_log"):
         RunLog(tmp_path, 1)
@@ -160,7 +159,7 @@ def test_a_second_run_does_not_touch_the_first(run) -> None:
 
 
 def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
-    """The latest in its folder, one from elsewhere in a new folder; the best has no state to resume."""
+    """The latest continues in its folder, one from elsewhere in a new folder; the best cannot be resumed."""
     folder = run("--epochs", "1", "--root_model", "runs")
     run("--epochs", "2", "--resume", f"runs/{NAME}/ckpt.pth.tar")
     assert read_checkpoint(folder / "ckpt.pth.tar")["epoch"] == 2
@@ -184,12 +183,12 @@ def test_evaluate_only(run, capsys) -> None:
     assert f"loss {expected:.3f}" in printed
 
 
-def test_evaluate_only_another_data_set_of_the_same_classes(run, tmp_path: Path, capsys) -> None:
+def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: Path, capsys) -> None:
     folder = run("--epochs", "1")
     evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
     same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
     train.main(["other", *same, *SMALL, *evaluate])
-    assert "not as in its training: train list, val list, data set" in capsys.readouterr().out
+    assert "another train list, val list, data set" in capsys.readouterr().out
     third = own_data_flags(write_dataset(tmp_path / "third", train=3, val=2, classes=("left", "right", "up")))
     with pytest.raises(InputError, match="class names .*--classes"):
         train.main(["other", *third, *SMALL, *evaluate])
@@ -225,15 +224,15 @@ def test_unreadable_frames_are_counted_and_named(run, tiny_data, tmp_path: Path,
     assert all("train 0" in line for line in listed)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(run, monkeypatch) -> None:
-    real, calls = engine.F.cross_entropy, []
+def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(run, monkeypatch) -> None:
+    real, calls = train.F.cross_entropy, []
 
-    def cross_entropy(*args, **options):
+    def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        loss = real(*args, **options)
-        return loss * float("nan") if len(calls) > 5 else loss  # 2 steps and 2 + 1 evaluations an epoch
+        loss = real(logits, target)
+        return loss * float("nan") if len(calls) > 5 else loss  # per epoch: 2 steps, 2 batches and all of the val list
 
-    monkeypatch.setattr(engine.F, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(train.F, "cross_entropy", cross_entropy)
     with pytest.raises(
         InputError, match=r"loss is nan in epoch 2, step 1 of 2, learning rate 0.05, videos \['train \d'"
     ):
@@ -299,7 +298,7 @@ def test_bad_flags(run, capsys, flags: list[str], error: type[BaseException], wo
     assert re.search(words, text, re.DOTALL), text
 
 
-def test_resuming_from_a_checkpoint_of_something_else(run, tmp_path: Path) -> None:
+def test_resuming_from_an_unrelated_checkpoint(run, tmp_path: Path) -> None:
     folder = run("--epochs", "1")
     path = folder / "ckpt.pth.tar"
     with pytest.raises(InputError, match="number of segments 2, but this run has 3"):
@@ -348,7 +347,7 @@ def test_an_unknown_data_set(run) -> None:
         train.main(["somethingv3"])
 
 
-def test_adamw_goes_on_bit_for_bit_and_sgd_does_not_take_its_state(run, monkeypatch) -> None:
+def test_adamw_resumes_bit_for_bit_and_sgd_refuses_its_state(run, monkeypatch) -> None:
     flags = ["--optimizer", "adamw", "--lr", "0.001", "--wd", "0.05", "--epochs", "2"]
     whole = read_checkpoint(run(*flags, "--suffix", "whole", name=f"{NAME}_whole") / "ckpt.pth.tar")
     stop_at(monkeypatch, 1.0)

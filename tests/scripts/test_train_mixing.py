@@ -1,4 +1,4 @@
-"""train.py --mix: what it leaves behind, resuming bit for bit, several processes, and what is refused."""
+"""train.py --mix: its output, resuming bit for bit, several processes, and what is refused."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
 SVMIX = ["--mix", "svmix", "--mix_prob", "0.8", "--label_smoothing", "0.1", "--eval_teacher", "--epochs", "3", "--npb"]
 
 
-def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, monkeypatch, tmp_path, capsys) -> None:
+def test_svmix_resumes_bit_for_bit_and_its_network_is_tested_like_any_other(run, monkeypatch, tmp_path, capsys) -> None:
     whole = run(*SVMIX, "--suffix", "whole", name=f"{NAME}_whole")
     real = train.learning_rate
 
@@ -79,14 +79,14 @@ def test_svmix_goes_on_bit_for_bit_and_its_network_is_tested_as_any_other(run, m
     with pytest.raises(InputError, match="has no optimizer, scaler"):
         run(*SVMIX, "--resume", str(cut / "ckpt.best.pth.tar"))
     run("-e", "--npb", "--resume", str(cut / "ckpt.pth.tar"))
-    assert "holds the teacher and the selector of --mix svmix, which this run leaves out" in capsys.readouterr().out
+    assert "holds the teacher and the selector of --mix svmix" in capsys.readouterr().out
     weights = str(cut / "ckpt.pth.tar")
     test_models_center_crop.main(["--weights", weights, "--output_dir", str(tmp_path / "scores"), "-j", "0"])
     assert (tmp_path / "scores" / "0_crop0.pkl").exists()
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix", "videomix"])
-def test_the_methods_that_learn_nothing(run, mix: str) -> None:
+def test_methods_without_parameters(run, mix: str) -> None:
     folder = run("--mix", mix, "--epochs", "1", "--accumulate", "2", "--amp", "bf16", "--log_images", "0")
     line = json.loads((folder / "log.jsonl").read_text())
     assert line["time/mixing"] > 0
@@ -94,20 +94,21 @@ def test_the_methods_that_learn_nothing(run, mix: str) -> None:
     assert json.loads((folder / "options.json").read_text())["options"]["mix_prob"] == 1.0
 
 
-def test_two_processes_draw_their_own_and_stay_one_selector(tiny_data, tmp_path: Path) -> None:
+def test_two_processes_mix_differently_and_share_one_selector(tiny_data, tmp_path: Path) -> None:
     script = f"""
 import json, os, sys; sys.path[:0] = {[str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}
 import ops.mixing.svmix as training, train
+from common.console import run_script
 made = []
 real = training.SvMix.__init__
 training.SvMix.__init__ = lambda self, *a: (real(self, *a), made.append(self))[0]
-real_draw = training.SvMix._draw
-draws = []
-training.SvMix._draw = lambda *a: (draws.append(real_draw(*a)), draws[-1])[1]
-train.main(sys.argv[1:])
+real_pair = training.SvMix._pair
+pairs = []
+training.SvMix._pair = lambda *a: (pairs.append(real_pair(*a)), pairs[-1])[1]
+run_script(lambda: train.main(sys.argv[1:]))
 state = [made[0].selector.query.weight.tolist(), made[0].teacher.fc.weight.tolist()]
 with open("rank" + os.environ["RANK"], "w") as file:
-    json.dump([state, [ratio for _, ratio in draws]], file)
+    json.dump([state, [ratio for _, ratio in pairs]], file)
 """
     (tmp_path / "two.py").write_text(script)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]

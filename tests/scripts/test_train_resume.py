@@ -1,4 +1,4 @@
-"""train.py that is started again: what differs is said, what diverged or has nothing to do is refused."""
+"""train.py started again: it lists what changed, and refuses what has diverged or is finished."""
 
 import json
 from itertools import takewhile
@@ -44,7 +44,7 @@ def put(content: dict[str, Any], name: str = NAME) -> Path:
     return folder / "ckpt.pth.tar"
 
 
-def test_what_differs_is_said_in_one_block_and_options_keep_a_history(run, trained, capsys) -> None:
+def test_differences_are_listed_in_one_block_and_options_keep_a_history(run, trained, capsys) -> None:
     lists = {"train_list_hash": "0", "val_list_hash": "0"}
     environment = {**trained["environment"], "processes": 4}
     put({**trained, "environment": environment, "trained_on": {**trained["trained_on"], **lists}})
@@ -68,7 +68,7 @@ def test_what_differs_is_said_in_one_block_and_options_keep_a_history(run, train
     assert options["history"][0]["command"]
 
 
-def test_the_same_command_differs_in_nothing(run, trained, capsys) -> None:
+def test_the_same_command_lists_no_differences(run, trained, capsys) -> None:
     put({**trained, "options": {**trained["options"], "epochs": 2, "workers": 9, "resume": "x"}})
     run("--resume", "auto")
     assert "differs" not in capsys.readouterr().out
@@ -83,7 +83,7 @@ def test_a_damaged_history_is_not_lost(tmp_path: Path) -> None:
         assert path.read_text(encoding="latin-1") == text
 
 
-def test_values_that_only_one_start_knows_are_no_difference() -> None:
+def test_values_known_to_one_start_only_are_not_compared() -> None:
     now = {"options": {"lr": 1.0, "new": 1, "gpus": [0]}, "environment": {"threads": 1}}
     assert differences({}, now) == []
     assert differences({"options": {"lr": 1.0, "old": 1, "gpus": None}}, now) == []
@@ -91,9 +91,9 @@ def test_values_that_only_one_start_knows_are_no_difference() -> None:
     assert [line.split(":")[0] for line in differences(before, now)] == ["--lr", "--new", "threads"]
 
 
-def test_epochs_that_are_done_are_not_passed_over_in_silence(run, trained, capsys) -> None:
+def test_a_run_that_has_done_all_its_epochs_says_so(run, trained, capsys) -> None:
     put({**trained, "epoch": 5})
-    with pytest.raises(InputError, match=rf"--epochs 2, but runs/{NAME}/ckpt\.pth\.tar has trained for 5;"):
+    with pytest.raises(InputError, match=rf"--epochs 2, but runs/{NAME}/ckpt\.pth\.tar has already trained for 5;"):
         run("--resume", "auto")
     put({**trained, "epoch": 2}, f"{NAME}-2")
     run("--resume", "auto")  # as a recipe that is started again
@@ -101,7 +101,7 @@ def test_epochs_that_are_done_are_not_passed_over_in_silence(run, trained, capsy
     assert "2 epochs done" in printed
     assert printed.endswith(f"run: runs/{NAME}-2\n")
     save_checkpoint(Path("elsewhere.pth.tar"), {**trained, "epoch": 2})
-    with pytest.raises(InputError, match="--epochs 2, but elsewhere.* has trained for 2;"):
+    with pytest.raises(InputError, match="--epochs 2, but elsewhere.* has already trained for 2;"):
         run("--resume", "elsewhere.pth.tar")
 
 
@@ -144,14 +144,14 @@ def with_nan(content: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "flags", [["-e", "--resume"], ["--resume"], ["--tune_from"]], ids=lambda flags: " ".join(flags)
 )
-def test_a_network_that_is_not_finite_is_refused(run, trained, name: str, flags: list[str]) -> None:
+def test_a_non_finite_network_is_refused(run, trained, name: str, flags: list[str]) -> None:
     save_checkpoint(Path("nan.pth.tar"), with_nan(trained, name))
     with pytest.raises(InputError, match=rf"nan\.pth\.tar: (state_dict\.)?{name.replace('.', '[.]')} has values"):
         run(*flags, "nan.pth.tar")
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
 
 
-def test_an_optimiser_that_is_not_finite_is_refused(run, trained) -> None:
+def test_a_non_finite_optimiser_is_refused(run, trained) -> None:
     state = {number: {"momentum_buffer": torch.full_like(values["momentum_buffer"], float("inf"))}
              for number, values in trained["optimizer"]["state"].items()}  # fmt: skip
     path = put({**trained, "optimizer": {**trained["optimizer"], "state": state}})
@@ -161,10 +161,8 @@ def test_an_optimiser_that_is_not_finite_is_refused(run, trained) -> None:
 
 
 @pytest.mark.parametrize(("flags", "where"), [([], "epoch 2 val: .* 5 of 5 videos"), (["-ef", "9"], "after epoch 2")])
-def test_a_network_that_gets_not_finite_in_training_leaves_no_checkpoint(
-    run, monkeypatch, flags: list[str], where: str
-) -> None:
-    """A running variance does so without a word: in training, BatchNorm does not read it."""
+def test_a_network_that_becomes_non_finite_is_not_saved(run, monkeypatch, flags: list[str], where: str) -> None:
+    """A running variance does so unnoticed: in training, BatchNorm does not read it."""
     real = train.TrainState.__init__
     made = []
     monkeypatch.setattr(train.TrainState, "__init__", lambda self, *a, **k: (real(self, *a, **k), made.append(self))[0])
@@ -193,7 +191,7 @@ def test_the_best_checkpoint_has_no_optimiser_and_is_evaluated(run, capsys) -> N
     assert f"top-1 {best['figures']['val/top1']:.1f} %" in capsys.readouterr().out
 
 
-def test_a_batch_of_one_value_is_refused_before_anything_is_made(run, tmp_path: Path) -> None:
+def test_batchnorm_over_one_value_is_refused_before_anything_is_written(run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"BatchNorm of TSN.*--batch-size"):
         run("--npb", "-b", "1")
     one = own_data_flags(write_dataset(tmp_path / "one", train=1, val=1))

@@ -4,13 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from tiny_net import TinyNet, random_clips
 from torch import nn
 
 from common.errors import InputError
+from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
+from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import Runtime
 from ops.training.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 
 CPU = Runtime(torch.device("cpu"))
+NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
 class Linear(nn.Module):
@@ -42,15 +48,16 @@ def train(size: int, *, lr: float = 0.5, videos: int = 8, **settings) -> tuple[L
     model = Linear()
     groups = [{"params": list(model.parameters()), "lr_mult": 1.0, "lr": lr}]
     optimiser = torch.optim.SGD(groups, lr=lr)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
     options = {"epoch": 0, "lr_at": lambda _epoch: lr}
-    sums = train_one_epoch(model, batches(size, videos), optimiser, scaler, CPU, TrainSettings(**settings), **options)
+    sums = train_one_epoch(
+        model, batches(size, videos), optimiser, NO_SCALER, CPU, TrainSettings(**settings), **options
+    )
     return model, sums
 
 
 @pytest.mark.parametrize("videos", [8, 6])
 def test_accumulated_batches_make_the_step_of_one_large_batch(videos: int) -> None:
-    """With 6 videos the last step has one batch of two: a mean over what there is."""
+    """With 6 videos the last step has one batch instead of two, and averages over that."""
     small, _ = train(2, videos=videos, accumulate=2)
     large, _ = train(4, videos=videos)
     assert torch.allclose(small.fc.weight, large.fc.weight, atol=1e-7)
@@ -68,6 +75,45 @@ def test_label_smoothing_changes_the_loss() -> None:
     assert train(8)[1].loss != train(8, label_smoothing=0.5)[1].loss
 
 
+def mean_square(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """A custom loss, for labels (N,) and for targets (N, K) of mixed clips."""
+    target = F.one_hot(target, logits.shape[1]) if target.ndim == 1 else target
+    return (logits - target).square().mean()
+
+
+def test_another_loss_trains_and_validates() -> None:
+    [batch] = batches(8)
+    expected = Linear()
+    loss = mean_square(expected(batch.clip[:, 0]), batch.label)
+    loss.backward()
+    model, sums = train(8, loss=mean_square)
+    assert torch.allclose(model.fc.weight, expected.fc.weight - 0.5 * expected.fc.weight.grad, atol=1e-7)
+    assert sums.averages()["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    val = evaluate(Linear(), batches(3), CPU, amp="off", title="val", print_freq=9, loss=mean_square)
+    assert val.averages()["loss"] == pytest.approx(loss.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "svmix"])
+def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
+    """Once for the network's batch; in SV-Mix also for the selector's, before it."""
+    torch.manual_seed(0)
+    model, targets = TinyNet(), []
+
+    def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        targets.append(target)
+        return mean_square(logits, target)
+
+    mixer = Mixer(mix_method(mix, model, 16, CPU, SvMixSettings()), 3)
+    batch = SimpleNamespace(
+        clip=random_clips()[:, None], label=torch.tensor([0, 1, 2, 1]), video_ids=list("abcd"), replaced=[], seconds=0.0
+    )
+    optimiser, scaler = make_optimiser("sgd", parameter_groups(model, 0.1, 0.0), 0.1, 0.9), NO_SCALER
+    settings = TrainSettings(loss=loss)
+    train_one_epoch(model, [batch], optimiser, scaler, CPU, settings, epoch=0, lr_at=lambda _: 0.1, mixer=mixer)
+    assert len(targets) == (2 if mix == "svmix" else 1)
+    assert all(torch.allclose(target.sum(1), torch.ones(4)) and target.shape == (4, 3) for target in targets)
+
+
 def test_sums_are_divided_once() -> None:
     """Batches of 5 and 3: the mean is over the 8 videos, not over the two batches."""
     model = Linear()
@@ -82,6 +128,20 @@ def test_replaced_frames_are_collected() -> None:
     assert evaluate(Linear(), batches(4), CPU, amp="off", title="val", print_freq=9).replaced == ["frame 0", "frame 4"]
 
 
+def test_validation_is_exact_for_any_number_of_processes() -> None:
+    """Three processes, one of them without videos, give exactly the numbers of one."""
+
+    class Shares(Runtime):
+        def gather(self, value):
+            return [value[1::2], [], value[::2]]
+
+    whole, shared = (
+        evaluate(Linear(), batches(1), runtime, amp="off", title="val", print_freq=9)
+        for runtime in (CPU, Shares(CPU.device))
+    )
+    assert (shared.averages(), shared.videos) == (whole.averages(), 8)
+
+
 def test_a_video_that_two_processes_scored_counts_once() -> None:
     class Twice(Runtime):
         def gather(self, value):
@@ -94,7 +154,7 @@ def test_a_video_that_two_processes_scored_counts_once() -> None:
 
 
 def test_the_parts_of_a_step_are_timed() -> None:
-    """All of the time but what the loop itself takes; decoding is what the batches say."""
+    """All of the time except the loop's own; decoding is what the batches report."""
     seconds = train(4)[1].seconds
     assert seconds.decoding == 0.5
     parts = [seconds.waiting, seconds.forward, seconds.backward, seconds.optimiser]
@@ -102,8 +162,8 @@ def test_the_parts_of_a_step_are_timed() -> None:
     assert sum(parts) <= seconds.total
 
 
-@pytest.mark.parametrize(("damage", "words"), [(True, "fc.bias of the network"), (False, "--amp fp16")])
-def test_scores_that_are_not_finite_have_no_accuracy(damage: bool, words: str) -> None:
+@pytest.mark.parametrize(("damage", "words"), [(True, "network's fc.bias"), (False, "--amp fp16")])
+def test_non_finite_scores_have_no_accuracy(damage: bool, words: str) -> None:
     model = Linear()
     if damage:
         model.fc.bias.data[1] = float("inf")

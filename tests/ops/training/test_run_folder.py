@@ -1,4 +1,4 @@
-"""Run folders: made exclusively, found again, and locked while the process lives that has them."""
+"""Run folders: made exclusively, found again, and locked while their process is alive."""
 
 import errno
 import multiprocessing
@@ -36,7 +36,7 @@ def finished(root: Path, resume: str | None = None, log: Path | None = None) -> 
 
 @contextmanager
 def elsewhere(work: Callable[[], None]) -> Iterator[multiprocessing.Process]:
-    """Another process that does `work` and then lives until the block's end."""
+    """Another process that does `work` and then waits for the end of the block."""
     here, there = FORK.Pipe()
 
     def main() -> None:
@@ -52,7 +52,7 @@ def elsewhere(work: Callable[[], None]) -> Iterator[multiprocessing.Process]:
     process.join()
 
 
-def test_every_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_every_run_has_its_own_folder(tmp_path: Path) -> None:
     assert [finished(tmp_path) for _ in range(3)] == ["name", "name-2", "name-3"]
     (tmp_path / "name" / "ckpt.pth.tar").unlink()
     (tmp_path / "name" / "run.lock").unlink()
@@ -61,7 +61,7 @@ def test_every_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert finished(tmp_path) == "name-4"  # no number is used twice: the highest is the newest
 
 
-def test_starts_at_the_same_moment_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_simultaneous_starts_do_not_share_a_folder(tmp_path: Path) -> None:
     start, results = FORK.Barrier(8), FORK.Queue()
 
     def main() -> None:
@@ -80,7 +80,7 @@ def test_starts_at_the_same_moment_do_not_share_a_folder(tmp_path: Path) -> None
     assert all(folder == log for folder, log in names)
 
 
-def test_a_log_folder_of_another_run_is_left_alone(tmp_path: Path) -> None:
+def test_a_log_folder_of_another_run_is_not_used(tmp_path: Path) -> None:
     """One --root_log for all, a new --root_model for each."""
     logs = tmp_path / "logs"
     assert finished(tmp_path / "a", log=logs) == "name"
@@ -110,7 +110,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_stays_in_its_folder(t
 
 
 @pytest.mark.parametrize("left", [{"0_crop0.pkl": ""}, {"options.json": "{}", "log.jsonl": '{"epoch": 0}\n'}])
-def test_auto_passes_over_what_is_no_run_or_has_lost_its_checkpoint(tmp_path: Path, left: dict[str, str]) -> None:
+def test_auto_skips_folders_that_are_not_runs_or_lost_their_checkpoint(tmp_path: Path, left: dict[str, str]) -> None:
     (tmp_path / "name").mkdir()
     for name, text in left.items():
         (tmp_path / "name" / name).write_text(text)
@@ -141,8 +141,8 @@ def test_a_run_continues_in_its_folder_however_its_path_is_written(tmp_path: Pat
         assert run.folder.name == "run"
 
 
-def test_a_live_run_is_alone_in_its_folder_and_a_dead_one_is_no_obstacle(tmp_path: Path) -> None:
-    """Even when a worker of the dead one, which has inherited its files, still lives."""
+def test_a_live_run_has_its_folder_to_itself_and_a_dead_one_is_no_obstacle(tmp_path: Path) -> None:
+    """Even while a worker of the dead one, which has inherited its files, is alive."""
     logs, workers = tmp_path / "logs", FORK.Queue()
     assert finished(tmp_path, log=logs) == "name"
 
@@ -179,7 +179,7 @@ def test_a_disk_without_locks_is_named(tmp_path: Path, monkeypatch, caplog) -> N
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_folder_that_is_deleted_meanwhile_is_not_written(tmp_path: Path, again: bool) -> None:
+def test_a_folder_deleted_during_the_run_is_not_written_to(tmp_path: Path, again: bool) -> None:
     with claim(tmp_path) as run:
         run.require_valid()
         (run.folder / "run.lock").unlink()

@@ -1,4 +1,4 @@
-"""Clips that are trained on and tested: found, refused in training, and said beside the accuracy of a test."""
+"""Training clips in a val or test list: found, refused in training, and reported beside a test's accuracy."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def test_a_record_finds_its_clips() -> None:
     assert seen(more, "other", ["a", "b"]) == ["a"]
 
 
-def test_frames_and_videos_of_a_name_are_one_clip(tmp_path: Path) -> None:
+def test_frames_and_videos_of_the_same_name_are_one_clip(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("./w/a.MP4 0\nw/b 3 0\nw/c.x 3 0\n")
     assert clip_ids(read_list(tmp_path / "list.txt")) == ["w/a", "w/b", "w/c.x"]
 
@@ -86,7 +86,7 @@ def test_resuming_with_other_lists_remembers_the_first_ones(home: Path) -> None:
     assert len(read_checkpoint(f"{RUN}/ckpt.pth.tar")["seen_clips"]["mine"]) == 6
 
 
-def test_a_test_says_how_many_videos_it_has_seen(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_reports_how_many_videos_were_trained_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["mine", *TINY, "--epochs", "1"])
     weights = ["--weights", f"{RUN}/ckpt.best.pth.tar", "-j", "0"]
     for split in ([], ["--split", "other"]):

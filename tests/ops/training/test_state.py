@@ -1,4 +1,4 @@
-"""What a checkpoint may hold and a training continue from: whatever it is, no traceback, and no step from nonsense."""
+"""Odd values in a checkpoint: an error message, no traceback, and no step from nonsense."""
 
 import random
 from pathlib import Path
@@ -48,7 +48,7 @@ def step(state: TrainState) -> None:
 
 
 def at_random(content: Any, rng: random.Random) -> Any:
-    """A copy with one value, at any depth, in place of another."""
+    """A copy with one value, at any depth, replaced."""
     if not isinstance(content, (dict, list)) or not content or rng.random() < 0.15:
         return rng.choice(ODD)
     keys = list(content) if isinstance(content, dict) else range(len(content))

@@ -23,18 +23,18 @@ def test_shares_are_of_the_epoch_and_of_the_workers_time() -> None:
     ("workers", "decoding", "advice"),
     [(0, 3.0, "-j 2"), (2, 18.0, "-j 4"), (6, 54.0, "-j 8"), (8, 70.0, "simplejpeg"), (2, 4.0, "first batch")],
 )
-def test_who_waits_is_told_what_to_change(workers: int, decoding: float, advice: str) -> None:
+def test_a_waiting_network_gets_advice(workers: int, decoding: float, advice: str) -> None:
     report = time_report(replace(SECONDS, decoding=decoding).shares(workers), workers, 8)
     assert "waits for data 30 %" in report
     assert advice in report
 
 
-def test_who_does_not_wait_is_told_the_shares_only() -> None:
+def test_a_busy_network_gets_only_the_shares() -> None:
     report = time_report(replace(SECONDS, waiting=0.9).shares(2), 2, 8)
-    assert report == ("  time: waiting for data 9 % (2 workers busy 90 %), forward 20 %, backward 40 %, optimiser 5 %")
+    assert report == ("  time: waiting for data 9 % (2 workers 90 % busy), forward 20 %, backward 40 %, optimiser 5 %")
 
 
-def test_the_start_of_workers_is_no_waiting_for_data(monkeypatch) -> None:
+def test_starting_workers_does_not_count_as_waiting(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     clock = StepClock(torch.device("cpu"))

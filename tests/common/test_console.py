@@ -1,0 +1,223 @@
+"""How a script runs: signals, exit statuses, and output that survives odd names and full disks."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader
+
+from common import console
+from common.console import run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError
+from datasets.loader import ClipLoader
+
+ROOT = Path(console.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [(InputError("a.txt is not there"), 2, "error: a.txt is not there\n"), (KeyboardInterrupt(), 130, "\nStopped.\n")],
+)
+def test_user_errors_and_ctrl_c_are_one_line(error: BaseException, status: int, line: str, capsys) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_script(main)
+    assert stop.value.code == status
+    assert capsys.readouterr().err == line
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_script(lambda: 1 / 0)
+
+
+def test_workers_that_end_after_an_error_are_no_second_error() -> None:
+    """The interpreter ends them as it exits; torch's handler would then raise on top of the message."""
+
+    def main() -> None:
+        raise InputError("this is wrong")
+
+    def fault(*_: object) -> None:
+        raise AssertionError
+
+    signal.signal(signal.SIGCHLD, fault)
+    with pytest.raises(SystemExit):
+        run_script(main)
+    os.kill(os.getpid(), signal.SIGCHLD)
+
+
+STOPPED_WITH_A_WORKER = """
+import signal
+from common.console import run_script, take_sigterm_as_ctrl_c
+
+def main():
+    both = {signal.SIGCHLD, signal.SIGTERM}
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch does
+    take_sigterm_as_ctrl_c()
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+run_script(main)
+"""
+
+
+def test_a_worker_that_ends_just_before_a_stop_is_no_error() -> None:
+    """SIGTERM to a whole group: the end of a worker and the stop arrive together."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WITH_A_WORKER],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "\nStopped.\n")
+
+
+class Forking:
+    """A stop arrives as it is deleted, where exceptions are lost."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch, request) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        request.addfinalizer(partial(signal.signal, each, signal.getsignal(each)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+
+    def start(_loader: DataLoader) -> Iterator[int]:
+        Forking(number)
+        return iter([1, 2])
+
+    monkeypatch.setattr(DataLoader, "__iter__", start)
+    take_sigterm_as_ctrl_c()
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(ClipLoader([1, 2])))
+    assert signal.getsignal(number) is before
+
+
+PRINTS = """
+import logging, sys
+from functools import partial
+from pathlib import Path
+from common.console import run_script
+
+def main():
+    for number in range(20000):
+        logging.info("line ü %d", number)
+        print("and one")
+    Path(sys.argv[1]).write_text("done")
+
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_work_continues_when_nobody_reads_its_output(tmp_path: Path, encoding: str) -> None:
+    command = [sys.executable, "-c", PRINTS, str(tmp_path / "result")]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": encoding},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == ("line ü 0\n" if encoding == "utf-8" else "line \\xfc 0\n")
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    assert (tmp_path / "result").read_text() == "done"
+
+
+@pytest.mark.parametrize("stderr", [subprocess.PIPE, None])
+def test_work_continues_when_the_disk_with_its_output_is_full(tmp_path: Path, stderr: int | None) -> None:
+    """The exit status shows that output was lost."""
+    command = [sys.executable, "-c", PRINTS, str(tmp_path / "result")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=stderr or full, text=True
+        )  # fmt: skip
+    assert (tmp_path / "result").read_text() == "done"
+    assert done.returncode == 2
+    if stderr is not None:
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: cannot write to standard output: No space left on device")
+
+
+NAMES = """
+import logging, sys
+from common.errors import InputError
+from common.console import run_script
+
+def main():
+    logging.info("%s", sys.argv[1])
+    print(sys.argv[1])
+    print("50%\\r100%", file=sys.stderr)
+    raise InputError(sys.argv[1])
+
+run_script(main)
+"""
+
+
+def test_names_cannot_control_a_terminal() -> None:
+    command = [sys.executable, "-c", NAMES, "\x1b[2J\u202ea\rb\tc\nd \xe9"]
+    utf8 = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=ROOT, env=utf8, capture_output=True)
+    shown = "\\x1b[2J\\u202ea\\rb\tc\nd \xe9\n"
+    assert done.stdout.decode() == shown * 2
+    assert done.stderr.decode() == f"50%\r100%\nerror: {shown}"
+
+
+LOADS = """
+import os, signal, sys
+from datasets.loader import ClipLoader
+from common.console import run_script
+
+class Deadly:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "kill" else os._exit(3)
+
+run_script(lambda: list(ClipLoader(Deadly(), num_workers=1)))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "exit"])
+def test_a_worker_that_dies_is_one_line(how: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADS, how], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    for part in ("DataLoader worker", "-j", "--resume auto"):
+        assert part in done.stderr
+
+
+def test_other_runtime_errors_keep_their_traceback() -> None:
+    def main() -> None:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_script(main)
