@@ -65,7 +65,7 @@ def test_the_clips_are_those_of_the_training(drawn, root: Path) -> None:
     batch = next(iter(loader))
     assert [clip.video_id for clip in clips] == batch.video_ids
     for number, clip in enumerate(clips):
-        assert torch.equal(torch.tensor(clip.frames), batch.clip[number, 0].permute(0, 1, 3, 4, 2))
+        assert torch.equal(torch.tensor(clip.frames), batch.clip[number])
         assert (clip.mirrored_name or clip.class_name) == CLASSES[batch.label[number]]
         assert clip.numbers.shape == (3, 5)
         assert clip.numbers.max() < clip.num_frames
