@@ -88,7 +88,7 @@ def splits_there(home: Path, need: Collection[str]) -> list[str]:
 
 
 def list_to_score(name: str, *, data_root: str | None, split: str | None, val_list: str | None, **_: str | None) -> str:
-    """The list that a test scores: "test" if the user's own prepared data set has one and no list is given, or "val"."""
+    """The list that a test scores: "test" if the user's own data set has one and no list is given; otherwise "val"."""
     name = canonical_name(name)
     has_test_list = _prepared(name, data_root, split)[1]["test"].is_file()
     return "test" if has_test_list and val_list is None and name not in CATALOGUE else "val"
@@ -187,7 +187,7 @@ def _frames_or_videos(name: str, home: Path, root_path: str | None) -> str:
 
 
 def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str, Path]) -> None:
-    """Refuse lists that a prepared folder lacks, if it has those of other splits, or if only the test list is absent."""
+    """Refuse lists that a prepared folder lacks, if it has those of other splits or lacks only the test list."""
     absent = [path.name for path in wanted.values() if not path.is_file()]
     if not absent or not home.is_dir() or name not in names_of(home.name):
         return
