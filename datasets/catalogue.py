@@ -107,13 +107,13 @@ def _prepared(name: str, data_root: str | None, split: str | None) -> tuple[Path
 def resolve(
     name: str,
     *,
-    data_root: str | None = "data",
-    split: str | None = None,
-    root_path: str | None = None,
+    data_root: str | None = "data",  # folder of the prepared data sets
+    split: str | None = None,  # of the prepared lists, such as "split2" for train_split2.txt; None: the usual one
+    root_path: str | None = None,  # folder of the frame folders, archives or video files
     train_list: str | None = None,
     val_list: str | None = None,
-    classes: str | None = None,
-    image_tmpl: str | None = None,
+    classes: str | None = None,  # file of the class names
+    image_tmpl: str | None = None,  # frame file name with one number, such as "{:05d}.jpg"
     need: Collection[str] | None = ("train", "val"),
 ) -> DatasetSpec:
     """Find the files of a data set; make the built-in one if it does not exist.
@@ -123,14 +123,6 @@ def resolve(
     folder needs them all. The test list is always the prepared one.
 
     Args:
-        name: of the data set.
-        data_root: folder of the prepared data sets; None: data.
-        split: of the prepared lists, such as "split2" for train_split2.txt and val_split2.txt; None: the usual one.
-        root_path: folder of the frame folders, archives or video files.
-        train_list: list file.
-        val_list: list file.
-        classes: file of the class names, one per line.
-        image_tmpl: frame file name with one number, such as "{:05d}.jpg".
         need: which of `SUBSETS` are needed. None: train and val, as far as they are given or prepared (at least one),
             and the test list if a test would score it.
 

@@ -93,16 +93,14 @@ def difference(names: Sequence[str], known: Sequence[str]) -> str:
 
 
 def class_names_beside(
-    path: Path, prepared: Path, num_class: int | None, *, own_lists: bool, name: str
+    path: Path,  # of the file to read
+    prepared: Path,  # classes.txt of the data set's folder, which may not exist
+    num_class: int | None,  # K, if known
+    *,
+    own_lists: bool,  # the lists are not the prepared ones, so their labels may follow another order
+    name: str,  # of the data set
 ) -> tuple[str, ...]:
     """Names in label order; if they are the prepared ones in another spelling, in the prepared spelling.
-
-    Args:
-        path: the file to read.
-        prepared: classes.txt of the data set's folder, which may not exist.
-        num_class: K, if known.
-        own_lists: the lists are not the prepared ones, so their labels may follow another order.
-        name: the data set's name.
 
     Raises:
         InputError: the number or the order of the names is wrong.

@@ -140,12 +140,7 @@ class VideoList:
     """The videos of a list."""
 
     def __init__(self, spec: DatasetSpec, which: str, decoder: str) -> None:
-        """Read a list of a data set.
-
-        Args:
-            spec: the data set.
-            which: "train", "val" or "test", its list.
-            decoder: for frames in folders and archives, one of `DECODER_NAMES`.
+        """Read a list ("train", "val" or "test"); `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
 
         Raises:
             InputError: the list cannot be read, or the decoder is not installed.

@@ -36,6 +36,7 @@ class Batch(SharedTensors):
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, index) of this process's share of the samples.
 
@@ -43,13 +44,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
     order is left out. In list order, every sample is in exactly one share; shares may differ by one.
     """
 
-    def __init__(self, num_samples: int, *, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
-        self.num_samples = num_samples
-        self.seed = seed
-        self.shuffle = shuffle
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
+    num_samples: int
+    seed: int
+    shuffle: bool
+    rank: int = 0  # of this process, out of `world_size`
+    world_size: int = 1
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass, from 0."""
@@ -131,27 +131,15 @@ def make_loader(
     dataset: Clips,
     *,
     batch_size: int,
-    workers: int,
-    shuffle: bool,
-    seed: int = 0,
-    drop_last: bool = False,
-    rank: int = 0,
-    world_size: int = 1,
-    pin_memory: bool = False,
+    workers: int,  # processes; 0: read in this one
+    shuffle: bool,  # use a new order in each epoch (`loader.sampler.set_epoch`)
+    seed: int = 0,  # of the order
+    drop_last: bool = False,  # drop an incomplete last batch, unless it is the only one
+    rank: int = 0,  # of this process, out of `world_size`
+    world_size: int = 1,  # processes that share the samples
+    pin_memory: bool = False,  # for faster copies to the GPU
 ) -> ClipLoader:
-    """A loader of `Batch`es.
-
-    Args:
-        dataset: clips.
-        batch_size: N.
-        workers: processes; 0: read in this one.
-        shuffle: use a new order in each epoch (`loader.sampler.set_epoch`).
-        seed: of the order.
-        drop_last: drop an incomplete last batch, unless it is the only one.
-        rank: number of this process, out of `world_size`.
-        world_size: processes that share the samples.
-        pin_memory: for faster copies to the GPU.
-    """
+    """A loader of `Batch`es."""
     sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
     return _start_loader(
         _Batches(dataset, _read_batch), sampler, workers, pin_memory,

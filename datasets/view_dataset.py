@@ -66,13 +66,7 @@ class ViewDataset(VideoList, Dataset[VideoViews]):
 
 
 def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], index: int = 0) -> VideoViews:
-    """All views of a video.
-
-    Args:
-        reader: of the video.
-        record: its line in the list.
-        plans: one for each of the C clips, all with the same preprocessing.
-        index: of the record in the list.
+    """All views of a video, the record at `index` of its list; a plan for each of the C clips, as for `ViewDataset`.
 
     Raises:
         InputError: a frame cannot be read, or frames have several sizes after the resize.

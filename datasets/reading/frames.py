@@ -26,21 +26,11 @@ class NumberedImages(ABC):
     """A video with one image file per frame. Subclasses know where the files are: in a folder or an archive."""
 
     def __init__(self, path: Path, image_tmpl: str, num_frames: int | None = None, decoder: str = "auto") -> None:
-        """Open a video.
-
-        Args:
-            path: folder or archive.
-            image_tmpl: frame number (from 1) -> file name.
-            num_frames: as listed; None: the highest number among the files.
-            decoder: one of `DECODER_NAMES`.
-
-        Raises:
-            InputError: the frames must be counted, and there are none.
-        """
+        """Open a video; raises an `InputError` if the frames must be counted and there are none."""
         self.path = path
-        self.image_tmpl = image_tmpl
+        self.image_tmpl = image_tmpl  # frame number (from 1) -> file name
         self.decode = choose_decoder(decoder)
-        self.num_frames = num_frames if num_frames is not None else self._count()
+        self.num_frames = num_frames if num_frames is not None else self._count()  # as listed, or the highest number
 
     def names(self) -> Collection[str]:
         """File names, without those that macOS adds; raises the errors of the file system or of zipfile."""

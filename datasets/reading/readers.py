@@ -42,13 +42,7 @@ class Reader(Protocol):
 
 
 def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: str = "auto") -> Reader:
-    """The reader of a listed video.
-
-    Args:
-        root_path: folder of the data set's videos.
-        record: a line of the list.
-        image_tmpl: frame number (from 1) -> file name, in folders and archives.
-        decoder: for image files, one of `DECODER_NAMES`.
+    """The reader of a listed video; `image_tmpl` and `decoder` as for `NumberedImages`.
 
     Raises:
         InputError: nothing is there, or the list gives no number of frames and they cannot be counted.

@@ -53,11 +53,7 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, num_frames: int | None = None) -> None:
-        """Look at a video.
-
-        Args:
-            path: the file.
-            num_frames: as listed; None: counted. The header's count is not used: it is wrong in some files.
+        """Look at a video. Frames are not counted by the header, which is wrong in some files.
 
         Raises:
             InputError: the file cannot be opened or has no video, or the frames must be counted and there are none.

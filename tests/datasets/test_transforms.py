@@ -1,4 +1,4 @@
-"""Pixels: the family's order of resize, crop and resize, and nothing drawn twice in a clip."""
+"""Pixels: the family's order of resize, crop and resize."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 def picture(width: int, height: int) -> np.ndarray:
-    """Smooth, with little noise, as pictures are."""
+    """Smooth, with little noise, like photographs."""
     smooth = Image.fromarray(noise(8, 6)).resize((width, height), Image.Resampling.BICUBIC)
     return (np.asarray(smooth) + noise(width, height) % 16 - 8.0).clip(0, 255).astype(np.uint8)
 
@@ -108,7 +108,7 @@ def test_three_crops_are_left_right_centre(full_res: bool) -> None:
     assert boxes == [(left, top, left + size, top + size) for left in (0, 4 * step, 2 * step)]
 
 
-def test_three_crops_of_a_tall_video_lie_along_its_height() -> None:
+def test_three_crops_of_a_tall_video_are_along_its_height() -> None:
     assert eval_preprocessing(224, 3, True).boxes(400, 256)[1] == (0, 144, 256, 400)
 
 
@@ -149,7 +149,7 @@ def test_odd_sizes(size: tuple[int, int]) -> None:
     )
 
 
-def test_no_flip_where_it_is_not_allowed() -> None:
+def test_no_flip_unless_allowed() -> None:
     draws = [
         TrainTransform.sample(64, np.random.default_rng(seed), flip=allowed).flip
         for seed in range(200)

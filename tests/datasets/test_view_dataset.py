@@ -1,4 +1,4 @@
-"""Test views of a video from one reading of its frames: the same as clip by clip."""
+"""Test views from one reading of a video's frames: the same as frame by frame."""
 
 import pickle
 import shutil
@@ -62,7 +62,7 @@ def frame_by_frame(views: ViewDataset, plan: ClipPlan, index: int) -> np.ndarray
 @pytest.mark.parametrize("order", FRAME_ORDERS)
 @pytest.mark.parametrize("clips", [[None], [0, 1, 7]])
 @pytest.mark.parametrize("preprocessing", [CENTRE, FULL_CENTRE, THREE])
-def test_the_views_are_those_of_the_single_clips(
+def test_the_views_are_those_of_clips_read_frame_by_frame(
     spec: DatasetSpec, preprocessing: Preprocessing, clips: list[int | None], order: str
 ) -> None:
     plans = plans_of(preprocessing, clips, order)
@@ -83,7 +83,7 @@ def test_each_frame_is_decoded_once_however_many_views_need_it(spec: DatasetSpec
     assert video.positions.shape == (10, 3, 5)
 
 
-def test_no_more_of_a_frame_is_kept_than_the_crops_need(spec: DatasetSpec) -> None:
+def test_only_the_part_of_a_frame_under_the_crops_is_kept(spec: DatasetSpec) -> None:
     assert ViewDataset(spec, plans_of(CENTRE, [0]))[0].frames.shape[1:] == (32, 32, 3)
     assert ViewDataset(spec, plans_of(THREE, [0]))[0].frames.shape[1:] == (32, 40, 3)
 
@@ -98,7 +98,7 @@ def test_videos_come_in_list_order(spec: DatasetSpec, workers: int, first: int) 
         assert torch.equal(video.positions, dataset[video.index].positions)
 
 
-def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
+def test_data_sets_can_be_pickled_for_workers(spec: DatasetSpec) -> None:
     dataset = ViewDataset(spec, plans_of(THREE, [0, 1]))
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[3].frames, dataset[3].frames)
 
@@ -117,7 +117,7 @@ def test_a_test_stops_at_an_unreadable_frame(spec: DatasetSpec) -> None:
 
 
 def test_frames_of_several_sizes_in_one_video(spec: DatasetSpec) -> None:
-    """Fine where all are resized to one size; an error where they stay different."""
+    """Fine if all are resized to one size; an error if they stay different."""
     for number in range(1, 31, 2):
         path = spec.root_path / "tall" / f"{number:05d}.jpg"
         Image.open(path).resize((50, 61)).save(path)

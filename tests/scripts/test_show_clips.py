@@ -81,7 +81,7 @@ def test_mirrored_clips_say_so(drawn) -> None:
 
 
 @pytest.mark.parametrize(("net", "length"), [("TSM", 1), ("H2CN", 5)])
-def test_a_network_says_how_many_frames_a_segment_has(drawn, net: str, length: int) -> None:
+def test_the_network_sets_the_frames_per_segment(drawn, net: str, length: int) -> None:
     assert drawn("--net", net)[0].frames.shape == (3, length, 32, 32, 3)
 
 
@@ -154,7 +154,7 @@ def test_long_names_keep_their_ends() -> None:
 
 
 @pytest.mark.parametrize("mix", ["cutmix", "svmix"])
-def test_mixed_clips_are_those_of_the_sheet_mixed_with_one_another(flags: list[str], tmp_path: Path, mix: str) -> None:
+def test_mixed_clips_are_the_clips_of_the_sheet(flags: list[str], tmp_path: Path, mix: str) -> None:
     show_clips.main([*flags, "--net", "TSM", "--mix", mix])
     with Image.open(tmp_path / "out" / "mixed.png") as sheet:
         assert sheet.width > 3 * 32
@@ -163,7 +163,7 @@ def test_mixed_clips_are_those_of_the_sheet_mixed_with_one_another(flags: list[s
     assert not (tmp_path / "plain" / "mixed.png").exists()
 
 
-def test_what_mixing_cannot_use_is_refused(flags: list[str], tmp_path: Path) -> None:
+def test_bad_mixing_options(flags: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--weights needs --mix svmix"):
         show_clips.main([*flags, "--mix", "cutmix", "--weights", "x"])
     with pytest.raises(InputError, match="2 clips or more"):

@@ -1,4 +1,4 @@
-"""Reading frames from folders and archives: each once, nothing replaced in silence."""
+"""Reading frames from folders and archives: each once, nothing replaced silently."""
 
 import os
 import struct
@@ -130,8 +130,8 @@ def test_a_member_that_cannot_be_unpacked(folder: Path, method) -> None:
         dict(archive.frames([1]))
 
 
-def test_a_number_of_frames_that_is_far_too_large(folder: Path) -> None:
-    """Time and memory depend on the files that are there."""
+def test_far_too_many_listed_frames(folder: Path) -> None:
+    """Time and memory depend on the existing files."""
     reader = FrameFolder(folder, TEMPLATE, 10**12)
     images, replaced = read(reader, [10**11])
     assert np.array_equal(images[10**11], Image.open(folder / "00005.jpg"))
@@ -140,7 +140,7 @@ def test_a_number_of_frames_that_is_far_too_large(folder: Path) -> None:
         dict(reader.frames([10**11]))
 
 
-def test_a_folder_that_is_gone(folder: Path) -> None:
+def test_a_missing_folder(folder: Path) -> None:
     reader = FrameFolder(folder, TEMPLATE, 5)
     folder.rename(folder.with_name("elsewhere"))
     for replaced in ([], None):
@@ -148,7 +148,7 @@ def test_a_folder_that_is_gone(folder: Path) -> None:
             dict(reader.frames([1], replaced))
 
 
-def test_files_that_macos_adds_are_left_alone(folder: Path) -> None:
+def test_files_that_macos_adds_are_ignored(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     for name in names:
         (folder / f"._{name}").write_bytes(b"\0\5\x16\7")
@@ -171,7 +171,7 @@ def test_a_broken_archive_is_never_replaced(folder: Path, content, replaced: lis
 
 
 def test_frames_are_counted_by_their_numbers(folder: Path) -> None:
-    """A gap is an unreadable frame; other files are none."""
+    """A gap is an unreadable frame; other files do not count."""
     (folder / "00002.jpg").unlink()
     for name in ("00009.png", "x00009.jpg", "000009.jpg", "notes.txt"):
         (folder / name).write_text("")
@@ -206,7 +206,7 @@ def test_numbers_in_names(name: str, template: str, number: int | None) -> None:
 
 @pytest.mark.parametrize("declared", [None, 1000])
 def test_a_frame_that_grows_when_it_is_unpacked_is_refused(tmp_path: Path, declared: int | None) -> None:
-    """Whatever size the archive says."""
+    """Whatever size the archive declares."""
     path = tmp_path / "video.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("00001.jpg", "w") as file:
         for _ in range(300):

@@ -1,4 +1,4 @@
-"""One interface for three forms: chosen by what is there, the same pixels, in any process."""
+"""One interface for three forms: detected automatically, the same pixels, in any process."""
 
 import unicodedata
 from pathlib import Path
@@ -43,14 +43,14 @@ def reader_of(root: Path, form: str, number: int = 0, num_frames: int | None = N
     return open_record(root / form, record_of(form, number, num_frames), PNG)
 
 
-def test_the_form_is_seen_from_what_is_there(root: Path) -> None:
+def test_the_form_is_detected(root: Path) -> None:
     assert [type(reader_of(root, form)) for form in FORMS] == [FrameFolder, FrameArchive, VideoFile]
     named = open_record(root / "archive", VideoRecord("clip no. 0a.zip", None, 0), PNG)
     assert (type(named), named.num_frames) == (FrameArchive, 14)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_frames_are_counted_where_the_list_does_not_say_it(root: Path, form: str) -> None:
+def test_frames_are_counted_if_the_list_does_not_say(root: Path, form: str) -> None:
     assert [reader_of(root, form, number).num_frames for number in (0, 1)] == list(LENGTHS)
     assert reader_of(root, form, 0, 9).num_frames == 9
 
@@ -104,7 +104,7 @@ def test_nothing_there(tmp_path: Path, num_frames: int | None) -> None:
     assert "--root_path" in str(error.value)
 
 
-def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
+def test_similar_paths_are_named(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.webm", 3, codec="libvpx-vp9")
     with pytest.raises(InputError, match=r"there is clip\.webm"):
         open_record(tmp_path, VideoRecord("clip", None, 0), PNG)
@@ -137,7 +137,7 @@ def test_a_path_in_another_form_or_spelling(tmp_path: Path, path: str, words: st
 
 
 @pytest.mark.parametrize(("link", "path"), [("clip", "clip"), ("clip.zip", "clip"), ("person", "person/clip")])
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, link: str, path: str) -> None:
+def test_a_broken_link_is_named(tmp_path: Path, link: str, path: str) -> None:
     (tmp_path / link).symlink_to("/disk/gone")
     with pytest.raises(InputError, match=rf"\({tmp_path / link} is a link to /disk/gone, which is not there\)"):
         open_record(tmp_path, VideoRecord(path, 5, 0), PNG)
@@ -159,12 +159,12 @@ def test_a_path_without_a_name(tmp_path: Path, path: str) -> None:
 def test_a_place_that_cannot_be_reached(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be reached: File name too long"):
         open_record(tmp_path, VideoRecord("a" * 300, 5, 0), PNG)
-    with pytest.raises(InputError, match="no frame folder"):  # with .zip behind it is short enough
+    with pytest.raises(InputError, match="no frame folder"):  # short enough with .zip
         open_record(tmp_path, VideoRecord("a" * 251, 5, 0), PNG)
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
-def test_a_template_that_fits_no_file(root: Path, form: str) -> None:
+def test_a_template_that_matches_no_file(root: Path, form: str) -> None:
     with pytest.raises(InputError, match=r"no frames named img_\{:05d\}\.jpg; check --image_tmpl"):
         open_record(root / form, record_of(form, 0), "img_{:05d}.jpg")
 

@@ -30,7 +30,7 @@ def read(video: VideoFile, numbers: list[int]) -> tuple[dict[int, np.ndarray], l
 
 
 def patch(path: Path, mark: bytes, offset: int, content: bytes) -> None:
-    """Overwrite bytes of a file, `offset` bytes behind the place where `mark` begins."""
+    """Overwrite bytes of a file, `offset` bytes after the beginning of `mark`."""
     file = bytearray(path.read_bytes())
     start = file.index(mark) + offset
     file[start : start + len(content)] = content
@@ -54,7 +54,7 @@ def quarter_turn(path: Path) -> None:
 
 
 def late_stream(path: Path) -> None:
-    """Half of the packets once more behind the end, as those of another stream."""
+    """Repeat half of the packets at the end, as those of another stream."""
     content = path.read_bytes()
     packets = [bytearray(content[at : at + 188]) for at in range(0, len(content), 188)]
     of_the_video = [packet for packet in packets if packet[1] & 31 == 1 and packet[2] == 0]  # PID 256
@@ -109,7 +109,7 @@ def test_frames_are_those_of_the_sequential_decode(tmp_path: Path, kind: str) ->
 
 
 def test_the_kinds_of_files_are_what_their_names_say(tmp_path: Path) -> None:
-    """Otherwise the test above would say less than it seems to."""
+    """Otherwise the test above would prove less than it seems to."""
     turned, wrong, cut, edited = (
         write_video(tmp_path / kind, 40, **KINDS[kind][0])
         for kind in ("turned.mp4", "wrong_count.avi", "cut.mkv", "edited.mp4")
@@ -160,7 +160,7 @@ def test_a_test_stops_at_a_broken_file(tmp_path: Path) -> None:
         dict(video.frames([3, 57]))
 
 
-def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
+def test_all_errors_of_pyav_are_damage(tmp_path: Path, monkeypatch) -> None:
     class Reformatter:
         whole = VideoReformatter()
 
@@ -183,7 +183,7 @@ def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xd3", 0, 1, "invalid"), IndexError("unforeseen")])
-def test_whatever_opening_raises_names_the_file(tmp_path: Path, monkeypatch, error: Exception) -> None:
+def test_all_errors_of_opening_name_the_file(tmp_path: Path, monkeypatch, error: Exception) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise error
 
@@ -211,7 +211,7 @@ def test_fewer_frames_than_listed(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("num_frames", [None, 5])
-def test_what_is_no_video(tmp_path: Path, content, words: str, num_frames: int | None) -> None:
+def test_files_that_are_not_videos(tmp_path: Path, content, words: str, num_frames: int | None) -> None:
     path = tmp_path / "a.wav"
     if content == "sound":
         write_sound(path)
