@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common.errors import InputError, counted, quoted, refuse
 
-UNWRITABLE = "a line of a text file cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
+UNWRITABLE = "a text file with one name per line cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
 VIDEO_SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),

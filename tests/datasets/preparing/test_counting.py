@@ -46,7 +46,7 @@ def test_a_video_that_breaks_off_has_no_count(tmp_path: Path, clips: Path) -> No
 def test_nothing_is_decoded_where_packets_tell(tmp_path: Path, clips: Path, monkeypatch) -> None:
     for name in ("a.avi", "b.webm", "c.wmv"):
         (clips / "wave" / name).unlink()
-    monkeypatch.setattr(VideoFile, "_decode", None)
+    monkeypatch.setattr(VideoFile, "_whole", None)
     assert counts(tmp_path, clips) == {"d.mp4": None, "e.webm": None}
 
 
