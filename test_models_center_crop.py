@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
                 model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed,
                 frame_order=args.frame_order,
             )  # fmt: skip
-            plans = [replace(plan, clip=clip if random_clips else None) for clip in journal.clips]
+            plans = [replace(plan, clip_index=clip if random_clips else None) for clip in journal.clips]
             dataset = ViewDataset(spec, plans, args.decoder, which=subset)
             if journal.videos:
                 logging.info("resuming after video %d of %d", journal.videos, len(dataset))

@@ -19,9 +19,9 @@ from common.errors import InputError, counted
 from common.files import write_whole
 from datasets.catalogue import checked_template
 from datasets.lists import format_line, read_list
+from datasets.missing_path import there_is
 from datasets.preparing.extract_all import extract_all, refuse_failed, unwritable
 from datasets.preparing.extraction import Extraction, image_format
-from datasets.reading.missing import there_is
 
 
 def extract_parser() -> argparse.ArgumentParser:

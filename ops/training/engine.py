@@ -1,6 +1,6 @@
 """One epoch of training and one pass of evaluation. Nothing here sees options: each function gets what it uses.
 
-A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) positions in the list,
+A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index` (N,) positions in the list,
 `video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
 """
 
@@ -135,8 +135,8 @@ def train_one_epoch(
 
 
 def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The batch's only view (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
-    return batch.clip[:, 0].to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
+    """The clips (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
+    return batch.clip.to(device, non_blocking=True).movedim(-1, -3), batch.label.to(device, non_blocking=True)
 
 
 @torch.inference_mode()
@@ -152,7 +152,7 @@ def evaluate(
 ) -> Sums:
     """Loss and accuracy over every video of the list exactly once, whatever the number of processes.
 
-    `model` is as `Runtime.wrap` gave it; `loader` has batches of one view, of this process's share of the list.
+    `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list.
 
     Raises:
         InputError: a score is not finite, so that there is no accuracy.

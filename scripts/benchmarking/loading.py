@@ -42,9 +42,9 @@ class DecodeOnly(Dataset[int]):
         return len(self.videos)
 
     def __getitem__(self, key: tuple[int, int]) -> int:
-        reader, draw = self.videos.draw(*key)
-        for index in np.unique(draw.indices) if self.unique else draw.indices.flat:
-            reader.read([index], replace_unreadable=True)
+        reader, sampled = self.videos.sample(*key)
+        for number in np.unique(sampled.indices) if self.unique else sampled.indices.flat:
+            next(reader.frames([number], []))
         return key[1]
 
 
@@ -125,7 +125,7 @@ def make_dataset(variant: str, specs: Specs, args: argparse.Namespace) -> Clips:
         input_size=args.input_size, seed=0, flip=not args.no_flip, decoder=variant if variant in DECODERS else "auto",
     )  # fmt: skip
     if variant == "family":
-        return FamilyDataset(videos)
+        return FamilyDataset(videos, videos.plan)
     return DecodeOnly(videos, unique=variant == "decode_unique") if variant.startswith("decode") else videos
 
 
@@ -152,7 +152,7 @@ def pixel_differences(datasets: Mapping[str, Clips]) -> dict[str, tuple[int, flo
     differences = {}
     for name, videos in datasets.items():
         if isinstance(videos, VideoDataset) and form_of(name) == "folder":
-            family = FamilyDataset(videos)
+            family = FamilyDataset(videos, videos.plan)
             found = [family.difference((0, i), videos[0, i].clip) for i in range(min(COMPARED, len(videos)))]
             differences[name] = int(max(apart.max() for apart in found)), float(np.mean([a.mean() for a in found]))
     return differences

@@ -23,7 +23,7 @@ def test_own_data_set(own: dict[str, str]) -> None:
     assert spec.image_tmpl == "img_{:06d}.png"
 
 
-def test_known_data_sets_are_looked_for_under_the_data_root(tmp_path: Path) -> None:
+def test_known_data_sets_are_under_the_data_root(tmp_path: Path) -> None:
     names = tuple(f"class {i}" for i in range(106))
     home = write_dataset(tmp_path / "egtea", train=1, val=1, num_frames=2, classes=names)
     (home / "train.txt").rename(home / "train_split2.txt")
@@ -38,8 +38,8 @@ def test_a_prepared_folder_of_any_name_is_found(tmp_path: Path) -> None:
     assert resolve("my-clips", data_root=str(tmp_path)).root_path == home / "frames"
 
 
-def test_the_frame_names_that_the_preparation_found(tmp_path: Path) -> None:
-    """They hold for the prepared frames; frames elsewhere, and a flag, have their own."""
+def test_the_template_that_the_preparation_stored(tmp_path: Path) -> None:
+    """It applies to the prepared frames only; a flag overrides it."""
     home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
     (home / TEMPLATE_FILE).write_text("img_{:05d}.jpg\n")
     assert resolve("mine", data_root=str(tmp_path)).image_tmpl == "img_{:05d}.jpg"
@@ -57,7 +57,7 @@ def test_folders_and_lists_by_name() -> None:
     ]  # fmt: skip
 
 
-def test_video_files_are_taken_where_there_are_no_frames(tmp_path: Path, caplog) -> None:
+def test_video_files_are_used_without_frames(tmp_path: Path, caplog) -> None:
     classes = tuple(f"class {i}" for i in range(27))
     home = write_dataset(tmp_path / "jester", train=1, val=1, num_frames=2, classes=classes)
     (home / "videos").mkdir()
@@ -66,7 +66,7 @@ def test_video_files_are_taken_where_there_are_no_frames(tmp_path: Path, caplog)
         assert not caplog.messages
         (home / "frames").rename(home / "elsewhere")
         assert resolve("jester", data_root=str(tmp_path)).root_path == home / "videos"
-        assert f"no {home / 'frames'}, so the video files in {home / 'videos'} are read" in caplog.messages[0]
+        assert f"no {home / 'frames'}; reading the video files in {home / 'videos'}" in caplog.messages[0]
         given = resolve("jester", data_root=str(tmp_path), root_path=str(home / "elsewhere"))
     assert (given.root_path, len(caplog.messages)) == (home / "elsewhere", 1)
 
@@ -78,7 +78,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_flags_for_own_data() -> No
 
 
 @pytest.mark.parametrize("flag", ["root_path", "train_list", "val_list", "classes"])
-def test_a_file_that_is_not_there_is_named_with_its_flag(own: dict[str, str], flag: str) -> None:
+def test_a_missing_file_is_named_with_its_flag(own: dict[str, str], flag: str) -> None:
     own[flag] += "_gone"
     with pytest.raises(InputError) as error:
         resolve("mine", **own)
@@ -87,8 +87,8 @@ def test_a_file_that_is_not_there_is_named_with_its_flag(own: dict[str, str], fl
 
 
 @pytest.mark.parametrize("name", ["jester", "mine"])
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, name: str) -> None:
-    """As after a move of the disk, or in Docker; the videos beside it are not taken instead."""
+def test_a_broken_link_is_named(tmp_path: Path, name: str) -> None:
+    """As after a move of the disk, or in Docker; the videos beside it are not used instead."""
     home = write_dataset(tmp_path / name, train=1, val=1, num_frames=2)
     (home / "frames").rename(home / "videos")
     (home / "frames").symlink_to(tmp_path / "disk" / "frames")
@@ -107,25 +107,25 @@ def test_a_data_set_with_splits_is_named_by_one_of_them(tmp_path: Path, own: dic
     assert resolve("egtea", data_root=str(tmp_path), **lists).class_names == CLASSES
 
 
-def test_the_lists_that_are_there(tmp_path: Path, own: dict[str, str]) -> None:
+def test_existing_lists_are_found(tmp_path: Path, own: dict[str, str]) -> None:
     home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
     assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["train", "val"]
     (home / "train.txt").unlink()
     assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["val"]
     assert list(resolve("mine", **(own | {"val_list": None}), need=None).lists) == ["train"]
     (home / "val.txt").unlink()
-    with pytest.raises(InputError, match=r"has no train\.txt, no val\.txt; make"):
+    with pytest.raises(InputError, match=r"has no train\.txt, no val\.txt; "):
         resolve("mine", data_root=str(tmp_path), need=None)
 
 
-def test_a_folder_that_is_half_prepared(tmp_path: Path) -> None:
-    """As scripts/extract_frames.py leaves it: the name is known, so what is missing is said, and what makes it."""
+def test_a_half_prepared_folder(tmp_path: Path) -> None:
+    """As scripts/extract_frames.py leaves it: the message names the missing files and the command that makes them."""
     home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
     for name in ("classes.txt", "val.txt"):
         (home / name).rename(tmp_path / name)
     with pytest.raises(InputError) as error:
         resolve("mine", data_root=str(tmp_path))
-    assert f"{home} has no classes.txt, no val.txt; make " in str(error.value)
+    assert f"{home} has no classes.txt, no val.txt; " in str(error.value)
     assert f"prepare_data.py folder mine {home / 'frames'}, " in str(error.value)
     assert str(error.value).endswith("give --classes --val_list")
     elsewhere = {"classes": str(tmp_path / "classes.txt"), "val_list": str(tmp_path / "val.txt")}
@@ -135,7 +135,7 @@ def test_a_folder_that_is_half_prepared(tmp_path: Path) -> None:
         resolve("mine", data_root=str(tmp_path), **elsewhere)
 
 
-def test_only_the_lists_that_are_needed_are_looked_for(own: dict[str, str]) -> None:
+def test_only_needed_lists_are_required(own: dict[str, str]) -> None:
     own["train_list"] += "_gone"
     assert list(resolve("mine", **own, need=("val",)).lists) == ["val"]
 
@@ -160,13 +160,13 @@ def test_bad_templates(own: dict[str, str], template: str) -> None:
         resolve("mine", **own, image_tmpl=template)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_class_name(own: dict[str, str]) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_class_name(own: dict[str, str]) -> None:
     """It would hide the mirrored class of the first class."""
     Path(own["classes"]).write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8-sig")
     assert resolve("mine", **own).class_names == CLASSES
 
 
-def test_class_names_in_brackets_are_no_json(own: dict[str, str]) -> None:
+def test_class_names_in_brackets_are_not_json(own: dict[str, str]) -> None:
     Path(own["classes"]).write_text("[something] falls\nb\nc\n")
     assert resolve("mine", **own).class_names[0] == "[something] falls"
     Path(own["classes"]).write_text('{\n"b": "0"}')
@@ -180,15 +180,15 @@ def test_class_names_in_a_table(own: dict[str, str], text: str) -> None:
     assert resolve("mine", **own).class_names == ("a", "b", "c")
 
 
-def test_numbered_names_without_a_table_are_as_their_lines(own: dict[str, str]) -> None:
+def test_numbered_names_without_a_table_keep_their_order(own: dict[str, str]) -> None:
     """A class folder 10_jump is sorted before 2_run, and so are the labels."""
     names = tuple(sorted(f"{number}_{letter}" for number, letter in enumerate("abcdefghijk", start=1)))
     Path(own["classes"]).write_text("\n".join(names))
     assert resolve("mine", **own).class_names == names
 
 
-def test_classes_that_are_given_beside_the_prepared_ones(tmp_path: Path) -> None:
-    """Another spelling is the same; another order would give the labels of the prepared lists other names."""
+def test_given_and_prepared_classes(tmp_path: Path) -> None:
+    """Another spelling is accepted; another order would rename the labels of the prepared lists."""
     home = write_dataset(tmp_path / "mine", train=1, val=1, num_frames=2)
     order = tmp_path / "order.txt"
     order.write_text("\n".join(f"{label} {name.upper()}" for label, name in enumerate(CLASSES)))

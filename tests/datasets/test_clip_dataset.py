@@ -1,4 +1,4 @@
-"""Samples and batches: the same whatever the workers, mirrored labels, errors that arrive whole."""
+"""Samples and batches: the same with any workers, mirrored labels, errors that arrive unchanged."""
 
 import gc
 import multiprocessing
@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 from video_files import write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
-from datasets.loader import Batch, EpochSampler, _quiet_about_a_gone_parent, make_loader
+from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
+from datasets.loader import Batch, EpochSampler, _ignore_lost_connections, make_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
-from datasets.transforms import eval_preprocessing
+from datasets.transforms import TrainTransform, eval_preprocessing
+from datasets.view_dataset import ViewDataset
 
 SHAPE = {"num_segments": 2, "frames_per_segment": 5}
 
@@ -41,9 +43,9 @@ def epoch_of(spec: DatasetSpec, workers: int, epoch: int, **options) -> list[Bat
 
 def test_a_batch(spec: DatasetSpec) -> None:
     first, last = epoch_of(spec, 0, 0)
-    assert first.clip.shape == (4, 1, 2, 5, 3, 32, 32)
+    assert first.clip.shape == (4, 2, 5, 32, 32, 3)
     assert first.clip.dtype == torch.uint8
-    assert first.clip.permute(0, 1, 2, 3, 5, 6, 4).is_contiguous()
+    assert first.clip.is_contiguous()
     assert sorted(first.index.tolist() + last.index.tolist()) == list(range(6))
     assert first.video_ids == [f"train {i}" for i in first.index.tolist()]
 
@@ -79,14 +81,14 @@ def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
             if torch.equal(before.clip, after.clip):
                 assert after.label == label
             else:
-                assert torch.equal(before.clip.flip(-1), after.clip)
+                assert torch.equal(before.clip.flip(-2), after.clip)
                 assert after.label == (1, 0, 2)[label]
                 seen.add(label)
     assert seen == {0, 1, 2}
 
 
 def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypatch) -> None:
-    """However many frames are resized at once: here 8, 8 and 1 or more."""
+    """However many frames are resized at once (here 8, 8 and 1 or more)."""
     decoded: list[bytes] = []
     decode = choose_decoder("auto")
     monkeypatch.setattr(frames, "choose_decoder", lambda _: lambda data: decoded.append(data) or decode(data))
@@ -94,23 +96,46 @@ def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypa
     sample = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)[5]  # a video of 17 frames
     assert 8 < len(decoded) == len(set(decoded)) <= 17
     alone = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)
-    reader, draw = alone.draw(0, 5)
-    for place, number in np.ndenumerate(draw.indices):
-        image = reader.read([int(number)], replace_unreadable=False).images[int(number)]
-        assert np.array_equal(sample.clip[(0, *place)].permute(1, 2, 0), draw.transform([image])[0][0])
+    reader, sampled = alone.sample(0, 5)
+    for place, number in np.ndenumerate(sampled.indices):
+        _, image = next(reader.frames([int(number)]))
+        assert np.array_equal(sample.clip[place], sampled.transform(image[None])[0])
+
+
+def test_a_torchvision_transform_is_a_step_of_the_augmentation(spec: DatasetSpec, monkeypatch) -> None:
+    """Its random numbers are drawn once per clip, for all frames, however many are transformed at once."""
+
+    def clips(*more: v2.Transform, workers: int = 0) -> list[torch.Tensor]:
+        with monkeypatch.context() as changed:
+            changed.setattr(TrainTransform, "steps", lambda self: [*steps(self), *more])
+            dataset = train_dataset(spec, num_segments=16, frames_per_segment=1, input_size=32, seed=0, flip=True)
+            loader = make_loader(dataset, batch_size=3, workers=workers, shuffle=False)
+            return [clip for batch in loader for clip in batch.clip]
+
+    steps, state = TrainTransform.steps, torch.get_rng_state()
+    plain, dark = clips(), clips(v2.ColorJitter(brightness=(0.3, 0.8)))
+    before, after = (torch.stack(each).double().mean((2, 3, 4, 5)) for each in (plain, dark))  # (M, T)
+    factors = after / before
+    assert factors.std(1).max() < 0.01  # the same for all frames of a clip
+    assert factors.mean(1).std() > 0.05  # another for each clip
+    holes = [(clip == 0).all(-1) for clip in clips(v2.RandomErasing(p=1))]
+    assert all(hole.any() and torch.equal(hole, hole[:1].expand_as(hole)) for hole in holes)
+    assert torch.equal(torch.get_rng_state(), state)  # the training's own random numbers are untouched
+    in_a_worker = clips(v2.ColorJitter(brightness=(0.3, 0.8)), workers=1)
+    assert all(torch.equal(one, other) for one, other in zip(in_a_worker, dark, strict=True))
 
 
 def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
     val = val_dataset(spec, **SHAPE, input_size=32)
-    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
-    assert torch.equal(val[1].clip, test[1].clip)
+    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
+    assert torch.equal(val[1].clip, test[1].clip(0)[0])
 
 
 def test_three_crops_and_random_clips(spec: DatasetSpec) -> None:
     def clip(number: int, seed: int = 0):
-        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32, 3, True), clip=number, seed=seed))[4].clip
+        return ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32, 3, True), number, seed)])[4].clip(0)
 
-    assert clip(0).shape == (3, 2, 5, 3, 32, 32)
+    assert clip(0).shape == (3, 2, 5, 32, 32, 3)
     assert torch.equal(clip(1), clip(1))
     assert any(not torch.equal(clip(0), clip(i)) for i in (1, 2, 3))
 
@@ -123,13 +148,13 @@ def test_an_unreadable_frame_is_replaced_in_training_and_stops_a_test(spec: Data
     assert sample.replaced
     assert all("train 0" in name for name in sample.replaced)
     assert val_dataset(spec, **SHAPE, input_size=32)[0].replaced
-    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
+    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
     with pytest.raises(InputError, match=r"val 0.*0000\d\.jpg cannot be read"):
         test[0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int) -> None:
+def test_an_error_in_a_worker_arrives_unchanged(spec: DatasetSpec, workers: int) -> None:
     for path in (spec.root_path / "train 1").iterdir():
         path.unlink()
     (spec.root_path / "train 1").rmdir()
@@ -143,29 +168,29 @@ def test_an_error_in_a_worker_arrives_as_it_was(spec: DatasetSpec, workers: int)
         gc.enable()
 
 
-def test_more_workers_than_cores_are_no_warning(spec: DatasetSpec, recwarn, monkeypatch) -> None:
+def test_no_warning_about_more_workers_than_cores(spec: DatasetSpec, recwarn, monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     dataset = train_dataset(spec, num_segments=2, frames_per_segment=1, input_size=32, seed=0, flip=False)
     next(iter(make_loader(dataset, batch_size=2, workers=2, shuffle=False)))
     assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
 
 
-def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
-    """Workers are forked, or started and sent a pickle: which one is the system's and Python's choice."""
+def test_data_sets_can_be_pickled_for_workers(spec: DatasetSpec) -> None:
+    """Workers are forked, or started with a pickle: that depends on the system and on Python."""
     train = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
-    for dataset in (train, clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), clip=1))):
+    for dataset in (train, VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), clip_index=1))):
         assert torch.equal(pickle.loads(pickle.dumps(dataset))[0].clip, dataset[0].clip)
 
 
 def test_frame_orders(spec: DatasetSpec) -> None:
     def clip(order: str, index: int = 4) -> torch.Tensor:
-        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
+        return VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
 
     normal, shuffled = clip("normal"), clip("shuffled")
-    assert torch.equal(clip("reversed"), normal.flip(1, 2))
+    assert torch.equal(clip("reversed"), normal.flip(0, 1))
     assert torch.equal(clip("shuffled"), shuffled)
     assert not torch.equal(shuffled, normal)
-    means = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
+    means = [sorted(part.flatten(0, 1).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
     assert means[0] == means[1]
 
 
@@ -173,7 +198,7 @@ def test_a_one_frame_video(spec: DatasetSpec) -> None:
     list_file = spec.lists["train"]
     list_file.write_text("train 0 1 0\n")
     sample = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)[0]
-    assert torch.equal(sample.clip, sample.clip[:, :1, :1].expand_as(sample.clip))
+    assert torch.equal(sample.clip, sample.clip[:1, :1].expand_as(sample.clip))
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -196,16 +221,16 @@ def test_a_list_shorter_than_a_batch_is_still_trained(spec: DatasetSpec) -> None
     assert len(list(make_loader(dataset, batch_size=4, workers=0, shuffle=True, drop_last=True))) == 1
 
 
-def test_a_worker_whose_main_process_is_gone_says_nothing(capsys) -> None:
-    """Stopped while a batch's memory is handed over, a worker would print a traceback of `multiprocessing`."""
+def test_a_worker_without_its_main_process_is_silent(capsys) -> None:
+    """A worker that is stopped while it passes a batch on would print a traceback of `multiprocessing`."""
     for error in (BrokenPipeError(), ConnectionResetError(), EOFError()):
-        _quiet_about_a_gone_parent(type(error), error, None)
+        _ignore_lost_connections(type(error), error, None)
     assert capsys.readouterr().err == ""
-    _quiet_about_a_gone_parent(KeyError, KeyError("a real fault"), None)
+    _ignore_lost_connections(KeyError, KeyError("a real fault"), None)
     assert "a real fault" in capsys.readouterr().err
 
 
-def test_what_is_said_of_the_train_list(spec: DatasetSpec, caplog) -> None:
+def test_messages_about_the_train_list(spec: DatasetSpec, caplog) -> None:
     """Repeated lines, which make clips of their own, and directions without a mirror class."""
     caplog.set_level("INFO")
     train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
@@ -230,7 +255,7 @@ def test_what_is_said_of_the_train_list(spec: DatasetSpec, caplog) -> None:
 
 
 def test_workers_need_a_short_temporary_path(spec: DatasetSpec, tmp_path: Path, monkeypatch) -> None:
-    """Else a worker could not hand its first batch over, and the main process would wait for ever."""
+    """Otherwise a worker could not pass on its first batch, and the main process would wait forever."""
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr(multiprocessing.util, "get_temp_dir", lambda: str(long))

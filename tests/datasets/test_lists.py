@@ -1,4 +1,4 @@
-"""List files: what is read, and the error of each bad line."""
+"""List files: accepted lines, and the error of each bad one."""
 
 from pathlib import Path
 
@@ -95,18 +95,18 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "record", [VideoRecord("a b/é 'q'", 12, 3), VideoRecord("my 12.mp4", None, 0), VideoRecord("clip  12", 5, 0)]
 )
-def test_what_is_written_is_read(tmp_path: Path, record: VideoRecord) -> None:
+def test_lists_survive_writing_and_reading(tmp_path: Path, record: VideoRecord) -> None:
     assert is_writable(record)
     assert read_list(write(tmp_path, format_line(record))) == [record]
 
 
 @pytest.mark.parametrize("path", ["a ", " a", "a\nb", "a\x85b", "a\udcff", "", "clip 12"])
-def test_what_a_list_cannot_hold(path: str) -> None:
-    """The last one: without a number of frames its 12 would be taken for it."""
+def test_paths_that_a_list_cannot_hold(path: str) -> None:
+    """In the last one, 12 would be taken for the number of frames."""
     assert not is_writable(VideoRecord(path, None, 0))
 
 
-def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_path(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("a 1 0\n", encoding="utf-8-sig")
     assert read_list(path) == [VideoRecord("a", 1, 0)]
@@ -171,7 +171,7 @@ def test_utf_16_is_named(tmp_path: Path) -> None:
 
 
 def test_repeated_lines_of_a_train_list(tmp_path: Path) -> None:
-    """Equal ones may be wanted; any other line of a listed clip is a fault."""
+    """Equal lines may be intended; any other line of a listed clip is a fault."""
     path = write(tmp_path, "a 9 0\nb 9 1\na 9 0\na 9 0\n")
     records = read_list(path, may_repeat=True)
     assert (len(records), repeated_lines(records)) == (4, 2)

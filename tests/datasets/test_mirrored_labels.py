@@ -75,7 +75,7 @@ def test_order_of_the_names_does_not_matter() -> None:
     assert mirrored == {names[i]: names[j] for i, j in enumerate(mirrored_labels(names))}
 
 
-def test_mirroring_twice_is_no_change() -> None:
+def test_mirroring_twice_changes_nothing() -> None:
     labels = mirrored_labels(CLASS_NAMES)
     assert all(labels[labels[i]] == i for i in range(len(labels)))
     assert sum(labels[i] != i for i in range(len(labels))) == 4
@@ -90,7 +90,7 @@ def test_mirroring_twice_is_no_change() -> None:
         ["turn left\t0", "turn right\t1", "wave\t2"],
     ],
 )
-def test_an_index_is_no_part_of_a_name(names: list[str]) -> None:
+def test_an_index_is_not_part_of_a_name(names: list[str]) -> None:
     assert mirrored_labels(names) == (1, 0, 2)
     assert not names_without_mirror(names)
 

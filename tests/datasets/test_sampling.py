@@ -1,4 +1,4 @@
-"""Which frames are taken: the official formulas, and every length of video."""
+"""Sampled frames: the official formulas, and every length of video."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_every_length_gives_sorted_frames_in_range(n: int, segments: int, frames
 
 
 @given(LENGTHS, SEGMENTS, FRAMES)
-def test_centre_starts_are_the_official_ones_where_the_video_is_long_enough(n: int, segments: int, frames: int) -> None:
+def test_centre_starts_are_the_official_ones_if_the_video_is_long_enough(n: int, segments: int, frames: int) -> None:
     if n > segments + frames - 1:
         tick = (n - frames + 1) / float(segments)
         official = [int(tick / 2.0 + tick * x) for x in range(segments)]
@@ -40,7 +40,7 @@ def test_training_starts_are_one_in_each_part(n: int, segments: int, frames: int
     assert (offsets < part).all()
 
 
-def test_every_place_of_a_part_is_drawn() -> None:
+def test_every_position_of_a_part_is_drawn() -> None:
     draws = {train_starts(28, 8, 5, sample_rng(0, epoch, 0))[2] for epoch in range(60)}
     assert draws == {6, 7, 8}  # a = 24 // 8 = 3
 

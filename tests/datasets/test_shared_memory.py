@@ -1,4 +1,4 @@
-"""Slots of shared memory: used again when nobody looks at them, and only then."""
+"""Slots of shared memory: reused as soon as nothing refers to them, and not before."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.errors import InputError
 from datasets import shared_memory
-from datasets.shared_memory import MAX_SLOTS, Travelling, _in_a_slot, uint8_memory
+from datasets.shared_memory import MAX_SLOTS, SharedTensors, _in_a_slot, uint8_memory
 
 
 @dataclass(frozen=True)
-class Made(Travelling):
-    """What a worker made: `pixels` (5, 3, 4), all of them `number`, in one of its slots or in memory for once."""
+class Made(SharedTensors):
+    """From a worker: `pixels` (5, 3, 4), all of them `number`, in one of its slots or in new memory."""
 
     pixels: Tensor
     number: int
@@ -42,7 +42,7 @@ def is_whole(one: Made) -> bool:
     return bool((one.pixels == one.number).all())
 
 
-def test_slots_are_used_again() -> None:
+def test_slots_are_reused() -> None:
     for one in made(40):
         assert is_whole(one)
         assert one.pixels.stride() == (1, 20, 5)
@@ -50,8 +50,8 @@ def test_slots_are_used_again() -> None:
     assert one.number == 39
 
 
-def test_what_is_kept_stays_as_it_is() -> None:
-    """Four times as much as there are slots; the same of views, when the whole was dropped."""
+def test_kept_batches_do_not_change() -> None:
+    """Four times as many as there are slots; also views, after the whole was dropped."""
     kept = list(made(4 * MAX_SLOTS))
     assert all(is_whole(one) for one in kept)
     assert sum(one.in_a_slot for one in kept) == MAX_SLOTS
@@ -59,19 +59,19 @@ def test_what_is_kept_stays_as_it_is() -> None:
     assert all(bool((view == number).all()) for number, view in enumerate(views))
 
 
-def test_larger_memory_takes_the_place_of_smaller() -> None:
+def test_larger_memory_replaces_smaller() -> None:
     assert all(is_whole(one) and one.in_a_slot for one in made(30, growing=True))
 
 
-def test_larger_memory_takes_the_place_of_smaller_behind_one_that_is_kept() -> None:
+def test_larger_memory_replaces_smaller_after_a_kept_one() -> None:
     loader = made(30, growing=True)
     first = next(loader)
     assert all(is_whole(one) and one.in_a_slot for one in loader)
     assert is_whole(first)
 
 
-def test_slots_of_batches_that_nobody_took_are_free_again() -> None:
-    """A loop that is left early, with workers that live on."""
+def test_slots_of_unused_batches_are_free_again() -> None:
+    """A loop that ends early, with persistent workers."""
     loader = DataLoader(Maker(), None, sampler=range(30), num_workers=1, persistent_workers=True)
     for _ in range(2 * MAX_SLOTS):
         for one in loader:
@@ -88,7 +88,7 @@ def test_memory_outlives_its_worker() -> None:
 
 
 def test_dropped_outside_inference_mode() -> None:
-    """A batch that came within `inference_mode` and is dropped outside gives its slot back without a word."""
+    """A batch that came within `inference_mode` and is dropped outside frees its slot without a warning."""
     with torch.inference_mode():
         loader = made(30)
         last = [next(loader) for _ in range(3)][-1]
@@ -106,7 +106,7 @@ def test_with_each_sharing_strategy(strategy: str, monkeypatch: pytest.MonkeyPat
         torch.multiprocessing.set_sharing_strategy(before)
 
 
-def test_no_room_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_shared_memory_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("No space left on device (28)")
 

@@ -21,7 +21,7 @@ FOLDS = [f"fold{number}" for number in (1, 2, 10)]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch) -> Path:
-    """A prepared data set "mine" with three folds, of which each list has clips of its own, and no other lists."""
+    """A prepared data set "mine" with three folds, whose lists share no clips, and no other lists."""
     home = write_dataset(tmp_path / "data" / "mine", train=9, val=9, num_frames=2)
     trains, vals = ((home / f"{which}.txt").read_text().splitlines(keepends=True) for which in ("train", "val"))
     for number, fold in enumerate(FOLDS):
@@ -58,7 +58,7 @@ def test_a_wrong_split_lists_those_that_are_there(home: Path, split: str | None,
         resolve("mine", split=split)
 
 
-def test_data_sets_without_splits_and_those_that_are_named_by_them(tmp_path: Path, home: Path) -> None:
+def test_data_sets_without_splits_and_named_by_splits(tmp_path: Path, home: Path) -> None:
     write_dataset(tmp_path / "data" / "other", train=1, val=1, num_frames=2)
     with pytest.raises(InputError, match="data/other has no train_x.txt, no val_x.txt; .* leave --split out"):
         resolve("other", split="x")
@@ -98,7 +98,7 @@ def test_which_list_is_scored(plain: Path) -> None:
 
 
 def scored(folder: str, *flags: str) -> str:
-    """The list that a test script scored, by its pickle and its protocol."""
+    """The list that a test script scored, according to its pickle and its protocol."""
     center_crop.main(
         ["--weights", "runs/TSN_mine_fold2_resnet18_1f/ckpt.pth.tar", "--output_dir", folder, "-j", "0", *flags]
     )
@@ -129,8 +129,8 @@ def test_a_test_knows_the_split_of_its_weights(plain: Path, capsys) -> None:
         scored("s5", "--split", "fold1")
 
 
-def test_weights_that_were_trained_with_lists(plain: Path) -> None:
-    """Their val list is scored, unless a split or the test list is asked for."""
+def test_weights_trained_with_given_lists(plain: Path) -> None:
+    """Their val list is scored, unless a split or the test list is given."""
     lists = ["--train_list", "data/mine/train_fold1.txt", "--val_list", "data/mine/val_fold1.txt"]
     train.main(["mine", *lists, *TINY, "-b", "3", "--root_model", "other", "--root_log", "other"])
     Path("runs/TSN_mine_fold2_resnet18_1f").mkdir(parents=True)

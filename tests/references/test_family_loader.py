@@ -10,8 +10,9 @@ from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import resolve
-from datasets.clip_dataset import ClipPlan, Sample, VideoDataset, clip_dataset, train_dataset
+from datasets.clip_dataset import ClipPlan, train_dataset
 from datasets.transforms import eval_preprocessing
+from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, read_frames, to_tensor
 
 
@@ -22,30 +23,26 @@ def spec(tmp_path_factory):
     return resolve("mine", **options, need=("train", "val"))
 
 
-def largest_difference(videos: VideoDataset) -> int:
-    """Between our pixels and the family's, over all clips."""
-    family = FamilyDataset(videos)
-    assert [family[0, index][1] for index in range(len(videos))] == [sample.label for sample in clips(videos)]
-    return max(int(family.difference((0, sample.index), sample.clip).max()) for sample in clips(videos))
-
-
-def clips(videos: VideoDataset) -> list[Sample]:
-    return [videos[0, index] for index in range(len(videos))]
-
-
 def test_training_clips_match(spec) -> None:
     """With and without mirroring, with several crops."""
     videos = train_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32, seed=1, flip=True)
-    draws = [videos.draw(0, index)[1].transform for index in range(len(videos))]
-    assert len({draw.flip for draw in draws}) == 2
-    assert len({draw.box for draw in draws}) > 2
-    assert largest_difference(videos) <= 1
+    transforms = [videos.sample(0, index)[1].transform for index in range(len(videos))]
+    assert len({transform.flip for transform in transforms}) == 2
+    assert len({transform.box for transform in transforms}) > 2
+    family = FamilyDataset(videos, videos.plan)
+    for index in range(len(videos)):
+        assert family[0, index][1] == videos[0, index].label
+        assert family.difference((0, index), videos[0, index].clip).max() <= 1
 
 
 @pytest.mark.parametrize(("crops", "full_res"), [(1, False), (1, True), (3, True), (3, False)])
 def test_test_views_match(spec, crops: int, full_res: bool) -> None:
-    plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res), clip=3)
-    assert largest_difference(clip_dataset(spec, plan)) <= 1
+    plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res), clip_index=3)
+    views = ViewDataset(spec, [plan])
+    family = FamilyDataset(views, plan)
+    for index in range(len(views)):
+        assert family[0, index][1] == views[index].label
+        assert family.difference((0, index), views[index].clip(0)).max() <= 1
 
 
 def test_repeated_frames_are_decoded_each_time(tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""The built-in data set: deterministic, whole or not there, and telling its pairs apart by order alone."""
+"""The built-in data set: deterministic, complete or missing, with pairs that differ in order alone."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.errors import InputError
 from datasets.built_in import moving_digits
-from datasets.built_in.motions import CLASS_NAMES, draw_motion
+from datasets.built_in.motions import CLASS_NAMES, sample_motion
 from datasets.built_in.moving_digits import Settings, draw_clip, ensure_moving_digits
 from datasets.lists import read_list
 from datasets.mirrored_labels import mirrored_labels
@@ -43,7 +43,7 @@ def test_the_same_seed_makes_the_same_bytes_whatever_the_processes(made: Path, t
     assert contents(ensure_moving_digits(tmp_path, SMALL)) == contents(made)
 
 
-def test_a_whole_folder_is_left_alone_and_another_version_refused(made: Path, tmp_path: Path) -> None:
+def test_a_complete_folder_is_kept_and_another_version_refused(made: Path, tmp_path: Path) -> None:
     folder = ensure_moving_digits(tmp_path, SMALL)
     before = (folder / "train.txt").stat().st_mtime_ns
     ensure_moving_digits(tmp_path, SMALL)
@@ -61,7 +61,7 @@ def test_a_settings_file_that_cannot_be_read(tmp_path: Path, content: bytes) -> 
         ensure_moving_digits(tmp_path, SMALL)
 
 
-def test_a_folder_without_its_settings_is_made_anew(made: Path, tmp_path: Path) -> None:
+def test_a_folder_without_its_settings_is_made_again(made: Path, tmp_path: Path) -> None:
     (tmp_path / "moving_digits" / "frames" / "train_00_000").mkdir(parents=True)
     assert contents(ensure_moving_digits(tmp_path, SMALL)) == contents(made)
     assert [path.name for path in tmp_path.iterdir()] == ["moving_digits"]
@@ -85,7 +85,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_a_quicker_process_is_used(made: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_folder_of_a_faster_process_is_used(made: Path, tmp_path: Path, monkeypatch) -> None:
     pool = moving_digits.ProcessPoolExecutor
 
     def pool_after_another_run(processes: int):
@@ -108,7 +108,7 @@ def test_settings_that_are_too_small(name: str) -> None:
 
 @pytest.mark.parametrize("label", range(0, len(CLASS_NAMES), 2))
 def test_the_second_of_a_pair_is_the_first_played_backwards(label: int) -> None:
-    forwards, backwards = (draw_motion(lab, np.random.default_rng(5)) for lab in (label, label + 1))
+    forwards, backwards = (sample_motion(lab, np.random.default_rng(5)) for lab in (label, label + 1))
     for p in (0.0, 0.25, 1.0):  # exact in binary
         assert forwards(p) == backwards(1 - p)
     assert forwards(0.0) != forwards(1.0)
@@ -116,7 +116,7 @@ def test_the_second_of_a_pair_is_the_first_played_backwards(label: int) -> None:
 
 @pytest.mark.parametrize("label", range(0, len(CLASS_NAMES), 2))
 def test_the_frames_of_a_pair_are_the_same_in_opposite_order(label: int, monkeypatch) -> None:
-    monkeypatch.setattr(moving_digits, "JITTER", 0.0)  # it is drawn anew for each frame
+    monkeypatch.setattr(moving_digits, "JITTER", 0.0)  # it is drawn again for each frame
     first, second = (
         np.stack([np.asarray(frame, dtype=float) for frame in draw_clip(lab, SMALL, np.random.default_rng(3))])
         for lab in (label, label + 1)
@@ -127,10 +127,10 @@ def test_the_frames_of_a_pair_are_the_same_in_opposite_order(label: int, monkeyp
 
 @pytest.mark.parametrize("label", range(len(CLASS_NAMES)))
 def test_a_mirrored_clip_belongs_to_the_mirrored_class(label: int) -> None:
-    """Cards lie as far to the right in one class as to the left in the other, on the mean over clips."""
+    """On average over clips, cards are as far to the right in one class as to the left in the other."""
 
     def mean_x(label: int, time: float) -> float:
-        motions = [draw_motion(label, np.random.default_rng([label, seed])) for seed in range(400)]
+        motions = [sample_motion(label, np.random.default_rng([label, seed])) for seed in range(400)]
         return float(np.mean([card.x for motion in motions for card in motion(time)]))
 
     mirrored = mirrored_labels(CLASS_NAMES)[label]
@@ -141,15 +141,15 @@ def test_a_mirrored_clip_belongs_to_the_mirrored_class(label: int) -> None:
 @pytest.mark.parametrize(
     ("label", "axis", "sign"), [(0, "x", 1), (1, "x", -1), (2, "y", -1), (3, "y", 1), (4, "size", 1)]
 )
-def test_names_say_what_is_seen(label: int, axis: str, sign: int) -> None:
+def test_names_describe_the_motions(label: int, axis: str, sign: int) -> None:
     for seed in range(20):
-        motion = draw_motion(label, np.random.default_rng(seed))
+        motion = sample_motion(label, np.random.default_rng(seed))
         assert sign * (getattr(motion(1.0)[0], axis) - getattr(motion(0.0)[0], axis)) > 0.2
 
 
 def test_a_card_turns_clockwise_on_the_screen() -> None:
     """Pillow turns counterclockwise for growing angles."""
-    motion = draw_motion(CLASS_NAMES.index("Turning something clockwise"), np.random.default_rng(0))
+    motion = sample_motion(CLASS_NAMES.index("Turning something clockwise"), np.random.default_rng(0))
     assert motion(1.0)[0].angle < motion(0.0)[0].angle - 90
 
 

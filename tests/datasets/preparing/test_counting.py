@@ -57,7 +57,7 @@ def test_one_unreadable_video_among_many_is_named(tmp_path: Path, clips: Path) -
 def test_nothing_is_decoded_if_packets_tell_the_count(tmp_path: Path, clips: Path, monkeypatch) -> None:
     for name in ("a.avi", "b.webm", "c.wmv"):
         (clips / "wave" / name).unlink()
-    monkeypatch.setattr(VideoFile, "_decode", None)
+    monkeypatch.setattr(VideoFile, "_whole", None)
     assert counts(tmp_path, clips) == {"d.mp4": None, "e.webm": None}
 
 

@@ -1,4 +1,4 @@
-"""Decoders: the same pixels and the same errors, whichever is taken."""
+"""Decoders: all give the same pixels and the same errors."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ OTHERS = [name for name in DECODER_NAMES if name != "pil"]
 
 @pytest.fixture(params=OTHERS)
 def decoder(request) -> str:
-    """A decoder to hold against Pillow."""
+    """A decoder to compare with Pillow."""
     try:
         choose_decoder(request.param)
     except InputError as error:
@@ -33,7 +33,7 @@ def decoder(request) -> str:
 
 @pytest.fixture(autouse=True)
 def _choose_anew() -> Iterator[None]:
-    """What is installed is looked up once in a process; here it changes."""
+    """Installed decoders are looked up once per process; here they change."""
     choose_decoder.cache_clear()
     yield
     choose_decoder.cache_clear()
@@ -60,7 +60,7 @@ def turned_by_the_camera() -> bytes:
 
 
 def wrong_size_in_the_header() -> bytes:
-    """65535 x 65535 pixels, of which there are few."""
+    """A header of 65535 x 65535 pixels with few pixels behind it."""
     data = encoded(picture())
     place = data.index(b"\xff\xc0") + 5
     return data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :]
@@ -82,7 +82,7 @@ FILES = {
     "turned": turned_by_the_camera(),
     "one pixel": encoded(picture(1, 1)),
     "thin": encoded(picture(3, 200)),
-    "bytes behind the end": encoded(picture()) + b"more",
+    "bytes after the end": encoded(picture()) + b"more",
     "PNG": encoded(picture(), "PNG"),
     "PNG with palette": encoded(picture().quantize(16), "PNG"),
     "PNG with transparency": encoded(picture().convert("RGBA"), "PNG"),
@@ -105,7 +105,7 @@ if features.check("avif"):
 
 
 def outcome(decoder: str, data: bytes) -> np.ndarray | None:
-    """The pixels; None: it is an error that is counted as an unreadable frame."""
+    """The pixels; None: an error that counts as an unreadable frame."""
     try:
         return choose_decoder(decoder)(data)
     except OSError:
@@ -128,7 +128,7 @@ def test_pillow_is_the_reference(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 @pytest.mark.parametrize("decoder", DECODER_NAMES)
 def test_16_bits_become_8(decoder: str, kind: str) -> None:
-    """Not white, wherever a value is above 255."""
+    """Values above 255 are not white."""
     values = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
     try:
         decode = choose_decoder(decoder)
@@ -148,14 +148,14 @@ def test_all_decoders_give_the_same_pixels(decoder: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_what_is_damaged_is_an_error_for_all(decoder: str, kind: str) -> None:
+def test_damaged_files_are_errors_for_all(decoder: str, kind: str) -> None:
     assert outcome("pil", DAMAGED[kind]) is None
     assert outcome(decoder, DAMAGED[kind]) is None
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "progressive", "grey", "CMYK", "restart markers"])
 def test_a_truncated_picture_is_an_error_for_all(decoder: str, kind: str) -> None:
-    """Wherever it is cut: the last row may be half-grey, or only the end marker missing."""
+    """At any cut: the last row may be half-grey, or only the end marker missing."""
     data = FILES[kind]
     for length in [*range(len(data) - 12, len(data)), *range(0, len(data), 97)]:
         assert outcome("pil", data[:length]) is None
@@ -164,7 +164,7 @@ def test_a_truncated_picture_is_an_error_for_all(decoder: str, kind: str) -> Non
 
 @pytest.mark.parametrize("kind", ["4:2:0", "progressive", "grey", "CMYK", "turned", "stored as RGB"])
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
-def test_bytes_that_are_wrong_somewhere(decoder: str, kind: str) -> None:
+def test_wrong_bytes(decoder: str, kind: str) -> None:
     """Some are errors, some change a few pixels, some nothing: the same for all."""
     rng = np.random.default_rng(0)
     data = FILES[kind]
@@ -177,7 +177,7 @@ def test_bytes_that_are_wrong_somewhere(decoder: str, kind: str) -> None:
     assert outcomes == {True, False}
 
 
-def test_the_fastest_that_is_installed_is_taken(monkeypatch) -> None:
+def test_auto_is_the_fastest_decoder_installed(monkeypatch) -> None:
     pytest.importorskip("simplejpeg")
     assert choose_decoder("auto") is decoders.decode_simplejpeg
     for gone in ("simplejpeg", "torchcodec.decoders"):
@@ -196,11 +196,11 @@ def test_a_named_decoder_that_is_not_installed(name: str, tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, decoders._DECODERS[name][0], None)
     with pytest.raises(InputError, match=f"--decoder {name}: {name} is not installed; pip install {name}"):
         train_dataset(spec, **options, decoder=name)
-    assert train_dataset(spec, **options)[0].clip.shape == (1, 2, 1, 3, 32, 32)
+    assert train_dataset(spec, **options)[0].clip.shape == (2, 1, 32, 32, 3)
 
 
-def test_a_decoder_that_does_not_fit_is_left_out(monkeypatch) -> None:
-    """torchcodec that was built for another torch raises from its import."""
+def test_auto_skips_a_decoder_that_does_not_fit(monkeypatch) -> None:
+    """A torchcodec built for another torch raises on import."""
 
     def broken(module: str) -> None:
         if module != "PIL":
@@ -212,10 +212,10 @@ def test_a_decoder_that_does_not_fit_is_left_out(monkeypatch) -> None:
         choose_decoder("torchcodec")
 
 
-def test_readers_go_to_other_processes(decoder: str, tmp_path: Path) -> None:
+def test_readers_can_be_pickled(decoder: str, tmp_path: Path) -> None:
     (tmp_path / "00001.jpg").write_bytes(FILES["4:2:0"])
     reader = pickle.loads(pickle.dumps(FrameFolder(tmp_path, "{:05d}.jpg", 1, decoder)))
-    assert np.array_equal(reader.read([0], replace_unreadable=False).images[0], choose_decoder("pil")(FILES["4:2:0"]))
+    assert np.array_equal(next(reader.frames([0]))[1], choose_decoder("pil")(FILES["4:2:0"]))
 
 
 def test_a_picture_that_is_far_too_large_is_refused(decoder: str, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""One interface for three forms: chosen by what is there, the same pixels, in any process."""
+"""One interface for three forms: detected automatically, the same pixels, in any process."""
 
 import unicodedata
 from pathlib import Path
@@ -10,13 +10,12 @@ from video_files import CLASSES, write_frames, write_video
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec
-from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset, train_dataset
+from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import VideoRecord
 from datasets.preparing.extraction import Extraction
 from datasets.reading.frames import FrameArchive, FrameFolder
 from datasets.reading.readers import Reader, open_record
 from datasets.reading.video_file import VideoFile
-from datasets.transforms import eval_preprocessing
 
 PNG = "{:05d}.png"
 FORMS = ("folder", "archive", "video")
@@ -44,22 +43,22 @@ def reader_of(root: Path, form: str, number: int = 0, num_frames: int | None = N
     return open_record(root / form, record_of(form, number, num_frames), PNG)
 
 
-def test_the_form_is_seen_from_what_is_there(root: Path) -> None:
+def test_the_form_is_detected(root: Path) -> None:
     assert [type(reader_of(root, form)) for form in FORMS] == [FrameFolder, FrameArchive, VideoFile]
     named = open_record(root / "archive", VideoRecord("clip no. 0a.zip", None, 0), PNG)
     assert (type(named), named.num_frames) == (FrameArchive, 14)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_frames_are_counted_where_the_list_does_not_say_it(root: Path, form: str) -> None:
+def test_frames_are_counted_if_the_list_does_not_say(root: Path, form: str) -> None:
     assert [reader_of(root, form, number).num_frames for number in (0, 1)] == list(LENGTHS)
     assert reader_of(root, form, 0, 9).num_frames == 9
 
 
 def test_all_forms_give_the_same_pixels(root: Path) -> None:
     indices = [29, 3, 4, 17]
-    folder, archive, video = (reader_of(root, form, 1).read(indices, replace_unreadable=False).images for form in FORMS)
-    assert list(folder) == list(archive) == list(video) == indices
+    folder, archive, video = (dict(reader_of(root, form, 1).frames(indices)) for form in FORMS)
+    assert folder.keys() == archive.keys() == video.keys() == set(indices)
     for index in indices:
         assert folder[index].shape == (48, 64, 3)
         assert folder[index].tobytes() == archive[index].tobytes() == video[index].tobytes()
@@ -74,7 +73,7 @@ def dataset_of(root: Path, form: str, *, counts: bool, train: bool) -> VideoData
     spec = DatasetSpec("mine", CLASSES, root / form, {"train": list_file, "val": list_file}, PNG)
     if train:
         return train_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32, seed=1, flip=True)
-    return clip_dataset(spec, ClipPlan(3, 5, eval_preprocessing(32)))
+    return val_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32)
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -105,12 +104,12 @@ def test_nothing_there(tmp_path: Path, num_frames: int | None) -> None:
     assert "--root_path" in str(error.value)
 
 
-def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
+def test_similar_paths_are_named(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.webm", 3, codec="libvpx-vp9")
     with pytest.raises(InputError, match=r"there is clip\.webm"):
         open_record(tmp_path, VideoRecord("clip", None, 0), PNG)
     write_frames(tmp_path / "take 2", 3)
-    with pytest.raises(InputError, match=r"if take 2 is meant: write its number of frames"):
+    with pytest.raises(InputError, match=r"if take 2 is meant, add its number of frames"):
         open_record(tmp_path, VideoRecord("take", 2, 0), PNG)
 
 
@@ -120,8 +119,8 @@ def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
         ("a/take 3", "there is take: .* with_offset"),
         ("a/clip.mp4 2 1", r"there is clip\.mp4: .* several labels"),
         ("a/packed 3", "there is packed: .* with_offset"),
-        ("a\\take", "has / between folders, and no quotes"),
-        ('"a/take"', "has / between folders, and no quotes"),
+        ("a\\take", "write / between folders, and no quotes"),
+        ('"a/take"', "write / between folders, and no quotes"),
         ("A/take", "there is a\\)"),
         ("a/Take", "there is take\\)"),
         ("a/" + unicodedata.normalize("NFD", "größe"), "there is größe\\)"),
@@ -138,7 +137,7 @@ def test_a_path_in_another_form_or_spelling(tmp_path: Path, path: str, words: st
 
 
 @pytest.mark.parametrize(("link", "path"), [("clip", "clip"), ("clip.zip", "clip"), ("person", "person/clip")])
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, link: str, path: str) -> None:
+def test_a_broken_link_is_named(tmp_path: Path, link: str, path: str) -> None:
     (tmp_path / link).symlink_to("/disk/gone")
     with pytest.raises(InputError, match=rf"\({tmp_path / link} is a link to /disk/gone, which is not there\)"):
         open_record(tmp_path, VideoRecord(path, 5, 0), PNG)
@@ -147,7 +146,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, link: str, path: str
 @pytest.mark.parametrize("pack", [False, True])
 def test_frames_that_were_extracted_after_the_list_was_made(tmp_path: Path, pack: bool) -> None:
     Extraction(pack=pack)(write_video(tmp_path / "videos" / "a" / "b.c.mp4", 2), tmp_path / "frames" / "a" / "b.c")
-    with pytest.raises(InputError, match=r"there are frames b\.c; if they were extracted since .*, prepare it again"):
+    with pytest.raises(InputError, match=r"there are frames b\.c; if they were extracted after .*, prepare it again"):
         open_record(tmp_path / "frames", VideoRecord("a/b.c.mp4", None, 0), PNG)
 
 
@@ -160,12 +159,12 @@ def test_a_path_without_a_name(tmp_path: Path, path: str) -> None:
 def test_a_place_that_cannot_be_reached(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be reached: File name too long"):
         open_record(tmp_path, VideoRecord("a" * 300, 5, 0), PNG)
-    with pytest.raises(InputError, match="no frame folder"):  # with .zip behind it is short enough
+    with pytest.raises(InputError, match="no frame folder"):  # short enough with .zip
         open_record(tmp_path, VideoRecord("a" * 251, 5, 0), PNG)
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
-def test_a_template_that_fits_no_file(root: Path, form: str) -> None:
+def test_a_template_that_matches_no_file(root: Path, form: str) -> None:
     with pytest.raises(InputError, match=r"no frames named img_\{:05d\}\.jpg; check --image_tmpl"):
         open_record(root / form, record_of(form, 0), "img_{:05d}.jpg")
 

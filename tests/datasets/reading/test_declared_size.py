@@ -1,4 +1,4 @@
-"""Files that lost their end are told from whole ones, whatever the container; and whole ones are never refused."""
+"""Files without their end are recognised in all containers, and complete files are never refused."""
 
 import random
 import struct
@@ -14,8 +14,8 @@ from PIL import Image
 from video_files import write_video
 
 from common.errors import InputError
-from datasets.reading.container_length import EBML, length_by_header
-from datasets.reading.video_container import decode_video
+from datasets.reading.declared_size import EBML, declared_size
+from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 MJPEG = {"codec": "mjpeg", "pix_fmt": "yuvj420p"}
@@ -32,10 +32,10 @@ CONTAINERS = {
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_file_that_lost_its_end_never_passes_for_a_shorter_one(tmp_path: Path, name: str) -> None:
+def test_a_file_without_its_end_never_passes_for_a_shorter_one(tmp_path: Path, name: str) -> None:
     path = write_video(tmp_path / name, 60, **CONTAINERS[name])
     content = path.read_bytes()
-    assert 0 < length_by_header(path) <= len(content)
+    assert 0 < declared_size(path) <= len(content)
     rng = random.Random(0)
     outcomes = Counter[str]()
     for length in [rng.randrange(100, len(content)) for _ in range(25)]:
@@ -43,26 +43,28 @@ def test_a_file_that_lost_its_end_never_passes_for_a_shorter_one(tmp_path: Path,
         try:
             frames = sum(1 for _ in decode_video(path))
             outcomes["whole"] += 1
-            assert frames == 60, f"{frames} frames of {length} bytes"  # only what lies behind the frames is missing
+            assert frames == 60, f"{frames} frames of {length} bytes"  # only bytes after the frames are missing
         except InputError as error:
             outcomes["seen" if "cannot be decoded to its end" in str(error) else "not opened"] += 1
     assert outcomes["seen"] > 5
 
 
 @pytest.mark.parametrize("name", ["mpeg4.avi", "vp8.webm", "vp9.webm", "h264.mkv"])
-def test_the_frames_that_are_gone_are_counted_and_named(tmp_path: Path, name: str) -> None:
+def test_missing_frames_are_counted_and_named(tmp_path: Path, name: str) -> None:
     path = write_video(tmp_path / name, 60, **CONTAINERS[name])
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
     video = VideoFile(path)
     assert video.num_frames == 60  # counted in the header, or its duration times its rate
-    video.read([2], replace_unreadable=False)
+    dict(video.frames([2]))
     with pytest.raises(InputError, match=r"frame 60 of 60 cannot be read \(it breaks off.*download"):
-        video.read([2, 59], replace_unreadable=False)
-    assert video.read([2, 59], replace_unreadable=True).replaced == [f"{path} frame 60"]
+        dict(video.frames([2, 59]))
+    replaced: list[str] = []
+    assert [number for number, _ in video.frames([2, 59], replaced)] == [2, 59]
+    assert replaced == [f"{path} frame 60"]
 
 
-def test_the_frame_at_the_break_is_not_shown_half(tmp_path: Path) -> None:
-    """FFmpeg makes a picture of what it has, and grey."""
+def test_the_frame_at_the_break_is_not_half_shown(tmp_path: Path) -> None:
+    """FFmpeg fills the missing part of a picture with grey."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 240, 320, 3)).astype(np.uint8)
     path = tmp_path / "noise.avi"
     with av.open(str(path), "w") as container:
@@ -82,7 +84,7 @@ def test_the_frame_at_the_break_is_not_shown_half(tmp_path: Path) -> None:
 
 
 def write_with_sound(path: Path, frames: int, seconds: int) -> Path:
-    """A video at 10 frames a second and a sound that lasts longer."""
+    """A video at 10 frames per second with a longer sound."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -123,9 +125,7 @@ class Pipe(BytesIO):
         ("mpegts", "libx264", {}),
     ],
 )
-def test_live_recordings_do_not_know_their_length(
-    tmp_path: Path, form: str, codec: str, options: dict[str, str]
-) -> None:
+def test_live_recordings_store_no_length(tmp_path: Path, form: str, codec: str, options: dict[str, str]) -> None:
     source = write_video(tmp_path / "a.mkv", 30, codec=codec)
     pipe = Pipe()
     with av.open(str(source)) as whole, av.open(pipe, "w", format=form, options=options) as copy:
@@ -139,23 +139,23 @@ def test_live_recordings_do_not_know_their_length(
 
 
 def test_what_follows_the_frames_may_be_anything(tmp_path: Path) -> None:
-    """Cameras and uploads leave bytes behind the end."""
+    """Cameras and uploads leave bytes after the end."""
     for name in ("a.mp4", "a.mkv", "a.avi"):
         path = write_video(tmp_path / name, 9)
         path.write_bytes(path.read_bytes() + b"\x7f\xff\xff\xffjunk")
-        assert length_by_header(path) < path.stat().st_size
+        assert declared_size(path) < path.stat().st_size
         assert sum(1 for _ in decode_video(path)) == 9
 
 
 @pytest.mark.parametrize("content", [b"", b"RI", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x00", b"\0\0\0\x10ftyp", b"G"])
-def test_heads_of_files(tmp_path: Path, content: bytes) -> None:
+def test_headers(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
-    assert length_by_header(tmp_path / "a") == 0
+    assert declared_size(tmp_path / "a") == 0
 
 
 @pytest.mark.parametrize("size", [2**64 - 1, 2**63 - 24, 2**62])
 def test_sizes_beyond_every_file(tmp_path: Path, size: int) -> None:
     (tmp_path / "a.mp4").write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", size))
-    assert length_by_header(tmp_path / "a.mp4") == 16 + size
+    assert declared_size(tmp_path / "a.mp4") == 16 + size
     (tmp_path / "a.mkv").write_bytes(EBML + struct.pack(">Q", (1 << 56) + size % (1 << 55)))
-    assert length_by_header(tmp_path / "a.mkv") == 0
+    assert declared_size(tmp_path / "a.mkv") == 0
