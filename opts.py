@@ -24,7 +24,6 @@ from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
 from ops.schedule import LR_STEPS
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
 BUILT_IN_ARCH = "resnet18"
 # What `python train.py` without options trains: a small network on small frames, minutes on two CPU cores.
@@ -110,12 +109,13 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
 
 
 def _chosen_arch(net: str | None, given: str | None, default: str | None) -> str | None:
-    """The backbone; torchvision's video networks come in one form each."""
-    if net not in TORCHVISION_NETS:
+    """The backbone; some networks have only one."""
+    own = None if net is None else NETS[net].arch
+    if own is None:
         return given or default
     if given is not None:
         raise InputError(f"--arch {given}: {net} has its own backbone; leave --arch out")
-    return TORCHVISION
+    return own
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:

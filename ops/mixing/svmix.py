@@ -158,7 +158,7 @@ class SvMix(MixMethod):
         other = self._learner(features, partner, ratio, spatial)
         _, mixed = _mix(clip, other, partner)
         with self.runtime.autocast(self.settings.amp):
-            logits = self._scores(mixed)
+            logits = self._scores(mixed, normalised=True)
             share = torch.full((len(label),), ratio, device=clip.device)
             target = mixed_target(label, partner, share, logits.shape[1])
             offline_loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)

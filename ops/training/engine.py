@@ -131,8 +131,9 @@ def train_one_epoch(
             clip, target = _mix(mixer, unwrap(model), clip, label, scaler, where, share=1 / group, moment=(epoch, step))
             label = target.argmax(1)  # the class of the larger share
             clock.lap("mixing")
+        options = {"normalised": True} if clip.is_floating_point() else {}  # mixed clips are
         with runtime.autocast(settings.amp):
-            logits = model(clip)
+            logits = model(clip, **options)
             loss = F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
         require_finite(loss, "loss", where)
         sums.add(logits.detach(), label, loss.item())

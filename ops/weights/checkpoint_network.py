@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, command, wrong_fields
-from ops.models import build_model
+from ops.models import NETS, build_model
 from ops.network import VideoNet, require_finite_tensors
-from ops.torchvision_nets import TORCHVISION_NETS
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights, official_net
 from ops.weights.trained_on import TrainedOn
@@ -79,7 +78,7 @@ class Weights:
             defaults = {"net": net, "arch": "resnet50", "num_segments": 8}
             unknown = {name: value for name, value in defaults.items() if given.get(name) is None}
             given = {**given, **unknown, "ablate": []}
-            if given["net"] in TORCHVISION_NETS:
+            if NETS[given["net"]].arch is not None:
                 unknown.pop("arch", None)
             if unknown:
                 taken = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in unknown.items())

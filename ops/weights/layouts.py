@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from common.errors import InputError
+from ops.resnet import is_temporal
 
 State = dict[str, Tensor]
 Rules = tuple[tuple[str, str], ...]  # regular expressions and what takes their place, in order
@@ -98,7 +99,7 @@ def layout_of(state: State) -> str:
 
 def is_plain_resnet(state: State) -> bool:
     """Whether this is a ResNet in torchvision's names, without any temporal module."""
-    return "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
+    return "conv1.weight" in state and not any(map(is_temporal, state))
 
 
 def strip_wrappers(state: State, where: str = "the given state dict") -> State:

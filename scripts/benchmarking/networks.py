@@ -6,20 +6,20 @@ that it is fastest with.
 """
 
 import argparse
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
 from ops.fuse import fuse_for_inference
-from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.mixer import mix_method
 from ops.mixing.svmix import SvMixSettings
-from ops.models import build_model, frames_per_segment
+from ops.models import NETS, build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
 from references.naive_h2cn import NaiveH2CN
@@ -127,7 +127,7 @@ def _ours(net: str, setting: Setting) -> VideoNet:
 
 def _clip(network: str, setting: Setting, layout: torch.memory_format) -> Tensor:
     """A random clip; channels-last as the loader lays it out: the 3 colours of a pixel together."""
-    frames = frames_per_segment({**OURS, "naive": "H2CN"}.get(network, "TSN"))
+    frames = NETS[{**OURS, "naive": "H2CN"}.get(network, "TSN")].frames_per_segment
     shape = (setting.batch_size, setting.segments, frames, 3, setting.size, setting.size)
     clip = torch.randn(shape, device=setting.device)
     if layout == torch.channels_last:
@@ -142,11 +142,12 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
     end, so that its peak of memory holds them.
     """
     network, clip = build(variant, setting)
+    options = {"normalised": True} if variant.network in OURS else {}
     autocast = torch.autocast(setting.device.type, torch.bfloat16, enabled="bf16" in variant.changes)
 
     def evaluate() -> Tensor:
         with torch.inference_mode(), autocast:
-            return network(clip)
+            return network(clip, **options)
 
     if not setting.training:
         return evaluate
@@ -157,7 +158,7 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
 
     def step() -> None:
         with autocast:
-            loss = F.cross_entropy(network(clip), label)
+            loss = F.cross_entropy(network(clip, **options), label)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -170,14 +171,14 @@ def _svmix_step(
 ) -> Callable[[], object]:
     """The same step on clips that SV-Mix has mixed, with what its selector learns and its teacher."""
     method = mix_method("svmix", network, setting.size, Runtime(setting.device), SvMixSettings())
-    mixer, no_scaler = Mixer(method, setting.num_class), torch.amp.GradScaler(setting.device.type, enabled=False)
-    numbers = itertools.count()
+    no_scaler = torch.amp.GradScaler(setting.device.type, enabled=False)
+    rng = np.random.default_rng(0)
 
     def step() -> None:
-        mixed, target, of_selector = mixer.mix(network, clip, label, 0, next(numbers))
+        blend = method.blend(clip, label, rng)
         with autocast:
-            loss = F.cross_entropy(network(mixed), target)
-        (loss + of_selector).backward()
+            loss = F.cross_entropy(network(blend.clip, normalised=True), blend.target(label, setting.num_class))
+        (loss + blend.loss).backward()  # type: ignore[operator]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         method.step(network, no_scaler, 1e-4, "the benchmark")
