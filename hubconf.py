@@ -66,11 +66,10 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     sampling = _file_of_datasets("sampling")
 
     def preprocess(frames: _np.ndarray) -> _torch.Tensor:
-        frames = _np.asarray(frames)
         starts = sampling.center_starts(len(frames), segments, length)
         indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
-        crops = _np.stack([crop[0] for crop in preprocessing(list(frames[indices.flatten()]))])  # (T*L, S, S, 3)
-        return _torch.from_numpy(crops).unflatten(0, indices.shape)[None].movedim(-1, -3)
+        crops = _np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
+        return _torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)
 
     model.preprocess = preprocess  # type: ignore[assignment]
     return model

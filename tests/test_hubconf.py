@@ -50,8 +50,8 @@ def checkpoint(folder: Path) -> torch.Tensor:
     }  # fmt: skip
     save_checkpoint(folder / "ckpt.pth.tar", {"state_dict": model.state_dict(), "trained_on": made_for})
     indices = segment_indices(center_starts(9, 2, 5), 5, 9)
-    crops = eval_preprocessing(32)([video()[i] for i in indices.flatten()])
-    clip = torch.from_numpy(np.stack([crop[0] for crop in crops])).movedim(-1, -3).unflatten(0, (1, 2, 5))
+    crops = np.stack(list(eval_preprocessing(32)(video()[indices.flatten()])))
+    clip = torch.from_numpy(crops).reshape(1, 2, 5, 32, 32, 3).movedim(-1, -3)
     with torch.inference_mode():
         return model(clip)
 
