@@ -11,7 +11,6 @@ from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -96,11 +95,12 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
 
 
 def _choose_arch(args: argparse.Namespace, given: set[str]) -> None:
-    """torchvision's video networks have no choice of backbone."""
-    if args.net in TORCHVISION_NETS:
+    """Some networks have only one backbone."""
+    own = NETS[args.net].arch
+    if own is not None:
         if "arch" in given:
             raise InputError(f"--arch {args.arch}: {args.net} has its own backbone; leave --arch out")
-        args.arch = TORCHVISION
+        args.arch = own
 
 
 def _check_mixing(args: argparse.Namespace, given: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""ResNet's two residual blocks: a choice of the first convolution, a place for a gate, torchvision's names."""
+"""ResNet's two residual blocks, with torchvision's names and with places for temporal modules."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,60 +8,58 @@ from torch import Tensor, nn
 
 
 class Parts(NamedTuple):
-    """What a network puts into a residual block.
+    """What a network puts into a residual block. None: nothing."""
 
-    Attributes:
-        first_conv: what the first convolution is made with, a kind of `nn.Conv2d`.
-        gate: between the first convolution and the next; keeps the shape (N*T, C, H, W).
-    """
-
-    first_conv: Callable[..., nn.Conv2d]
-    gate: nn.Module
+    first_conv: Callable[..., nn.Conv2d] = nn.Conv2d  # builds the first convolution, with the arguments of nn.Conv2d
+    gate: nn.Module | None = None  # after the first convolution; (N*T, C, H, W) -> the same shape
+    last: nn.Module | None = None  # after the whole block; (N*T, C * expansion, H, W) -> the same shape
 
 
-# (stage from 1, number of the block in it from 0, channels behind its first convolution) -> parts
+# (stage from 1, block in it from 0, channels C after its first convolution) -> parts
 MakeParts = Callable[[int, int, int], Parts]
 
 
 def no_parts(_stage: int, _block: int, _channels: int) -> Parts:
     """A plain ResNet block."""
-    return Parts(nn.Conv2d, nn.Identity())
+    return Parts()
 
 
 class ResidualBlock(nn.Module, ABC):
-    """First convolution -> gate -> the other convolutions, plus the input.
+    """First convolution -> gate -> the other convolutions, plus the input -> last.
 
-    A subclass makes `conv1`, `bn1` and what follows, and runs the latter in `after_gate`.
+    A subclass makes `conv1`, `bn1` and the other convolutions, and runs the latter in `after_gate`.
     """
 
-    expansion: int
+    expansion: int  # output channels per channel of the first convolution
     conv1: nn.Conv2d
     bn1: nn.BatchNorm2d
 
-    def __init__(self, downsample: nn.Module | None, gate: nn.Module) -> None:
+    def __init__(self, downsample: nn.Module | None, parts: Parts) -> None:
         super().__init__()
-        self.gate = gate
+        self.gate = parts.gate or nn.Identity()
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
+        self.last = parts.last or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
         residual = x if self.downsample is None else self.downsample(x)
         x = self.gate(self.relu(self.bn1(self.conv1(x))))
-        return self.relu(self.after_gate(x).add_(residual))
+        return self.last(self.relu(self.after_gate(x).add_(residual)))
 
     @abstractmethod
     def after_gate(self, x: Tensor) -> Tensor:
-        """From the gated features to the block's last BatchNorm."""
+        """From the gated features to the output of the block's last BatchNorm."""
 
 
 class Bottleneck(ResidualBlock):
-    """1x1 (shifted) -> gate -> 3x3 (stride) -> 1x1. H2CN, figure of the block."""
+    """1x1 -> gate -> 3x3 (stride) -> 1x1."""
 
     expansion = 4
+    fusable = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
-        super().__init__(downsample, parts.gate)
+        super().__init__(downsample, parts)
         self.conv1 = parts.first_conv(inplanes, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
@@ -74,16 +72,17 @@ class Bottleneck(ResidualBlock):
 
 
 class BasicBlock(ResidualBlock):
-    """3x3 (shifted, stride) -> gate -> 3x3.
+    """3x3 (stride) -> gate -> 3x3.
 
-    NOTE: the paper has bottlenecks only; this placement (shift before the first convolution, gate before the
-    last 3x3) is ours, the nearest to theirs.
+    NOTE: the paper has bottlenecks only. Shifting before the first convolution and gating before the last 3x3 is our
+    choice, the closest to theirs.
     """
 
     expansion = 1
+    fusable = (("conv1", "bn1"), ("conv2", "bn2"))
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:
-        super().__init__(downsample, parts.gate)
+        super().__init__(downsample, parts)
         self.conv1 = parts.first_conv(inplanes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)

@@ -1,62 +1,117 @@
 """A network rewritten for inference: the same function of a clip, in fewer passes over memory."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ops.h2cn import ClipMotion, FrameMotion
+from ops.hourglass import without_autocast
 from ops.network import VideoNet
 
 
 def fuse_for_inference(model: VideoNet) -> VideoNet:
-    """A copy that gives the same scores faster; the model itself stays as it is.
+    """A copy that computes the same scores faster; the model itself is unchanged.
 
-    BatchNorms, whose statistics are fixed by now, are folded into the convolutions before them, and modules that have
-    a form of their own for inference (`for_inference`) take it. Equal up to rounding: to 1e-9 of the golden logits in
-    float64. The copy's parameters bear other names; it cannot be trained or saved as a checkpoint.
+    A BatchNorm is folded into the convolution before it where it is known to come directly after it: in an
+    `nn.Sequential`, and for the pairs of names (convolution, norm) in a class's attribute `fusable`. A module with a
+    method `for_inference` is replaced by what that returns. Both networks then score one random clip, as small as the
+    stride allows.
 
-    Args:
-        model: as it was trained.
+    Scores are equal up to rounding: within 1e-9 of the golden logits in float64. The copy's parameters have other
+    names; it cannot be trained or saved as a checkpoint.
+
+    Raises:
+        ValueError: the scores differ, so a class declares what its `forward` does not do.
     """
-    prepared = copy.deepcopy(model).eval()
-    _rewrite(prepared)
-    prepared.requires_grad_(False)
-    return prepared.to(memory_format=model.memory_format)  # type: ignore[call-overload]
+    fused = copy.deepcopy(model).eval()
+    clip = _small_clip(model)
+    expected = _scores(fused, clip)
+    changed = list(_rewrite(fused))
+    fused.requires_grad_(False)
+    fused = fused.to(memory_format=model.memory_format)  # type: ignore[call-overload]
+    difference = _difference(_scores(fused, clip), expected)
+    if expected.isfinite().all() and not difference <= _tolerance(clip.device, model.mean.dtype):
+        culprit = _first_difference(model, fused, clip, changed)
+        raise ValueError(
+            f"fused for inference, {model.net} gives other scores (by {difference:.2g} of the largest): {culprit} "
+            "computes something else. `fusable` names pairs of a convolution and the norm that takes its output "
+            "directly, and `for_inference` returns the same function"
+        )
+    return fused
 
 
 @torch.no_grad()
-def _rewrite(module: nn.Module) -> None:
+def _rewrite(module: nn.Module, path: str = "") -> Iterator[str]:
+    """Fuse in place; yields the paths of the modules that change."""
     for name, child in list(module.named_children()):
-        if isinstance(child, (FrameMotion, ClipMotion)):
-            setattr(module, name, child.for_inference())
+        inner = f"{path}.{name}" if path else name
+        for_inference = getattr(child, "for_inference", None)
+        if for_inference is not None:
+            setattr(module, name, for_inference())
+            yield inner
         else:
-            _rewrite(child)
+            yield from _rewrite(child, inner)
     for conv_name, norm_name in _pairs(module):
         conv, norm = getattr(module, conv_name), getattr(module, norm_name)
-        setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-        setattr(module, norm_name, nn.Identity())
+        if isinstance(conv, (nn.Conv2d, nn.Conv3d)) and isinstance(norm, _BatchNorm):
+            setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, norm_name, nn.Identity())
+            yield path
 
 
 def _pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Names of convolutions and of the BatchNorms behind them, among a module's own children.
-
-    In a `Sequential` they are neighbours; elsewhere they are named as a pair: conv1 and bn1, reduce and reduce_bn.
-    """
-    children = dict(module.named_children())
-    if isinstance(module, nn.Sequential):
-        pairs = list(zip(children, list(children)[1:], strict=False))
-    else:
-        pairs = [(_partner(name), name) for name in children]
-    convolution = (nn.Conv2d, nn.Conv3d)
-    return [
-        (first, second)
-        for first, second in pairs
-        if isinstance(children.get(first), convolution) and isinstance(children[second], _BatchNorm)
-    ]
+    """Names of children of which the second takes the output of the first and nothing else does."""
+    if type(module).forward is nn.Sequential.forward:
+        names = [name for name, _ in module.named_children()]
+        return list(zip(names, names[1:], strict=False))
+    return list(getattr(module, "fusable", ()))
 
 
-def _partner(norm: str) -> str:
-    return norm.removesuffix("_bn") if norm.endswith("_bn") else norm.replace("bn", "conv")
+def _small_clip(model: VideoNet) -> Tensor:
+    """A random uint8 clip of the smallest legal size; global random state is left alone."""
+    shape = (1, model.num_segments, model.frames_per_segment, 3, model.stride, model.stride)
+    clip = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return clip.to(model.mean.device)
+
+
+@torch.inference_mode()
+def _scores(model: VideoNet, clip: Tensor) -> Tensor:
+    with without_autocast(clip.device.type):
+        return model(clip)
+
+
+def _tolerance(device: torch.device, dtype: torch.dtype) -> float:
+    if device.type == "cuda" and dtype == torch.float32:
+        dtype = torch.float16  # convolutions use TF32, which has as many bits
+    return torch.finfo(dtype).eps ** 0.5
+
+
+def _difference(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest expected value."""
+    return 0.0 if torch.equal(found, expected) else float((found - expected).abs().max() / expected.abs().max())
+
+
+def _first_difference(model: VideoNet, fused: VideoNet, clip: Tensor, changed: list[str]) -> str:
+    """Path and class of the first changed module, in the order in which they finish, whose output differs."""
+    model = copy.deepcopy(model).eval()
+    before, after = _outputs(model, clip, changed), _outputs(fused, clip, changed)
+    tolerance = _tolerance(clip.device, model.mean.dtype)
+    path = next((path for path in before if not _difference(after[path], before[path]) <= tolerance), "")
+    return f"{path or 'the network'} ({type(model.get_submodule(path)).__name__})"
+
+
+def _outputs(model: VideoNet, clip: Tensor, paths: list[str]) -> dict[str, Tensor]:
+    """Outputs of the modules at these paths, each flattened, in the order in which they finish."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(path: str, output: Tensor | list[Tensor]) -> None:
+        tensors = [output] if isinstance(output, Tensor) else output
+        outputs[path] = torch.cat([tensor.flatten() for tensor in tensors])
+
+    for path in dict.fromkeys(paths):
+        model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output, path=path: keep(path, output))
+    _scores(model, clip)  # both networks are thrown away afterwards, with their hooks
+    return outputs

@@ -1,10 +1,14 @@
-"""The two motion modules of H2CN (ACM MM 2022): FMCB between adjacent frames, CMCB between segments."""
+"""H2CN (ACM MM 2022): a ResNet with FMCB between frames, and in each block a shift and CMCB between segments."""
+
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ops.blocks import Parts
 from ops.hourglass import (
     CENTRE,
     TAPS_FROM_BORDERS,
@@ -14,13 +18,37 @@ from ops.hourglass import (
     over_segments,
     without_autocast,
 )
-from ops.resnet import Motion
+from ops.network import NetworkName
+from ops.resnet import Motion, ResNetVideo
+from ops.shift import ShiftedConv2d
 
+# Parts that an ablation can leave out.
+ABLATIONS = {
+    "fmcb": "no frame-level motion: the key frame alone",
+    "cmcb": "no clip-level gates",
+    "aggregation": "hourglasses without their neighbourhood A: rigid temporal convolutions",
+    "shift": "no temporal shift",
+}
 # How the hourglasses of a random network start.
 HOURGLASS_STARTS = {
     "difference": "A is the pixel itself and gates are constant, so that a still background cancels",
     "published": "A and gates are random",
 }
+
+
+def h2cn(name: NetworkName, dropout: float, start: str = "difference") -> ResNetVideo:
+    """The network without the parts in `name.ablate`; `start`: one of `HOURGLASS_STARTS`."""
+    options: dict[str, Any] = {"aggregate": "aggregation" not in name.ablate, "start": start}
+
+    def make_parts(_stage: int, _block: int, channels: int) -> Parts:
+        shifted = partial(ShiftedConv2d, num_segments=name.num_segments)
+        return Parts(
+            first_conv=nn.Conv2d if "shift" in name.ablate else shifted,
+            gate=None if "cmcb" in name.ablate else ClipMotion(channels, name.num_segments, **options),
+        )
+
+    motion = None if "fmcb" in name.ablate else FrameMotion(**options)
+    return ResNetVideo(name, dropout, motion, make_parts)
 
 
 class FrameMotion(Motion):
@@ -33,13 +61,7 @@ class FrameMotion(Motion):
     share = 0.5
 
     def __init__(self, out_channels: int = 64, *, aggregate: bool = True, start: str = "difference") -> None:
-        """FMCB.
-
-        Args:
-            out_channels: channels of the motion map.
-            aggregate: False: its hourglasses are rigid temporal convolutions (an ablation).
-            start: one of `HOURGLASS_STARTS`.
-        """
+        """Without `aggregate`, hourglasses are rigid temporal convolutions; `start`: one of `HOURGLASS_STARTS`."""
         super().__init__()
         self.hourglass1 = FrameHourglass(3, aggregate=aggregate)
         self.bn1 = nn.BatchNorm2d(3)
@@ -60,14 +82,14 @@ class FrameMotion(Motion):
     def forward(self, frames: Tensor) -> list[Tensor]:
         """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
         x = _planes(self.hourglass1(_halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
-        # One mean and variance a channel over all three frames: they lie under one another in the height.
+        # One mean and variance per channel over all three frames: they are stacked along the height.
         x = self.bn1(x.flatten(2, 3)).unflatten(2, (3, -1)).transpose(1, 2)
         x = self.hourglass2(F.relu(_pixels(x))).squeeze(1)  # (B, 9, H/2, W/2)
         x = F.relu(_pixels(self.bn2(_planes(x))))
         return [F.relu_(self.maxpool(self.bn(self.conv(x))))]  # = pooled ReLU, on a quarter of the values
 
     def for_inference(self) -> nn.Module:
-        """The same with folded BatchNorms and hourglasses that are put together once: plain convolutions."""
+        """The same as plain convolutions: BatchNorms folded, hourglass kernels assembled once."""
         return _FoldedFrameMotion(self)
 
 
@@ -81,28 +103,27 @@ class _FoldedFrameMotion(nn.Module):
         self.maxpool = motion.maxpool
 
     def forward(self, frames: Tensor) -> list[Tensor]:
-        """As `FrameMotion.forward`."""
+        """Like `FrameMotion.forward`."""
         x = _halved(frames).flatten(1, 2)  # (B, 15, H/2, W/2)
         x = F.relu_(self.conv2(F.relu_(self.conv1(x))))
         return [F.relu_(self.maxpool(self.conv(x)))]
 
 
 def _folded(hourglass: FrameHourglass, frames: int, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """An hourglass over F frames and the BatchNorm behind it: (B, F*C, H, W) -> (B, (F-2)*C*expand, H, W)."""
+    """An hourglass over F frames with the BatchNorm after it: (B, F*C, H, W) -> (B, (F-2)*C*expand, H, W)."""
     kernel = hourglass.kernel_2d(frames)
     conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=2, dilation=2, bias=False).eval()
     conv.weight = nn.Parameter(kernel)
-    of_all = nn.BatchNorm2d(len(kernel), norm.eps).to(kernel).eval()  # the same for each frame
+    repeated = nn.BatchNorm2d(len(kernel), norm.eps).to(kernel).eval()  # the same for every frame
     state = norm.state_dict()
-    of_all.load_state_dict({name: value.repeat(frames - 2) if value.ndim else value for name, value in state.items()})
-    return fuse_conv_bn_eval(conv, of_all)
+    repeated.load_state_dict({name: value.repeat(frames - 2) if value.ndim else value for name, value in state.items()})
+    return fuse_conv_bn_eval(conv, repeated)
 
 
 def _halved(frames: Tensor) -> Tensor:
-    """(B, F, 3, H, W) -> 2x2 means (B, F, 3, H/2, W/2), the colours of all frames together in memory.
+    """(B, F, 3, H, W) -> 2x2 means (B, F, 3, H/2, W/2), channels-last with the colours of all frames as channels.
 
-    Two sums, of neighbouring rows and then of columns, over pixels as a loader lays them out: several times faster
-    than a pooling.
+    Sums of neighbouring rows, then of columns, in the memory order of the loader: several times faster than pooling.
     """
     height, width = (side - side % 2 for side in frames.shape[-2:])  # a last odd row or column has no partner
     pixels = frames[..., :height, :width].permute(0, 1, 3, 4, 2).contiguous()  # (B, F, H, W, 3)
@@ -112,31 +133,31 @@ def _halved(frames: Tensor) -> Tensor:
 
 
 def _pixels(x: Tensor) -> Tensor:
-    """(..., H, W) with all the values of a pixel together in memory (channels-last): convolutions are faster so."""
+    """Convert (..., H, W) to channels-last, in which convolutions are faster."""
     images = x.flatten(1, -3).contiguous(memory_format=torch.channels_last)
     return images.unflatten(1, x.shape[1:-2])
 
 
 def _planes(x: Tensor) -> Tensor:
-    """(..., H, W) with each channel's values together in memory: a BatchNorm of few channels is much faster so."""
+    """Convert (..., H, W) to channels-first, in which a BatchNorm of few channels is much faster."""
     return x.contiguous()
 
 
 class ClipMotion(nn.Module):
-    """CMCB: a gate for each frame and channel, from an HgC over the clip's segments in a few channels.
+    """CMCB: a gate per segment and channel, from an HgC over the clip's segments in a few channels.
 
     1x1 to C/16 channels, BN -> HgC -> mean over space -> 1x1 back to C, BN -> sigmoid -> times the input.
     """
 
     def __init__(self, channels: int, num_segments: int, *, aggregate: bool = True, start: str = "difference") -> None:
-        """CMCB for features of C channels; `aggregate` and `start` as in `FrameMotion`."""
+        """For features of C channels; `aggregate` and `start` as in `FrameMotion`."""
         super().__init__()
         self.num_segments = num_segments
         reduced = channels // 16
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.reduce_bn = nn.BatchNorm2d(reduced)
         self.hourglass = ClipHourglass(reduced, aggregate=aggregate)
-        if self.hourglass.spatial is not None:  # as every convolution of the ResNet
+        if self.hourglass.spatial is not None:  # like every convolution of the ResNet
             nn.init.normal_(self.hourglass.spatial, std=(2 / (9 * reduced)) ** 0.5)
         self.expand = nn.Conv2d(reduced, channels, 1, bias=False)
         self.expand_bn = nn.BatchNorm2d(channels)
@@ -146,24 +167,24 @@ class ClipMotion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""
         pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)  # (N*T, C/16)
-        pooled = pooled[:, :, None, None].to(self.expand.weight.dtype)  # float32 so far, whatever the network is
+        pooled = pooled[:, :, None, None].to(self.expand.weight.dtype)  # float32 until here
         gate = torch.sigmoid(self.expand_bn(self.expand(pooled)))  # (N*T, C, 1, 1)
         return x * gate
 
     def for_inference(self) -> nn.Module:
-        """The same with the means first: once the statistics are fixed, all of it up to the sigmoid is linear."""
+        """The same with the means first: with fixed statistics, everything before the sigmoid is linear."""
         return _FoldedClipMotion(self)
 
 
 class _FoldedClipMotion(nn.Module):
-    """The means that the hourglass needs are taken of x itself; one matrix makes the rest of them.
+    """Takes the hourglass's means of x itself; one matrix does the rest.
 
-    Its entries are the folded 1x1 convolution times the hourglass's factors. The bias that folding brings is an image
-    of its own, the same everywhere: its border means are 1, 1/H for a row, 1/W for a column and 1/(H*W) for a corner.
+    Its entries are the folded 1x1 convolution times the hourglass's factors. The bias from folding is a constant image,
+    whose border means are 1 for the whole, 1/H for a row, 1/W for a column and 1/(H*W) for a corner.
     """
 
     weight: Tensor  # (9*C, 2*C/16): to mean(A(x)) and mean(x) of the reduced features
-    bias: Tensor  # (4, 2*C/16): of the whole, rows, columns and corners
+    bias: Tensor  # (4, 2*C/16): from the whole, rows, columns and corners
     temporal: Tensor  # (C/16, 3)
 
     def __init__(self, motion: ClipMotion) -> None:
@@ -184,7 +205,7 @@ class _FoldedClipMotion(nn.Module):
         self.expand.load_state_dict({"weight": expand.weight.flatten(1), "bias": expand.bias})
 
     def forward(self, x: Tensor) -> Tensor:
-        """As `ClipMotion.forward`, in place."""
+        """Like `ClipMotion.forward`, in place."""
         height, width = x.shape[2:]
         whole, rows, columns, corners = self.bias
         constant = whole + rows / height + columns / width + corners / (height * width)  # (2*C/16,)

@@ -1,8 +1,8 @@
 """Hourglass convolution (HgC), the operator of H2CN (ACM MM 2022).
 
-A temporal convolution that looks at one pixel in three frames misses a motion that left this pixel. HgC lets
-the two outer frames be gathered over a neighbourhood A first, while the centre frame keeps its pixel: wide,
-narrow, wide in space-time, an hourglass. For every channel k
+A temporal convolution that looks at one pixel in three frames misses a motion that has left this pixel. HgC first
+aggregates the two outer frames over a neighbourhood A and keeps the pixel of the centre frame: wide, narrow, wide in
+space-time, an hourglass. For every channel k
 
     y_t = w[k, 0] * A(x_{t-1})  +  w[k, 1] * x_t  +  w[k, 2] * A(x_{t+1})
 
@@ -17,32 +17,30 @@ from torch import Tensor, nn
 
 
 class Hourglass(nn.Module):
-    """The parameters of an HgC. Both levels of H2CN use it, each with its own way through time.
+    """The parameters of an HgC. Each level of H2CN applies it over time in its own way.
 
-    Weights are kept 4-D and 2-D (not as 3-D convolutions), so that `model.to(memory_format=torch.channels_last)` works.
+    Weights are 4-D and 2-D, not those of 3-D convolutions, so that `model.to(memory_format=torch.channels_last)` works.
     """
 
     def __init__(self, channels: int, expand: int = 1, *, aggregate: bool = True) -> None:
-        """An HgC.
-
-        Args:
-            channels: C.
-            expand: output channels for each input channel.
-            aggregate: False for the ablation without A: a rigid temporal convolution, one pixel in three frames.
-        """
+        """C input channels, C * `expand` output channels; without `aggregate` (an ablation) A is the pixel itself."""
         super().__init__()
         self.channels = channels
         self.spatial = nn.Parameter(torch.empty(channels, 1, 3, 3)) if aggregate else None  # A
         self.temporal = nn.Parameter(torch.empty(channels * expand, 3))  # past, now, future
         if self.spatial is not None:
             nn.init.xavier_normal_(self.spatial)
-        # A convolution of kernel 3 with one input channel a group: fan in 3, fan out 3 * channels * expand.
+        # A convolution of kernel 3 with one input channel per group: fan in 3, fan out 3 * channels * expand.
         nn.init.normal_(self.temporal, std=(2.0 / (3 + 3 * channels * expand)) ** 0.5)
 
     @property
     def expand(self) -> int:
-        """Output channels for each input channel: channel c yields c*expand ... c*expand + expand-1."""
+        """Output channels per input channel: channel c yields c*expand ... c*expand + expand-1."""
         return self.temporal.shape[0] // self.channels
+
+    def macs(self, x: Tensor, y: Tensor) -> int:
+        """Multiply-adds of the equation: A on every frame, then three products per output value."""
+        return (0 if self.spatial is None else 9 * x.numel()) + 3 * y.numel()
 
     def extra_repr(self) -> str:
         return f"channels={self.channels}, expand={self.expand}, aggregate={self.spatial is not None}"
@@ -51,8 +49,8 @@ class Hourglass(nn.Module):
 class FrameHourglass(Hourglass):
     """HgC over adjacent frames: neighbourhood dilated by 2, valid in time (F frames -> F - 2).
 
-    All frames are in the channels of one plain 2-D convolution whose kernel is put together from A and w: the
-    same sum as the equation, without the three intermediate stacks of frames.
+    One plain 2-D convolution with all frames in its channels, its kernel assembled from A and w: the same sum as the
+    equation, without the three intermediate stacks of frames.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +67,7 @@ class FrameHourglass(Hourglass):
         return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
 
     def kernel_2d(self, frames: int) -> Tensor:
-        """The same for frames laid in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
+        """The same for frames stacked in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
         hourglass = self.kernel_3d()
         channels, expand = self.channels, self.expand
         kernel = hourglass.new_zeros(frames - 2, channels, expand, frames, channels, 3, 3)
@@ -83,23 +81,27 @@ CENTRE = 4  # of the nine taps of a 3x3 kernel, row by row
 
 
 class ClipHourglass(Hourglass):
-    """HgC over the segments of a clip, averaged over space: all that the clip-level gate uses of it.
+    """HgC over the segments of a clip, averaged over space: the clip-level gate uses nothing else of it.
 
-    Zero beyond the clip's ends (T -> T segments). The mean is linear, so it is taken first, and the segments are
-    combined as (N*T, C) numbers instead of feature maps:
+    Zero beyond the clip's ends (T -> T segments). The mean is linear, so it comes first, and the segments are combined
+    as (N*T, C) numbers instead of feature maps:
 
         mean(y_t) = w[0] * mean(A(x_{t-1}))  +  w[1] * mean(x_t)  +  w[2] * mean(A(x_{t+1}))
 
-    So is mean(A(x)): each tap of A times the mean of what this tap sees, `tap_means`.
+    mean(A(x)) is linear as well: each tap of A times the mean of what this tap sees, `tap_means`.
     """
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
-        """(N*T, C, H, W) -> (N*T, C); in float32 where x is of lower precision."""
+        """(N*T, C, H, W) -> (N*T, C), in float32 or wider."""
         with without_autocast(x.device.type):  # few numbers, in full precision
             means = tap_means(x)  # (N*T, C, 9)
             here = means[..., CENTRE]
             around = here if self.spatial is None else (means * self.spatial.flatten(1)).sum(2)
             return over_segments(around, here, self.temporal, num_segments)
+
+    def macs(self, x: Tensor, y: Tensor) -> int:
+        """Multiply-adds of the equation, which is applied before the mean."""
+        return super().macs(x, x)
 
 
 def over_segments(around: Tensor, here: Tensor, temporal: Tensor, num_segments: int) -> Tensor:
@@ -111,21 +113,15 @@ def over_segments(around: Tensor, here: Tensor, temporal: Tensor, num_segments: 
 
 
 def without_autocast(device: str) -> AbstractContextManager:
-    """No mixed precision inside. `device`: a type such as cuda; the meta device has no autocast to leave."""
+    """Full precision inside. `device`: a type such as cuda; the meta device has no autocast to leave."""
     known = torch.amp.is_autocast_available(device)
     return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
 def tap_means(x: Tensor) -> Tensor:
-    """For each tap of a 3x3 kernel with zero padding, the mean of what it sees, over all places of the kernel.
+    """(B, C, H, W) -> (B, C, 9), in float32 or wider: what each tap of a zero-padded 3x3 kernel sees on average.
 
-    The taps above the centre never see the last row, those to its left never the last column, and so on.
-
-    Args:
-        x: (B, C, H, W).
-
-    Returns:
-        (B, C, 9); in float32 where x is of lower precision.
+    The taps above the centre never see the last row, those left of it never the last column, and so on.
     """
     height, width = x.shape[2:]
     dtype = torch.promote_types(x.dtype, torch.float32)
@@ -135,15 +131,11 @@ def tap_means(x: Tensor) -> Tensor:
 
 
 def border_means(x: Tensor) -> Tensor:
-    """Sums over all pixels, the last and the first row, the last and the first column, and their four corners, / H*W.
+    """(B, C, H, W) -> (B, 9, C), in float32 or wider: sums over the image and its borders, each divided by H*W.
 
-    `TAPS_FROM_BORDERS` makes `tap_means` of them. Faster than those for many channels, channels-last; slower to train.
-
-    Args:
-        x: (B, C, H, W).
-
-    Returns:
-        (B, 9, C); in float32 where x is of lower precision.
+    In order: all pixels; the last and first row; the last and first column; the four corners. `TAPS_FROM_BORDERS` turns
+    them into `tap_means`. With many channels and channels-last they are faster to compute, but slower to train: the
+    network for inference uses them, which saves 4 % of its time.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
     sides = [x[:, :, -1], x[:, :, 0], x[..., -1], x[..., 0]]  # (B, C, W) and (B, C, H)
@@ -152,8 +144,7 @@ def border_means(x: Tensor) -> Tensor:
     return torch.stack([*sums, *corners], 1) / (x.shape[2] * x.shape[3])
 
 
-# A row for each tap, row by row of the kernel: all pixels without a row and without a column; the corner in both was
-# taken away twice.
+# A row per tap, in the order of the kernel: all pixels, minus a row, minus a column, plus the corner subtracted twice.
 TAPS_FROM_BORDERS = (
     (1, -1, 0, -1, 0, 1, 0, 0, 0),
     (1, -1, 0, 0, 0, 0, 0, 0, 0),

@@ -1,4 +1,4 @@
-"""Optimisers with the parameter groups of the TSN family, and its partial BatchNorm."""
+"""Optimisers with the parameter groups of the TSN family, and partial BatchNorm."""
 
 import re
 from collections.abc import Iterable
@@ -15,17 +15,11 @@ _POSITION = re.compile(r"(class_token|rel_pos_[hwt]|relative_position_bias_table
 
 
 def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5: bool = False) -> list[dict]:
-    """Groups: weights; biases (twice the rate in the TSN family) and norms, no decay; with `fc_lr5` the classifier.
+    """Groups of the trainable parameters: weights; biases (twice the rate in the TSN family); norms.
 
-    Each group carries `lr_mult`; `set_learning_rate` multiplies with it. The official code logs these factors and
-    applies them; TDN's logs them only. Positions and class tokens of transformers do not decay. Frozen parameters
-    are left out.
-
-    Args:
-        model: the network; parameters without `requires_grad` are skipped.
-        lr: base learning rate.
-        weight_decay: of the weights.
-        fc_lr5: the classifier learns five times as fast (its bias ten times).
+    Biases, norms, and the positions and class tokens of transformers do not decay. With `fc_lr5` the classifier learns
+    five times as fast (its bias ten times). `set_learning_rate` multiplies by each group's `lr_mult`. The official code
+    applies these factors as well; TDN's only logs them.
     """
     norms = {id(p) for m in model.modules() if isinstance(m, NORMS) for p in m.parameters()}
     groups: dict[str, dict] = {}
@@ -50,14 +44,14 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
 
 
 def make_optimiser(name: str, groups: list[dict], lr: float, momentum: float) -> torch.optim.Optimizer:
-    """An optimiser over `parameter_groups`: "sgd" with momentum, or "adamw" with betas (momentum, 0.999)."""
+    """Make an optimiser of `parameter_groups`: "sgd" with momentum, or "adamw" with betas (momentum, 0.999)."""
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
     return torch.optim.SGD(groups, lr=lr, momentum=momentum)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Set every group to the base rate `lr` times its own factor."""
+    """Set every group's rate to `lr` times its own factor."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group["lr_mult"]
 
@@ -69,15 +63,15 @@ def make_step(
     clip_gradient: float | None,
     where: str,
 ) -> None:
-    """Clip the gradients, make the step, and drop the gradients. The scaler's update is the caller's: once for all.
+    """Clip the gradients, make the step, drop the gradients. The caller updates the scaler, once for all optimisers.
 
     Raises:
-        InputError: a gradient is not finite, where no scaler deals with it.
+        InputError: a gradient is not finite, and there is no scaler to handle it.
     """
     scaler.unscale_(optimiser)
     limit = float("inf") if clip_gradient is None else clip_gradient
     norm = nn.utils.clip_grad_norm_(parameters, limit)
-    if not scaler.is_enabled():  # fp16's scaler meets such steps on its way, skips them and lowers its scale
+    if not scaler.is_enabled():  # the scaler of fp16 skips such steps and lowers its scale
         require_finite(norm, "gradient", where)
     scaler.step(optimiser)
     optimiser.zero_grad(set_to_none=True)
@@ -86,26 +80,22 @@ def make_step(
 def require_finite(value: Tensor, name: str, where: str) -> None:
     """Stop a training before a step that would ruin it.
 
-    Args:
-        value: loss or norm.
-        name: what it is.
-        where: epoch, step and videos, for the message.
-
     Raises:
-        InputError: it is infinite or no number.
+        InputError: the value, a loss or a norm, is not finite. The message has its `name`, and epoch, step and videos
+            (`where`).
     """
     if not torch.isfinite(value).all():
         raise InputError(
             f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
-            "untouched: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
+            "unchanged: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
         )
 
 
 def freeze_partial_bn(model: VideoNet) -> None:
-    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): the backbone's, but for the first, keep what they learnt.
+    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): freeze the backbone's BatchNorms, except the first.
 
-    Their parameters stop learning here; `train_mode` keeps their statistics. The BatchNorms of the motion modules
-    are left alone: they have learnt nothing yet.
+    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules learn: they
+    have nothing to preserve yet.
     """
     for norm in model.backbone_norms()[1:]:
         norm.requires_grad_(False)
@@ -120,16 +110,12 @@ def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
 
 
 def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: bool) -> None:
-    """Make sure that each BatchNorm of a training has two values or more per channel, by a pass without pixels.
+    """Check that each BatchNorm of a training has two values or more per channel, by a pass on the meta device.
 
-    Args:
-        model: the network, left in training mode.
-        clips: smallest number that a device gets at once; two or more are always enough.
-        input_size: H = W.
-        partial_bn: the frozen BatchNorms normalise by what they learnt.
+    The model is left in training mode. `clips` is the smallest number that a device gets at once; two always suffice.
 
     Raises:
-        InputError: one has a single value.
+        InputError: a BatchNorm has a single value.
     """
     if clips > 1:
         return
@@ -140,7 +126,7 @@ def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: b
         torch.func.functional_call(model, tensors, torch.empty(shape, dtype=torch.uint8, device="meta"))
     except ValueError as error:
         raise InputError(
-            f"a BatchNorm of {model.net} would normalise over a single value (1 clip, "
+            f"a BatchNorm of {model.net} would normalise a single value (1 clip, "
             f"{counted(model.num_segments, 'segment')}, {input_size} pixels); give each device "
             "two clips or more: raise --batch-size, or lengthen the train list"
         ) from error

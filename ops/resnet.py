@@ -1,4 +1,4 @@
-"""The video network of the ResNet family: one ResNet that is given its temporal parts."""
+"""The video network of the ResNet family: one ResNet, given its temporal parts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -6,34 +6,23 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ops.blocks import ARCHS, MakeParts, make_stage
+from ops.blocks import ARCHS, MakeParts, make_stage, no_parts
 from ops.network import NetworkName, VideoNet
 from ops.shift import ShiftedConv2d
 
 
 class Motion(nn.Module, ABC):
-    """What a network makes of the frames around the key frame.
+    """A branch over the frames around the key frame."""
 
-    Attributes:
-        frames: L, frames that it takes from a segment.
-        share: of its maps where they join the ResNet's features; the rest is the features'.
-        conv: its 7x7 convolution.
-    """
-
-    frames: int
-    share: float
-    conv: nn.Conv2d
+    frames: int  # L
+    share: float  # weight of its maps where they join the ResNet's features, whose weight is 1 - share
+    conv: nn.Conv2d  # 7x7
 
     def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
-        """Start from an ImageNet ResNet: the 7x7 convolution from the mean of its stem (64, 3, 7, 7) over RGB.
+        """Initialise from the state dict of an ImageNet ResNet; returns the names of the parameters.
 
-        Not rescaled by the number of channels, as in the official codes.
-
-        Args:
-            resnet: its state dict.
-
-        Returns:
-            The names of what was started so.
+        The 7x7 convolution takes the mean of the stem's (64, 3, 7, 7) over RGB, not rescaled by the number of channels,
+        as in the official codes.
         """
         with torch.no_grad():
             self.conv.weight.copy_(resnet["conv1.weight"].mean(1, keepdim=True).expand_as(self.conv.weight))
@@ -41,37 +30,41 @@ class Motion(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, frames: Tensor) -> list[Tensor]:
-        """(B, L, 3, H, W) -> maps that join the stem's and, if there is a second one, stage 1's output."""
+        """(B, L, 3, H, W) -> one map that joins the stem's output and, optionally, one that joins stage 1's."""
 
 
 class ResNetVideo(VideoNet):
     """A ResNet over the key frame of each segment, with temporal parts; the segments' scores are averaged.
 
-    Parameters of the ResNet bear torchvision's names. `backbone` lists its parts: motion, stem, stages; then the head.
+    Parameters of the ResNet have torchvision's names.
     """
 
     memory_format = torch.channels_last
     bias_lr = 2.0  # as in the whole TSN family
+    fusable = (("conv1", "bn1"),)
 
-    def __init__(self, identity: NetworkName, dropout: float, motion: Motion | None, make_parts: MakeParts) -> None:
-        """A network of the family.
+    def __init__(
+        self, name: NetworkName, dropout: float, motion: Motion | None = None, make_parts: MakeParts = no_parts
+    ) -> None:
+        """A network of the family with random weights.
 
         Args:
-            identity: which one it is.
+            name: identifies the network.
             dropout: share of the features before the classifier that training sets to zero.
-            motion: what it makes of the frames around the key frames; None: it takes the key frames only.
-            make_parts: what it puts into each block.
+            motion: branch over all L frames; None: the network takes the key frame only.
+            make_parts: the temporal modules of each block. Their convolutions and linear layers start by the ResNet's
+                rule; to start as the identity, a module scales its output by a BatchNorm whose weight starts at 0.
         """
-        super().__init__(identity, 1 if motion is None else motion.frames)
-        self.layouts = (identity.net, "torchvision")
+        super().__init__(name, 1 if motion is None else motion.frames)
+        self.layouts = (name.net, "torchvision")
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        stages = (make_stage(identity.arch, stage, make_parts) for stage in (1, 2, 3, 4))
+        stages = (make_stage(name.arch, stage, make_parts) for stage in (1, 2, 3, 4))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(512 * ARCHS[identity.arch][0].expansion, identity.num_class)
+        self.fc = nn.Linear(512 * ARCHS[name.arch][0].expansion, name.num_class)
         self.motion = motion
         _initialise(self)
 
@@ -95,8 +88,8 @@ class ResNetVideo(VideoNet):
         """(N*T, C, H, W) features, blended with a motion map (N*T, C, H/2, W/2) if there is one."""
         if self.motion is None or not maps:
             return x
-        of_motion = nn.functional.interpolate(maps[0] * self.motion.share, size=x.shape[2:], mode="nearest")
-        return torch.add(of_motion, x, alpha=1 - self.motion.share)
+        motion = nn.functional.interpolate(maps[0] * self.motion.share, size=x.shape[2:], mode="nearest")
+        return torch.add(motion, x, alpha=1 - self.motion.share)
 
     def stem(self, key_frames: Tensor) -> Tensor:
         """(N*T, 3, H, W) -> (N*T, 64, H/4, W/4)."""
@@ -104,25 +97,30 @@ class ResNetVideo(VideoNet):
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def head(self, x: Tensor) -> Tensor:
-        """(N*T, C, H/32, W/32) -> (N, K): scores of the segments, averaged before any softmax."""
+        """(N*T, C, H/32, W/32) -> (N, K): the segments' scores, averaged before any softmax."""
         scores = self.fc(self.dropout(x.mean((2, 3))))  # (N*T, K)
         return scores.unflatten(0, (-1, self.num_segments)).mean(1)
 
     def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:
-        """The motion branch starts from the ResNet's stem."""
+        """Initialise the motion branch from the ResNet's stem."""
         return [] if self.motion is None else [f"motion.{name}" for name in self.motion.inflate_from(resnet)]
 
     def is_temporal(self, name: str) -> bool:
-        """Whether a parameter or module of this name is one that no image network has."""
-        return name.startswith("motion.") or ".gate." in name
+        """Whether the parameter or module of this name belongs to the motion branch or to a part of a block."""
+        return is_temporal(name)
 
     def shifted(self) -> set[str]:
-        """Names of the convolution weights that stand behind a temporal shift."""
+        """Names of the convolution weights that follow a temporal shift."""
         return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, ShiftedConv2d)}
 
 
+def is_temporal(name: str) -> bool:
+    """Whether a parameter or module of this name belongs to the motion branch or to a part of a block."""
+    return name.startswith("motion.") or ".gate." in name or ".last." in name
+
+
 def _initialise(model: nn.Module) -> None:
-    """ResNet's rule for convolutions, N(0, 0.001) for the classifier. Hourglasses bring their own start."""
+    """ResNet's rule for convolutions, N(0, 0.001) for linear layers. Hourglasses initialise themselves."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels

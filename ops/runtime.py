@@ -1,4 +1,4 @@
-"""Where a run takes place: one device, several GPUs (DataParallel), or several processes (torchrun)."""
+"""The devices of a run: one, several GPUs (DataParallel), or several processes (torchrun)."""
 
 import ctypes
 import gc
@@ -20,51 +20,51 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from common.errors import InputError
 from ops.network import VideoNet
 
-MALLOC = ("keep", "system")  # what becomes of freed memory
+MALLOC = ("keep", "system")  # what happens to freed memory
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """The devices and processes of a run; `compiled`: whether its networks run through torch.compile."""
+    """The devices and processes of a run."""
 
     device: torch.device
     gpus: tuple[int, ...] = ()
     rank: int = 0
     world_size: int = 1
-    compiled: bool = False
+    compiled: bool = False  # whether networks run through torch.compile
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and logs."""
         return self.rank == 0
 
     @property
     def cores(self) -> int:
-        """CPU cores that this run may use, per process on this machine."""
+        """CPU cores available to each process of this run."""
         return max(cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
 
     def place(self, model: VideoNet) -> VideoNet:
-        """The model on its device, in its memory format. Before an optimiser loads its state, which follows it."""
+        """Move a model to the device, in its memory format; before an optimiser loads its state, which follows it."""
         return model.to(self.device, memory_format=model.memory_format)  # type: ignore[call-overload]
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The placed model for all devices: itself, in DataParallel, or in DistributedDataParallel."""
+        """Wrap a placed model for all devices: not at all, in DataParallel, or in DistributedDataParallel."""
         wrapped = self.wrap_frozen(model)
         return self._distributed(wrapped) if self.world_size > 1 else wrapped
 
     def wrap_frozen(self, model: nn.Module) -> nn.Module:
-        """A placed model without gradients of its own: every process has its own copy, several GPUs share the batch."""
+        """Wrap a placed model that gets no gradients: each process has its own copy; several GPUs share the batch."""
         if self.compiled:
-            model.compile(dynamic=False)  # for each batch size anew: the last batch of a list is smaller
+            model.compile(dynamic=False)  # once per batch size: the last batch of a list is smaller
         return _SameAutocast(model, list(self.gpus)) if len(self.gpus) > 1 else model
 
     def synchronise(self, module: nn.Module) -> nn.Module:
-        """A small module that runs on one device a process; its gradients are averaged over the processes."""
+        """Wrap a small module that runs on one device per process: its gradients are averaged over the processes."""
         return self._distributed(module) if self.world_size > 1 else module
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give the main process's BatchNorm statistics to all: each process's own last batch has changed them."""
+        """Copy the main process's BatchNorm statistics to all; they differ, as each process has seen other batches."""
         if self.world_size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
@@ -87,7 +87,7 @@ class Runtime:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process through first, then the others: for files that are made on first use."""
+        """The main process runs the body first, then the others: for files that are made on first use."""
         if self.world_size > 1 and not self.is_main:
             dist.barrier()
         yield
@@ -95,18 +95,18 @@ class Runtime:
             dist.barrier()
 
     def close(self) -> None:
-        """At the end of a run that went well: leave the other processes in order, else one may abort as it exits."""
+        """Leave the process group after a successful run; without this a process may abort on exit."""
         if self.world_size > 1:
-            gc.collect()  # a wrapped model holds on to the group
+            gc.collect()  # a wrapped model refers to the group
             dist.barrier()
             dist.destroy_process_group()
 
 
 class _SameAutocast(DataParallel):
-    """DataParallel whose threads autocast to the caller's type; torch's take float16 there, also under bfloat16."""
+    """DataParallel whose threads autocast to the caller's type; torch's use float16 even under bfloat16."""
 
     def parallel_apply(self, replicas: Sequence[Any], inputs: Sequence[Any], kwargs: Any) -> list[Any]:
-        dtype = torch.get_autocast_dtype("cuda")  # a thread has its own
+        dtype = torch.get_autocast_dtype("cuda")  # which is set per thread
 
         def run(replica: nn.Module, *args: Any, **named: Any) -> Any:
             torch.set_autocast_dtype("cuda", dtype)
@@ -126,21 +126,21 @@ def start_runtime(
     """Choose the devices.
 
     Args:
-        gpus: CUDA device numbers, [] for the CPU, None for the first GPU if there is one. Under torchrun each process
-            takes the GPU of its LOCAL_RANK.
-        malloc: one of `MALLOC`, for a run on the CPU.
+        gpus: CUDA device numbers; [] for the CPU; None for the first GPU, if any. Under torchrun each process uses the
+            GPU of its LOCAL_RANK.
+        malloc: one of `MALLOC`, for runs on the CPU.
         compiled: run networks through torch.compile.
-        distributed: the script can share its work among the processes of torchrun.
+        distributed: whether the script can share its work among the processes of torchrun.
 
     Raises:
-        InputError: a GPU that this machine does not have; several processes that are not set up, or that the script
-            cannot use; or torch.compile does not work here.
+        InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script; or
+            torch.compile does not work here.
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several:
         _require_torchrun() if distributed else _refuse_processes()
     runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled)
-    torch.backends.cudnn.benchmark = True  # all clips of a run are of one size
+    torch.backends.cudnn.benchmark = True  # all clips of a run have one size
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
     if compiled:
@@ -149,33 +149,35 @@ def start_runtime(
 
 
 def _require_compiler(runtime: Runtime) -> None:
-    """Find out at once, not behind the loading of data and weights."""
+    """Fail now, not after data and weights are loaded."""
     if len(runtime.gpus) > 1:
-        raise InputError("--compile takes one GPU a process; for several: torchrun --nproc_per_node N, without --gpus")
+        raise InputError(
+            "--compile takes one GPU per process; for several: torchrun --nproc_per_node N, without --gpus"
+        )
     try:
         torch.compile(torch.exp)(torch.ones(16, device=runtime.device))
-    except Exception as error:  # whatever a compiler that is not there, or too old, ends in
+    except Exception as error:  # a missing or old compiler raises nearly anything
         needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton, a C compiler and Python's headers"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for its next tensors.
+    """Let this process reuse the memory that it frees.
 
-    By default the GNU C library maps every large tensor anew and gives it back at once, and the page faults take from
-    a tenth to a half of the time of a network on the CPU. Other C libraries are left alone.
+    By default the GNU C library maps large tensors one by one and unmaps them at once; the page faults take a tenth to
+    half of a network's time on the CPU. Other C libraries are left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h: nothing mapped apart, nothing given back, grow in large steps
+    # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h: map nothing separately, return nothing, grow in large steps
     for parameter, value in ((-4, 0), (-1, -1), (-2, 256 << 20)):
         mallopt(parameter, value)
 
 
 def _require_torchrun() -> None:
-    """Make sure that all is set that says which process this is."""
+    """Check the environment variables that identify this process."""
     wrong = [name for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if not os.environ.get(name, "").isdecimal()]
     wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if wrong:
@@ -187,10 +189,10 @@ def _require_torchrun() -> None:
 
 def _refuse_processes() -> NoReturn:
     if os.environ.get("LOCAL_RANK", "0") != "0":
-        raise SystemExit(2)  # the first process of the machine says why
+        raise SystemExit(2)  # the machine's first process reports the error
     raise InputError(
         f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but this script runs in one process; start it without torchrun (or "
-        "unset WORLD_SIZE). Several GPUs: --gpus 0 1. Several machines: tests of other clips (--clip_index) on each"
+        "unset WORLD_SIZE). For several GPUs: --gpus 0 1. For several machines: other clips (--clip_index) on each"
     )
 
 
@@ -212,7 +214,7 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
 
 
 def _use_gpu(number: int) -> torch.device:
-    """A GPU, as the current one of this process: timing events, pinned memory and NCCL go to that.
+    """Make a GPU the current one of this process, which timing events, pinned memory and NCCL use.
 
     Raises:
         InputError: this PyTorch cannot use it.
@@ -237,7 +239,7 @@ def _start_process() -> Runtime:
         dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"the processes do not find one another ({reason}); start them with torchrun") from error
+        raise InputError(f"the processes cannot connect ({reason}); start them with torchrun") from error
     if dist.get_rank() > 0:
-        logging.getLogger().setLevel(logging.WARNING)  # one process speaks
+        logging.getLogger().setLevel(logging.WARNING)  # only one process logs
     return Runtime(device, (), dist.get_rank(), dist.get_world_size())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 LR_TYPES = ("step", "cos")
 LR_STEPS = [30.0, 45.0, 55.0]  # of the published recipe
-WARMUP_START = 0.1  # share of the learning rate that a warm-up starts from
+WARMUP_START = 0.1  # share of the learning rate at the start of a warm-up
 
 
 def learning_rate(
@@ -14,13 +14,13 @@ def learning_rate(
     """Learning rate at a moment of the training.
 
     Args:
-        epoch: epochs done so far, with the fraction of the present one, from 0.
-        lr: the base rate.
-        lr_type: "step": times 0.1 at each of `lr_steps`; "cos": half a cosine from `lr` at the warm-up's end
+        epoch: epochs completed, with the fraction of the current one, from 0.
+        lr: base rate.
+        lr_type: "step": times 0.1 at each of `lr_steps`; "cos": half a cosine from `lr` after the warm-up
             to 0 at `epochs`.
         lr_steps: epochs at which "step" falls.
         epochs: length of the training.
-        warmup: epochs during which the rate rises linearly from a tenth of `lr` to `lr`.
+        warmup: epochs of a linear rise from a tenth of `lr` to `lr`.
     """
     if epoch < warmup:
         return lr * (WARMUP_START + (1 - WARMUP_START) * epoch / warmup)

@@ -1,4 +1,4 @@
-"""Temporal shift (TSM, arXiv 1811.08383, section 3): channels that move along time, free of parameters."""
+"""Temporal shift (TSM, arXiv 1811.08383, section 3): channels move along time, without parameters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from torch.autograd.function import once_differentiable
 
 
 def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
-    """Let some channels look one segment ahead and as many one back.
+    """Shift a part of the channels by one segment, forwards and backwards in time.
 
     Args:
-        x: (N*T, C, H, W), the segments of a clip one after the other.
+        x: (N*T, C, H, W), the segments of a clip consecutive.
         num_segments: T.
-        fold_div: C // fold_div = fold channels look ahead, as many look back.
+        fold_div: fold = C // fold_div channels come from the next segment, as many from the previous one.
 
     Returns:
         (N*T, C, H, W): channels [0, fold) hold t+1, [fold, 2*fold) hold t-1, the rest t; zeros beyond the ends.
@@ -35,33 +35,27 @@ def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
 class ShiftedConv2d(nn.Conv2d):
     """A convolution of the temporally shifted input: (N*T, C, H, W) -> (N*T, C', H', W').
 
-    Costs little more than the convolution alone, in time and in memory: a quarter of the channels is moved within the
-    input while the convolution reads it, and moved back, instead of a shifted copy being written and kept for the
-    backward pass. The input is in memory anyway, for the residual.
+    Costs little more than the plain convolution, in time and in memory: a quarter of the channels is moved within the
+    input while the convolution reads it, then moved back. No shifted copy is written, or kept for the backward pass;
+    the input is in memory anyway, for the residual.
     """
 
     def __init__(self, *args: Any, num_segments: int, fold_div: int = 8, **kwargs: Any) -> None:
-        """As `nn.Conv2d`, of one group.
-
-        Args:
-            args: of `nn.Conv2d`, as `kwargs`.
-            num_segments: T.
-            fold_div: a channel in so many looks ahead, and as many look back.
-            kwargs: see `args`.
+        """Like `nn.Conv2d`; T and `fold_div` as in `temporal_shift`.
 
         Raises:
-            ValueError: groups, dilation, or padding other than with a number of zeros.
+            ValueError: groups, dilation, or padding other than by a number of zeros.
         """
         super().__init__(*args, **kwargs)
         plain = (self.groups, self.dilation, self.padding_mode) == (1, (1, 1), "zeros")
         if not plain or isinstance(self.padding, str):
-            raise ValueError("a shifted convolution takes no groups, no dilation, and padding with a number of zeros")
+            raise ValueError("a shifted convolution has no groups, no dilation, and padding by a number of zeros")
         self.num_segments = num_segments
         self.fold_div = fold_div
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C', H', W')."""
-        if torch.compiler.is_compiling():  # a compiler wants no memory that changes under its eyes
+        if torch.compiler.is_compiling():  # which does not allow the input to change
             return self._conv_forward(temporal_shift(x, self.num_segments, self.fold_div), self.weight, self.bias)
         weight, bias, device = self.weight, self.bias, x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
@@ -82,7 +76,7 @@ class _ShiftedConv(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.time, ctx.stride, ctx.padding, ctx.bias = time, stride, padding, bias is not None
-        with shifted_for_a_while(x, *time):
+        with shifted_in_place(x, *time):
             return F.conv2d(x, weight, bias, stride, padding)
 
     @staticmethod
@@ -91,19 +85,19 @@ class _ShiftedConv(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         needed = [*ctx.needs_input_grad[:2], ctx.bias]
         geometry = (ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1)
-        with shifted_for_a_while(x, *ctx.time):
-            of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        with shifted_in_place(x, *ctx.time):
+            grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
                 grad, x, weight, [len(weight)], *geometry, needed
             )
-        if of_x is not None:
-            _unshift_(of_x, *ctx.time)
-        return of_x, of_weight, of_bias, None, None, None
+        if grad_x is not None:
+            _unshift_(grad_x, *ctx.time)
+        return grad_x, grad_weight, grad_bias, None, None, None
 
 
 @contextmanager
-def shifted_for_a_while(x: Tensor, num_segments: int, fold_div: int) -> Iterator[None]:
-    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its own values again, to the bit."""
-    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: autograd need not know of what is undone
+def shifted_in_place(x: Tensor, num_segments: int, fold_div: int) -> Iterator[None]:
+    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its exact own values again."""
+    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: hidden from autograd, as it is undone
     kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
     ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0
     back[:, 1:], back[:, 0] = kept[1][:, :-1], 0
@@ -115,7 +109,7 @@ def shifted_for_a_while(x: Tensor, num_segments: int, fold_div: int) -> Iterator
 
 
 def _unshift_(grad: Tensor, num_segments: int, fold_div: int) -> None:
-    """The transpose of `temporal_shift`, in place: values move back to the segments that they came from."""
+    """The transpose of `temporal_shift`, in place: values return to the segments that they came from."""
     ahead, back = _moving(grad, num_segments, fold_div)
     for t in range(num_segments - 1, 0, -1):
         ahead[:, t] = ahead[:, t - 1]
@@ -126,7 +120,7 @@ def _unshift_(grad: Tensor, num_segments: int, fold_div: int) -> None:
 
 
 def _moving(x: Tensor, num_segments: int, fold_div: int) -> tuple[Tensor, Tensor]:
-    """The channels of x that look ahead and those that look back, as views (N, T, H, W, fold) each."""
+    """The channels of x from the next segment and those from the previous one, as views (N, T, H, W, fold)."""
     fold = x.shape[1] // fold_div
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
     return clips[:, :, :fold].movedim(2, -1), clips[:, :, fold : 2 * fold].movedim(2, -1)

@@ -1,4 +1,4 @@
-"""The temporal modules of TDN (arXiv 2012.10071): differences of adjacent frames, and of segments."""
+"""TDN (arXiv 2012.10071): a ResNet with differences of adjacent frames, and of segments."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ops.resnet import Motion
+from ops.blocks import Parts, make_stage, no_parts
+from ops.network import NetworkName
+from ops.resnet import Motion, ResNetVideo
+
+
+def tdn(name: NetworkName, dropout: float) -> ResNetVideo:
+    """Differences of frames, and in the blocks of stages 2 to 4 of segments."""
+
+    def make_parts(stage: int, _block: int, channels: int) -> Parts:
+        if stage == 1:
+            return Parts()
+        size = channels, name.num_segments
+        return Parts(gate=nn.Sequential(LongTermDifference(*size), LearnableShift(*size)))
+
+    motion = ShortTermDifference(make_stage(name.arch, 1, no_parts), name.num_segments)
+    return ResNetVideo(name, dropout, motion, make_parts)
 
 
 class ShortTermDifference(Motion):
     """S-TDM: the four differences of five adjacent frames -> maps that join the stem's and stage 1's output.
 
-    Differences (12 channels) -> 2x2 mean -> 7x7 convolution -> max-pool: the first map. A stage 1 of its own makes the
-    second map of it.
+    Differences (12 channels) -> 2x2 mean -> 7x7 convolution -> max-pool gives the first map; a copy of stage 1 turns it
+    into the second.
     """
 
     frames = 5
+    fusable = (("conv", "bn"),)
 
     def __init__(self, stage1: nn.Module, num_segments: int) -> None:
         super().__init__()
@@ -27,7 +43,7 @@ class ShortTermDifference(Motion):
         self.stage1 = stage1
 
     def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
-        """As every motion branch; and its stage 1 from the ResNet's."""
+        """As every motion branch, and its stage 1 from the ResNet's."""
         names = super().inflate_from(resnet)
         stage1 = {key.removeprefix("layer1."): value for key, value in resnet.items() if key.startswith("layer1.")}
         self.stage1.load_state_dict(stage1)
@@ -42,11 +58,13 @@ class ShortTermDifference(Motion):
 
 
 class LongTermDifference(nn.Module):
-    """L-TDM: features are weighed by gates from the differences to the next and to the previous segment.
+    """L-TDM: weights features by gates from the differences to the next and to the previous segment.
 
-    In C/16 channels: b, and c, which is b after a depthwise 3x3 convolution. Differences c_{t+1} - b_t and
-    c_{t-1} - b_t, zero at the clip's ends, each at three scales, give x + x * mean of the two gates.
+    In C/16 channels: b, and c, which is b after a depthwise 3x3 convolution. The differences c_{t+1} - b_t and
+    c_{t-1} - b_t, zero at the clip's ends, each at three scales, give two gates; the output is x + x * their mean.
     """
+
+    fusable = tuple((name, f"{name}_bn") for name in ("reduce", "half_scale", "full_scale", "expand"))
 
     def __init__(self, channels: int, num_segments: int, reduction: int = 16) -> None:
         super().__init__()
@@ -69,13 +87,13 @@ class LongTermDifference(nn.Module):
         here = here.unflatten(0, (-1, self.num_segments))
         to_next = F.pad(there[:, 1:] - here[:, :-1], (0, 0, 0, 0, 0, 0, 0, 1))
         to_previous = F.pad(there[:, :-1] - here[:, 1:], (0, 0, 0, 0, 0, 0, 1, 0))
-        # Next first: the official BatchNorms update their statistics in this order, twice a step.
+        # Next first: the official BatchNorms update their statistics in this order, twice per step.
         gates = [self.gate(difference.flatten(0, 1)) for difference in (to_next, to_previous)]
         return x + x * (0.5 * gates[0] + 0.5 * gates[1])
 
     def gate(self, difference: Tensor) -> Tensor:
         """(N*T, C/16, H, W) differences -> (N*T, C, H, W) gates in (-0.5, 0.5)."""
-        window = [min(2, side) for side in difference.shape[-2:]]  # one pixel has no half
+        window = [min(2, side) for side in difference.shape[-2:]]  # a single pixel cannot be halved
         half = self.half_scale_bn(self.half_scale(F.avg_pool2d(difference, window)))
         half = F.interpolate(half, size=difference.shape[-2:], mode="nearest")
         full = self.full_scale_bn(self.full_scale(difference))
@@ -84,7 +102,7 @@ class LongTermDifference(nn.Module):
 
 
 class LearnableShift(nn.Module):
-    """A depthwise convolution over the segments, three taps, that starts as TSM's shift. Zero beyond the ends."""
+    """A depthwise convolution over the segments with three taps, initialised as TSM's shift. Zero beyond the ends."""
 
     def __init__(self, channels: int, num_segments: int, fold_div: int = 8) -> None:
         super().__init__()
@@ -104,3 +122,7 @@ class LearnableShift(nn.Module):
         out[:, 1:] += previous * clips[:, :-1]
         out[:, :-1] += following * clips[:, 1:]
         return out.flatten(0, 1)
+
+    def macs(self, _x: Tensor, y: Tensor) -> int:
+        """Multiply-adds: three products per value."""
+        return 3 * y.numel()

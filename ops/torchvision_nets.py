@@ -1,7 +1,7 @@
-"""torchvision's video networks (its code, its weights) as networks of this project.
+"""torchvision's video networks, with its code and its weights.
 
-They take T single frames, as many as `--num_segments` says, and mix them in time by themselves: 3-D convolutions
-(R(2+1)D, arXiv 1711.11248; S3D, arXiv 1712.04851) or attention (MViTv2, arXiv 2112.01526; Video Swin, 2106.13230).
+They take T single frames (`--num_segments`) and mix them over time themselves: by 3-D convolutions (R(2+1)D, arXiv
+1711.11248; S3D, arXiv 1712.04851) or by attention (MViTv2, arXiv 2112.01526; Video Swin, arXiv 2106.13230).
 """
 
 from typing import Any, NamedTuple
@@ -13,27 +13,19 @@ from torch import Tensor, nn
 from common.errors import InputError
 from ops.network import NetworkName, VideoNet
 
-TORCHVISION = "torchvision"  # stands for their one backbone where others have --arch
+TORCHVISION = "torchvision"  # their --arch
 
 
 class Form(NamedTuple):
-    """What differs between them.
+    """The differences between these networks."""
 
-    Attributes:
-        classifier: name of its last layer.
-        features: name of the layer whose output is its feature map.
-        stride: of the whole network in space; H and W are multiples of it.
-        input_size: H = W in pixels that its weights were made for.
-        convolves: whether it mixes frames by 3-D convolutions.
-        min_segments: of S3D more than its first temporal kernel covers: below, torch's convolution gives wrong
-            gradients on the CPU or writes beyond its memory (seen with torch 2.15), and the strides leave nothing.
-    """
-
-    classifier: str
-    features: str
-    stride: int = 32
-    input_size: int = 224
-    convolves: bool = False
+    classifier: str  # name of the last layer
+    features: str  # name of the layer whose output is the feature map
+    stride: int = 32  # in space
+    input_size: int = 224  # H = W in pixels that the weights expect
+    convolves: bool = False  # whether frames are mixed by 3-D convolutions
+    # What S3D's temporal strides need. It also covers its first temporal kernel: for shorter clips torch's convolution
+    # gives wrong gradients on the CPU or writes beyond its memory (seen with torch 2.15).
     min_segments: int = 1
 
 
@@ -48,35 +40,31 @@ TORCHVISION_NETS = {
 
 
 class TorchvisionNet(VideoNet):
-    """One of `TORCHVISION_NETS`; parameters bear torchvision's names behind `network.`."""
+    """One of `TORCHVISION_NETS`; parameters have torchvision's names, prefixed by `network.`."""
 
     layouts = ("torchvision video",)
 
-    def __init__(self, identity: NetworkName, dropout: float) -> None:
-        """A network with random weights.
-
-        Args:
-            identity: which one; its `arch` is `TORCHVISION`.
-            dropout: share of the features before the classifier that training sets to zero.
+    def __init__(self, name: NetworkName, dropout: float) -> None:
+        """Build it with random weights; `dropout`: share of the features before the classifier.
 
         Raises:
             InputError: too few segments.
         """
-        from torchvision.models import get_model, get_model_weights  # here: it takes a second, and ResNets need none
+        from torchvision.models import get_model, get_model_weights  # here: a second that ResNets need not spend
 
-        form = TORCHVISION_NETS[identity.net]
-        if identity.num_segments < form.min_segments:
+        form = TORCHVISION_NETS[name.net]
+        if name.num_segments < form.min_segments:
             raise InputError(
-                f"--num_segments {identity.num_segments}: {identity.net} needs {form.min_segments} or more, "
+                f"--num_segments {name.num_segments}: {name.net} needs {form.min_segments} or more, "
                 "for its temporal kernels and strides"
             )
-        made_for = get_model_weights(identity.net).DEFAULT.transforms()  # type: ignore[attr-defined]
-        super().__init__(identity, 1, made_for.mean, made_for.std)
-        self.network = get_model(identity.net, weights=None, num_classes=identity.num_class)
+        weights = get_model_weights(name.net).DEFAULT.transforms()  # type: ignore[attr-defined]
+        super().__init__(name, 1, weights.mean, weights.std)
+        self.network = get_model(name.net, weights=None, num_classes=name.num_class)
         self.input_size = form.input_size
         self.classifier = (f"network.{form.classifier}.weight", f"network.{form.classifier}.bias")
         _set_dropout(self.network, form.classifier, dropout)
-        if identity.net == "s3d":
+        if name.net == "s3d":
             self.network.avgpool = WindowMean((2, 7, 7))
 
     def logits(self, clip: Tensor) -> Tensor:
@@ -108,7 +96,7 @@ class TorchvisionNet(VideoNet):
 
 
 def _as_map(net: str, output: Any) -> Tensor:
-    """The output of a network's feature layer as (N, C, T', h, w)."""
+    """Convert the output of a network's feature layer to (N, C, T', h, w)."""
     if net == "mvit_v2_s":
         tokens, grid = output  # (N, 1 + T'*h*w, C), the class token first
         return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
@@ -116,9 +104,9 @@ def _as_map(net: str, output: Any) -> Tensor:
 
 
 class WindowMean(nn.Module):
-    """S3D's mean over windows of time and space, which also takes maps that are smaller than its window.
+    """S3D's mean over windows of time and space, for maps smaller than the window as well.
 
-    torchvision's S3D stops at fewer than 13 frames or 224 pixels; wherever it does not, this is the same.
+    torchvision's S3D fails below 13 frames or 224 pixels; above, the results are the same.
     """
 
     def __init__(self, window: tuple[int, int, int]) -> None:
@@ -126,17 +114,17 @@ class WindowMean(nn.Module):
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> one value a window that fits."""
+        """(N, C, T, H, W) -> one value per position of the window."""
         window = [min(pair) for pair in zip(self.window, x.shape[2:], strict=True)]
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # on the CPU there is none of lower precision
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # the CPU has no pooling in lower precision
         return F.avg_pool3d(wide, window, stride=1).to(x.dtype)
 
 
 class DropoutLinear(nn.Linear):
-    """A classifier with dropout in front, under the names of a plain one."""
+    """A classifier that applies dropout to its input, with the parameter names of a plain one."""
 
     def __init__(self, plain: nn.Linear, dropout: float) -> None:
-        """Take the place of `plain`, with its weights."""
+        """Replace `plain`, with its weights."""
         super().__init__(plain.in_features, plain.out_features)
         self.load_state_dict(plain.state_dict())
         self.dropout = dropout
@@ -147,7 +135,7 @@ class DropoutLinear(nn.Linear):
 
 
 def _set_dropout(network: nn.Module, classifier: str, dropout: float) -> None:
-    """Dropout before the classifier: in the layer that the network has for it, or in the classifier itself."""
+    """Set the dropout before the classifier: in the network's own layer, or else in the classifier."""
     head, _, _ = classifier.rpartition(".")
     if head:  # a Sequential of dropout and classifier
         network.get_submodule(head)[0].p = dropout  # type: ignore[index]
@@ -156,9 +144,9 @@ def _set_dropout(network: nn.Module, classifier: str, dropout: float) -> None:
 
 
 def _set_token_grid(network: nn.Module, clip_size: torch.Size) -> None:
-    """Tell MViT the size (T, H, W) of its clip. It asks for it at construction only to know its grid of tokens.
+    """Tell MViT the size (T, H, W) of the clip, which it otherwise fixes at construction, for its grid of tokens.
 
-    Its relative positions are interpolated to the grid by torchvision's own code.
+    torchvision's code interpolates its relative positions to the grid.
     """
     grid = [(size - 1) // stride + 1 for size, stride in zip(clip_size, network.conv_proj.stride, strict=True)]  # type: ignore[union-attr, arg-type]
     network.pos_encoding.temporal_size, network.pos_encoding.spatial_size = grid[0], tuple(grid[1:])  # type: ignore[union-attr]

@@ -12,8 +12,7 @@ from common.console import run_script
 from common.errors import InputError
 from ops.blocks import ARCHS
 from ops.flops import count_macs, count_parameters
-from ops.models import NETS, build_model, stride_of
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS
+from ops.models import NETS, build_model
 
 SIZES = (112, 224, 256)
 
@@ -33,7 +32,7 @@ def main() -> None:
     columns = "".join(f"{f'GMACs at {size}':>14}" for size in SIZES)
     print(f"{'net':<13}{'arch':<13}{'segments':>8}{'parameters':>13}{columns}")
     for net in args.net:
-        for arch in [TORCHVISION] if net in TORCHVISION_NETS else args.arch:
+        for arch in [NETS[net].arch] if NETS[net].arch else args.arch:
             for segments in args.num_segments:
                 try:
                     model = build_model(net, arch, args.num_class, segments)
@@ -41,7 +40,7 @@ def main() -> None:
                     print(f"{net:<13}{arch:<13}{segments:>8}  {error}")
                     continue
                 parameters = f"{count_parameters(model) / 1e6:.2f} M"
-                fits = {size: size % stride_of(net) == 0 for size in SIZES}
+                fits = {size: size % model.stride == 0 for size in SIZES}
                 cells = [f"{count_macs(model, size) / 1e9:.2f}" if fits[size] else "-" for size in SIZES]
                 print(f"{net:<13}{arch:<13}{segments:>8}{parameters:>13}" + "".join(f"{cell:>14}" for cell in cells))
     print(f"GMACs: 1e9 multiply-adds per view (often called FLOPs in papers); {args.num_class} classes.")

@@ -31,7 +31,7 @@ from drawing.mixed_clips import mixed_sheet
 from ops.mixing.methods import MIXES
 from ops.mixing.mixer import MixedExample, Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
-from ops.models import NETS, build_model, frames_per_segment
+from ops.models import NETS, build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
 from ops.weights.checkpoint_network import Weights
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_with_built_in_defaults(show_parser(), argv)
     spec = resolve(args.dataset, **data_options(args), need=("train",))
     dataset = train_dataset(
-        spec, num_segments=args.num_segments, frames_per_segment=frames_per_segment(args.net),
+        spec, num_segments=args.num_segments, frames_per_segment=NETS[args.net].frames_per_segment,
         input_size=args.input_size, seed=args.seed, flip=not args.no_flip,
     )  # fmt: skip
     if args.weights and args.mix != "svmix":

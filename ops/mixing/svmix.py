@@ -135,7 +135,7 @@ class SvMix(MixMethod):
         other = self._learner(features, partner, ratio, spatial)
         _, mixed = _mix(clip, other, partner)
         with self.runtime.autocast(self.settings.amp):
-            logits = self._logits(mixed)
+            logits = self._logits(mixed, normalised=True)
             share = torch.full((len(label),), ratio, device=clip.device)
             offline_loss = loss(logits, mixed_target(label, partner, share, logits.shape[1]))
         of_mask = mask_loss(other, ratio)

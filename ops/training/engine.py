@@ -114,8 +114,9 @@ def train_one_epoch(
                 require_finite(own_loss, "loss of the mixing", where)
                 scaler.scale(own_loss * (1 / group)).backward()
             clock.lap("mixing")
+        options = {"normalised": True} if clip.is_floating_point() else {}  # mixed clips are
         with runtime.autocast(settings.amp):
-            logits = model(clip)
+            logits = model(clip, **options)
             loss = settings.smoothed_loss(logits, target)
         require_finite(loss, "loss", where)
         sums.add(logits.detach(), target, loss.item())

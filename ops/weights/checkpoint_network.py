@@ -1,4 +1,4 @@
-"""A checkpoint as a network that is ready to be tested."""
+"""A checkpoint, and the network that it holds."""
 
 import logging
 from collections.abc import Mapping
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, command, wrong_fields
-from ops.models import build_model
+from ops.models import NETS, build_model
 from ops.network import VideoNet, require_finite_tensors
-from ops.torchvision_nets import TORCHVISION_NETS
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights, official_net
 from ops.weights.trained_on import TrainedOn
@@ -17,17 +16,11 @@ from ops.weights.trained_on import TrainedOn
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint that was read.
-
-    Attributes:
-        path: the file.
-        content: all of it.
-        trained_on: what it was made for; None for weights of another origin.
-    """
+    """The content of a checkpoint file."""
 
     path: Path
     content: dict[str, Any]
-    trained_on: TrainedOn | None
+    trained_on: TrainedOn | None  # None for weights from elsewhere
 
     @classmethod
     def read(cls, path: str) -> "Weights":
@@ -35,10 +28,10 @@ class Weights:
         return cls(Path(path), content, TrainedOn.of(content, path))
 
     def data_options(self, dataset: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The data set's name and where its files are: what is given, and what the training used for the rest.
+        """The data set's name and its file options: the `given` ones, and those of the training for the rest.
 
         Raises:
-            InputError: neither says which data set.
+            InputError: neither names the data set.
         """
         if self.trained_on is None:
             if dataset is None:
@@ -48,24 +41,23 @@ class Weights:
         wrong = wrong_fields(stored, dict.fromkeys(given, (str, type(None))))
         if wrong:
             raise InputError(
-                f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; give another one"
+                f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; use another one"
             )
-        if given.get("split") is not None:  # instead of the training's lists
+        if given.get("split") is not None:  # replaces the lists of the training
             stored = {**stored, "train_list": None, "val_list": None}
         same = dataset in (None, self.trained_on.dataset)
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used
 
     def build(self, class_names: list[str], **given: Any) -> VideoNet:
-        """The network with these weights, ready for evaluation.
+        """The network with these weights, in evaluation mode.
 
         Args:
-            class_names: of the data set that is tested.
-            given: `net`, `arch`, `num_segments`, `dataset`; None: not given. Another data set may be tested if its
-                class names are the same.
+            class_names: of the data set to test, which may be another one with the same class names.
+            given: `net`, `arch`, `num_segments`, `dataset`; None: not given.
 
         Raises:
-            InputError: what is given contradicts what the weights were made for, or they do not fit or are not finite.
+            InputError: the options contradict the weights, or the weights do not fit or are not finite.
         """
         dataset = given.pop("dataset")
         if self.trained_on is not None:
@@ -77,19 +69,19 @@ class Weights:
         else:
             net = official_net(self.content, str(self.path)) or "H2CN"
             defaults = {"net": net, "arch": "resnet50", "num_segments": 8}
-            unknown = {name: value for name, value in defaults.items() if given.get(name) is None}
-            given = {**given, **unknown, "ablate": []}
-            if given["net"] in TORCHVISION_NETS:
-                unknown.pop("arch", None)
-            if unknown:
-                taken = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in unknown.items())
-                logging.info("%s: neither the file nor a flag says otherwise, so taken as %s", self.path, taken)
+            assumed = {name: value for name, value in defaults.items() if given.get(name) is None}
+            given = {**given, **assumed, "ablate": []}
+            if NETS[given["net"]].arch is not None:
+                assumed.pop("arch", None)
+            if assumed:
+                text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in assumed.items())
+                logging.info("%s: neither the file nor a flag says otherwise; assumed: %s", self.path, text)
         net = given["net"]
         model = build_model(net, given["arch"], len(class_names), given["num_segments"], ablate=given["ablate"])
         report = load_weights(model, self.content, where=str(self.path))
         if report.new:
             raise InputError(
-                f"{self.path}: {report}; what is new would be random, which is no network to test. Train it first: "
+                f"{self.path}: {report}; the new parameters would be random. Train the network first: "
                 f"{command('train.py', '--net', net, '--pretrain', self.path)}"
             )
         require_finite_tensors(model.state_dict(), str(self.path))

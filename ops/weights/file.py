@@ -1,4 +1,4 @@
-"""Checkpoint files: read as tensors and plain values only, written whole or not at all."""
+"""Checkpoint files: read as tensors and plain values only, written completely or not at all."""
 
 import hashlib
 import os
@@ -18,14 +18,14 @@ from common.errors import InputError
 from common.files import replacing
 from ops.scoring.array_pickles import NUMPY_NAMES
 
-FORMAT = 1  # of the checkpoint's fields
+FORMAT = 1  # version of the checkpoint's fields
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """A checkpoint file on the CPU: tensors and plain values only, whatever is in it.
+    """Read a checkpoint file to the CPU; it may hold tensors and plain values only.
 
     Raises:
-        InputError: no such file, a damaged one, or one that holds other objects.
+        InputError: the file does not exist, is damaged, or holds other objects.
     """
     path = Path(path)
     if not path.is_file():
@@ -40,7 +40,9 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     except Exception as error:  # a damaged file raises nearly anything
         raise InputError(f"{path} {_fault(path, error)}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}, not a state dict; give a checkpoint of a training")
+        raise InputError(
+            f"{path} holds a {type(content).__name__}, not a state dict; use a checkpoint of a training run"
+        )
     written_as = content.get("format")
     if isinstance(written_as, int) and written_as > FORMAT:
         raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
@@ -48,22 +50,22 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    """The content, in which NumPy's numbers beside the weights are plain numbers."""
+    """The content; NumPy's numbers beside the weights become plain numbers."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "numpy" in str(error):
             stand_ins = torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()])
-            with suppress(AttributeError), stand_ins:  # torch 2.5 takes no pairs
+            with suppress(AttributeError), stand_ins:  # torch 2.5 does not accept pairs
                 return torch.load(path, map_location="cpu", weights_only=True)
         raise
 
 
 def _check_archive(path: Path) -> None:
-    """Checks what torch does not: the checksums (0.03 s for 100 MB), and that the file is as large as its content.
+    """Check what torch does not: checksums (0.03 s for 100 MB), and that the file is as large as its content.
 
     Raises:
-        InputError: the content is compressed, which torch.save never does, and may be thousands of times as large.
+        InputError: the content is compressed, as torch.save never does, and could be thousands of times as large.
         zipfile.BadZipFile: the file is damaged.
     """
     if not zipfile.is_zipfile(path):
@@ -82,7 +84,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with a file that cannot be read, and what to do; torch's own advice would be to let it run code."""
+    """What is wrong with an unreadable file, and what to do; torch's own advice is to let it run code."""
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
     if isinstance(error, safetensors.SafetensorError):
@@ -93,29 +95,29 @@ def _fault(path: Path, error: Exception) -> str:
         return "is a packed archive, not a checkpoint; unpack it"
     start = start.lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
-        return "is Git LFS's pointer to a file, not the file; get it with: git lfs pull"
+        return "is a Git LFS pointer, not the file itself; get the file with: git lfs pull"
     if start.startswith((b"<!doctype html", b"<html")):
         return "is a web page, not a checkpoint; download the file again"
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and refused:
         return (
-            f"holds {refused[1]}, not only tensors and plain values: it could run code, and was not read. Save the "
-            "weights alone where they were made: torch.save(model.state_dict(), FILE)"
+            f"holds {refused[1]}, not only tensors and plain values: it could run code, so it was not read. Save "
+            "only the weights, where they were made: torch.save(model.state_dict(), FILE)"
         )
-    return "is not a checkpoint of tensors and plain values, or is damaged; copy or download it again"
+    return "is not a checkpoint of tensors and plain values, or it is damaged; copy or download it again"
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write to a temporary file beside `path`, then rename: a killed run or a full disk leaves the old file whole.
+    """Write to a temporary file beside `path`, then rename: if that fails, the old file remains.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the file cannot be written.
     """
     try:
         with replacing(path) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
-    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError, in its own words
-        if str(error).startswith(WORKER_DIED):  # raised by a signal, in the middle of anything
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        if str(error).startswith(WORKER_DIED):  # raised by a signal handler
             raise
         reason = error.strerror if isinstance(error, OSError) else "the disk is full"
         if path.parent.exists():

@@ -1,4 +1,4 @@
-"""State dicts of other code bases -> ours. Pure functions from names and tensors to names and tensors."""
+"""State dicts of other projects in our names. Pure functions of names and tensors."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from common.errors import InputError
+from ops.resnet import is_temporal
 
 State = dict[str, Tensor]
-Rules = tuple[tuple[str, str], ...]  # regular expressions and what takes their place, in order
+Rules = tuple[tuple[str, str], ...]  # regular expressions and their replacements, applied in order
 
 # Each official layout is named after its network.
 _COMMON: Rules = ((r"^base_model\.(layer\d)_bak\.", r"\1."), (r"^base_model\.", ""), (r"^new_fc\.", "fc."))
@@ -51,34 +52,27 @@ _RULES: dict[str, Rules] = {
     "TSM": (*_COMMON, (r"\.net\.weight$", ".weight")),
     "TSN": _COMMON,
 }
-# A parameter that tells each of torchvision's video networks from all else.
+# Each of torchvision's video networks has one of these parameters, and nothing else has.
 _TORCHVISION_VIDEO = ("stem.3.weight", "pos_encoding.class_token", "patch_embed.proj.weight", "features.0.0.0.weight")
-_UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # a second stem of H2CN and TDN, registered and never run
+_UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # an unused second stem of H2CN and TDN
 _BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
 _WRAPPERS = {"module", "_orig_mod"}
 IMAGENET_CLASSES = 1000
 
 
 class Converted(NamedTuple):
-    """A state dict in our names.
-
-    Attributes:
-        state: it.
-        unused: names of the source that no layer uses, and that are known for it.
-        reshaped: our names of values that lie in another shape.
-        shifted: our names of the convolutions that stand behind a shift, where the layout says it; else None.
-    """
+    """A state dict in our names."""
 
     state: State
-    unused: list[str]
-    reshaped: list[str]
-    shifted: set[str] | None
+    unused: list[str]  # names of the source that are known to be used by no layer
+    reshaped: list[str]  # our names of the values that had another shape
+    shifted: set[str] | None  # our names of the convolutions that follow a shift, if the layout tells
 
 
 def layout_of(state: State) -> str:
-    """Where a state dict comes from: the network of an official layout, one of torchvision's two, or "ours".
+    """The origin of a state dict: the network of an official layout, one of torchvision's two, or "ours".
 
-    "torchvision" is its ResNet, "torchvision video" one of its video networks.
+    "torchvision" is a ResNet, "torchvision video" a video network.
     """
     if any(key.startswith("base_model.fhgc1.") for key in state):
         return "H2CN"
@@ -90,22 +84,22 @@ def layout_of(state: State) -> str:
         return "TSN"
     if any(key in state for key in _TORCHVISION_VIDEO):
         return "torchvision video"
-    # Our TSN and TSM bear torchvision's names; ImageNet's classes, or none, tell torchvision's files from ours.
+    # Our TSN and TSM have torchvision's names, but not 1,000 classes.
     if is_plain_resnet(state) and ("fc.weight" not in state or state["fc.weight"].shape[0] == IMAGENET_CLASSES):
         return "torchvision"
     return "ours"
 
 
 def is_plain_resnet(state: State) -> bool:
-    """Whether this is a ResNet in torchvision's names, without any temporal module."""
-    return "conv1.weight" in state and not any(key.startswith("motion.") or ".gate." in key for key in state)
+    """Whether this is a ResNet with torchvision's names and without temporal modules."""
+    return "conv1.weight" in state and not any(map(is_temporal, state))
 
 
 def strip_wrappers(state: State, where: str = "the given state dict") -> State:
-    """Without the words that wrappers put into names: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
+    """Remove what wrappers put into names: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
 
     Raises:
-        InputError: two names are the same without them.
+        InputError: two names become the same.
     """
     names = {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}
     _require_distinct(names, where)
@@ -113,10 +107,10 @@ def strip_wrappers(state: State, where: str = "the given state dict") -> State:
 
 
 def from_official(state: State, layout: str, where: str = "the given state dict") -> Converted:
-    """The official layout of a network in our names; `base_model.conv1_temp.*` is what no layer of it uses.
+    """The official layout of a network in our names.
 
     Raises:
-        InputError: a temporal kernel of another shape, a bias whose BatchNorm is missing, or two of one name in ours.
+        InputError: a temporal kernel of another shape, a bias whose BatchNorm is missing, or two names that become one.
     """
     unused = [key for key in state if _UNUSED.match(key)]
     _require_distinct({key: rename(key, layout) for key in state if key not in unused}, where)
@@ -128,37 +122,35 @@ def from_official(state: State, layout: str, where: str = "the given state dict"
         name = rename(key, layout)
         if name.endswith(".temporal"):  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
             if value.shape[1:] not in ((1, 3, 1, 1), (1, 3)):
-                raise InputError(f"{where}: {key} has shape {tuple(value.shape)}; it is no temporal kernel of 3 taps")
+                raise InputError(f"{where}: {key} has shape {tuple(value.shape)}; a temporal kernel has 3 taps")
             value = value.reshape(-1, 3)
             reshaped.append(name)
         ours[name] = value
     missing = [norm for norm in map(norm_of, ours) if norm and f"{norm}.running_mean" not in ours]
     if missing:
-        raise InputError(f"{where} has no {missing[0]}.running_mean, which the bias in front of it belongs to")
+        raise InputError(f"{where} has no {missing[0]}.running_mean for the bias of the convolution before it")
     shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
     return Converted(fold_biases(ours), unused, reshaped, shifted)
 
 
 def _require_distinct(names: Mapping[str, str], where: str) -> None:
-    """Their names -> ours: no two of theirs may fall together, else one of them would be lost without a word."""
+    """Their names -> ours. Two of theirs with one name of ours are an `InputError`: one would be lost silently."""
     origin: dict[str, str] = {}
     for key, name in names.items():
         if name in origin:
-            raise InputError(
-                f"{where}: {origin[name]} and {key} are both {name} here; leave out the one that is not used"
-            )
+            raise InputError(f"{where}: {origin[name]} and {key} are both {name} here; remove the unused one")
         origin[name] = key
 
 
 def rename(key: str, layout: str) -> str:
-    """One official name -> ours."""
+    """Our name for an official one."""
     for pattern, name in _RULES[layout]:
         key = re.sub(pattern, name, key)
     return key
 
 
 def norm_of(bias: str) -> str | None:
-    """The BatchNorm behind the convolution of a bias, for a convolution that feeds one; None for other names."""
+    """The BatchNorm after the convolution that has this bias; None for all other names."""
     if not _BIAS.search(bias):
         return None
     name = bias.removesuffix(".bias")
@@ -168,10 +160,10 @@ def norm_of(bias: str) -> str | None:
 
 
 def fold_biases(state: State) -> State:
-    """Move the bias of a convolution that feeds a BatchNorm into this BatchNorm's running mean, which is exact.
+    """Move the biases of convolutions before a BatchNorm into its running mean, which is exact.
 
-    BN(x + b) with running mean m is BN(x) with running mean m - b; in training the batch's own mean takes the
-    bias out. The official H2CN has such biases in `conv1` and the downsample convolutions, TDN in all of the ResNet.
+    BN(x + b) with running mean m equals BN(x) with running mean m - b; in training the batch mean cancels the bias. The
+    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet.
     """
     state = dict(state)
     for key in list(state):

@@ -1,4 +1,4 @@
-"""Weights in: `load_weights` for everybody's state dicts, with an exact account of every name."""
+"""`load_weights`: loads state dicts of this and other projects, and accounts for every name."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,38 +13,37 @@ from ops.network import VideoNet
 from ops.weights.file import read_checkpoint
 from ops.weights.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")  # where weights are, the first found
+STATE_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+)  # places of the weights in a checkpoint; the first found counts
 OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
-LAYOUTS = {"ours": "this project", "torchvision": "torchvision's ResNet"}
-LAYOUTS["torchvision video"] = "torchvision's video networks"
-LAYOUTS |= {net: f"the official {net}" for net in OFFICIAL}
+LAYOUTS = {
+    "ours": "this project",
+    "torchvision": "torchvision's ResNet",
+    "torchvision video": "torchvision's video networks",
+    **{net: f"the official {net}" for net in OFFICIAL},
+}
 
 
 @dataclass
 class LoadReport:
-    """What `load_weights` did with every name. All but `unused` are names of our parameters and buffers.
+    """What `load_weights` did with every name. All but those in `unused` are names of our parameters and buffers."""
 
-    Attributes:
-        layout: of the source.
-        matched: loaded as they were.
-        reshaped: loaded, from values that lay in another shape.
-        inflated: made from another parameter.
-        new: missing in the source: left as they were.
-        unused: names of the source that are expected not to be used; any other unexpected name is an error.
-        notes: what else is worth a word: a classifier that was not taken, a network that was taken on trust.
-    """
-
-    layout: str
-    matched: list[str] = field(default_factory=list)
-    reshaped: list[str] = field(default_factory=list)
-    inflated: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    layout: str  # of the source, a key of `LAYOUTS`
+    matched: list[str] = field(default_factory=list)  # loaded unchanged
+    reshaped: list[str] = field(default_factory=list)  # loaded from another shape
+    inflated: list[str] = field(default_factory=list)  # computed from another parameter
+    new: list[str] = field(default_factory=list)  # missing in the source, so left unchanged
+    unused: list[str] = field(default_factory=list)  # names of the source that may be ignored; others are an error
+    notes: list[str] = field(default_factory=list)  # such as a classifier that was not loaded
 
     def __str__(self) -> str:
-        counted = (name for name in ("matched", "reshaped", "inflated", "new", "unused"))
-        counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in counted)
+        kinds = ("matched", "reshaped", "inflated", "new", "unused")
+        counts = ", ".join(f"{len(getattr(self, kind))} {kind}" for kind in kinds)
         return "; ".join([f"weights in the layout of {LAYOUTS[self.layout]}: {counts}", *self.notes])
 
 
@@ -59,17 +58,14 @@ def load_weights(
     """Load a state dict of any known layout into `model`, or nothing at all.
 
     Args:
-        model: the network; its parameters keep their dtype and device.
-        source: a file, or a state dict, with or without the prefixes of DataParallel and torch.compile, by itself or
-            under "state_dict" or another of `STATE_KEYS`. Known layouts: ours, the official ones of H2CN, TDN, TSM and
-            TSN, torchvision's ResNet and its video networks.
-        new_classifier: for the start of a training: keep the model's own classifier where the source's has another
-            number of classes or, as far as both are known, other class names.
-        class_names: what the model is to be trained for.
-        where: what messages call the source, if it is a state dict.
-
-    Returns:
-        The account of every name.
+        model: its parameters keep their dtype and device.
+        source: a file or a state dict, with or without the prefixes of DataParallel and torch.compile, on its own or
+            under one of `STATE_KEYS`. Known layouts: ours, the official ones of H2CN, TDN, TSM and TSN, torchvision's
+            ResNet and its video networks.
+        new_classifier: to start a training: keep the model's own classifier if the source's has another number of
+            classes or, where both are known, other class names.
+        class_names: those that the model will be trained for.
+        where: what messages call a source that is a state dict.
 
     Raises:
         InputError: something is missing, unexpected or of another shape; the message has the names.
@@ -83,7 +79,7 @@ def load_weights(
     report = LoadReport("ours" if made_for is not None else layout_of(state), notes=note)
     own = model.state_dict()
     if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
-        report.layout = "torchvision"  # an image network of other classes than ImageNet's
+        report.layout = "torchvision"  # an image network with other classes than ImageNet's
     _require_same_net(model, made_for or {}, report, where)
     if report.layout == "torchvision":
         report.new += [key for key in own if model.is_temporal(key)]
@@ -97,7 +93,7 @@ def load_weights(
     if new_classifier and _is_other_classifier(model, own, state, made_for, class_names):
         _drop_classifier(model, own, state, report)
     _check_names(model, own, state, report, where)
-    model.load_state_dict(state, strict=False)  # every difference was accounted for just now
+    model.load_state_dict(state, strict=False)  # every difference has been accounted for
     report.matched = [key for key in own if key in state and key not in report.reshaped]
     if report.layout == "torchvision":
         report.inflated = model.inflate(state)
@@ -106,33 +102,33 @@ def load_weights(
 
 
 def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
-    """What a checkpoint of this project says of its network; None for weights of another origin."""
+    """What a checkpoint of this project says about its network; None for weights from elsewhere."""
     made_for = content.get("trained_on") if isinstance(content, Mapping) else None
     if not isinstance(made_for, Mapping):
         return None
     if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
-        raise InputError(f"{where} does not say which network it was made for; it is damaged")
+        raise InputError(f"{where} does not say which network it was made for; it is damaged, use another checkpoint")
     return made_for
 
 
 def official_net(content: Mapping[str, Any], where: str) -> str | None:
-    """The network of a checkpoint in an official layout; None for all others. Messages call it `where`."""
+    """The network of a checkpoint in an official layout; None for other layouts. Messages call it `where`."""
     layout = layout_of(strip_wrappers(_state_dict(content, where)[0], where))
     return layout if layout in OFFICIAL else None
 
 
 def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
-    """Whether this can only be meant as the image network that a network with temporal modules starts from."""
+    """Whether this is the image network from which a network with temporal modules starts."""
     return "torchvision" in model.layouts and is_plain_resnet(state) and not is_plain_resnet(own)
 
 
 def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
-    """Weights of another network may fit and still be wrong: a TSN and a TSM have the same shapes."""
+    """Weights of another network may fit and still be wrong: TSN and TSM have the same shapes."""
     here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
     net, parts = report.layout, []
     if report.layout == "ours":
         if not made_for:
-            report.notes.append(f"the file does not say its network: taken as {here}")
+            report.notes.append(f"the file does not name its network; assumed to be {here}")
             return
         net, parts = made_for["net"], made_for.get("ablate", [])
     elif report.layout not in OFFICIAL:
@@ -147,10 +143,10 @@ def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: Load
 
 
 def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
-    """The official TSM says by its names which convolutions stand behind a shift."""
+    """In the official TSM, names tell which convolutions follow a shift."""
     if shifted is not None and shifted != model.shifted():
         differing = _some(sorted(shifted ^ model.shifted()))
-        raise InputError(f"{where} shifts in front of other convolutions than this network; they differ in {differing}")
+        raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
 
 
 def _is_other_classifier(
@@ -169,18 +165,18 @@ def _is_other_classifier(
 
 
 def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadReport) -> None:
-    """Leave the model its own classifier, and say so if the source has one."""
+    """Keep the model's own classifier, and note it if the source has one."""
     _, bias = model.classifier
     if bias in state:
         there, here = state[bias].numel(), own[bias].numel()
-        instead = f"for {here} classes instead of {there}" if there != here else f"for other {here} classes"
-        report.notes.append(f"a new classifier, {instead}")
+        change = f"for {here} classes instead of {there}" if there != here else f"for {here} other classes"
+        report.notes.append(f"a new classifier, {change}")
     report.unused += [name for name in model.classifier if state.pop(name, None) is not None]
     report.new += model.classifier
 
 
 def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, where: str) -> None:
-    counters = "num_batches_tracked"  # old files lack them; nothing that is computed depends on them
+    counters = "num_batches_tracked"  # missing in old files; no result depends on them
     missing = [k for k in own if k not in state and k not in report.new and not k.endswith(counters)]
     unexpected = [k for k in state if k not in own]
     reshaped = [
@@ -191,12 +187,12 @@ def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, 
     faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
     if any(names for _, names in faults):
         text = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in faults if names)
-        cure = "build the network that the weights were made for (--net, --arch, the data set)"
+        fix = "build the network that the weights were made for (--net, --arch, the data set)"
         if not any(name in own for name in state):
-            cure = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
+            fix = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
         if all(name.split(" ")[0] in model.classifier for name in missing + unexpected + reshaped):
-            cure = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
-        raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {cure}")
+            fix = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
+        raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {fix}")
 
 
 def _some(names: list[str], limit: int = 6) -> str:
@@ -204,9 +200,9 @@ def _some(names: list[str], limit: int = 6) -> str:
 
 
 def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
-    """The weights in a checkpoint; and a note, if it holds others of the same names that were not taken."""
+    """The weights in a checkpoint, and a note if it has others with the same names that are not used."""
     state, others = content, []
-    for _ in STATE_KEYS:  # one may be in another
+    for _ in STATE_KEYS:  # they may be nested
         outer = state if isinstance(state, Mapping) else {}
         key = next((key for key in STATE_KEYS if isinstance(outer.get(key), Mapping)), None)
         if key is None:
@@ -217,10 +213,10 @@ def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
     if not isinstance(state, Mapping) or not state or not all(map(_is_parameter, state, state.values())):
         keys = [short(repr(key)) for key in content] if isinstance(content, Mapping) else []
         raise InputError(
-            f"{where} holds no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); give a "
-            f"checkpoint of a training run, or save the weights under {STATE_KEYS[0]!r}"
+            f"{where} holds no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); "
+            f"use a checkpoint of a training run, or save the weights under {STATE_KEYS[0]!r}"
         )
-    return dict(state), [f"others of the same names, {few(others)}, were not taken"] if others else []
+    return dict(state), [f"not loaded: others with the same names, {few(others)}"] if others else []
 
 
 def _is_parameter(name: Any, value: Any) -> bool:

@@ -1,18 +1,18 @@
-"""What a network was trained on: stored in its checkpoint, and checked where that is used."""
+"""What a network was trained on. Stored in the checkpoint and checked on loading."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from common.errors import InputError, counted, quoted, short, wrong_fields
 
-LARGEST = 10_000  # segments of a clip, or pixels of a side
+LARGEST = 10_000  # segments per clip, or pixels per side
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a network was made for. A checkpoint carries it, and whoever loads it is held to it.
+    """What a network was trained on. Stored in the checkpoint and checked on loading.
 
-    `class_names` matter most: Something-Something V1 and V2 both have 174 classes, and weights of one give a
+    `class_names` matter most: Something-Something V1 and V2 both have 174 classes, and the weights of one give a
     plausible, wrong accuracy on the other.
     """
 
@@ -29,35 +29,30 @@ class TrainedOn:
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
-        """From a checkpoint of this project; None for weights of another origin.
+        """From the content of a checkpoint, which messages call `source`; None for weights from elsewhere.
 
         Raises:
-            InputError: it is damaged; the message calls it `source`.
+            InputError: the checkpoint is damaged.
         """
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        stored = {"ablate": [], **stored}  # older ones have none
+        stored = {"ablate": [], **stored}  # older checkpoints lack it
         kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
         wrong = wrong_fields(stored, kinds)
-        wrong += [
-            name for name in ("num_segments", "input_size") if name not in wrong and not 0 < stored[name] <= LARGEST
-        ]
+        sizes = {"num_segments", "input_size"}.difference(wrong)
+        wrong += [name for name in sorted(sizes) if not 0 < stored[name] <= LARGEST]
         if wrong:
             raise InputError(
-                f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; give another checkpoint"
+                f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
             )
         return cls(**{name: stored[name] for name in kinds})
 
     def require(self, source: str, **given: Any) -> None:
-        """Check given values against the stored ones.
-
-        Args:
-            source: the file, for the message.
-            given: values by field name; None: not given.
+        """Check values by field name, where None is not given, against the stored ones.
 
         Raises:
-            InputError: a contradiction.
+            InputError: a contradiction; the message calls the checkpoint `source`.
         """
         for name, value in given.items():
             stored = getattr(self, name)
@@ -71,7 +66,7 @@ class TrainedOn:
             same = "a data set with the same class names (see --classes)" if name == "class_names" else "the same"
             raise InputError(
                 f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
-                f"give {same}, or another checkpoint"
+                f"use {same}, or another checkpoint"
             )
 
 

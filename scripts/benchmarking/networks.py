@@ -6,20 +6,20 @@ layout.
 """
 
 import argparse
-import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
 from ops.fuse import fuse_for_inference
-from ops.mixing.mixer import Mixer, mix_method
+from ops.mixing.mixer import mix_method
 from ops.mixing.svmix import SvMixSettings
-from ops.models import build_model, frames_per_segment
+from ops.models import NETS, build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
 from references.naive_h2cn import NaiveH2CN
@@ -117,7 +117,8 @@ def _ours(net: str, setting: Setting) -> VideoNet:
 
 def _clip(net: str, setting: Setting, layout: torch.memory_format) -> Tensor:
     """A random clip; channels-last as the loader makes it, with the 3 colours of a pixel adjacent in memory."""
-    shape = (setting.batch_size, setting.segments, frames_per_segment(net), 3, setting.size, setting.size)
+    frames = NETS[net].frames_per_segment
+    shape = (setting.batch_size, setting.segments, frames, 3, setting.size, setting.size)
     clip = torch.randn(shape, device=setting.device)
     if layout == torch.channels_last:
         clip = clip.movedim(3, -1).contiguous().movedim(-1, 3)
@@ -132,11 +133,12 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
     """
     network, clip = build(variant, setting)
     device = setting.device
+    options = {"normalised": True} if variant.network in OURS else {}
     autocast = torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant.changes)
 
     def evaluate() -> Tensor:
         with torch.inference_mode(), autocast:
-            return network(clip)
+            return network(clip, **options)
 
     if not setting.training:
         return evaluate
@@ -145,7 +147,7 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
 
     def step(inputs: Tensor = clip, target: Tensor = label, selector_loss: Any = 0.0) -> None:
         with autocast:
-            loss = F.cross_entropy(network(inputs), target)
+            loss = F.cross_entropy(network(inputs, **options), target)
         (loss + selector_loss).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -153,11 +155,11 @@ def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:
     if "svmix" not in variant.changes:
         return step
     method = mix_method("svmix", network, setting.size, Runtime(device), SvMixSettings())
-    mixer, no_scaler = Mixer(method, setting.num_class), torch.amp.GradScaler(device.type, enabled=False)
-    numbers = itertools.count()
+    no_scaler, rng = torch.amp.GradScaler(device.type, enabled=False), np.random.default_rng(0)
 
     def svmix_step() -> None:
-        step(*mixer.mix(network, clip, label, 0, next(numbers)))
+        blend = method.blend(clip, label, rng, F.cross_entropy)
+        step(blend.clip, blend.target(label, setting.num_class), blend.loss)
         method.step(network, no_scaler, 1e-4, "the benchmark")
 
     return svmix_step

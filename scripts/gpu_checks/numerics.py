@@ -19,7 +19,7 @@ from datasets.clip_dataset import train_dataset
 from datasets.loader import make_loader
 from ops import runtime as runtimes
 from ops.fuse import fuse_for_inference
-from ops.models import DESIGNS, build_model
+from ops.models import FAMILY, build_model
 from ops.network import VideoNet
 from ops.runtime import AMP_DTYPES, Runtime
 from scripts.gpu_checks.bench import PAIR, Bench, Fact
@@ -63,7 +63,7 @@ def logits(bench: Bench) -> Iterator[Fact]:
         TypeError: logits have another type than the network or autocast should give.
     """
     on_all = {"on all cards, ": replace(bench.runtime, gpus=tuple(bench.gpus)).wrap} if len(bench.gpus) > 1 else {}
-    for net in DESIGNS:
+    for net in FAMILY:
         model, clip = network(net, bench)
         with torch.inference_mode():
             expected = model(clip)

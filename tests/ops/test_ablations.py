@@ -22,7 +22,7 @@ def test_without_all_of_them_it_is_tsn() -> None:
     tsn = build_model("TSN", "resnet18", 4, 3).eval()
     load_weights(tsn, bare.state_dict())
     clip = torch.randn(2, 3, 1, 3, 32, 32)
-    assert torch.equal(bare(clip), tsn(clip))
+    assert torch.equal(bare(clip, normalised=True), tsn(clip, normalised=True))
 
 
 @pytest.mark.parametrize(("kind", "arguments"), [(FrameHourglass, ()), (ClipHourglass, (3,))])
@@ -42,7 +42,7 @@ def test_each_part_has_an_effect_and_what_stays_gets_a_gradient(part: str) -> No
     model = build_model("H2CN", "resnet18", 4, 3, ablate=(part,), hourglass_start="published")
     assert model.ablate == (part,)
     clip = torch.randn(2, 3, model.frames_per_segment, 3, 32, 32)
-    model(clip).square().sum().backward()
+    model(clip, normalised=True).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
     whole = build_model("H2CN", "resnet18", 4, 3, hourglass_start="published")
     shared = {name: value for name, value in whole.state_dict().items() if name in model.state_dict()}
@@ -50,7 +50,8 @@ def test_each_part_has_an_effect_and_what_stays_gets_a_gradient(part: str) -> No
     full_clip = torch.randn(2, 3, 5, 3, 32, 32)
     start = 2 - model.frames_per_segment // 2
     own_clip = full_clip[:, :, start : start + model.frames_per_segment]
-    assert not torch.allclose(model.eval()(own_clip), whole.eval()(full_clip), atol=1e-6)
+    scores = model.eval()(own_clip, normalised=True)
+    assert not torch.allclose(scores, whole.eval()(full_clip, normalised=True), atol=1e-6)
 
 
 def test_other_networks_have_none_of_the_parts() -> None:

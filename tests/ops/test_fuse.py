@@ -39,7 +39,7 @@ def test_golden_logits_stay(net: str) -> None:
     model = build_model(net, "resnet50", 174, 8).double()
     load_weights(model, official_state(net.lower()))
     with torch.inference_mode():
-        logits = fuse_for_inference(model)(golden_clip(golden, 8, model.frames_per_segment))
+        logits = fuse_for_inference(model)(golden_clip(golden, 8, model.frames_per_segment), normalised=True)
     assert (logits - torch.as_tensor(golden["logits"])).abs().max() < 1e-9
 
 
@@ -56,8 +56,8 @@ def test_scores_stay_and_so_does_the_model(net: str, arch: str | None, options: 
     before = copy.deepcopy(model.state_dict())
     prepared = fuse_for_inference(model)
     with torch.inference_mode():
-        expected = model(clip)
-        scores = prepared(clip)
+        expected = model(clip, normalised=True)
+        scores = prepared(clip, normalised=True)
     assert (scores - expected).abs().max() <= 1e-9 * expected.abs().max()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(parameter.requires_grad for parameter in prepared.parameters())
@@ -75,12 +75,75 @@ def test_both_memory_formats_and_bfloat16(net: str) -> None:
     prepared = fuse_for_inference(trained(net, "resnet18").float())
     clip = clip_for(prepared).float()
     with torch.inference_mode():
-        scores = prepared(clip)
+        scores = prepared(clip, normalised=True)
         planes = copy.deepcopy(prepared).to(memory_format=torch.contiguous_format)
-        assert (planes(clip) - scores).abs().max() <= 1e-5 * scores.abs().max()
+        assert (planes(clip, normalised=True) - scores).abs().max() <= 1e-5 * scores.abs().max()
         with Runtime(torch.device("cpu")).autocast("bf16"):
-            coarse = prepared(clip).float()
+            coarse = prepared(clip, normalised=True).float()
     assert (coarse - scores).abs().max() <= 0.05 * scores.abs().max()
+
+
+class PreActivation(nn.Module):
+    """Its norm comes before its convolution, although their names look like a pair."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(torch.relu(self.bn(x)))
+
+
+class Misdeclared(PreActivation):
+    fusable = (("conv", "bn"),)
+
+
+class Reversed(nn.Sequential):
+    """Neighbours that run in another order."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self[0](self[1](x))
+
+
+def with_gate(gate: nn.Module) -> VideoNet:
+    model = trained("TSN", "resnet18")
+    model.layer2[1].gate = gate.double().eval()
+    for norm in gate.modules():
+        if isinstance(norm, _BatchNorm):
+            nn.init.uniform_(norm.weight, 0.5, 2)
+            nn.init.normal_(norm.running_mean)
+    return model
+
+
+@pytest.mark.parametrize("gate", [PreActivation(128), Reversed(nn.Conv2d(128, 128, 1), nn.BatchNorm2d(128))])
+def test_only_declared_pairs_are_fused(gate: nn.Module) -> None:
+    model = with_gate(gate)
+    fused = fuse_for_inference(model)
+    clip = clip_for(model)
+    with torch.inference_mode():
+        expected = model(clip, normalised=True)
+        assert (fused(clip, normalised=True) - expected).abs().max() <= 1e-9 * expected.abs().max()
+    assert sum(isinstance(module, _BatchNorm) for module in fused.modules()) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_wrong_declaration_is_refused_by_name(dtype: torch.dtype) -> None:
+    model = with_gate(Misdeclared(128)).to(dtype)
+    with pytest.raises(ValueError, match=r"layer2\.1\.gate \(Misdeclared\).*`fusable`"):
+        fuse_for_inference(model)
+
+
+def test_fusing_keeps_the_modes_of_the_model_and_the_random_state() -> None:
+    model = trained("TSN", "resnet18").train()
+    model.bn1.eval()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    fuse_for_inference(model)
+    assert torch.equal(torch.rand(1), expected)
+    assert model.training
+    assert not model.bn1.training
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (5, 4)])

@@ -6,7 +6,7 @@ from golden_data import dot_vector, golden_clip, largest_difference, load, offic
 from torch import nn
 
 from common.errors import InputError
-from ops.models import DESIGNS, build_model
+from ops.models import FAMILY, build_model
 from ops.network import VideoNet
 from ops.shift import ShiftedConv2d
 from ops.weights.layouts import norm_of, rename
@@ -23,7 +23,7 @@ def network(net: str) -> VideoNet:
     return model
 
 
-@pytest.mark.parametrize("net", DESIGNS)
+@pytest.mark.parametrize("net", FAMILY)
 def test_evaluation(net: str) -> None:
     model, golden = network(net), load(f"{net.lower()}_r50_s8_112_eval")
     outputs = {}
@@ -33,7 +33,7 @@ def test_evaluation(net: str) -> None:
                 lambda _module, _args, out, name=name: outputs.update({name: out.clone()})
             )
     with torch.inference_mode():
-        logits = model.eval()(golden_clip(golden, 8, model.frames_per_segment))
+        logits = model.eval()(golden_clip(golden, 8, model.frames_per_segment), normalised=True)
     assert largest_difference(logits, golden["logits"]) < 1e-9
     compared = set()
     for official, stats in zip(golden["stage_names"], golden["stage_stats"], strict=True):
@@ -49,7 +49,7 @@ def test_evaluation(net: str) -> None:
 def test_training(net: str) -> None:
     model, golden = network(net).train(), load(f"{net.lower()}_r50_s8_64_train")
     model.dropout.p = 0.0
-    logits = model(golden_clip(golden, 8, 5))
+    logits = model(golden_clip(golden, 8, 5), normalised=True)
     assert largest_difference(logits, golden["logits"]) < 1e-9
     loss = nn.functional.cross_entropy(logits, torch.as_tensor(golden["labels"]))
     assert abs(loss.item() - golden["loss"]) < 1e-9

@@ -18,7 +18,7 @@ from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
-from scripts.benchmarking.networks import Setting, Variant, build
+from scripts.benchmarking.networks import OURS, Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
 
 CPU = torch.device("cpu")
@@ -94,7 +94,8 @@ def test_the_networks_compute_the_same() -> None:
     for name in ("h2cn", "naive", "tsn", "torchvision", "torchvision+channels_last"):
         network, clips[name] = build(Variant.parse(name), setting)
         with torch.inference_mode():
-            results[name] = network(clips["h2cn"] if name == "naive" else clips[name])
+            options = {"normalised": True} if name in OURS else {}
+            results[name] = network(clips["h2cn"] if name == "naive" else clips[name], **options)
     assert torch.allclose(results["h2cn"], results["naive"], atol=1e-5)
     assert torch.allclose(results["torchvision"], network(clips["torchvision"]), atol=1e-5)
     assert clips["h2cn"].shape == clips["naive"].shape == (1, 2, 5, 3, 32, 32)

@@ -23,7 +23,7 @@ from datasets.clip_dataset import ClipPlan
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
-from ops.models import ABLATIONS, DESIGNS, NETS, build_model
+from ops.models import ABLATIONS, FAMILY, NETS, build_model
 from ops.runtime import start_runtime
 from ops.scoring.pickles import read_scores
 from ops.weights.checkpoint_network import Weights
@@ -228,7 +228,7 @@ def test_every_net_trains_and_is_tested_and_merged(digits: list[str], net: str, 
     center_crop.main(["--weights", str(run / "ckpt.pth.tar"), "--output_dir", f"scores/{net}", "-j", "0"])
     shutil.rmtree(run)  # up to a gigabyte
     pkl_to_results.main(["--output_dir", f"scores/{net}"])
-    arch = "resnet18" if net in DESIGNS else "torchvision"
+    arch = "resnet18" if net in FAMILY else "torchvision"
     printed = capsys.readouterr().out
     assert f"scores/{net}: {net} {arch}, {segments} x" in printed
     assert "12 videos, 12 classes" in printed
@@ -283,7 +283,7 @@ def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
         )
 
 
-@pytest.mark.parametrize("net", DESIGNS)
+@pytest.mark.parametrize("net", FAMILY)
 def test_official_weights(home: Path, net: str) -> None:
     """A file in the official layout: its scores in the test script are those of the network of the golden data."""
     state = official_state(net.lower())

@@ -9,8 +9,6 @@ from ops.network import NetworkName, VideoNet
 class TinyNet(VideoNet):
     """A convolution on every frame, BatchNorm, a mean over time and space, dropout, a classifier."""
 
-    layouts = ()
-
     def __init__(self, segments: int = 4, frames: int = 1, num_class: int = 3, stride: int = 4, pool: int = 1) -> None:
         super().__init__(NetworkName("Tiny", "none", num_class, segments), frames)
         self.conv = nn.Conv3d(3, 6, (1, stride, stride), (1, stride, stride), bias=False)

@@ -44,7 +44,7 @@ def test_each_loss_term_trains_the_right_network(switch_prob: float) -> None:
     mixed = blend(svmix)
     assert not mixed.clip.requires_grad
     assert not mixed.share.requires_grad
-    F.cross_entropy(student(mixed.clip), mixed.target(LABEL, 3)).backward()
+    F.cross_entropy(student(mixed.clip, normalised=True), mixed.target(LABEL, 3)).backward()
     assert all(grad is not None for grad in gradients(student))
     assert gradients(svmix.selector) == [None] * 4
     student.zero_grad()
@@ -66,7 +66,7 @@ def test_the_offline_loss_is_the_equation() -> None:
     features = svmix.teacher.feature_map(clip)
     other = svmix.selector(features, partner, ratio, True)
     own = over_clip(1 - spread(other, 4, 16, 16))
-    logits = svmix.teacher(own * clip + (1 - own) * clip[partner])
+    logits = svmix.teacher(own * clip + (1 - own) * clip[partner], normalised=True)
     one_hot = 0.9 * F.one_hot(LABEL, 3) + 0.1 / 3
     target = ratio * one_hot + (1 - ratio) * one_hot[partner]
     expected = -(target * logits.log_softmax(1)).sum(1).mean() + mask_loss(other, ratio)
@@ -188,7 +188,7 @@ def test_the_head_on_the_feature_map_gives_the_scores(net: str) -> None:
     model = build_model(net, "resnet18", 5, 4).eval()
     clip = torch.randn(2, 4, model.frames_per_segment, 3, 32, 64)
     with torch.inference_mode():
-        features, scores = model.feature_map(clip), model(clip)
+        features, scores = model.feature_map(clip), model(clip, normalised=True)
         classifier = model.network.get_submodule(model.classifier[0].split(".")[1]) if net.islower() else model.fc
         assert features.shape[:2] == (2, classifier.in_features)
         assert torch.allclose(classifier(features.mean((2, 3, 4))), scores, atol=1e-4)

@@ -1,0 +1,110 @@
+"""Networks for other projects: torch.hub.load(FOLDER, "h2cn_resnet50", source="local", num_class=174).
+
+The names are those of `ops.models.NETS` in lower case, with the backbone where there is a choice; `load` reads a
+checkpoint. Names that begin with `_` are hidden from `torch.hub.list`.
+
+Only `ops/` and `common/` are imported. The folder `datasets/` is not, since Hugging Face's package has that name.
+"""
+
+import importlib.util as _importlib_util
+from collections.abc import Callable as _Callable
+from pathlib import Path as _Path
+from types import ModuleType as _ModuleType
+
+import numpy as _np
+import torch as _torch
+
+import common as _common
+import ops as _ops
+
+dependencies = ["joblib", "numpy", "safetensors", "torch", "torchvision", "tqdm"]
+_FOLDER = _Path(__file__).resolve().parent
+
+for _package in (_common, _ops):
+    if _FOLDER not in [_Path(path).resolve().parent for path in _package.__path__]:
+        raise ImportError(
+            f"another package named {_package.__name__!r} is imported already, from {list(_package.__path__)}; "
+            f"load the networks of {_FOLDER} in a process of their own"
+        )
+
+from common.errors import InputError as _InputError  # noqa: E402  (after the check of names)
+from ops.blocks import ARCHS as _ARCHS  # noqa: E402
+from ops.fuse import fuse_for_inference as _fuse_for_inference  # noqa: E402
+from ops.models import NETS as _NETS  # noqa: E402
+from ops.models import build_model as _build_model  # noqa: E402
+from ops.network import VideoNet as _VideoNet  # noqa: E402
+from ops.weights.checkpoint_network import Weights as _Weights  # noqa: E402
+from ops.weights.load import load_weights as _load_weights  # noqa: E402
+from ops.weights.pretrained import load_pretrained as _load_pretrained  # noqa: E402
+
+
+def load(checkpoint: str, fused: bool = False) -> _VideoNet:
+    """The network of a checkpoint of train.py, ready to score.
+
+    Args:
+        checkpoint: a file such as runs/NAME/ckpt.best.pth.tar.
+        fused: fold BatchNorms for speed; such a network cannot be trained.
+
+    Returns:
+        The network in evaluation mode, with two attributes: `class_names`, and `preprocess`, which turns the frames of
+        a video (F, H, W, 3) uint8 RGB into a clip (1, T, L, 3, S, S) uint8, as the one-clip centre-crop test does. The
+        network takes such clips and returns logits (1, K).
+
+    Raises:
+        common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
+    """
+    weights = _Weights.read(checkpoint)
+    made_for = weights.trained_on
+    if made_for is None:
+        raise _InputError(f"{checkpoint} does not hold its class names; give a checkpoint that train.py wrote")
+    model = weights.build(made_for.class_names, net=None, arch=None, num_segments=None, dataset=None)
+    if fused:
+        model = _fuse_for_inference(model)
+    model.class_names = made_for.class_names  # type: ignore[assignment]
+    segments, length = model.num_segments, model.frames_per_segment
+    preprocessing = _file_of_datasets("transforms").eval_preprocessing(made_for.input_size)
+    sampling = _file_of_datasets("sampling")
+
+    def preprocess(frames: _np.ndarray) -> _torch.Tensor:
+        starts = sampling.center_starts(len(frames), segments, length)
+        indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
+        crops = _np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
+        return _torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)
+
+    model.preprocess = preprocess  # type: ignore[assignment]
+    return model
+
+
+def _file_of_datasets(name: str) -> _ModuleType:
+    """Import one file of `datasets/`, which imports no other of them, without taking the package's name."""
+    spec = _importlib_util.spec_from_file_location(f"ops_hub_{name}", _FOLDER / "datasets" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = _importlib_util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _builder(net: str, arch: str | None) -> _Callable[..., _VideoNet]:
+    def build(num_class: int, num_segments: int = 8, weights: str | None = None, dropout: float = 0.5) -> _VideoNet:
+        model = _build_model(net, arch, num_class, num_segments, dropout=dropout)
+        if weights is not None and _Path(weights).exists():
+            _load_weights(model, weights)
+        elif weights is not None:
+            _load_pretrained(model, weights)
+        return model
+
+    build.__doc__ = f"""{net} {arch or ""} for clips (N, T, {_NETS[net].frames_per_segment}, 3, H, W) uint8.
+
+    Args:
+        num_class: K.
+        num_segments: T.
+        weights: a file, "imagenet", "kinetics", or a name that torchvision gives weights; None: random.
+        dropout: share of the features before the classifier that training sets to zero.
+    """
+    return build
+
+
+for _net, _entry in _NETS.items():
+    for _arch in [None] if _entry.arch else _ARCHS:
+        globals()[f"{_net.lower()}_{_arch}" if _arch else _net] = _builder(_net, _arch)
