@@ -1,45 +1,36 @@
-"""How the views of a folder were made: protocol.json, written with them and checked before more are added."""
+"""protocol.json: how the views in a folder were made. They are averaged, so all must be made in the same way."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, short, wrong_fields
 from common.files import write_json
-from ops.scoring.journal import SUFFIX
 
 PROTOCOL = "protocol.json"
-
-
-# What must be in a protocol; what may be missing in older ones; and what else may be in it.
-FIELDS: dict[str, Any] = dict.fromkeys(
-    ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
-)
-
-
-FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
-
-
-OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str], "training_clips": int}
-
-
-PLAIN = (str, int, float, type(None))
-
-
-BY_HASH = ("weights", "val_list", "subset", "training_clips")  # may differ: the hashes of weights and list are compared
+VIEWS = "*_crop*.pkl"
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
+    **{"num_segments": int, "frames_per_segment": int, "class_names": list[str]},
+}
+NEWER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str], "training_clips": int}  # may be missing
+OTHER_FIELDS = (str, int, float, type(None))
+NOT_COMPARED = ("weights", "val_list", "subset", "training_clips")  # the hashes of weights and list are compared
 
 
 def read_protocol(folder: Path) -> dict[str, Any]:
-    """How the views of a folder were made; empty, if no protocol is there.
+    """Read a folder's protocol; an empty one if the folder has none.
 
     Raises:
-        InputError: it cannot be read, or lacks a field.
+        InputError: the file cannot be read, or a field is missing or has the wrong type.
     """
     path = folder / PROTOCOL
     try:
         stored = json.loads(path.read_bytes())
-        others = {name: OTHER_FIELDS.get(name, PLAIN) for name in stored} if isinstance(stored, dict) else {}
-        wrong = wrong_fields(stored, others | FIELDS)
+        fields = dict.fromkeys(stored, OTHER_FIELDS) if isinstance(stored, dict) else {}
+        fields |= {name: kind for name, kind in NEWER_FIELDS.items() if name in fields} | FIELDS
+        wrong = wrong_fields(stored, fields)
         fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
     except FileNotFoundError:
         return {}
@@ -47,46 +38,52 @@ def read_protocol(folder: Path) -> dict[str, Any]:
         fault = short(error)
     if fault:
         raise InputError(
-            f"{path} does not say how the views were made ({fault}); make them again with --overwrite, or choose "
-            "another --output_dir"
+            f"{path} does not say how the views were made ({fault}); choose another --output_dir, or score them again "
+            "with --overwrite"
         )
     return stored
 
 
-def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool, scored: Path | None = None) -> None:
-    """Make sure that the views in a folder were made in the same way: they are averaged. With `scored`, say so in it.
-
-    Args:
-        folder: for score pickles.
-        protocol: how the views are made.
-        overwrite: views that were made in another way may be deleted.
-        scored: file for the first scores. Without it nothing is written or deleted: before there are scores, a wrong
-            flag would claim the folder, or cost its views.
+def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> None:
+    """Make sure that new views can be added to those in a folder; `unfinished` is the suffix of unfinished scores.
 
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
-    try:
-        stored = read_protocol(folder)
-    except InputError:
-        if not overwrite:
-            raise
-        stored = {}
-    views = set(folder.glob("*_crop*.pkl"))
-    if stored:
-        views |= set(folder.glob(f"*{SUFFIX}")) - {scored}
-    other = [name for name, value in protocol.items() if name not in BY_HASH and stored.get(name) != value]
-    if other and views and not overwrite:
-        name = other[0]
-        differs = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
-        alike = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
+    stored = read_protocol(folder)
+    different = _different(stored, protocol)
+    if different and _views(folder, unfinished):
+        name = different[0]
+        there = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
+        hint = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
         raise InputError(
-            f"{folder} holds views {differs if stored else f'but no {PROTOCOL}'}; choose another --output_dir{alike}, "
+            f"{folder} holds views {there if stored else f'but no {PROTOCOL}'}; choose another --output_dir{hint}, "
             "or --overwrite to delete the views there"
         )
-    if scored is None:
-        return
-    if other:
-        for view in {*views, *folder.glob(f"*{SUFFIX}")} - {scored}:
+
+
+def replace_protocol(folder: Path, protocol: dict[str, Any], unfinished: str, *, overwrite: bool) -> None:
+    """Write a folder's protocol; with `overwrite`, delete the views of any other one.
+
+    Call it only when there are scores to write: a wrong flag must not cost the views in the folder.
+
+    Raises:
+        InputError: the file cannot be written, or as `check_protocol`: another test may have written it meanwhile.
+    """
+    if overwrite:
+        stored: dict[str, Any] = {}
+        with suppress(InputError):
+            stored = read_protocol(folder)
+        for view in _views(folder, unfinished) if _different(stored, protocol) else []:
             view.unlink(missing_ok=True)
+    else:
+        check_protocol(folder, protocol, unfinished)
     write_json(folder / PROTOCOL, protocol)
+
+
+def _different(stored: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
+    return [name for name, value in protocol.items() if name not in NOT_COMPARED and stored.get(name) != value]
+
+
+def _views(folder: Path, unfinished: str) -> list[Path]:
+    return [*folder.glob(VIEWS), *folder.glob(f"*{unfinished}")]

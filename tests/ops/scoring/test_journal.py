@@ -16,8 +16,8 @@ from video_files import CLASSES, write_dataset
 import test_models_center_crop as center_crop
 from common.errors import InputError
 from ops.models import build_model
-from ops.scoring.journal import ScoreJournal, journal_path
-from ops.scoring.protocol import claim_folder
+from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
+from ops.scoring.protocol import check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
 
@@ -178,7 +178,7 @@ def test_a_full_disk(path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written() -> None:
     with pytest.raises(InputError, match="cannot write /proc/clips_0.unfinished: .*--output_dir"):
-        opened(journal_path(Path("/proc"), [0]))
+        opened(journal_path(Path("/proc"), [0])).append(BATCHES[0])
 
 
 # The script, on five videos in batches of two: two clips, three crops.
@@ -297,9 +297,9 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
     path = tmp_path / "protocol.json"
     path.write_bytes(protocol)
     with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
-        claim_folder(tmp_path, {"net": "H2CN"}, overwrite=False)
+        check_protocol(tmp_path, {"net": "H2CN"}, SUFFIX)
     (tmp_path / "0_crop0.pkl").touch()
-    claim_folder(tmp_path, {"net": "H2CN"}, overwrite=True, scored=tmp_path / "x")
+    replace_protocol(tmp_path, {"net": "H2CN"}, SUFFIX, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
 
 
