@@ -1,12 +1,12 @@
 """A figure of means and single runs against a setting."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ops.scoring.plots import Points
+Points = Mapping[float, Sequence[float]]  # x -> measurements
 
 
 def plot_spread(
