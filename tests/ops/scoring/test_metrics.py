@@ -38,13 +38,35 @@ def test_intervals() -> None:
     wilson = [100 * (centre + side * half) / (1 + z**2 / n) for side in (-1, 1)]
     assert accuracy_interval(100 * p, n) == pytest.approx(wilson)
     assert accuracy_interval(100.0, 4)[1] == 100.0
-    rng = np.random.default_rng(1)
-    labels = rng.integers(3, size=600)
-    scores = np.eye(3)[np.where(rng.random(600) < 0.8, labels, (labels + 1) % 3)]
-    low, high = mean_class_interval(scores, labels)
-    spread = 1.96 * 100 * (0.8 * 0.2 / 600) ** 0.5  # of a proportion; classes are about equally large
-    accuracy = mean_class_accuracy(scores, labels)
-    assert (accuracy - low, high - accuracy) == pytest.approx((spread, spread), rel=0.1)
+    assert accuracy_interval(0.0, 4)[0] == 0.0
+
+
+def test_mean_class_interval() -> None:
+    """As wide as that of top-1 for classes of one size, wider for others."""
+    assert mean_class_interval(80.0, np.repeat(range(3), 200)) == pytest.approx(accuracy_interval(80.0, 600))
+    low, high = mean_class_interval(80.0, np.array([0] * 599 + [1]))
+    assert low < 40
+    assert high > 95
+
+
+@pytest.mark.parametrize(
+    ("percent", "labels"), [(25.0, range(4)), (100.0, range(4)), (0.0, [0, 1]), (50.0, [0, 0, 1, 1])]
+)
+def test_the_mean_class_interval_has_a_width_where_classes_are_all_right_or_all_wrong(percent: float, labels) -> None:
+    low, high = mean_class_interval(percent, np.array(labels))
+    assert low <= percent <= high
+    assert high - low > 40
+
+
+def test_the_mean_class_interval_holds_the_truth_in_95_of_100_cases() -> None:
+    rng = np.random.default_rng(0)
+    shares, videos = np.linspace(0.3, 1, 8), np.array([5, 10, 20, 20, 30, 30, 50, 50])
+    labels = np.repeat(range(8), videos)
+    held = 0
+    for _ in range(500):
+        low, high = mean_class_interval(100 * (rng.binomial(videos, shares) / videos).mean(), labels)
+        held += low <= 100 * shares.mean() <= high
+    assert held / 500 > 0.94
 
 
 def test_confusion_matrix_and_table() -> None:
