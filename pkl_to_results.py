@@ -30,7 +30,7 @@ from ops.scoring.metrics import (
 )
 from ops.scoring.pickles import Scores, pickle_path, read_scores
 from ops.scoring.plots import plot_confusion
-from ops.scoring.protocol import PROTOCOL, read_protocol
+from ops.scoring.protocol import PROTOCOL, describe_protocol, read_protocol
 from opts import parse_results
 
 Accuracies = dict[str, float]  # top1, top5 and mean_class, in percent
@@ -48,14 +48,7 @@ class Model:
         views = clips_by_crops(len(self.clips), len(self.clips[0]))
         if not self.protocol:
             return f"{self.folder}: {views}; protocol unknown (no {PROTOCOL})"
-        made = self.protocol
-        order = made.get("frame_order", "normal").replace("normal", "")
-        without = " without " + ", ".join(made["ablate"]) if made.get("ablate") else ""
-        frames = f"{made['num_segments']} x {made['frames_per_segment']} frames {order}".rstrip()
-        return (
-            f"{self.folder}: {made['net']} {made['arch']}{without}, {frames}, {views}, {made['sampling']}, "
-            f"{made['preprocessing']}, weights {made['weights']}"
-        )
+        return f"{self.folder}: {describe_protocol(self.protocol)}, {views}, weights {self.protocol['weights']}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -110,11 +103,7 @@ def clips_by_crops(clips: int, crops: int) -> str:
 
 
 def find_views(folder: Path) -> tuple[int, int]:
-    """Return how many clips and crops have pickles in a folder, at least some of them.
-
-    Raises:
-        InputError: none has, or the folder does not exist.
-    """
+    """Return how many clips and crops have pickles in a folder, at least some of them."""
     names = [re.fullmatch(r"(\d+)_crop(\d+)\.pkl", path.name) for path in folder.glob("*_crop*.pkl")]
     numbers = [(int(name[1]), int(name[2])) for name in names if name]
     if not numbers:
@@ -124,11 +113,7 @@ def find_views(folder: Path) -> tuple[int, int]:
 
 
 def read_model(folder: Path, num_clips: int, crops: int) -> Model:
-    """Read these views of a model; log it if the folder has more.
-
-    Raises:
-        InputError: a view is missing, or a file cannot be read or does not match the protocol.
-    """
+    """Read these views of a model; log it if the folder has more."""
     paths = [[pickle_path(folder, clip, crop) for crop in range(crops)] for clip in range(num_clips)]
     missing = [(clip, path) for clip, row in enumerate(paths) for path in row if not path.exists()]
     if missing:
@@ -154,11 +139,7 @@ def read_model(folder: Path, num_clips: int, crops: int) -> Model:
 
 
 def require_same_data(models: Sequence[Model]) -> None:
-    """Make sure that all models were tested on the same list with the same classes.
-
-    Raises:
-        InputError: they were not.
-    """
+    """Make sure that all models were tested on the same list with the same classes."""
     first = models[0]
     for other in models[1:]:
         for name, what in (("dataset", "data set"), ("class_names", "class names"), ("list_hash", "list of videos")):
@@ -182,11 +163,7 @@ def warn_of_repeated_scores(models: Sequence[Model]) -> None:
 
 
 def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, list[Accuracies], list[Accuracies]]:
-    """Return the merged (M, K) probabilities, the accuracies after the first 1, 2, ... clips, and those of each model.
-
-    Raises:
-        InputError: as `merge_clips`.
-    """
+    """Return the merged (M, K) probabilities, the accuracies after 1, 2, ... clips, and those of each model."""
     first = models[0].clips[0][0]
     by_clips = []
     for of_models in zip(*(merge_clips(model.clips, first) for model in models), strict=True):
@@ -237,11 +214,7 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
 
 
 def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[ClassRow]) -> None:
-    """Write results.json and per_class.csv, both or none.
-
-    Raises:
-        InputError: they cannot be written.
-    """
+    """Write results.json and per_class.csv, both or none."""
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         # names from a protocol.json, unlike those from a classes.txt, need not be valid text

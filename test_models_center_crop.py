@@ -25,7 +25,7 @@ from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
 from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
 from ops.scoring.pickles import pickle_path, write_scores
-from ops.scoring.protocol import NOT_COMPARED, check_protocol, replace_protocol
+from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
@@ -106,9 +106,7 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
     trained_on = weights.trained_on
     if trained_on and protocol["subset"] == "val" and trained_on.val_list_hash != protocol["list_hash"]:
         logging.info("Note: the training was evaluated on another list than %s.", protocol["val_list"])
-    order = "" if protocol["frame_order"] == "normal" else f" {protocol['frame_order']}"
-    views = "{net} {arch}, {num_segments} x {frames_per_segment} frames{order}, {preprocessing}, {sampling}"
-    logging.info("%s", views.format(**protocol, order=order))
+    logging.info("%s", describe_protocol(protocol))
     logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
 
 

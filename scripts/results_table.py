@@ -11,20 +11,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from common.cli import make_parser
 from common.console import run_script
-from common.errors import InputError, command, short, wrong_fields
+from common.errors import InputError, command, reason, short, wrong_fields
 from ops.scoring.metrics import accuracy_interval, spread_text
+from ops.scoring.protocol import complete_protocol
 
 Results = dict[str, Any]  # the content of a results.json
 FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": int, "videos": int, "models": list}
-PROTOCOL = {
-    "net": str, "arch": str, "num_segments": int, "dataset": str, "frame_order": str, "ablate": list[str],
-    "training_clips": int,
-}  # fmt: skip
-MISSING = {"dataset": "", "frame_order": "normal", "ablate": [], "training_clips": 0}  # fields of newer protocols
 
 
 def read_results(folder: Path) -> Results:
-    """Read a results.json, with the fields that older protocols lack.
+    """Read a folder's results.json.
 
     Raises:
         InputError: there is none, or it is damaged.
@@ -32,19 +28,16 @@ def read_results(folder: Path) -> Results:
     path = folder / "results.json"
     try:
         results = json.loads(path.read_bytes())
-        wrong = wrong_fields(results, FIELDS)
+        wrong = wrong_fields(results, FIELDS) or ([] if results["models"] else ["models"])
         for model in [] if wrong else results["models"]:
             wrong += wrong_fields(model, {"protocol": dict})
             if not wrong and model["protocol"]:  # empty for pickles of the official code
-                model["protocol"] = {**MISSING, **model["protocol"]}
-                wrong += wrong_fields(model["protocol"], PROTOCOL)
-        fault = "" if not wrong and results["models"] else f"it has no valid {', '.join(wrong or ['models'])}"
+                model["protocol"] = complete_protocol(model["protocol"])
+        if wrong:
+            raise ValueError(f"it has no valid {', '.join(wrong)}")
     except (OSError, ValueError, RecursionError) as error:
-        fault = short(error)
-    if fault:
-        raise InputError(
-            f"cannot read {path} ({fault}); make it with {command('pkl_to_results.py', '--output_dir', folder)}"
-        )
+        cure = command("pkl_to_results.py", "--output_dir", folder)
+        raise InputError(f"cannot read {path} ({short(reason(error))}); make it with {cure}") from error
     return results
 
 

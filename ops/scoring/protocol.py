@@ -5,43 +5,58 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError, short, wrong_fields
+from common.errors import InputError, reason, short, wrong_fields
 from common.files import write_json
 
 PROTOCOL = "protocol.json"
 VIEWS = "*_crop*.pkl"
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
-    **{"num_segments": int, "frames_per_segment": int, "class_names": list[str]},
+    **dict.fromkeys(("num_segments", "frames_per_segment", "training_clips"), int),
+    **{"frame_order": str, "class_names": list[str], "ablate": list[str]},
 }
-NEWER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str], "training_clips": int}  # may be missing
+NEWER_FIELDS = {"frame_order": "normal", "ablate": [], "training_clips": 0}  # not in older files -> their meaning
 OTHER_FIELDS = (str, int, float, type(None))
 NOT_COMPARED = ("weights", "val_list", "subset", "training_clips")  # the hashes of weights and list are compared
+
+
+def complete_protocol(stored: object) -> dict[str, Any]:
+    """A protocol that was read from JSON, with the fields that older ones lack.
+
+    Raises:
+        ValueError: fields are missing or have the wrong type.
+    """
+    protocol = {**stored, **NEWER_FIELDS, **stored} if isinstance(stored, dict) else {}  # in the stored order
+    wrong = wrong_fields(protocol, dict.fromkeys(protocol, OTHER_FIELDS) | FIELDS)
+    if wrong:
+        raise ValueError(f"it has no valid {', '.join(wrong)}")
+    return protocol
 
 
 def read_protocol(folder: Path) -> dict[str, Any]:
     """Read a folder's protocol; an empty one if the folder has none.
 
     Raises:
-        InputError: the file cannot be read, or a field is missing or has the wrong type.
+        InputError: the file cannot be read or is damaged.
     """
     path = folder / PROTOCOL
     try:
-        stored = json.loads(path.read_bytes())
-        fields = dict.fromkeys(stored, OTHER_FIELDS) if isinstance(stored, dict) else {}
-        fields |= {name: kind for name, kind in NEWER_FIELDS.items() if name in fields} | FIELDS
-        wrong = wrong_fields(stored, fields)
-        fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
+        return complete_protocol(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        fault = short(error)
-    if fault:
         raise InputError(
-            f"{path} does not say how the views were made ({fault}); choose another --output_dir, or score them again "
-            "with --overwrite"
-        )
-    return stored
+            f"{path} does not say how the views were made ({short(reason(error))}); choose another --output_dir, or score them "
+            "again with --overwrite"
+        ) from error
+
+
+def describe_protocol(protocol: dict[str, Any]) -> str:
+    """Network, frames and preprocessing in one line."""
+    without = " without " + ", ".join(protocol["ablate"]) if protocol["ablate"] else ""
+    order = "" if protocol["frame_order"] == "normal" else f" {protocol['frame_order']}"
+    line = "{net} {arch}{without}, {num_segments} x {frames_per_segment} frames{order}, {sampling}, {preprocessing}"
+    return line.format_map({**protocol, "without": without, "order": order})
 
 
 def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> None:
@@ -55,10 +70,10 @@ def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> N
     if different and _views(folder, unfinished):
         name = different[0]
         there = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
-        hint = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
+        hint = ", give all clips of a folder the same --sampling and --seed" if stored and name == "sampling" else ""
         raise InputError(
-            f"{folder} holds views {there if stored else f'but no {PROTOCOL}'}; choose another --output_dir{hint}, "
-            "or --overwrite to delete the views there"
+            f"{folder} holds views {there if stored else f'but no {PROTOCOL}'}; choose another --output_dir{hint}, or "
+            "delete them with --overwrite"
         )
 
 

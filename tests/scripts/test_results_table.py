@@ -11,7 +11,8 @@ from scripts import results_table
 
 def write_results(folder: Path, top1: float, **protocol: object) -> str:
     folder.mkdir()
-    known = {"net": "H2CN", "arch": "resnet18", "num_segments": 8, "dataset": "mine"}
+    known = {"net": "H2CN", "arch": "resnet18", "num_segments": 8, "frames_per_segment": 5, "class_names": ["a", "b"]}
+    known |= dict.fromkeys(("sampling", "preprocessing", "weights", "list_hash"), "") | {"dataset": "mine"}
     models = [{"protocol": {**known, **protocol} if protocol else {}}]
     results = {"top1": top1, "mean_class": top1 / 2, "videos": 9, "models": models, "num_clips": 10, "test_crops": 3}
     (folder / "results.json").write_text(json.dumps(results))
