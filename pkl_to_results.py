@@ -33,8 +33,6 @@ from ops.scoring.plots import plot_confusion
 from ops.scoring.protocol import PROTOCOL, describe_protocol, read_protocol
 from opts import parse_results
 
-Accuracies = dict[str, float]  # top1, top5 and mean_class, in percent
-
 
 @dataclass(frozen=True)
 class Model:
@@ -60,41 +58,14 @@ def main(argv: list[str] | None = None) -> None:
     require_same_data(models)
     warn_of_repeated_scores(models)
 
-    merged, by_clips, by_model = merge(models, args.coeff)
-    labels, num_class = models[0].clips[0][0].labels, merged.shape[1]
-    intervals = {name: accuracy_interval(by_clips[-1][name], len(labels)) for name in ("top1", "top5")}
-    intervals["mean_class"] = mean_class_interval(by_clips[-1]["mean_class"], labels)
+    merged, results = merge(models, args.coeff)
+    class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(merged.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
-
-    for model in models:
-        print(model.describe())
-    if num_clips > 1:
-        print(f"\n{table('clips', [str(i + 1) for i in range(num_clips)], by_clips)}")
-    if len(models) > 1:
-        together = f"together ({' : '.join(f'{coeff:g}' for coeff in args.coeff)})"
-        print(f"\n{table('model', [*(str(model.folder) for model in models), together], [*by_model, by_clips[-1]])}")
-    names = ("results.json", "per_class.csv", "confusion_matrix.png")
-    print(f"\nFiles: {', '.join(str(folder / name) for name in names)}")
-    training_clips = max(model.protocol.get("training_clips", 0) for model in models)
-    print(summary(by_clips[-1], intervals, len(labels), num_class, training_clips), flush=True)
-
-    matrix = confusion_matrix(merged, labels)
-    class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(num_class)]
-    results = {
-        **by_clips[-1],
-        "intervals": intervals,
-        "videos": len(labels),
-        "num_clips": num_clips,
-        "test_crops": crops,
-        "by_clips": [{"clips": i + 1, **row} for i, row in enumerate(by_clips)],
-        "models": [
-            {"output_dir": str(model.folder), "coeff": coeff, **row, "protocol": model.protocol}
-            for model, coeff, row in zip(models, args.coeff, by_model, strict=True)
-        ],
-    }
+    print_report(models, results, folder, len(class_names))
+    matrix = confusion_matrix(merged, models[0].clips[0][0].labels)
     write_tables(folder, results, per_class(matrix, class_names))
-    title = f"top-1 {by_clips[-1]['top1']:.2f} %, {counted(len(labels), 'video')}"
-    with all_or_nothing(folder, "--save_dir") as scratch:  # apart from the tables: it takes longest
+    title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
+    with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
         plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
 
 
@@ -162,18 +133,32 @@ def warn_of_repeated_scores(models: Sequence[Model]) -> None:
         logging.warning("Warning: repeated scores in %s: %s", counted(len(repeated), "view"), few(repeated, 1))
 
 
-def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, list[Accuracies], list[Accuracies]]:
-    """Return the merged (M, K) probabilities, the accuracies after 1, 2, ... clips, and those of each model."""
+def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the merged (M, K) probabilities and the content of results.json."""
     first = models[0].clips[0][0]
-    by_clips = []
+    labels = first.labels
+    by_clips: list[dict[str, float]] = []  # after the first clip, the first two clips, ...
     for of_models in zip(*(merge_clips(model.clips, first) for model in models), strict=True):
         merged = merge_models(of_models, coeff)
-        by_clips.append(accuracies(merged, first.labels))
-    return merged, by_clips, [accuracies(probabilities, first.labels) for probabilities in of_models]
+        by_clips.append(accuracies(merged, labels))
+    result = by_clips[-1]
+    intervals = {name: accuracy_interval(result[name], len(labels)) for name in ("top1", "top5")}
+    return merged, {
+        **result,
+        "intervals": {**intervals, "mean_class": mean_class_interval(result["mean_class"], labels)},
+        "videos": len(labels),
+        "num_clips": len(by_clips),
+        "test_crops": len(models[0].clips[0]),
+        "by_clips": [{"clips": i + 1, **row} for i, row in enumerate(by_clips)],
+        "models": [
+            {"output_dir": str(model.folder), "coeff": weight, **accuracies(own, labels), "protocol": model.protocol}
+            for model, weight, own in zip(models, coeff, of_models, strict=True)
+        ],
+    }
 
 
-def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> Accuracies:
-    """Accuracies of (M, K) probabilities for (M,) labels."""
+def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracies in percent of (M, K) probabilities for (M,) labels."""
     return {
         "top1": topk_accuracy(probabilities, labels, 1),
         "top5": topk_accuracy(probabilities, labels, 5),
@@ -181,21 +166,35 @@ def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> Accuracies:
     }
 
 
-def table(heading: str, names: Sequence[str], rows: Sequence[Accuracies]) -> str:
-    width = max(map(len, [heading, *names]))
-    lines = [f"{heading:<{width}}  {'top-1':>7}  {'top-5':>7}  {'mean class':>10}"]
-    for name, row in zip(names, rows, strict=True):
-        lines.append(f"{name:<{width}}  {row['top1']:>7.2f}  {row['top5']:>7.2f}  {row['mean_class']:>10.2f}")
-    return "\n".join(lines)
+def print_report(models: Sequence[Model], results: dict[str, Any], folder: Path, num_class: int) -> None:
+    for model in models:
+        print(model.describe())
+    if results["num_clips"] > 1:
+        print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
+    if len(models) > 1:
+        weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
+        rows = [(row["output_dir"], row) for row in results["models"]]
+        print_table("model", [*rows, (f"together ({weights})", results)])
+    names = ("results.json", "per_class.csv", "confusion_matrix.png")
+    print(f"\nFiles: {', '.join(str(folder / name) for name in names)}")
+    labels = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy"}
+    shown = [
+        f"{label} {results[key]:.2f} % ({results['intervals'][key][0]:.1f} to {results['intervals'][key][1]:.1f})"
+        for key, label in labels.items()
+    ]
+    trained = max(model.protocol.get("training_clips", 0) for model in models)
+    print(
+        f"{counted(results['videos'], 'video')}, {counted(num_class, 'class')}: {', '.join(shown)}; "
+        "95 % intervals in brackets" + f"; {trained:,} of the videos are training clips" * bool(trained),
+        flush=True,
+    )
 
 
-def summary(
-    result: Accuracies, intervals: dict[str, tuple[float, float]], videos: int, classes: int, training_clips: int
-) -> str:
-    names = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy"}
-    shown = ["{} {:.2f} % ({:.1f} to {:.1f})".format(names[key], result[key], *intervals[key]) for key in names]
-    text = f"{counted(videos, 'video')}, {counted(classes, 'class')}: {', '.join(shown)}; 95 % intervals in brackets"
-    return text + (f"; {training_clips:,} of the videos are training clips" if training_clips else "")
+def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    width = max(len(heading), *(len(name) for name, _ in rows))
+    print(f"\n{heading:<{width}}  {'top-1':>7}  {'top-5':>7}  {'mean class':>10}")
+    for name, row in rows:
+        print(f"{name:<{width}}  {row['top1']:>7.2f}  {row['top5']:>7.2f}  {row['mean_class']:>10.2f}")
 
 
 def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
