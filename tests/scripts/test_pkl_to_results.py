@@ -1,4 +1,4 @@
-"""Merging as a user does it: both spellings, tables, files, and each bad folder."""
+"""pkl_to_results.py: both spellings of an ensemble, tables, files, and bad folders."""
 
 import csv
 import json
@@ -70,7 +70,7 @@ def test_accuracy_against_the_number_of_clips(tmp_path: Path, capsys) -> None:
     assert results(folder)["top1"] == by_clips[0]["top1"]
 
 
-def test_all_that_is_there_is_merged_and_a_line_says_if_less_is(tmp_path: Path, capsys, caplog) -> None:
+def test_all_views_are_merged_unless_fewer_are_asked_for(tmp_path: Path, capsys, caplog) -> None:
     folder = write_views(tmp_path / "a", clips=2, crops=3)
     main(["--output_dir", str(folder)])
     assert (results(folder)["num_clips"], results(folder)["test_crops"]) == (2, 3)
@@ -112,7 +112,7 @@ def test_both_spellings_of_an_ensemble_agree(tmp_path: Path, capsys) -> None:
 
 
 def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch) -> None:
-    """The results of its models stay; weights and folders of one name are told apart."""
+    """The results of its models stay; different weights and folders with the same name are told apart."""
     (tmp_path / "b").mkdir()
     a, b, c = (write_views(tmp_path / name, seed=seed) for seed, name in enumerate(("8f", "16f", "b/8f")))
     main(["--output_dir", str(a)])
@@ -131,7 +131,7 @@ def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch
     assert (a / "results.json").read_bytes() == before
 
 
-def test_copies_of_a_view_are_named(tmp_path: Path, caplog, capsys) -> None:
+def test_copies_of_a_view_are_reported(tmp_path: Path, caplog, capsys) -> None:
     folder = write_views(tmp_path / "a", clips=2)
     main(["--output_dir", str(folder)])
     for clip in (1, 2):
@@ -141,7 +141,7 @@ def test_copies_of_a_view_are_named(tmp_path: Path, caplog, capsys) -> None:
     assert "repeated scores in 2 views: " in capsys.readouterr().out
 
 
-def test_results_are_there_when_the_picture_cannot_be_drawn(tmp_path: Path, capsys, monkeypatch) -> None:
+def test_results_are_written_even_if_the_picture_cannot_be_drawn(tmp_path: Path, capsys, monkeypatch) -> None:
     def plot_confusion(*_args) -> None:
         raise MemoryError
 
@@ -155,7 +155,7 @@ def test_results_are_there_when_the_picture_cannot_be_drawn(tmp_path: Path, caps
 
 @pytest.mark.parametrize("size", [10, 1500])
 def test_a_full_disk(tmp_path: Path, size: int, capsys) -> None:
-    """Here: a limit for the size of files; the second leaves no room for the picture."""
+    """Simulated by a limit on file sizes; the larger one only lacks room for the picture."""
     folder = write_views(tmp_path / "a", protocol=PROTOCOL)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -225,7 +225,7 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
         main(["--output_dir", str(folder)])
 
 
-def test_a_protocol_of_other_classes(tmp_path: Path) -> None:
+def test_a_protocol_with_other_classes(tmp_path: Path) -> None:
     folder = write_views(tmp_path / "a", protocol={**PROTOCOL, "class_names": ["left"]})
     with pytest.raises(InputError, match="protocol.json .*1 class name.* 3 classes"):
         main(["--output_dir", str(folder)])

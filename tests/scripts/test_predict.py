@@ -1,4 +1,4 @@
-"""predict.py without a network: which frames it reads, of what."""
+"""predict.py without a network: which frames it reads from which sources."""
 
 import shutil
 from pathlib import Path
@@ -21,14 +21,14 @@ NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
 
 
 def reds(source: Path) -> list[int]:
-    """The red of each frame of a source of grey PNGs."""
+    """The red value of each frame, from grey PNGs."""
     reader = predict.open_source(source, "auto")
     images, _ = reader.read(range(reader.num_frames), replace_unreadable=False)
     return [int(image[0, 0, 0]) for image in images.values()]
 
 
-def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    """Without leading zeros, and without optical flow or what macOS puts beside them."""
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Even without leading zeros; optical flow and files added by macOS are skipped."""
     frames = tmp_path / "clip"
     frames.mkdir()
     for number in range(1, 13):
@@ -40,7 +40,7 @@ def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> N
     assert reds(frames) == reds(tmp_path / "clip.zip") == [10 * number for number in range(1, 13)]
 
 
-def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
+def test_a_truncated_archive(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "clip" / "1.png")
     archive = Path(shutil.make_archive(str(tmp_path / "clip"), "zip", tmp_path / "clip"))
@@ -50,7 +50,7 @@ def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])
-def test_predict_says_what_is_there_instead(tmp_path: Path, name: str) -> None:
+def test_a_missing_source_suggests_a_similar_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=rf"or a folder or \.zip of frames \(there is {name}\)"):
         reds(tmp_path / "clip")
@@ -61,14 +61,14 @@ def read_clip(source: Path) -> Tensor:
 
 
 def clip_of(source: Path, numbers: list[int]) -> Tensor:
-    """The clip of these frames of a video, all of which is decoded."""
+    """The clip of these frames, from a video that is decoded whole."""
     frames = eval_preprocessing(32)(list(decode_video(source)))
     return lay_out(frames, np.array(numbers)[:, None])
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("raw.h264", "libx264")])
 def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: str, monkeypatch) -> None:
-    """In files without a frame count, too."""
+    """Also in files without a frame count."""
     path = write_video(tmp_path / name, 60, codec=codec)
     converted = []
     monkeypatch.setattr(video_file, "ToRgb", lambda: lambda frame: (converted.append(frame.pts), ToRgb()(frame))[1])
@@ -78,7 +78,7 @@ def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: 
 
 
 def test_fewer_frames_than_packets(tmp_path: Path) -> None:
-    """The last packets hold nothing but a mark where a frame begins."""
+    """The last packets have a frame header and no frame."""
     path = write_video(
         tmp_path / "a.mkv", 40, codec="libx265", options={"x265-params": "keyint=12:bframes=0:log-level=none"}
     )

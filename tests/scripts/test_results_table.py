@@ -1,4 +1,4 @@
-"""The table that the demo ends with."""
+"""results_table.py: the table at the end of the demo."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[1].startswith("mine: TSN")
 
 
-def test_rows_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, capsys) -> None:
+def test_rows_with_the_same_name_show_their_folders(tmp_path: Path, capsys) -> None:
     folders = [write_results(tmp_path / name, 50.0, net="TSN") for name in "ab"]
     results_table.main(folders)
     _, *rows, _ = capsys.readouterr().out.splitlines()

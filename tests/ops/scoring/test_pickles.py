@@ -1,4 +1,4 @@
-"""Score pickles: what is written is read, and nothing else."""
+"""Score pickles: our own and official ones are read, anything else is refused."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ def scores(logits=LOGITS, labels=(0, 1), ids=("a", "b"), name: str = "0_crop0.pk
     return Scores(Path(name), np.asarray(logits, np.float32), np.asarray(labels), None if ids is None else tuple(ids))
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_scores_are_read_back(tmp_path: Path) -> None:
     path = pickle_path(tmp_path, 3, 1)
     assert path.name == "3_crop1.pkl"
     write_scores(path, LOGITS, [0, 1], ["a", "b c"])
@@ -31,7 +31,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["3_crop1.pkl"]
 
 
-def test_the_records_are_as_the_official_readers_index_them(tmp_path: Path) -> None:
+def test_records_have_the_official_layout(tmp_path: Path) -> None:
     write_scores(tmp_path / "x.pkl", LOGITS, [0, 1], ["a", "b"])
     records = pickle.loads((tmp_path / "x.pkl").read_bytes())
     assert type(records) is list
@@ -42,7 +42,7 @@ def test_the_records_are_as_the_official_readers_index_them(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5])
 @pytest.mark.parametrize("label", [1, np.int64(1), np.array([1])])
-def test_official_files_of_two_fields_are_read_with_a_warning(tmp_path: Path, protocol: int, label, caplog) -> None:
+def test_official_files_with_two_fields_are_read_with_a_warning(tmp_path: Path, protocol: int, label, caplog) -> None:
     records = [[LOGITS[:1], label], (LOGITS[1], label)]
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(records, protocol))
     read = read_scores(tmp_path / "x.pkl")
@@ -51,7 +51,7 @@ def test_official_files_of_two_fields_are_read_with_a_warning(tmp_path: Path, pr
     assert "merged by position" in caplog.text
 
 
-def test_names_of_numpy_1_are_known(tmp_path: Path) -> None:
+def test_pickles_of_numpy_1(tmp_path: Path) -> None:
     text = pickle.dumps([[LOGITS[:1], 1, "a"]], 2).replace(b"numpy._core", b"numpy.core")
     (tmp_path / "x.pkl").write_bytes(text)
     assert read_scores(tmp_path / "x.pkl").labels.tolist() == [1]
@@ -63,7 +63,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("content", [[[LOGITS[:1], 0, Evil()]], Path("x"), [[LOGITS[:1], 0, print]]])
-def test_anything_but_arrays_and_plain_values_is_refused(tmp_path: Path, content, monkeypatch) -> None:
+def test_other_objects_are_refused(tmp_path: Path, content, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("x.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(InputError, match=r"x\.pkl contains \w+\.\w+.*not read"):
@@ -98,7 +98,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_pickle_is_refused_in_little_memory(tmp_path: Path, content: bytes) -> None:
+def test_hostile_pickles_are_refused_without_using_much_memory(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pkl").write_bytes(content)
     tracemalloc.start()
     try:
@@ -110,7 +110,7 @@ def test_a_hostile_pickle_is_refused_in_little_memory(tmp_path: Path, content: b
 
 
 @pytest.mark.parametrize("dtype", ["f2", ">f4", "f8", "i4"])
-def test_arrays_of_any_number_in_any_order_of_memory(tmp_path: Path, dtype: str) -> None:
+def test_arrays_of_any_number_type_and_memory_order(tmp_path: Path, dtype: str) -> None:
     numbers = np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype))
     (tmp_path / "x.pkl").write_bytes(pickle.dumps([[numbers, np.int16(2), "a"]], 4))
     read = read_scores(tmp_path / "x.pkl")
@@ -141,7 +141,7 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes, words: str) -> 
         read_scores(tmp_path / "x.pkl")
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing_half(tmp_path: Path, monkeypatch) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "0_crop0.pkl"
     write_scores(path, LOGITS, [0, 1], ["a", "b"])
 
@@ -172,7 +172,7 @@ def test_views_are_averaged_after_softmax() -> None:
     assert np.allclose(merged, (softmax(LOGITS) + softmax(other)) / 2, atol=1e-12)
 
 
-def test_views_are_merged_by_video_and_not_by_position() -> None:
+def test_views_are_matched_by_video_id() -> None:
     shuffled = scores(LOGITS[::-1], (1, 0), ("b", "a"))
     assert np.allclose(merge_views([scores(), shuffled]), softmax(LOGITS), atol=1e-12)
     assert np.allclose(merge_views([scores(), scores(ids=None)]), softmax(LOGITS), atol=1e-12)
@@ -193,6 +193,6 @@ def test_models_are_weighted() -> None:
         (scores(LOGITS, (0, 2), None, "1_crop0.pkl"), "different labels"),
     ],
 )
-def test_views_that_do_not_belong_together(other: Scores, words: str) -> None:
+def test_views_of_different_videos(other: Scores, words: str) -> None:
     with pytest.raises(InputError, match=rf"1_crop0\.pkl and 0_crop0\.pkl.*{words}"):
         merge_views([scores(), other])
