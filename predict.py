@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +14,16 @@ from torch import Tensor
 
 from common.console import run_script
 from common.errors import InputError, reason
+from datasets.clip_dataset import ClipPlan
+from datasets.lists import VideoRecord
+from datasets.missing_path import there_is
 from datasets.preparing.inspection import is_flow
-from datasets.reading.frames import (
-    IMAGE_SUFFIXES,
-    UNREADABLE,
-    FrameArchive,
-    FrameFolder,
-    Frames,
-    NumberedImages,
-    Take,
-    take_all,
-)
-from datasets.reading.missing import there_is
-from datasets.reading.readers import ARCHIVE_SUFFIX, Reader, read_changed
-from datasets.reading.video_container import not_to_its_end
+from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages
+from datasets.reading.readers import ARCHIVE_SUFFIX, Reader
+from datasets.reading.video_decoding import not_to_its_end
 from datasets.reading.video_file import VideoFile
-from datasets.sampling import center_starts, segment_indices
-from datasets.transforms import Preprocessing, eval_preprocessing, lay_out
+from datasets.transforms import Preprocessing, eval_preprocessing
+from datasets.view_dataset import read_views
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import start_runtime
@@ -67,7 +60,7 @@ class NamedImages:
     """The images of a folder or archive, in the order of the numbers in their names."""
 
     def __init__(self, images: NumberedImages) -> None:
-        self.images = images
+        self.images, self.path = images, images.path
         try:
             names = [name for name in images.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
         except UNREADABLE as error:
@@ -77,17 +70,16 @@ class NamedImages:
         if not names:
             raise InputError(f"{images.path} has no frames; give a video file, or a folder or .zip of images")
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
-        """As `Reader.read`; nothing is replaced."""
-        frames = {}
+    def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """As `Reader.frames`; nothing is replaced."""
         with self.images.opened() as load:
-            for index in indices:
+            for number in numbers:
                 try:
-                    frames[index] = take(index, load(self.names[index]))
+                    image = load(self.names[number])
                 except UNREADABLE as error:
-                    place = self.images.path / self.names[index]
-                    raise InputError(f"{place} cannot be read ({reason(error)}); extract the video again") from error
-        return Frames(frames, [])
+                    path = self.path / self.names[number]
+                    raise InputError(f"{path} cannot be read ({reason(error)}); extract the video again") from error
+                yield number, image
 
 
 def in_natural_order(name: str) -> tuple[list[str | int], str]:
@@ -117,12 +109,9 @@ def read_clip(source: Path, decoder: str, model: VideoNet, preprocessing: Prepro
 
 
 def _read_clip(reader: Reader, model: VideoNet, preprocessing: Preprocessing) -> Tensor:
-    starts = center_starts(reader.num_frames, model.num_segments, model.frames_per_segment)
-    indices = segment_indices(starts, model.frames_per_segment, reader.num_frames)
-    numbers, places = np.unique(indices, return_inverse=True)
-    views: dict[int, np.ndarray] = {}
-    read_changed(reader, numbers.tolist(), preprocessing, views.__setitem__, replace_unreadable=False)
-    return lay_out([views[number] for number in numbers.tolist()], places.reshape(indices.shape))
+    plan = ClipPlan(model.num_segments, model.frames_per_segment, preprocessing)
+    clip = read_views(reader, VideoRecord(str(reader.path), None, 0), [plan]).clip(0)
+    return clip.movedim(-1, -3)
 
 
 def main(argv: list[str] | None = None) -> None:

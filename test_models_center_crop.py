@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     )  # fmt: skip
     random_by_default = spec.name == "kinetics" or args.clip_index != [0]
     is_random = random_by_default if args.sampling == "auto" else args.sampling == "random"
-    plans = {clip: replace(plan, clip=clip if is_random else None) for clip in args.clip_index}
+    plans = {clip: replace(plan, clip_index=clip if is_random else None) for clip in args.clip_index}
     protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
     log_views(protocol, weights)
     protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
@@ -96,7 +96,7 @@ def describe_views(
         "class_names": list(spec.class_names), "test_crops": views.crops, "full_res": full_res,
         "preprocessing": views.describe(), "crop_size": views.crop_size,
         "frame_order": plan.frame_order, "ablate": list(model.ablate),
-        "sampling": "centre of each segment" if plan.clip is None else f"random starts, seed {plan.seed}",
+        "sampling": "centre of each segment" if plan.clip_index is None else f"random starts, seed {plan.seed}",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
     }  # fmt: skip

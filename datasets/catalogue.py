@@ -9,7 +9,7 @@ from string import Formatter
 
 from common.errors import InputError, command
 from datasets.class_names import class_names_beside
-from datasets.reading.missing import there_is
+from datasets.missing_path import there_is
 
 BUILT_IN = "moving_digits"
 SUBSETS = ("train", "val", "test")  # a data set's lists

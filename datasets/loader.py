@@ -1,4 +1,4 @@
-"""Batches of clips, read by worker processes that live as long as the loader."""
+"""Batches of clips, read by worker processes that live as long as their loader."""
 
 import signal
 import sys
@@ -15,58 +15,32 @@ from torch.utils.data import DataLoader, Sampler
 
 from common.console import stops_wait
 from common.errors import InputError
-from datasets.clip_dataset import Sample, VideoDataset
-from datasets.shared_memory import Travelling, uint8_memory
+from datasets.clip_dataset import Clips
+from datasets.shared_memory import SharedTensors, uint8_memory
 from datasets.view_dataset import VideoViews, ViewDataset
 
 
 @dataclass(frozen=True)
-class Batch(Travelling):
-    """N samples.
+class Batch(SharedTensors):
+    """N samples."""
 
-    Attributes:
-        clip: (N, V, T, L, 3, H, W) uint8 RGB, the 3 colours of a pixel together in memory.
-        label: (N,) int64.
-        index: (N,) int64 places in the list.
-        video_ids: N paths of the list.
-        replaced: files of frames that could not be read.
-        seconds: that reading these samples took, one after the other.
-    """
-
-    clip: Tensor
-    label: Tensor
-    index: Tensor
-    video_ids: list[str]
-    replaced: list[str]
-    seconds: float
+    clip: Tensor  # (N, T, L, H, W, 3) uint8 RGB
+    label: Tensor  # (N,) int64
+    index: Tensor  # (N,) int64, in the list
+    video_ids: list[str]  # N paths of the list
+    replaced: list[str]  # files of frames that could not be read
+    seconds: float  # for reading these samples one after the other
 
     def pin_memory(self) -> "Batch":
-        """What the DataLoader calls to speed up the way to the GPU."""
+        """Called by the DataLoader, for faster copies to the GPU."""
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
-
-
-def collate(samples: Sequence[Sample], memory: Tensor) -> Batch:
-    """Samples -> batch.
-
-    Args:
-        samples: N samples.
-        memory: (N, V, T, L, H, W, 3), in which their clips lie.
-    """
-    return Batch(
-        memory.permute(0, 1, 2, 3, 6, 4, 5),
-        torch.tensor([sample.label for sample in samples]),
-        torch.tensor([sample.index for sample in samples]),
-        [sample.video_id for sample in samples],
-        [name for sample in samples for name in sample.replaced],
-        sum(sample.seconds for sample in samples),
-    )
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, index) of this process's share of the samples.
 
-    Shuffled: the order depends on (seed, epoch), and every process has equally many, the tail of the shuffled order
-    left out. In order: every sample is in exactly one share; shares may differ by one.
+    Shuffled, the order depends on (seed, epoch), and all processes get equally many samples; the tail of the shuffled
+    order is left out. In list order, every sample is in exactly one share; shares may differ by one.
     """
 
     def __init__(self, num_samples: int, *, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
@@ -94,10 +68,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in share.tolist()])
 
 
-def _read_batch(dataset: VideoDataset, keys: Sequence[tuple[int, int]]) -> Batch:
-    """A whole batch at once, so that its frames are written where they stay."""
+def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
+    """Samples by their keys (epoch, index), read straight into the memory of the batch."""
     memory = uint8_memory((len(keys), *dataset.clip_shape))
-    return collate([dataset.read(key, clip) for key, clip in zip(keys, memory, strict=True)], memory)
+    samples = [dataset.read(*key, clip) for key, clip in zip(keys, memory, strict=True)]
+    return Batch(
+        memory,
+        torch.tensor([sample.label for sample in samples]),
+        torch.tensor([sample.index for sample in samples]),
+        [sample.video_id for sample in samples],
+        [name for sample in samples for name in sample.replaced],
+        sum(sample.seconds for sample in samples),
+    )
 
 
 def _read_views(dataset: ViewDataset, keys: Sequence[tuple[int, int]]) -> VideoViews:
@@ -107,26 +89,28 @@ def _read_views(dataset: ViewDataset, keys: Sequence[tuple[int, int]]) -> VideoV
 
 
 @dataclass(frozen=True)
-class _Reading(torch.utils.data.Dataset):
-    """What a worker does for one batch: `read(dataset, keys)`."""
+class _Batches(torch.utils.data.Dataset):
+    """A dataset whose workers read whole batches."""
 
     dataset: Any
     read: Callable[[Any, Sequence[tuple[int, int]]], Any]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
-        """What was read; or an `InputError` as a value: a worker would wrap it into its traceback's text."""
+        """The batch; or an `InputError` as a value, because a worker would wrap a raised one in its traceback."""
         try:
             return self.read(self.dataset, keys)
         except InputError as error:
             return error
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
 class ClipLoader(DataLoader):
-    """A DataLoader that raises an `InputError` of a worker as it was, and is silent about the number of workers."""
+    """A DataLoader that raises a worker's `InputError` unchanged and does not comment on the number of workers."""
+
+    sampler: Any  # an `EpochSampler`, whose `set_epoch` chooses the epoch
 
     def __iter__(self) -> Any:
         with stops_wait():
@@ -136,15 +120,15 @@ class ClipLoader(DataLoader):
                 try:
                     raise batch
                 finally:
-                    del batch  # its traceback holds this frame: a circle, which would keep the workers for long
+                    del batch  # its traceback refers to this frame: the cycle would keep the workers alive
             yield batch
 
     def check_worker_number_rationality(self) -> None:
-        """No long warning, twice, where there are more workers than cores: the user has chosen their number."""
+        """Do not warn about more workers than cores: the user chose their number."""
 
 
 def make_loader(
-    dataset: VideoDataset,
+    dataset: Clips,
     *,
     batch_size: int,
     workers: int,
@@ -161,75 +145,68 @@ def make_loader(
         dataset: clips.
         batch_size: N.
         workers: processes; 0: read in this one.
-        shuffle: a new order each epoch (`loader.sampler.set_epoch`).
+        shuffle: use a new order in each epoch (`loader.sampler.set_epoch`).
         seed: of the order.
-        drop_last: leave an incomplete last batch out, unless it is the only one.
-        rank: number of this process, of `world_size`.
+        drop_last: drop an incomplete last batch, unless it is the only one.
+        rank: number of this process, out of `world_size`.
         world_size: processes that share the samples.
-        pin_memory: for a faster way to the GPU.
+        pin_memory: for faster copies to the GPU.
     """
     sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
     return _start_loader(
-        _Reading(dataset, _read_batch), sampler, workers, pin_memory,
+        _Batches(dataset, _read_batch), sampler, workers, pin_memory,
         batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
     )  # fmt: skip
 
 
 def make_view_loader(dataset: ViewDataset, *, workers: int, first: int = 0, pin_memory: bool = False) -> ClipLoader:
-    """A loader of `VideoViews`, one video at a time, in list order.
-
-    Args:
-        dataset: videos.
-        first: place in the list to begin at.
-        workers: processes; 0: read in this one.
-        pin_memory: for a faster way to the GPU.
-    """
-    places = [(0, index) for index in range(first, len(dataset))]
-    return _start_loader(_Reading(dataset, _read_views), places, workers, pin_memory, batch_size=1)
+    """A loader of `VideoViews`, one video at a time, in list order from index `first` on."""
+    keys = [(0, index) for index in range(first, len(dataset))]
+    return _start_loader(_Batches(dataset, _read_views), keys, workers, pin_memory, batch_size=1)
 
 
 def _start_loader(
-    reading: _Reading, sampler: EpochSampler | list[tuple[int, int]], workers: int, pin_memory: bool, **batches: Any
+    batches: _Batches, sampler: EpochSampler | list[tuple[int, int]], workers: int, pin_memory: bool, **sizes: Any
 ) -> ClipLoader:
     if workers > 0:
         _require_sockets()
     return ClipLoader(
-        reading,
+        batches,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,
-        generator=torch.Generator(),  # its own: the global one belongs to the training step
-        **batches,
+        generator=torch.Generator(),  # the global one belongs to the training step
+        **sizes,
     )
 
 
 def _require_sockets() -> None:
-    """Make sure that workers can hand their batches over: by sockets under TMPDIR, whose paths must be short.
+    """Check that workers can pass batches on: through sockets under TMPDIR, whose paths must be short.
 
     Raises:
-        InputError: they cannot. In a worker the error would be lost, and the main process would wait for ever.
+        InputError: they cannot. In a worker the error would be lost, and the main process would wait forever.
     """
     try:
         Listener().close()
     except OSError as error:
         raise InputError(
-            f"processes that read clips cannot use {tempfile.gettempdir()} ({error}); choose a short path that can be "
-            "written, such as TMPDIR=/tmp, or read without them: -j 0"
+            f"worker processes cannot use {tempfile.gettempdir()} ({error}); choose a short, writable path, such as "
+            "TMPDIR=/tmp, or read without workers: -j 0"
         ) from error
 
 
 def _start_worker(_number: int) -> None:
-    """One thread a worker; Ctrl-C is the main process's affair."""
+    """Use one thread per worker; leave Ctrl-C to the main process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    sys.excepthook = _quiet_about_a_gone_parent
+    sys.excepthook = _ignore_lost_connections
 
 
-def _quiet_about_a_gone_parent(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An `excepthook`: the main process may be stopped in the middle of taking a batch over; that is no fault."""
+def _ignore_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook`: it is no fault if the main process stops while it takes over a batch."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)

@@ -1,6 +1,6 @@
-"""Memory in which a worker process makes what the main process uses, so that nothing is copied on the way.
+"""Memory that worker processes share with the main process, so that batches are not copied on the way.
 
-Each worker has a few slots of it and uses them again: new shared pages cost a loader as much as half of its decoding.
+Each worker has a few slots and reuses them: new shared pages would cost a loader half as much as decoding.
 """
 
 import math
@@ -14,13 +14,13 @@ from torch.utils.data import get_worker_info
 
 from common.errors import InputError
 
-MAX_SLOTS = 5  # two batches ready, one in use, the one before it, one in the making; whoever keeps more gets new memory
+MAX_SLOTS = 5  # two batches ready, one in use, the one before it, and one being made; more get new memory
 
-_slots: list[Tensor] = []  # of this worker: (bytes + 1,) uint8 each, whose last byte says whether it is in use
+_slots: list[Tensor] = []  # of this worker, each (bytes + 1,) uint8; the last byte says whether it is in use
 
 
 def uint8_memory(shape: Sequence[int]) -> Tensor:
-    """A contiguous uint8 tensor, not filled; in a DataLoader's worker it is shared with the main process.
+    """An uninitialised contiguous uint8 tensor; in a DataLoader's worker it is shared with the main process.
 
     Raises:
         InputError: there is no shared memory left.
@@ -39,8 +39,8 @@ def _free_slot(size: int) -> Tensor:
         if len(slot) > size:
             return slot
     new = _shared(size + 1)
-    if free and len(_slots) == MAX_SLOTS:  # all free ones are too small
-        _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare their bytes
+    if free and len(_slots) == MAX_SLOTS:  # all free slots are too small
+        _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare bytes
     if len(_slots) < MAX_SLOTS:
         _slots.append(new)
     return new
@@ -58,14 +58,14 @@ def _shared(size: int) -> Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
 
 
-class Travelling:
-    """A dataclass with tensors of `uint8_memory`: sent by a worker, it gives their slots back when it is dropped.
+class SharedTensors:
+    """Base class of dataclasses with tensors of `uint8_memory`, so that a worker can send them without a copy.
 
-    A slot is free again when no tensor of the main process, nor any view of one, looks at it any more.
+    A slot is free again when the main process holds no tensor in it, nor a view of one.
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: _Lent(value) if _in_a_slot(value) else value for name, value in vars(self).items()}
+        return {name: _SlotTensor(value) if _in_a_slot(value) else value for name, value in vars(self).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -76,20 +76,21 @@ def _in_a_slot(value: object) -> bool:
     return isinstance(value, Tensor) and any(value.untyped_storage().data_ptr() == s.data_ptr() for s in _slots)
 
 
-class _Lent:
-    """A tensor in a slot; it arrives as a tensor again."""
+class _SlotTensor:
+    """Pickles a tensor in a slot as its place in shared memory."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
     def __reduce__(self) -> tuple[Any, ...]:
         slot = torch.empty(0, dtype=torch.uint8).set_(self.tensor.untyped_storage())  # type: ignore[call-overload]
-        return _arrived, (slot, self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset())
+        return _tensor_in, (slot, self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset())
 
 
-def _arrived(slot: Tensor, shape: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
+def _tensor_in(slot: Tensor, shape: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
+    """A tensor in a slot, which is marked as free when the tensor and all its views are gone."""
     in_use = slot.numpy()[-1:]
     array = slot.as_strided(shape, stride, offset).numpy()
-    # The tensor of an array holds that very array as long as it, or any view of it, is there.
+    # torch.from_numpy keeps a reference to this array, and so does every view of the tensor.
     weakref.finalize(array, in_use.fill, 0).atexit = False
     return torch.from_numpy(array)

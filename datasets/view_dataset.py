@@ -1,7 +1,6 @@
-"""Videos of a list as all their test views at once: each needed frame once, however many clips and crops share it.
+"""Videos of a list with all their test views: each needed frame once, however many clips and crops share it.
 
-A view is a table of places in a video's frames, and a part of the picture. The frames go to the device, and the views
-are cut from them there.
+The frames go to the device, and the views are cut from them there.
 """
 
 from collections.abc import Sequence
@@ -14,109 +13,88 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec
-from datasets.clip_dataset import ClipPlan
-from datasets.lists import read_list
-from datasets.reading.decoders import choose_decoder
-from datasets.reading.readers import open_record, read_changed
-from datasets.shared_memory import Travelling, uint8_memory
-from datasets.transforms import Box, cut
+from datasets.clip_dataset import ClipPlan, VideoList
+from datasets.lists import VideoRecord
+from datasets.reading.readers import Reader
+from datasets.shared_memory import SharedTensors, uint8_memory
+from datasets.transforms import Box, transformed
 
 
 @dataclass(frozen=True)
-class VideoViews(Travelling):
-    """The views of one video.
+class VideoViews(SharedTensors):
+    """The views of one video."""
 
-    Attributes:
-        frames: (F, H, W, 3) uint8 RGB, its distinct frames after the resize, as far as the crops reach.
-        places: (C, T, L) int64 places in `frames`, of C clips.
-        boxes: the V crops, as parts of `frames`.
-        label: class.
-        index: place in the list.
-        video_id: the list's path.
-    """
-
-    frames: Tensor
-    places: Tensor
-    boxes: list[Box]
+    frames: Tensor  # (F, H, W, 3) uint8 RGB, its distinct frames after the resize, as far as the crops reach
+    positions: Tensor  # (C, T, L) int64, in `frames`, of the frames of C clips
+    boxes: list[Box]  # the V crops, as parts of `frames`
     label: int
-    index: int
-    video_id: str
+    index: int  # in the list
+    video_id: str  # the list's path
 
-    def clip(self, number: int) -> Tensor:
-        """All crops of the clip at this place: (V, T, L, H, W, 3) uint8, on the device of the frames."""
-        places = self.places[number]
+    def clip(self, clip_index: int) -> Tensor:
+        """All crops of a clip: (V, T, L, H, W, 3) uint8, on the device of the frames."""
+        positions = self.positions[clip_index]
         crops = [
-            self.frames[:, top:bottom, left:right].index_select(0, places.flatten())
+            self.frames[:, top:bottom, left:right].index_select(0, positions.flatten())
             for left, top, right, bottom in self.boxes
         ]
-        return torch.stack(crops).unflatten(1, places.shape)
+        return torch.stack(crops).unflatten(1, positions.shape)
 
     def to(self, device: torch.device) -> "VideoViews":
         """The same on a device."""
-        frames, places = (tensor.to(device, non_blocking=True) for tensor in (self.frames, self.places))
-        return replace(self, frames=frames, places=places)
+        frames, positions = (tensor.to(device, non_blocking=True) for tensor in (self.frames, self.positions))
+        return replace(self, frames=frames, positions=positions)
 
     def pin_memory(self) -> "VideoViews":
-        """What the DataLoader calls to speed up the way to the GPU."""
-        return replace(self, frames=self.frames.pin_memory(), places=self.places.pin_memory())
+        """Called by the DataLoader, for faster copies to the GPU."""
+        return replace(self, frames=self.frames.pin_memory(), positions=self.positions.pin_memory())
 
 
-class ViewDataset(Dataset[VideoViews]):
-    """A list for a test of several clips; an unreadable frame stops it."""
+class ViewDataset(VideoList, Dataset[VideoViews]):
+    """A list for a test of several clips per video; an unreadable frame stops it."""
 
     def __init__(
         self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
     ) -> None:
-        """A list of a data set.
-
-        Args:
-            spec: the data set.
-            plans: one for each of the C clips, with the same preprocessing.
-            decoder: of frames in folders and archives, one of `DECODER_NAMES`.
-            which: the list, "val" or "test".
-
-        Raises:
-            InputError: the list cannot be read, or the decoder is not installed.
-        """
-        choose_decoder(decoder)  # here, not in a worker, if it is not there
-        self.spec = spec
-        self.records = read_list(spec.lists[which], spec.num_class)
+        """As `VideoList`, with a plan for each of the C clips, all with the same preprocessing."""
+        super().__init__(spec, which, decoder)
         self.plans = plans
-        self.decoder = decoder
-
-    def __len__(self) -> int:
-        return len(self.records)
 
     def __getitem__(self, index: int) -> VideoViews:
-        """All views of the video at a place of the list.
+        """All views of the video at `index` of the list; raises as `read_views` does."""
+        return read_views(self.open(index), self.records[index], self.plans, index)
 
-        Raises:
-            InputError: a frame cannot be read, or frames come out in several sizes.
-        """
-        record = self.records[index]
-        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl, self.decoder)
-        draws = [plan(record, reader.num_frames, 0, index) for plan in self.plans]
-        numbers, places = np.unique([draw.indices for draw in draws], return_inverse=True)
-        frames = torch.empty(0)
-        boxes: list[Box] = []
 
-        def write(number: int, image: np.ndarray) -> None:
-            nonlocal frames, boxes
-            region, parts = _reach(self.plans[0].preprocessing.boxes(*image.shape[:2]))
-            part = cut(image, region)
-            if not boxes:
-                frames, boxes = uint8_memory((len(numbers), *part.shape)), parts
-            elif (parts, part.shape) != (boxes, frames.shape[1:]):
-                raise InputError(
-                    f"{self.spec.root_path / record.path}: frames of one video come out in several sizes, "
-                    f"{frames.shape[1]} x {frames.shape[2]} and {part.shape[0]} x {part.shape[1]}; extract it again"
-                )
-            frames[int(np.searchsorted(numbers, number))] = torch.from_numpy(part)
+def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], index: int = 0) -> VideoViews:
+    """All views of a video.
 
-        resize = self.plans[0].preprocessing.resized
-        read_changed(reader, numbers.tolist(), resize, write, replace_unreadable=False)
-        places = places.reshape(len(draws), *draws[0].indices.shape)
-        return VideoViews(frames, torch.from_numpy(places), boxes, record.label, index, record.path)
+    Args:
+        reader: of the video.
+        record: its line in the list.
+        plans: one for each of the C clips, all with the same preprocessing.
+        index: of the record in the list.
+
+    Raises:
+        InputError: a frame cannot be read, or frames have several sizes after the resize.
+    """
+    indices = np.stack([plan.sample(record, reader.num_frames, 0, index).indices for plan in plans])
+    numbers, positions = np.unique(indices, return_inverse=True)
+    positions = positions.reshape(indices.shape)
+    preprocessing = plans[0].preprocessing
+    views = torch.empty(0)
+    boxes: list[Box] = []
+    for number, frame in transformed(reader.frames(numbers.tolist()), preprocessing.resized):
+        (left, top, right, bottom), parts = _reach(preprocessing.boxes(*frame.shape[:2]))
+        part = torch.from_numpy(frame)[top:bottom, left:right]
+        if not boxes:
+            views, boxes = uint8_memory((len(numbers), *part.shape)), parts
+        elif (parts, part.shape) != (boxes, views.shape[1:]):
+            raise InputError(
+                f"{reader.path}: frames of one video have several sizes after the resize, {views.shape[1]} x "
+                f"{views.shape[2]} and {part.shape[0]} x {part.shape[1]}; extract it again"
+            )
+        views[int(np.searchsorted(numbers, number))] = part
+    return VideoViews(views, torch.from_numpy(positions), boxes, record.label, index, record.path)
 
 
 def _reach(boxes: Sequence[Box]) -> tuple[Box, list[Box]]:

@@ -1,88 +1,74 @@
 """Pictures of clips as a network is given them: a contact sheet, and an animation."""
 
 import logging
+import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
-INK, QUIET, CHANGED, PAPER = "#1a1a1a", "#6b7280", "#b45309", "#ffffff"
-TITLE, SMALL = 15, 12  # font sizes in pixels
-GAP = 4  # pixels between pictures
-MARGIN = 16
-SHEET_WIDTH = 1600  # pixels, of a row of pictures; half of it, if all frames are shown
-THUMB_WIDTHS = (48, 160)  # at least and, unless the frames are wider, at most
-CELL = 176  # width of a clip in the animation
-STEP = 150  # milliseconds of one frame in the animation
-
-Font = ImageFont.FreeTypeFont
+INK, QUIET, CHANGED = "#1a1a1a", "#6b7280", "#b45309"
+FONT = "DejaVu Sans"  # comes with matplotlib
+LARGE, SMALL = 10, 8  # font sizes in points
+WIDTH = 12  # of a sheet in inches; half of it, if all frames are shown
+CELL = 1.76  # width of a clip in the animation, in inches
+LETTER = 0.1  # width of a large letter in inches, with some to spare
+STEP = 150  # milliseconds per frame of the animation
 
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip and what is known of it.
+    """A clip with what its picture says."""
 
-    Attributes:
-        frames: (T, L, H, W, 3) uint8.
-        numbers: (T, L) 0-based frame numbers; they are shown from 1, as files are numbered.
-        video_id: the list's path.
-        num_frames: of the video.
-        class_name: of the video.
-        mirrored_name: class of the mirrored clip; None: it is not mirrored.
-    """
+    frames: np.ndarray  # (T, L, H, W, 3) uint8
+    numbers: np.ndarray  # (T, L) 0-based frame numbers; shown from 1, as files are numbered
+    video_id: str  # the list's path
+    num_frames: int  # of the video
+    class_name: str  # of the video
+    mirrored_name: str | None = None  # class of the mirrored clip; None: it is not mirrored
 
-    frames: np.ndarray
-    numbers: np.ndarray
-    video_id: str
-    num_frames: int
-    class_name: str
-    mirrored_name: str | None = None
-
-    def heading(self) -> list[tuple[str, str, bool]]:
-        """Lines of text: (text, colour, in large letters)."""
-        lines = [(self.class_name, INK, True)]
-        if self.mirrored_name is not None:
-            changed = self.mirrored_name != self.class_name
-            text = f"mirrored, so now: {self.mirrored_name}" if changed else "mirrored, same class"
-            lines.append((text, CHANGED if changed else QUIET, changed))
-        return lines
+    def write_title(self, axes: Axes, letters: int, lines: int) -> None:
+        """Write the class names above a picture, with so many letters per line and lines per name."""
+        title, colour = shorten(self.class_name, letters, lines), INK
+        if self.mirrored_name == self.class_name:
+            title += "\n" + shorten("(mirrored, same class)", letters, lines)
+        elif self.mirrored_name is not None:
+            title += "\n" + shorten(f"mirrored, so now: {self.mirrored_name}", letters, lines)
+            colour = CHANGED
+        axes.set_title(title, loc="left", color=colour, size=LARGE, **style(title))
 
 
 def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Image:
-    """One block a clip, one column a segment: its key frame, or all its frames from top to bottom.
+    """One picture per clip, one column per segment: its key frame, or all its frames from top to bottom.
 
     Args:
         clips: of one shape.
-        all_frames: show L frames a segment instead of the one in the middle.
+        all_frames: show L frames per segment instead of the one in the middle.
     """
-    segments, length, height, width = clips[0].frames.shape[:4]
+    length = clips[0].frames.shape[1]
     shown = list(range(length)) if all_frames else [length // 2]
-    room = SHEET_WIDTH if len(shown) == 1 else SHEET_WIDTH / 2
-    thumb = thumb_size((height, width), room / segments - GAP)
-    sheet_width = max(segments * (thumb[1] + GAP) - GAP, 480)
-    blocks = []
-    for clip in clips:
-        details = [(f"{clip.video_id}, {clip.num_frames} frames", QUIET, False)]
-        text = text_block(clip.heading() + details, sheet_width, most_lines=4)
-        top = text.height + GAP
-        block = Image.new("RGB", (sheet_width, top + len(shown) * (thumb[0] + GAP) + SMALL + GAP), PAPER)
-        block.paste(text, (0, 0))
-        draw = ImageDraw.Draw(block)
-        for segment in range(segments):
-            x = segment * (thumb[1] + GAP)
-            for row, place in enumerate(shown):
-                block.paste(resized(clip.frames[segment, place], thumb), (x, top + row * (thumb[0] + GAP)))
-            numbers = clip.numbers[segment, shown] + 1
-            label = f"{numbers[0]}" if len(shown) == 1 else f"{numbers[0]}\N{EN DASH}{numbers[-1]}"
-            place = (x + thumb[1] // 2, block.height - SMALL - GAP)
-            draw.text(place, label, QUIET, _font(label, SMALL), anchor="ma")
-        blocks.append(block)
-    return stack(blocks, MARGIN)
+    pictures = [tiled(clip.frames[:, shown].swapaxes(0, 1)) for clip in clips]
+    figure, rows = sheet_of(pictures, WIDTH / 2 if len(shown) > 1 else WIDTH)
+    for axes, clip in zip(rows, clips, strict=True):
+        clip.write_title(axes, int(figure.get_figwidth() / LETTER), 4)
+        ends = [sorted({segment[0] + 1, segment[-1] + 1}) for segment in clip.numbers[:, shown].tolist()]
+        column = axes.get_images()[0].get_size()[1] / len(ends)
+        labels = ["\N{EN DASH}".join(map(str, numbers)) for numbers in ends]
+        axes.set_xticks(column * (np.arange(len(ends)) + 0.5), labels, color=QUIET, size=SMALL)
+        details = f"{clip.video_id}, {clip.num_frames} frames"
+        axes.set_xlabel(details, loc="left", color=QUIET, size=SMALL, **style(details, "normal"))
+    return rendered(figure)
 
 
 def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
@@ -91,29 +77,23 @@ def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
     Args:
         clips: of one shape.
     """
-    segments, length, height, width = clips[0].frames.shape[:4]
-    thumb = thumb_size((height, width), CELL)
+    segments, length = clips[0].numbers.shape
     columns = min(len(clips), 4)
-    texts = [text_block(clip.heading(), thumb[1], most_lines=3) for clip in clips]
-    cell_height = thumb[0] + GAP + SMALL + GAP + max(text.height for text in texts)
-    rows = -(-len(clips) // columns)
-    size = (columns * (thumb[1] + MARGIN) + MARGIN, rows * (cell_height + MARGIN) + MARGIN)
-    for segment, place in np.ndindex(segments, length):
-        picture = Image.new("RGB", size, PAPER)
-        draw = ImageDraw.Draw(picture)
-        for number, (clip, text) in enumerate(zip(clips, texts, strict=True)):
-            x = MARGIN + number % columns * (thumb[1] + MARGIN)
-            y = MARGIN + number // columns * (cell_height + MARGIN)
-            picture.paste(resized(clip.frames[segment, place], thumb), (x, y))
-            y += thumb[0] + GAP
-            counter = f"segment {segment + 1} of {segments}, frame {clip.numbers[segment, place] + 1}"
-            draw.text((x, y), counter, QUIET, _font(counter, SMALL), anchor="la")
-            picture.paste(text, (x, y + SMALL + GAP))
-        yield picture
+    pictures = [clip.frames[0, 0] for clip in clips]
+    figure, cells = sheet_of(pictures, columns * CELL, columns)
+    for axes, clip in zip(cells, clips, strict=True):
+        clip.write_title(axes, int(CELL / LETTER), 3)
+    for segment, index in np.ndindex(segments, length):
+        for axes, clip in zip(cells, clips, strict=True):
+            axes.get_images()[0].set_data(clip.frames[segment, index])
+            counter = f"segment {segment + 1} of {segments}, frame {clip.numbers[segment, index] + 1}"
+            axes.set_xlabel(counter, loc="left", color=QUIET, size=SMALL)
+        yield rendered(figure)
+        figure.set_layout_engine("none")  # all pictures as the first one
 
 
 def save_animation(pictures: Iterator[Image.Image], path: Path) -> None:
-    """Write a GIF that plays for ever."""
+    """Write a GIF that plays forever."""
     first, *rest = map(_quantized, pictures)
     first.save(path, save_all=True, append_images=rest, duration=STEP, loop=0)
 
@@ -121,106 +101,79 @@ def save_animation(pictures: Iterator[Image.Image], path: Path) -> None:
 def _quantized(picture: Image.Image) -> Image.Image:
     """A picture in 256 colours, found in every 4th row and column: 17 times as fast, and as close to the picture."""
     small = picture.resize((-(-picture.width // 4), -(-picture.height // 4)), Image.Resampling.NEAREST)
-    # This method keeps the colours of small things; the default one turns them into those of the large.
+    # This method keeps the colours of small things; the default one replaces them with those of large ones.
     palette = small.quantize(256, Image.Quantize.MAXCOVERAGE)
     return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def thumb_size(frame: tuple[int, int], room: float) -> tuple[int, int]:
-    """(H, W) of a picture about `room` wide; small frames grow by a whole factor, so that their pixels show."""
-    height, width = frame
-    wanted = int(min(max(room, THUMB_WIDTHS[0]), max(THUMB_WIDTHS[1], width)))
-    wanted = width * (wanted // width) if wanted > width else wanted
-    return round(height * wanted / width), wanted
+def tiled(frames: np.ndarray) -> np.ndarray:
+    """Frames (rows, columns, H, W, 3) uint8 side by side: (rows * H', columns * W', 3), with white between them."""
+    gap = -(-frames.shape[3] // 40)
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
+    rows, columns, height, width, _ = padded.shape
+    return padded.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
 
 
-def resized(frame: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    image = Image.fromarray(frame)
-    grows = size[1] > image.width
-    return image.resize(size[::-1], Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS)
+def sheet_of(pictures: Sequence[np.ndarray], width: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with a grid of pictures (H, W, 3) of one size, `width` inches wide, with room for their texts."""
+    rows = -(-len(pictures) // columns)
+    height, length = pictures[0].shape[:2]
+    layout = ConstrainedLayoutEngine(compress=True, w_pad=0.08, h_pad=0.08)
+    figure = Figure((width, rows * (width / columns * height / length + 1)), layout=layout)
+    cells = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in cells:
+        axes.set(frame_on=False, yticks=[], xticks=[])
+        axes.tick_params(length=0)
+    for axes, picture in zip(cells, pictures, strict=False):
+        axes.imshow(picture, extent=(0, length, height, 0))
+    return figure, cells[: len(pictures)]
 
 
-def stack(blocks: Sequence[Image.Image], space: int) -> Image.Image:
-    """Blocks of one width, one below the other."""
-    height = sum(block.height + space for block in blocks) + space
-    sheet = Image.new("RGB", (blocks[0].width + 2 * space, height), PAPER)
-    y = space
-    for block in blocks:
-        sheet.paste(block, (space, y))
-        y += block.height + space
-    return sheet
+def rendered(figure: Figure) -> Image.Image:
+    """The picture of a figure, without empty space above and below."""
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # see `fonts_for`
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_figheight(figure.get_tightbbox().height + 0.16)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def text_block(lines: Sequence[tuple[str, str, bool]], width: int, most_lines: int) -> Image.Image:
-    """Lines of text (text, colour, in large letters), wrapped to a width in pixels."""
-    placed, y = [], 0
-    for text, colour, large in lines:
-        size = TITLE if large else SMALL
-        font = _font(text, size, bold=large)
-        for line in _wrap(text, font, width, most_lines):
-            placed.append((y, line, colour, font))
-            y += size + GAP
-    block = Image.new("RGB", (width, y), PAPER)
-    draw = ImageDraw.Draw(block)
-    for top, line, colour, font in placed:
-        draw.text((0, top), line, colour, font, anchor="la")
-    return block
+def shorten(text: str, letters: int, lines: int) -> str:
+    """Text in lines; if it is too long, its middle is left out, because class names often differ in their last words."""
+    wrapped = textwrap.wrap(text, letters)
+    if len(wrapped) > lines:
+        wrapped = [*wrapped[: lines - 2], "\N{HORIZONTAL ELLIPSIS}", text[-letters:].strip()]
+    return "\n".join(wrapped)
 
 
-def _wrap(text: str, font: Font, width: int, most_lines: int) -> list[str]:
-    """Lines of a text; what is too much is left out in the middle, because classes often differ in their last words."""
-    words = text.split()
-    lines = _break(words, font, width)
-    for kept in range(len(words) - 1, 0, -1):
-        if len(lines) <= most_lines:
-            break
-        head, tail = words[: (kept + 1) // 2], words[len(words) - kept // 2 :]
-        lines = _break([*head, "\N{HORIZONTAL ELLIPSIS}", *tail], font, width)
-    return lines[:most_lines]
-
-
-def _break(words: Sequence[str], font: Font, width: int) -> list[str]:
-    """Lines of words, with a break inside of those that are too long for one line."""
-    lines = [""]
-    for word in words:
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-    return lines
-
-
-def _font(text: str, size: int, bold: bool = False) -> Font:
-    """Matplotlib's own font; for text that it has no letters for, such as Chinese, one of the system's that has."""
-    return ImageFont.truetype(_font_file(frozenset(text), bold), size)
+def style(text: str, weight: str = "bold") -> dict[str, Any]:
+    """Arguments of a text that matplotlib writes as it is, in fonts that have all its letters."""
+    return {"weight": weight, "family": fonts_for(frozenset(text)), "parse_math": False}
 
 
 @cache
-def _font_file(letters: frozenset[str], bold: bool) -> str:
-    usual = font_manager.findfont(
-        font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    )
-    wanted = {ord(letter) for letter in letters if not letter.isspace()}
-    others = {font.fname for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")}
-    for path in (usual, *sorted(others)):  # the one left out has a box for every letter
-        if wanted <= _letters_of(path):
-            return path
-    _warn_of_boxes()
-    return usual
+def fonts_for(letters: frozenset[str]) -> list[str]:
+    """Matplotlib's own font, and for letters that it lacks, such as Chinese ones, a font of the system."""
+    lacking = {ord(letter) for letter in letters if not letter.isspace()} - _letters_of(font_manager.findfont(FONT))
+    if not lacking:
+        return [FONT]
+    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: font.fname):
+        # The font that is left out has a box for every letter.
+        if not font.name.startswith("Last Resort") and lacking <= _letters_of(font.fname):
+            return [FONT, font.name]
+    _warn_about_boxes()
+    return [FONT]
 
 
 @cache
-def _letters_of(font_file: str) -> frozenset[int]:
-    return frozenset(FT2Font(font_file).get_charmap())
+def _letters_of(font_file: str) -> set[int]:
+    return set(FT2Font(font_file).get_charmap())
 
 
 @cache
-def _warn_of_boxes() -> None:
+def _warn_about_boxes() -> None:
     """Once."""
-    logging.warning("No font here has all letters of the names: boxes stand for them. Install a font that has them.")
+    logging.warning("No installed font has all letters of the names: boxes replace them. Install a font that has them.")

@@ -1,68 +1,54 @@
-"""Pictures of mixed clips: the frames, what of them comes from which clip, both class names and their shares."""
+"""Pictures of mixed clips: the frames, a mask of each pixel's origin, and both class names with their shares."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
-from drawing.clips import GAP, MARGIN, PAPER, QUIET, SHEET_WIDTH, resized, stack, text_block, thumb_size
+from drawing.clips import LARGE, LETTER, QUIET, SMALL, WIDTH, rendered, sheet_of, shorten, style, tiled
 
+HALF = int(WIDTH / LETTER / 2)  # letters in half of a line
 OWN, OTHER = "#1d4ed8", "#b45309"  # colours of the clip and of its partner, in mask and text
 
 
 class MixedClip(Protocol):
-    """A mixed clip and how it came about (`ops.mixing.mixer.MixedExample` is one).
+    """A mixed clip and its origin (such as `ops.mixing.mixer.MixedExample`)."""
 
-    Attributes:
-        frames: (T, L, H, W, 3) uint8.
-        own: (T, H, W) weights of the clip's own pixels, 0 to 1.
-        label: of the clip.
-        partner_label: of the clip that is mixed in.
-        share: of the own class in the label.
-    """
-
-    frames: np.ndarray
-    own: np.ndarray
-    label: int
-    partner_label: int
-    share: float
+    @property
+    def frames(self) -> np.ndarray: ...  # (T, L, H, W, 3) uint8
+    @property
+    def own(self) -> np.ndarray: ...  # (T, H, W) weights of the clip's own pixels, 0 to 1
+    @property
+    def label(self) -> int: ...  # of the clip
+    @property
+    def partner_label(self) -> int: ...  # of the clip that is mixed in
+    @property
+    def share(self) -> float: ...  # of the own class in the label
 
 
-def mixed_sheet(clips: Sequence[Any], class_names: Sequence[str]) -> Image.Image:
-    """One block a clip, one column a segment: its key frame, and below its mask in the colours of the class names.
+def mixed_sheet(clips: Sequence[MixedClip], class_names: Sequence[str]) -> Image.Image:
+    """One picture per clip, one column per segment: its key frame, and below its mask in the class names' colours.
 
     Args:
-        clips: `MixedClip`s of one shape, at least one.
+        clips: of one shape, at least one.
         class_names: in label order.
     """
-    segments, length, height, width = clips[0].frames.shape[:4]
-    thumb = thumb_size((height, width), SHEET_WIDTH / segments - GAP)
-    sheet_width = max(segments * (thumb[1] + GAP) - GAP, 480)
-    blocks = []
-    for clip in clips:
-        text = text_block(_heading(clip, class_names), sheet_width, most_lines=3)
-        block = Image.new("RGB", (sheet_width, text.height + 2 * (thumb[0] + GAP)), PAPER)
-        block.paste(text, (0, 0))
-        for segment in range(segments):
-            x, y = segment * (thumb[1] + GAP), text.height + GAP
-            block.paste(resized(clip.frames[segment, length // 2], thumb), (x, y))
-            block.paste(resized(mask_picture(clip.own[segment]), thumb), (x, y + thumb[0] + GAP))
-        blocks.append(block)
-    return stack(blocks, MARGIN)
-
-
-def _heading(clip: MixedClip, class_names: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """Lines of text: (text, colour, in large letters)."""
-    pixels = float(clip.own.mean())
-    return [
-        (f"{clip.share:.0%} {class_names[clip.label]}", OWN, True),
-        (f"{1 - clip.share:.0%} {class_names[clip.partner_label]}", OTHER, True),
-        (f"of the label; of the pixels {pixels:.0%} and {1 - pixels:.0%}", QUIET, False),
-    ]
+    key = clips[0].frames.shape[1] // 2
+    pictures = [tiled(np.stack([clip.frames[:, key], mask_picture(clip.own)])) for clip in clips]
+    figure, rows = sheet_of(pictures, WIDTH)
+    for axes, clip in zip(rows, clips, strict=True):
+        own = shorten(f"{clip.share:.0%} {class_names[clip.label]}", HALF, 3)
+        other = shorten(f"{1 - clip.share:.0%} {class_names[clip.partner_label]}", HALF, 3)
+        axes.set_title(own, loc="left", color=OWN, size=LARGE, **style(own))
+        axes.set_title(other, loc="right", color=OTHER, size=LARGE, **style(other))
+        pixels = float(clip.own.mean())
+        details = f"of the label; of the pixels {pixels:.0%} and {1 - pixels:.0%}"
+        axes.set_xlabel(details, loc="left", color=QUIET, size=SMALL)
+    return rendered(figure)
 
 
 def mask_picture(own: np.ndarray) -> np.ndarray:
-    """Weights (H, W) -> (H, W, 3) uint8 between the partner's colour (0) and the clip's (1)."""
-    ends = [np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float) for colour in (OTHER, OWN)]
-    return np.rint(ends[0] + own[..., None] * (ends[1] - ends[0])).astype(np.uint8)
+    """Weights (..., H, W) -> (..., H, W, 3) uint8 between the partner's colour (0) and the clip's (1)."""
+    return LinearSegmentedColormap.from_list("mask", [OTHER, OWN])(own, bytes=True)[..., :3]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import InputError
-from datasets.clip_dataset import VideoDataset
+from datasets.clip_dataset import Plan, VideoList
 from datasets.transforms import Preprocessing, TrainTransform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -27,20 +27,21 @@ Images = list[Image.Image]
 class FamilyDataset(Dataset[tuple[Tensor, int]]):
     """The clips of a data set of ours, whose videos are frame folders, read in the family's way."""
 
-    def __init__(self, videos: VideoDataset) -> None:
-        self.videos = videos
+    def __init__(self, videos: VideoList, plan: Plan) -> None:
+        self.videos, self.plan = videos, plan
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         """Clip (V*T*L*3, H, W) float32, normalised, and label, for (epoch, index)."""
-        record = self.videos.records[key[1]]
-        _, draw = self.videos.draw(*key)
-        images = read_frames(self.videos.spec.root_path / record.path, self.videos.spec.image_tmpl, draw.indices)
-        transform: Any = draw.transform
+        epoch, index = key
+        record, spec = self.videos.records[index], self.videos.spec
+        sampled = self.plan.sample(record, self.videos.open(index).num_frames, epoch, index)
+        images = read_frames(spec.root_path / record.path, spec.image_tmpl, sampled.indices)
+        transform: Any = sampled.transform
         cut = train_crops if isinstance(transform, TrainTransform) else view_crops
-        return to_tensor(cut(images, transform)), draw.label
+        return to_tensor(cut(images, transform)), sampled.label
 
 
 def read_frames(folder: Path, image_tmpl: str, indices: np.ndarray) -> Images:
@@ -93,7 +94,7 @@ def to_tensor(images: Images) -> Tensor:
 
 
 def to_pixels(clip: Tensor, shape: Sequence[int]) -> Tensor:
-    """Undo the normalisation: (V*T*L*3, H, W) -> (V, T, L, 3, H, W) uint8, for `shape` (V, T, L)."""
+    """Undo the normalisation: (V*T*L*3, H, W) -> (V, T, L, H, W, 3) uint8, for `shape` (V, T, L) or (T, L)."""
     frames = clip.unflatten(0, (*shape, 3))
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (frames * std + mean).mul(255).round().to(torch.uint8)
+    return (frames * std + mean).mul(255).round().to(torch.uint8).movedim(-3, -1)

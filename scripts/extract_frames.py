@@ -23,9 +23,9 @@ from common.errors import InputError, counted, quoted, unforeseen
 from common.files import write_whole
 from datasets.catalogue import checked_template
 from datasets.lists import UNWRITABLE, VideoRecord, format_line, is_writable, read_list
+from datasets.missing_path import there_is
 from datasets.preparing.extraction import Extraction, image_format, remove_leftovers
 from datasets.preparing.parallel import StoppedError, in_processes
-from datasets.reading.missing import there_is
 
 SETTINGS_FILE = ".extraction.json"  # in the frame root: how its frames were made
 SHOWN = 3  # failures

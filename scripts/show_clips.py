@@ -24,6 +24,7 @@ from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import make_loader
+from datasets.transforms import TrainTransform
 from drawing.clips import ShownClip, animation, contact_sheet, save_animation
 from drawing.mixed_clips import mixed_sheet
 from ops.mixing.methods import MIXES
@@ -69,15 +70,16 @@ def shown_clips(dataset: VideoDataset, epoch: int, number_of_clips: int, seed: i
     first = min(number_of_clips, len(dataset))
     for batch in track(islice(loader, first), first, "reading clips", LINE_EVERY):
         index = int(batch.index)
-        reader, draw = dataset.draw(epoch, index)
+        reader, sampled = dataset.sample(epoch, index)
+        mirrored = isinstance(sampled.transform, TrainTransform) and sampled.transform.flip
         clips.append(
             ShownClip(
-                frames=batch.clip[0, 0].permute(0, 1, 3, 4, 2).numpy(),
-                numbers=draw.indices,
+                frames=batch.clip[0].numpy(),
+                numbers=sampled.indices,
                 video_id=batch.video_ids[0],
                 num_frames=reader.num_frames,
                 class_name=names[dataset.records[index].label],
-                mirrored_name=names[int(batch.label)] if draw.transform.flip else None,
+                mirrored_name=names[int(batch.label)] if mirrored else None,
             )
         )
         for name in batch.replaced:
@@ -105,7 +107,7 @@ def mixed_clips(dataset: VideoDataset, model: VideoNet, mixer: Mixer, epoch: int
     loader = make_loader(dataset, batch_size=number, workers=workers, shuffle=True, seed=seed)
     loader.sampler.set_epoch(epoch)
     batch = next(iter(loader))
-    mixer.mix(model, batch.clip[:, 0], batch.label, epoch, 0)
+    mixer.mix(model, batch.clip.movedim(-1, -3), batch.label, epoch, 0)
     return mixer.examples
 
 

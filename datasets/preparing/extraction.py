@@ -18,7 +18,7 @@ from PIL import Image
 from common.errors import InputError, counted
 from datasets.reading.frames import FIRST_NUMBER, IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder
 from datasets.reading.readers import ARCHIVE_SUFFIX
-from datasets.reading.video_container import decode_video
+from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 _UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may work on one disk

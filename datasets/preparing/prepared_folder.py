@@ -12,9 +12,9 @@ from common.errors import InputError, counted, few
 from common.files import all_or_nothing
 from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, bare_path, format_line, parse_lines
+from datasets.missing_path import broken_link, there_is
 from datasets.preparing.find_media import KINDS
 from datasets.preparing.preparation import Preparation
-from datasets.reading.missing import broken_link, there_is
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:

@@ -10,7 +10,7 @@ from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord
 from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
 from datasets.reading.readers import find_record, open_record
-from datasets.reading.video_container import decode_video
+from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 from datasets.reading.video_packets import require_packets, require_whole
 
@@ -115,7 +115,8 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
             return row.counted(_decode(path))
         images = open_record(spec.root_path, record, spec.image_tmpl)
         for start in range(0, images.num_frames, IN_MEMORY):
-            images.read(range(start, min(start + IN_MEMORY, images.num_frames)), replace_unreadable=False)
+            for _ in images.frames(range(start, min(start + IN_MEMORY, images.num_frames))):
+                pass
     except Exception as error:
         return row.bad(_fault(spec.root_path / record.path, error))
     return row

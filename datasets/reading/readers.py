@@ -1,8 +1,8 @@
-"""One reader for each form in which a video's frames may lie; which one, is seen from what is there."""
+"""The reader of each form of video: frame folder, archive or video file. The form is detected automatically."""
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,85 +10,48 @@ import numpy as np
 
 from common.errors import InputError, quoted
 from datasets.lists import MORE_NUMBERS, VideoRecord
-from datasets.reading.frames import FrameArchive, FrameFolder, Frames, Take, take_all
-from datasets.reading.missing import refuse_broken_link, there_is
+from datasets.missing_path import refuse_broken_link, there_is
+from datasets.reading.frames import FrameArchive, FrameFolder
 from datasets.reading.video_file import VideoFile
 
 ARCHIVE_SUFFIX = ".zip"
 
 
 class Reader(Protocol):
-    """The frames of one video. Holds no open file, so that it may go to any process."""
+    """The frames of one video. Holds no open file, so that it can be sent to another process."""
 
-    num_frames: int  # by the list if it says so, else counted
+    path: Path
+    num_frames: int  # as listed; counted if the list does not say
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
-        """Decode frames, each once.
+    def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode frames, each once, and hand on each as soon as it is decoded.
 
         Args:
-            indices: distinct 0-based frame numbers.
-            replace_unreadable: take the nearest readable frame of the same video for one that cannot be read, and say
-                so in `Frames.replaced`; otherwise stop.
-            take: called with each frame as it is decoded, so that a video need not be held at full size; perhaps twice
-                with the same frame.
+            numbers: distinct, 0-based.
+            replaced: None: an unreadable frame is an error. A list: the nearest readable frame of the video takes its
+                place, and the name of the unreadable one is added here.
+
+        Yields:
+            (number, (H, W, 3) uint8 RGB), in any order. A number that comes twice replaces what came before: jumps in
+            a video file may turn out to be wrong.
 
         Raises:
-            InputError: a frame cannot be read and must not be replaced, or none can be.
+            InputError: a frame cannot be read and must not be replaced, or no frame can be read.
         """
         ...
 
 
-AT_ONCE = 8  # frames that are changed in one call: resizing so is quicker than one by one, and few are held
-
-
-def read_changed(
-    reader: Reader,
-    numbers: Sequence[int],
-    change: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
-    write: Callable[[int, np.ndarray], object],
-    *,
-    replace_unreadable: bool,
-) -> list[str]:
-    """Read frames, change several at a time, and hand on what they have become.
-
-    Args:
-        reader: of the video.
-        numbers: as for `Reader.read`, and so is `replace_unreadable`.
-        change: images (H, W, 3) -> what becomes of each.
-        write: called with a frame's number and what it has become.
-
-    Returns:
-        `Frames.replaced`.
-    """
-    waiting: dict[int, np.ndarray] = {}
-
-    def hand_on() -> None:
-        for number, changed in zip(waiting, change(list(waiting.values())), strict=True):
-            write(number, changed)
-        waiting.clear()
-
-    def take(number: int, image: np.ndarray) -> None:
-        waiting[number] = image
-        if len(waiting) == AT_ONCE:
-            hand_on()
-
-    replaced = reader.read(numbers, replace_unreadable=replace_unreadable, take=take).replaced
-    if waiting:
-        hand_on()
-    return replaced
-
-
 def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: str = "auto") -> Reader:
-    """The reader of a clip.
+    """The reader of a listed video.
 
     Args:
-        root_path: of the data set.
-        record: of a list.
+        root_path: folder of the data set's videos.
+        record: a line of the list.
         image_tmpl: frame number (from 1) -> file name, in folders and archives.
-        decoder: of these files, one of `DECODER_NAMES`.
+        decoder: for image files, one of `DECODER_NAMES`.
 
     Raises:
-        InputError: there is nothing, or the list says no number of frames and they cannot be counted.
+        InputError: nothing is there, or the list gives no number of frames and they cannot be counted.
     """
     reader, path = find_record(root_path, record)
     if reader is VideoFile:
@@ -97,17 +60,13 @@ def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: 
 
 
 def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
-    """The kind of reader for a clip and the file or folder that it reads; nothing is opened.
+    """The class of a video's reader, and the file or folder that it reads; nothing is opened.
 
-    `<root>/<path>` is a folder of frames, `<root>/<path>.zip` an archive of frames, or `<root>/<path>` an archive
-    (.zip) or a video file. Looked for in this order.
-
-    Args:
-        root_path: of the data set.
-        record: of a list.
+    In this order: a frame folder `<root>/<path>`, an archive `<root>/<path>.zip`, an archive (.zip) or video file
+    `<root>/<path>`.
 
     Raises:
-        InputError: there is nothing.
+        InputError: nothing is there.
     """
     path = root_path / record.path
     if not path.name:
@@ -120,32 +79,32 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
             return FrameArchive, archive
         if path.is_file():
             return VideoFile, path
-    except OSError as error:  # a folder that may not be searched, a name that is too long
+    except OSError as error:  # a folder without permission, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
     refuse_broken_link(path)
     refuse_broken_link(archive)
     raise InputError(
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
-        "check --root_path and the paths in the list" + _look_around(path, record)
+        "check --root_path and the paths in the list" + _hint(path, record)
     )
 
 
-def _look_around(path: Path, record: VideoRecord) -> str:
-    """What lies there under a similar name, for a message."""
+def _hint(path: Path, record: VideoRecord) -> str:
+    """The likely mistake, for a message: something similar exists."""
     if "\\" in record.path or record.path[0] in "\"'":
-        return " (a list has / between folders, and no quotes)"
+        return " (write / between folders, and no quotes)"
     shorter = re.sub(r"(?<=\S)(\s+\d+)+$", "", path.name)
     if shorter != path.name and _exists(path.with_name(shorter)):
         return f" (there is {shorter}: the line has too many numbers; {MORE_NUMBERS})"
     whole = path.with_name(f"{path.name} {record.num_frames}")
     if _exists(whole):
-        return f" (if {whole.name} is meant: write its number of frames into the list, too)"
+        return f" (if {whole.name} is meant, add its number of frames to the line)"
     frames = path.with_suffix("")
     if path.suffix and (os.path.isdir(frames) or os.path.isfile(f"{frames}{ARCHIVE_SUFFIX}")):
-        return f" (there are frames {frames.name}; if they were extracted since the list was made, prepare it again)"
+        return f" (there are frames {frames.name}; if they were extracted after the list was made, prepare it again)"
     return there_is(path)
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is a file or folder, or an archive in its place; `Path.exists` fails where a name is too long."""
+    """Whether a file, folder or archive exists; unlike `Path.exists`, names that are too long do not raise."""
     return os.path.exists(path) or os.path.exists(f"{path}{ARCHIVE_SUFFIX}")

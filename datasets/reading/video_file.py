@@ -1,19 +1,18 @@
 """Frames of given numbers from a video file.
 
-The number of a frame is its place in the order in which `decode_video` gives them. To read some frames without
-decoding all that lies before, the reader looks at the packets first (their times and key frames; nothing is decoded)
-and jumps to the last key frame before a wanted frame where this skips enough. Every frame that comes then is checked
-against the packets. Where they don't agree, and in files whose packets don't tell the frames, all is decoded.
+Frames are numbered in the order in which `decode_video` gives them. To read a few without decoding everything before
+them, the reader first looks at the packets (their times and key frames; nothing is decoded) and jumps to the last key
+frame before a wanted frame where that skips enough. Every frame decoded after a jump is checked against the packets. If
+they disagree, or if the packets do not tell the frames, the file is decoded from its start.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import dropwhile, pairwise
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from av.container import InputContainer
@@ -21,8 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from common.errors import InputError
-from datasets.reading.frames import Frames, Take, take_all
-from datasets.reading.video_container import (
+from datasets.reading.video_decoding import (
     BrokenOffError,
     ToRgb,
     all_packets,
@@ -33,37 +31,25 @@ from datasets.reading.video_container import (
 )
 from datasets.reading.video_packets import index_packets, promised_frames
 
-MIN_JUMP = 8  # frames that a jump must skip to be worth its cost: the decoder starts anew and runs some frames ahead
-CHECKED = 16  # frames at the start that must come as the packets tell, before packets are counted for frames
-MOST_REORDERED = 16  # frames: a time that goes back by more is that of another recording, joined to the first
+MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts and runs some frames ahead
+CHECKED = 16  # frames at the start that must match the packets before packets are counted as frames
+MOST_REORDERED = 16  # frames: a time that goes back further belongs to another recording, joined to the first
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over a video from its start gave.
+class WholePass(NamedTuple):
+    """What decoding a whole video tells."""
 
-    Attributes:
-        images: frame number -> (H, W, 3) or what a `Take` made of it, of the wanted frames that came.
-        times: of the frames that came, in seconds; None: the file does not say. Not of all, if it stopped earlier.
-        last: the last frame that came; None if none came or can be converted, or if none was wanted.
-        fault: why no more came; empty at the regular end.
-        promised: frames by the header; 0: it does not say.
-    """
-
-    images: dict[int, Any]
-    times: list[float | None]
-    last: np.ndarray | None
-    fault: str
-    promised: int
+    times: list[float | None]  # of the frames, in seconds; None: the file does not say
+    fault: str  # why no more frames came; empty at a regular end
+    promised: int  # frames by the header; 0: it does not say
 
 
 class VideoFile:
     """A video file; its frames are those of `decode_video`, to the pixel.
 
     Attributes:
-        path: the file.
-        index: what its packets tell, if they tell its frames.
-        num_frames: frames that the video has by its list; without this, counted.
+        index: times and key frames by the packets; None if they do not tell the frames.
+        num_frames: as listed; counted if the list does not say.
     """
 
     def __init__(self, path: Path, num_frames: int | None = None) -> None:
@@ -71,32 +57,21 @@ class VideoFile:
 
         Args:
             path: the file.
-            num_frames: by the list; None: counted. The header's count is not taken: it is wrong in some files.
+            num_frames: as listed; None: counted. The header's count is not used: it is wrong in some files.
 
         Raises:
-            InputError: the file cannot be opened, has no video, or the frames must be counted and there are none.
+            InputError: the file cannot be opened or has no video, or the frames must be counted and there are none.
         """
         self.path = path
         self.index = index_packets(path)
         self.num_frames = self._count() if num_frames is None else num_frames
 
-    def read(self, indices: Sequence[int], *, replace_unreadable: bool, take: Take = take_all) -> Frames:
-        """As `Reader.read`; the nearest readable frame is the last one before the file breaks off."""
-        images = self._jump(indices, take)
-        missing: list[int] = []
-        if images is None:
-            done = self._decode(indices, take)
-            images, last = done.images, done.last
-            missing = [index for index in indices if index not in images]
-            if missing and (last is None or not replace_unreadable):
-                raise InputError(
-                    f"{self.path}: frame {min(missing) + 1} of {self.num_frames} cannot be read "
-                    f"({done.fault or f'the video has {len(done.times)}'}); "
-                    "download the video again, correct the list, or drop the line"
-                )
-            images |= {index: take(index, last) for index in missing if last is not None}
-        replaced = [f"{self.path} frame {index + 1}" for index in missing]
-        return Frames({index: images[index] for index in indices}, replaced)
+    def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the file breaks off."""
+        try:
+            yield from self._from_key_frames(numbers)
+        except BrokenOffError:
+            yield from self._from_the_start(numbers, replaced)
 
     def times(self) -> list[float]:
         """Times of all frames, in seconds from the first.
@@ -115,7 +90,7 @@ class VideoFile:
 
     @property
     def fault(self) -> str:
-        """Where the video breaks off, as far as its packets tell it, or else decoding; empty if it does not."""
+        """Where the video breaks off, by its packets or else by decoding; empty if it does not."""
         return self.index.fault if self.index else self._whole.fault
 
     def count_by_decoding(self) -> int:
@@ -131,13 +106,18 @@ class VideoFile:
         return len(self._whole.times)
 
     def count_by_packets(self) -> int | None:
-        """Number of frames by the packets, if the first frames show that it is the same; None: only decoding tells."""
-        if self.index and self._jump([min(CHECKED, len(self.index.times)) - 1]) is not None:
-            return self.index.num_frames
-        return None
+        """Number of packets, if the first frames show that each is a frame; None: only decoding tells."""
+        if self.index is None:
+            return None
+        try:
+            for _ in self._from_key_frames([min(CHECKED, len(self.index.times)) - 1]):
+                pass
+        except BrokenOffError:
+            return None
+        return self.index.num_frames
 
     def _count(self) -> int:
-        """Number of frames: of packets, or by decoding all."""
+        """Number of frames: by the packets, or by decoding everything."""
         by_packets = self.count_by_packets()
         if by_packets is not None:
             return by_packets
@@ -145,59 +125,73 @@ class VideoFile:
         return at_least if self._whole.fault and at_least else self.count_by_decoding()
 
     @cached_property
-    def _whole(self) -> Pass:
-        """What decoding all gives, without images."""
-        return self._decode(None)
+    def _whole(self) -> WholePass:
+        times: list[float | None] = []
+        fault = ""
+        with open_video(self.path) as (container, stream):
+            try:
+                for frame in decode_frames(self.path, container, stream):
+                    times.append(_seconds(frame, stream))
+            except BrokenOffError as error:
+                fault = str(error)
+            return WholePass(times, fault, promised_frames(container, stream))
 
-    def _jump(self, indices: Sequence[int], take: Take = take_all) -> dict[int, Any] | None:
-        """Frames by way of the key frames; None where the frames that come are not those that the packets tell."""
-        if self.index is None or max(indices) >= len(self.index.times):
-            return None
+    def _from_key_frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Frames by jumps to key frames.
+
+        Raises:
+            BrokenOffError: not all frames come as the packets tell; those that came may be wrong.
+        """
+        if self.index is None or max(numbers) >= len(self.index.times):
+            raise BrokenOffError("the packets do not tell these frames")
         times, keys = self.index.times, self.index.keys
-        images = {}
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
-            number, frames = 0, _decoded(container, stream)  # number of the next frame
-            try:
-                for wanted in sorted(indices):
-                    key = keys[bisect_right(keys, wanted) - 1]
-                    if key - number >= MIN_JUMP:
-                        with faults_break_off():
-                            container.seek(times[key], stream=stream)
-                        number, frames = key, _since(times[key], _decoded(container, stream))
-                    for frame in frames:
-                        # Some files call every packet a key frame: the decoder knows better.
-                        if frame.pts != times[number] or (number == key > 0 and not frame.key_frame):
-                            return None
-                        number += 1
-                        if number > wanted:
-                            images[wanted] = take(wanted, to_rgb(frame))
-                            break
-            except BrokenOffError:
-                return None
-        return images if len(images) == len(indices) else None
+            coming, frames = 0, _decoded(container, stream)  # number of the next frame
+            for wanted in sorted(numbers):
+                key = keys[bisect_right(keys, wanted) - 1]
+                if key - coming >= MIN_JUMP:
+                    with faults_break_off():
+                        container.seek(times[key], stream=stream)
+                    coming, frames = key, _since(times[key], _decoded(container, stream))
+                while coming <= wanted:
+                    frame = next(frames, None)
+                    # Some files call every packet a key frame: the decoder knows better.
+                    if frame is None or frame.pts != times[coming] or (coming == key > 0 and not frame.key_frame):
+                        raise BrokenOffError("the frames are not those of the packets")
+                    coming += 1
+                    if coming > wanted:
+                        yield wanted, to_rgb(frame)
 
-    def _decode(self, wanted: Collection[int] | None, take: Take = take_all) -> Pass:
-        """Frames by one pass from the start to the last wanted frame; None: none is wanted, to the end."""
-        images: dict[int, Any] = {}
-        times: list[float | None] = []
-        fault, shown, last = "", None, None
+    def _from_the_start(self, numbers: Sequence[int], replaced: list[str] | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Frames by decoding everything from the start to the last wanted frame."""
+        missing = set(numbers)
+        decoded, fault = 0, ""
+        latest, last = None, None  # before and after the conversion
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
             try:
                 for number, frame in enumerate(decode_frames(self.path, container, stream)):
-                    times.append(_seconds(frame, stream))
-                    if wanted is not None and number in wanted:
-                        images[number] = take(number, to_rgb(frame))
-                        if len(images) == len(wanted):
-                            break
-                    shown = frame
+                    decoded += 1
+                    if number in missing:
+                        yield number, to_rgb(frame)
+                        missing.remove(number)
+                    if not missing:
+                        return
+                    latest = frame
             except BrokenOffError as error:
                 fault = str(error)
-            if shown and wanted is not None:
+            if latest:
                 with suppress(BrokenOffError):
-                    last = to_rgb(shown)
-            return Pass(images, times, last, fault, promised_frames(container, stream))
+                    last = to_rgb(latest)
+        if last is None or replaced is None:
+            raise InputError(
+                f"{self.path}: frame {min(missing) + 1} of {self.num_frames} cannot be read "
+                f"({fault or f'the video has {decoded}'}); download the video again, correct the list, or drop the line"
+            )
+        for number in [number for number in numbers if number in missing]:
+            replaced.append(f"{self.path} frame {number + 1}")
+            yield number, last
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -208,17 +202,17 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
 
 
 def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
-    """Time of a frame. Not `frame.time`: PyAV gives no time base to the last ones, which no packet brings."""
+    """Time of a frame. Not `frame.time`: PyAV gives the last frames, which no packet brings, no time base."""
     if frame.pts is None or stream.time_base is None:
         return None
     return frame.pts * stream.time_base.numerator / stream.time_base.denominator
 
 
 def _rising(times: np.ndarray) -> np.ndarray:
-    """Times of frames (F,) in the order in which they are shown, from 0.
+    """Times of frames (F,), sorted, from 0.
 
-    In some files a few neighbours have each other's times. Where streams were joined the time starts again: the second
-    one follows the first at the usual distance.
+    In some files a few neighbours have swapped times. Where streams were joined, the time starts again: the second
+    stream follows the first at the usual distance.
     """
     steps = np.diff(times)
     usual = np.median(np.abs(steps)) if len(steps) else 0.0
@@ -229,5 +223,5 @@ def _rising(times: np.ndarray) -> np.ndarray:
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Frames from a time on: after a jump, frames of the time before may come out of the decoder."""
+    """Frames from a time on: after a jump, the decoder may give earlier ones first."""
     return dropwhile(lambda frame: frame.pts is None or frame.pts < time, frames)

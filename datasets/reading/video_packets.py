@@ -8,7 +8,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from common.errors import InputError, counted
-from datasets.reading.video_container import BrokenOffError, missing_bytes, open_video, whole_packets
+from datasets.reading.video_decoding import BrokenOffError, missing_bytes, open_video, whole_packets
 
 # One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
 ONE_PACKET_A_FRAME = {"av1", "h264", "hevc", "mjpeg", "vp9"}

@@ -30,8 +30,8 @@ def score_views(
 
     Args:
         model: from `Runtime.wrap`.
-        loader: videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and `places`
-            (C, T, L).
+        loader: videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and
+            `positions` (C, T, L).
         runtime: the devices.
         batch_size: N; the frames of N videos are on the device at a time.
         amp: "off", "bf16" or "fp16".
@@ -49,7 +49,7 @@ def score_views(
     for count, video in enumerate(videos, start=start + 1):
         waiting.append(video.to(runtime.device))
         if len(waiting) == batch_size or count == total:
-            clips = range(len(video.places))
+            clips = range(len(video.positions))
             yield torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
             waiting.clear()
 

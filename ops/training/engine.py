@@ -1,6 +1,6 @@
 """One epoch of training and one pass of evaluation. No options here: each function is given what it uses.
 
-A batch is any object with `clip` (N, V, T, L, 3, H, W) uint8, `label` (N,), `index` (N,) place in the list,
+A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index` (N,) place in the list,
 `video_ids`, `replaced` (names of frames that could not be read) and `seconds` (that its reading took).
 """
 
@@ -152,8 +152,8 @@ def train_one_epoch(
 
 
 def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The batch's only view (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
-    return batch.clip[:, 0].to(device, non_blocking=True), batch.label.to(device, non_blocking=True)
+    """The clips (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
+    return batch.clip.to(device, non_blocking=True).movedim(-1, -3), batch.label.to(device, non_blocking=True)
 
 
 def _mix(
@@ -185,7 +185,7 @@ def evaluate(model: nn.Module, loader: Any, runtime: Runtime, *, amp: str, title
 
     Args:
         model: as `Runtime.wrap` gave it; set to evaluation.
-        loader: batches with one view; each process has its share of the list.
+        loader: batches; each process has its share of the list.
         runtime: the devices.
         amp: "off", "bf16" or "fp16".
         title: of the progress line.

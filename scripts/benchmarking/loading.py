@@ -42,9 +42,9 @@ class DecodeOnly(Dataset[int]):
         return len(self.videos)
 
     def __getitem__(self, key: tuple[int, int]) -> int:
-        reader, draw = self.videos.draw(*key)
-        for index in np.unique(draw.indices) if self.unique else draw.indices.flat:
-            reader.read([index], replace_unreadable=True)
+        reader, sampled = self.videos.sample(*key)
+        for number in np.unique(sampled.indices) if self.unique else sampled.indices.flat:
+            next(reader.frames([number], []))
         return key[1]
 
 
@@ -132,7 +132,7 @@ def make_dataset(variant: str, spec: DatasetSpec, args: argparse.Namespace) -> D
         seed=0, flip=not args.no_flip, decoder=variant if variant in DECODERS else "auto",
     )  # fmt: skip
     if variant == "family":
-        return FamilyDataset(videos)
+        return FamilyDataset(videos, videos.plan)
     return DecodeOnly(videos, unique=variant == "decode_unique") if variant.startswith("decode") else videos
 
 
@@ -161,11 +161,11 @@ def pixel_differences(datasets: Mapping[str, Dataset]) -> dict[str, tuple[int, f
     differences = {}
     for name, videos in datasets.items():
         if isinstance(videos, VideoDataset) and form_of(name) == "folder":
-            family = FamilyDataset(videos)
+            family = FamilyDataset(videos, videos.plan)
             apart = []
             for index in range(min(COMPARED, len(videos))):
                 clip = videos[0, index].clip
-                expected = to_pixels(family[0, index][0], clip.shape[:3])
+                expected = to_pixels(family[0, index][0], clip.shape[:2])
                 apart.append((clip.int() - expected.int()).abs())
             differences[name] = max(int(a.max()) for a in apart), float(np.mean([a.double().mean() for a in apart]))
     return differences

@@ -120,13 +120,13 @@ def _make(form: str, scratch: Path, place: int, record: VideoRecord, reader: Rea
 
 def write_video(reader: Reader, path: Path) -> None:
     """H.264 as x264 makes it by default, of high quality."""
-    images = reader.read(range(reader.num_frames), replace_unreadable=False).images
+    images = dict(reader.frames(range(reader.num_frames)))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "18"})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p" if stream.width % 2 == stream.height % 2 == 0 else "yuv444p"
-        for image in images.values():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for number in range(reader.num_frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(images[number], format="rgb24")))
         container.mux(stream.encode(None))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.cli import number
 from datasets.catalogue import DatasetSpec
-from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset
+from datasets.clip_dataset import ClipPlan
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, to_pixels
@@ -38,17 +38,17 @@ def measure(args: argparse.Namespace, spec: DatasetSpec, title: str) -> dict[str
     """One table."""
     preprocessing = eval_preprocessing(args.input_size, args.test_crops, full_res=args.test_crops == 3)
     plans = [
-        ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip=clip) for clip in range(args.num_clips)
+        ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip) for clip in range(args.num_clips)
     ]
-    runs, views = [clip_dataset(spec, plan) for plan in plans], ViewDataset(spec, plans)
+    views = ViewDataset(spec, plans)
     variants: dict[str, Callable[[], None]] = {
-        BASE: lambda: read_runs([FamilyDataset(videos) for videos in runs]),
-        "single": lambda: read_runs(runs),
-        "once": lambda: read_views(views, cut=False),
-        "once_cut": lambda: read_views(views, cut=True),
+        BASE: lambda: read_family([FamilyDataset(views, plan) for plan in plans]),
+        "single": lambda: read_views([ViewDataset(spec, [plan]) for plan in plans], cut=True),
+        "once": lambda: read_views([views], cut=False),
+        "once_cut": lambda: read_views([views], cut=True),
     }
     times = alternate(variants, rounds=args.rounds)
-    pixels = pixel_difference(runs, views)
+    pixels = pixel_difference(views)
     videos = len(views)
     print(
         f"\n{title}: {args.num_clips} clips x {args.test_crops} crops of {args.num_segments} x "
@@ -64,26 +64,27 @@ def measure(args: argparse.Namespace, spec: DatasetSpec, title: str) -> dict[str
     return {"videos_read": videos, "seconds": times, "times_as_fast": faster, "pixels": pixels}
 
 
-def read_runs(runs: Sequence[FamilyDataset | VideoDataset]) -> None:
+def read_family(runs: Sequence[FamilyDataset]) -> None:
     """A run a clip over all videos."""
     for videos in runs:
         for index in range(len(videos)):
             videos[0, index]
 
 
-def read_views(views: ViewDataset, *, cut: bool) -> None:
-    """One run over all videos; `cut`: also the clips, which the test scripts cut on the device."""
-    for index in range(len(views)):
-        video = views[index]
-        for clip in range(len(video.places) if cut else 0):
-            video.clip(clip)
+def read_views(runs: Sequence[ViewDataset], *, cut: bool) -> None:
+    """Runs over all videos; `cut`: also the clips, which the test scripts cut on the device."""
+    for views in runs:
+        for index in range(len(views)):
+            video = views[index]
+            for clip in range(len(video.positions) if cut else 0):
+                video.clip(clip)
 
 
-def pixel_difference(runs: Sequence[VideoDataset], views: ViewDataset) -> int:
+def pixel_difference(views: ViewDataset) -> int:
     """Largest difference to the family's pixels in all views of the first video."""
     video, largest = views[0], 0
-    for clip, videos in enumerate(runs):
-        ours = video.clip(clip).permute(0, 1, 2, 5, 3, 4).int()  # (V, T, L, 3, H, W)
-        family = to_pixels(FamilyDataset(videos)[0, 0][0], ours.shape[:3])
+    for clip, plan in enumerate(views.plans):
+        ours = video.clip(clip).int()  # (V, T, L, H, W, 3)
+        family = to_pixels(FamilyDataset(views, plan)[0, 0][0], ours.shape[:3])
         largest = max(largest, int((ours - family.int()).abs().max()))
     return largest

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 from video_files import write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import ClipPlan, clip_dataset, train_dataset, val_dataset
-from datasets.loader import Batch, EpochSampler, _quiet_about_a_gone_parent, make_loader
+from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
+from datasets.loader import Batch, EpochSampler, _ignore_lost_connections, make_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
-from datasets.transforms import eval_preprocessing
+from datasets.transforms import TrainTransform, eval_preprocessing
+from datasets.view_dataset import ViewDataset
 
 SHAPE = {"num_segments": 2, "frames_per_segment": 5}
 
@@ -41,9 +43,9 @@ def epoch_of(spec: DatasetSpec, workers: int, epoch: int, **options) -> list[Bat
 
 def test_a_batch(spec: DatasetSpec) -> None:
     first, last = epoch_of(spec, 0, 0)
-    assert first.clip.shape == (4, 1, 2, 5, 3, 32, 32)
+    assert first.clip.shape == (4, 2, 5, 32, 32, 3)
     assert first.clip.dtype == torch.uint8
-    assert first.clip.permute(0, 1, 2, 3, 5, 6, 4).is_contiguous()
+    assert first.clip.is_contiguous()
     assert sorted(first.index.tolist() + last.index.tolist()) == list(range(6))
     assert first.video_ids == [f"train {i}" for i in first.index.tolist()]
 
@@ -79,7 +81,7 @@ def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
             if torch.equal(before.clip, after.clip):
                 assert after.label == label
             else:
-                assert torch.equal(before.clip.flip(-1), after.clip)
+                assert torch.equal(before.clip.flip(-2), after.clip)
                 assert after.label == (1, 0, 2)[label]
                 seen.add(label)
     assert seen == {0, 1, 2}
@@ -94,23 +96,48 @@ def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypa
     sample = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)[5]  # a video of 17 frames
     assert 8 < len(decoded) == len(set(decoded)) <= 17
     alone = train_dataset(spec, **shape, input_size=32, seed=0, flip=True)
-    reader, draw = alone.draw(0, 5)
-    for place, number in np.ndenumerate(draw.indices):
-        image = reader.read([int(number)], replace_unreadable=False).images[int(number)]
-        assert np.array_equal(sample.clip[(0, *place)].permute(1, 2, 0), draw.transform([image])[0][0])
+    reader, sampled = alone.sample(0, 5)
+    for place, number in np.ndenumerate(sampled.indices):
+        _, image = next(reader.frames([int(number)]))
+        assert np.array_equal(sample.clip[place], sampled.transform(image[None])[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_torchvision_transform_is_a_step_of_the_augmentation(spec: DatasetSpec, monkeypatch, workers: int) -> None:
+    """Its random numbers are drawn once per clip, for all frames, whatever the batches of frames and the workers."""
+
+    def clips(*more: v2.Transform, number_of_workers: int = 0) -> list[torch.Tensor]:
+        with monkeypatch.context() as changed:
+            changed.setattr(TrainTransform, "steps", lambda self: [*steps(self), *more])
+            dataset = train_dataset(spec, num_segments=16, frames_per_segment=1, input_size=32, seed=0, flip=True)
+            loader = make_loader(dataset, batch_size=3, workers=number_of_workers, shuffle=False)
+            return [clip for batch in loader for clip in batch.clip]
+
+    steps = TrainTransform.steps
+    state = torch.get_rng_state()
+    plain, jittered = clips(), clips(v2.ColorJitter(brightness=0.8), number_of_workers=workers)
+    assert torch.equal(torch.get_rng_state(), state)  # the training's own random numbers stay as they are
+    factors = [(after.double().mean((1, 2, 3, 4)) / before.double().mean((1, 2, 3, 4))) for before, after in zip(
+        plain, clips(v2.ColorJitter(brightness=(0.5, 0.8))), strict=True)]  # fmt: skip
+    assert all(factor.std() < 0.01 for factor in factors)  # one draw per clip
+    assert torch.stack([factor.mean() for factor in factors]).std() > 0.02  # another for each clip
+    assert all(torch.equal(a, b) for a, b in zip(jittered, clips(v2.ColorJitter(brightness=0.8)), strict=True))
+    erased = clips(v2.RandomErasing(p=1))
+    holes = [(clip == 0).all(-1) for clip in erased]
+    assert all(torch.equal(hole, hole[:1].expand_as(hole)) and hole.any() for hole in holes)
 
 
 def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
     val = val_dataset(spec, **SHAPE, input_size=32)
-    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
-    assert torch.equal(val[1].clip, test[1].clip)
+    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
+    assert torch.equal(val[1].clip, test[1].clip(0)[0])
 
 
 def test_three_crops_and_random_clips(spec: DatasetSpec) -> None:
     def clip(number: int, seed: int = 0):
-        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32, 3, True), clip=number, seed=seed))[4].clip
+        return ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32, 3, True), number, seed)])[4].clip(0)
 
-    assert clip(0).shape == (3, 2, 5, 3, 32, 32)
+    assert clip(0).shape == (3, 2, 5, 32, 32, 3)
     assert torch.equal(clip(1), clip(1))
     assert any(not torch.equal(clip(0), clip(i)) for i in (1, 2, 3))
 
@@ -123,7 +150,7 @@ def test_an_unreadable_frame_is_replaced_in_training_and_stops_a_test(spec: Data
     assert sample.replaced
     assert all("train 0" in name for name in sample.replaced)
     assert val_dataset(spec, **SHAPE, input_size=32)[0].replaced
-    test = clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32)))
+    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
     with pytest.raises(InputError, match=r"val 0.*0000\d\.jpg cannot be read"):
         test[0]
 
@@ -153,19 +180,19 @@ def test_more_workers_than_cores_are_no_warning(spec: DatasetSpec, recwarn, monk
 def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
     """Workers are forked, or started and sent a pickle: which one is the system's and Python's choice."""
     train = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
-    for dataset in (train, clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), clip=1))):
+    for dataset in (train, VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), clip_index=1))):
         assert torch.equal(pickle.loads(pickle.dumps(dataset))[0].clip, dataset[0].clip)
 
 
 def test_frame_orders(spec: DatasetSpec) -> None:
     def clip(order: str, index: int = 4) -> torch.Tensor:
-        return clip_dataset(spec, ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
+        return VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
 
     normal, shuffled = clip("normal"), clip("shuffled")
-    assert torch.equal(clip("reversed"), normal.flip(1, 2))
+    assert torch.equal(clip("reversed"), normal.flip(0, 1))
     assert torch.equal(clip("shuffled"), shuffled)
     assert not torch.equal(shuffled, normal)
-    means = [sorted(part.flatten(0, 2).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
+    means = [sorted(part.flatten(0, 1).double().mean((1, 2, 3)).tolist()) for part in (normal, shuffled)]
     assert means[0] == means[1]
 
 
@@ -173,7 +200,7 @@ def test_a_one_frame_video(spec: DatasetSpec) -> None:
     list_file = spec.lists["train"]
     list_file.write_text("train 0 1 0\n")
     sample = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)[0]
-    assert torch.equal(sample.clip, sample.clip[:, :1, :1].expand_as(sample.clip))
+    assert torch.equal(sample.clip, sample.clip[:1, :1].expand_as(sample.clip))
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -199,9 +226,9 @@ def test_a_list_shorter_than_a_batch_is_still_trained(spec: DatasetSpec) -> None
 def test_a_worker_whose_main_process_is_gone_says_nothing(capsys) -> None:
     """Stopped while a batch's memory is handed over, a worker would print a traceback of `multiprocessing`."""
     for error in (BrokenPipeError(), ConnectionResetError(), EOFError()):
-        _quiet_about_a_gone_parent(type(error), error, None)
+        _ignore_lost_connections(type(error), error, None)
     assert capsys.readouterr().err == ""
-    _quiet_about_a_gone_parent(KeyError, KeyError("a real fault"), None)
+    _ignore_lost_connections(KeyError, KeyError("a real fault"), None)
     assert "a real fault" in capsys.readouterr().err
 
 

@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.errors import InputError
 from datasets import shared_memory
-from datasets.shared_memory import MAX_SLOTS, Travelling, _in_a_slot, uint8_memory
+from datasets.shared_memory import MAX_SLOTS, SharedTensors, _in_a_slot, uint8_memory
 
 
 @dataclass(frozen=True)
-class Made(Travelling):
+class Made(SharedTensors):
     """What a worker made: `pixels` (5, 3, 4), all of them `number`, in one of its slots or in memory for once."""
 
     pixels: Tensor

@@ -12,7 +12,7 @@ from video_files import write_dataset, write_frames, write_video
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import ClipPlan, clip_dataset
+from datasets.clip_dataset import ClipPlan, VideoDataset
 from datasets.loader import make_view_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
@@ -42,7 +42,21 @@ def spec(tmp_path: Path) -> DatasetSpec:
 
 
 def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[ClipPlan]:
-    return [ClipPlan(3, 5, preprocessing, clip=clip, seed=4, frame_order=frame_order) for clip in clips]
+    return [ClipPlan(3, 5, preprocessing, clip_index=clip, seed=4, frame_order=frame_order) for clip in clips]
+
+
+def frame_by_frame(views: ViewDataset, plan: ClipPlan, index: int) -> np.ndarray:
+    """The clip of a plan (V, T, L, H, W, 3): each of its frames decoded, resized and cut for itself."""
+    reader, record = views.open(index), views.records[index]
+
+    def crops(number: int) -> np.ndarray:
+        _, image = next(reader.frames([number]))
+        (resized,) = plan.preprocessing.resized(image[None])
+        boxes = plan.preprocessing.boxes(*resized.shape[:2])
+        return np.stack([resized[top:bottom, left:right] for left, top, right, bottom in boxes])
+
+    indices = plan.sample(record, reader.num_frames, 0, index).indices
+    return np.stack([np.stack([crops(number) for number in segment], 1) for segment in indices.tolist()], 1)
 
 
 @pytest.mark.parametrize("order", FRAME_ORDERS)
@@ -53,12 +67,11 @@ def test_the_views_are_those_of_the_single_clips(
 ) -> None:
     plans = plans_of(preprocessing, clips, order)
     views = ViewDataset(spec, plans)
-    for place, plan in enumerate(plans):
-        single = clip_dataset(spec, plan)
-        for index in range(len(single)):
-            video, sample = views[index], single[index]
-            assert torch.equal(video.clip(place).permute(0, 1, 2, 5, 3, 4), sample.clip)
-            assert (video.label, video.index, video.video_id) == (sample.label, index, sample.video_id)
+    for index, record in enumerate(views.records):
+        video = views[index]
+        assert (video.label, video.index, video.video_id) == (record.label, index, record.path)
+        for clip_index, plan in enumerate(plans):
+            assert np.array_equal(video.clip(clip_index), frame_by_frame(views, plan, index))
 
 
 def test_each_frame_is_decoded_once_however_many_views_need_it(spec: DatasetSpec, monkeypatch) -> None:
@@ -67,7 +80,7 @@ def test_each_frame_is_decoded_once_however_many_views_need_it(spec: DatasetSpec
     monkeypatch.setattr(frames, "choose_decoder", lambda _: lambda data: decoded.append(data) or decode(data))
     video = ViewDataset(spec, plans_of(THREE, list(range(10))))[3]  # 10 x 3 x 15 frames of views, of 30 in the video
     assert len(decoded) == len(set(decoded)) == len(video.frames) <= 30
-    assert video.places.shape == (10, 3, 5)
+    assert video.positions.shape == (10, 3, 5)
 
 
 def test_no_more_of_a_frame_is_kept_than_the_crops_need(spec: DatasetSpec) -> None:
@@ -82,7 +95,7 @@ def test_videos_come_in_list_order(spec: DatasetSpec, workers: int, first: int) 
     assert [video.index for video in loaded] == list(range(first, 6))
     for video in loaded:
         assert torch.equal(video.frames, dataset[video.index].frames)
-        assert torch.equal(video.places, dataset[video.index].places)
+        assert torch.equal(video.positions, dataset[video.index].positions)
 
 
 def test_data_sets_travel_to_workers_that_are_started_anew(spec: DatasetSpec) -> None:
@@ -109,9 +122,8 @@ def test_frames_of_several_sizes_in_one_video(spec: DatasetSpec) -> None:
         path = spec.root_path / "tall" / f"{number:05d}.jpg"
         Image.open(path).resize((50, 61)).save(path)
     plan = plans_of(CENTRE, [0])
-    expected = clip_dataset(spec, plan[0])[3].clip
-    assert torch.equal(ViewDataset(spec, plan)[3].clip(0).permute(0, 1, 2, 5, 3, 4), expected)
-    with pytest.raises(InputError, match=r"tall: frames of one video come out in several sizes, .*extract it again"):
+    assert torch.equal(ViewDataset(spec, plan)[3].clip(0)[0], VideoDataset(spec, "val", plan[0])[3].clip)
+    with pytest.raises(InputError, match=r"tall: frames of one video have several sizes .*extract it again"):
         ViewDataset(spec, plans_of(THREE, [0]))[3]
 
 

@@ -23,7 +23,7 @@ def example(segments: int = 3, length: int = 5, size: int = 64, share: float = 0
 
 def test_a_mask_runs_from_the_partners_colour_to_the_clips() -> None:
     picture = mask_picture(np.array([[0.0, 1.0, 0.5]]))
-    assert [tuple(pixel) for pixel in picture[0, :2]] == [rgb(OTHER), rgb(OWN)]
+    assert [tuple(pixel) for pixel in picture[0, :2].tolist()] == [rgb(OTHER), rgb(OWN)]
     assert picture[0, 2] == pytest.approx((np.array(rgb(OTHER)) + np.array(rgb(OWN))) / 2, abs=0.51)
 
 

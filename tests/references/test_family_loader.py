@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import resolve
-from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset, train_dataset
+from datasets.clip_dataset import ClipPlan, train_dataset
 from datasets.transforms import eval_preprocessing
+from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, read_frames, to_pixels, to_tensor
 
 
@@ -22,30 +24,33 @@ def spec(tmp_path_factory):
     return resolve("mine", **options, need=("train", "val"))
 
 
-def largest_difference(videos: VideoDataset) -> int:
-    """Between ours and the family's pixels, over all clips."""
-    family = FamilyDataset(videos)
-    largest = 0
-    for index in range(len(videos)):
-        ours, (clip, label) = videos[0, index], family[0, index]
-        assert label == ours.label
-        largest = max(largest, int((ours.clip.int() - to_pixels(clip, ours.clip.shape[:3]).int()).abs().max()))
-    return largest
+def difference(ours: Tensor, clip: Tensor) -> int:
+    """Largest difference between our pixels (..., H, W, 3) and the family's (C, H, W)."""
+    return int((ours.int() - to_pixels(clip, ours.shape[:-3]).int()).abs().max())
 
 
 def test_training_clips_are_ours(spec) -> None:
     """Mirrored ones and others, of several crops."""
     videos = train_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32, seed=1, flip=True)
-    draws = [videos.draw(0, index)[1].transform for index in range(len(videos))]
-    assert len({draw.flip for draw in draws}) == 2
-    assert len({draw.box for draw in draws}) > 2
-    assert largest_difference(videos) <= 1
+    transforms = [videos.sample(0, index)[1].transform for index in range(len(videos))]
+    assert len({transform.flip for transform in transforms}) == 2
+    assert len({transform.box for transform in transforms}) > 2
+    family = FamilyDataset(videos, videos.plan)
+    for index in range(len(videos)):
+        sample, (clip, label) = videos[0, index], family[0, index]
+        assert label == sample.label
+        assert difference(sample.clip, clip) <= 1
 
 
 @pytest.mark.parametrize(("crops", "full_res"), [(1, False), (1, True), (3, True), (3, False)])
 def test_test_views_are_ours(spec, crops: int, full_res: bool) -> None:
-    plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res), clip=3)
-    assert largest_difference(clip_dataset(spec, plan)) <= 1
+    plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res), clip_index=3)
+    views = ViewDataset(spec, [plan])
+    family = FamilyDataset(views, plan)
+    for index in range(len(views)):
+        clip, label = family[0, index]
+        assert label == views[index].label
+        assert difference(views[index].clip(0), clip) <= 1
 
 
 def test_every_occurrence_of_a_frame_is_decoded(tmp_path: Path, monkeypatch) -> None:

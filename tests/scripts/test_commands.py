@@ -19,9 +19,9 @@ import train
 from common.errors import InputError
 from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import resolve
-from datasets.clip_dataset import ClipPlan, clip_dataset
-from datasets.loader import make_loader
+from datasets.clip_dataset import ClipPlan
 from datasets.transforms import eval_preprocessing
+from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
 from ops.models import ABLATIONS, DESIGNS, NETS, build_model
 from ops.runtime import start_runtime
@@ -167,10 +167,11 @@ def test_scores_equal_those_of_clips_that_are_read_one_by_one(
     spec = resolve(dataset, **options, need=("val",))
     for clip in clips:
         numbered = clip if sampling == "random" else None
-        plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip=numbered)
-        batches = make_loader(clip_dataset(spec, plan), batch_size=3, workers=0, shuffle=False)
+        plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip_index=numbered)
+        dataset = ViewDataset(spec, [plan])
+        clips_of_videos = torch.stack([dataset[index].clip(0) for index in range(len(dataset))]).movedim(-1, -3)
         with torch.inference_mode():
-            logits = [model(batch.clip.flatten(0, 1)).unflatten(0, (-1, crops)) for batch in batches]
+            logits = [model(batch.flatten(0, 1)).unflatten(0, (-1, crops)) for batch in clips_of_videos.split(3)]
         for crop, expected in enumerate(torch.cat(logits).unbind(1)):
             scores = read_scores(tmp_path / f"{clip}_crop{crop}.pkl")
             assert np.array_equal(scores.logits, expected)
@@ -298,7 +299,7 @@ def test_official_weights(home: Path, net: str) -> None:
     spec = resolve("something", need=("val",))
     plan = ClipPlan(8, model.frames_per_segment, eval_preprocessing(224))
     with torch.inference_mode():
-        logits = model(clip_dataset(spec, plan)[0].clip)
+        logits = model(ViewDataset(spec, [plan])[0].clip(0).movedim(-1, -3))
     assert np.allclose(read_scores(Path(f"scores/official {net}/0_crop0.pkl")).logits[:1], logits, atol=1e-4)
 
 

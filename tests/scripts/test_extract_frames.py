@@ -21,7 +21,7 @@ from common.errors import InputError
 from datasets.lists import VideoRecord, read_list
 from datasets.preparing import extraction, parallel
 from datasets.preparing.extraction import Extraction, frames_at_rate
-from datasets.reading.video_container import decode_video
+from datasets.reading.video_decoding import decode_video
 from scripts import extract_frames
 
 SCRIPT = Path(extract_frames.__file__)

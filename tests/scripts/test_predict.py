@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 from video_files import write_video
@@ -14,8 +15,8 @@ from video_files import write_video
 import predict
 from common.errors import InputError
 from datasets.reading import video_file
-from datasets.reading.video_container import ToRgb, decode_video
-from datasets.transforms import eval_preprocessing, lay_out
+from datasets.reading.video_decoding import ToRgb, decode_video
+from datasets.transforms import eval_preprocessing
 
 NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
 
@@ -23,8 +24,7 @@ NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
 def reds(source: Path) -> list[int]:
     """The red value of each frame, from grey PNGs."""
     reader = predict.open_source(source, "auto")
-    images, _ = reader.read(range(reader.num_frames), replace_unreadable=False)
-    return [int(image[0, 0, 0]) for image in images.values()]
+    return [int(image[0, 0, 0]) for _, image in reader.frames(range(reader.num_frames))]
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def read_clip(source: Path) -> Tensor:
 
 def clip_of(source: Path, numbers: list[int]) -> Tensor:
     """The clip of these frames, from a video that is decoded whole."""
-    frames = eval_preprocessing(32)(list(decode_video(source)))
-    return lay_out(frames, np.array(numbers)[:, None])
+    frames = torch.from_numpy(eval_preprocessing(32)(np.stack(list(decode_video(source)))))
+    return frames[numbers].movedim(-1, -3)[None, :, None]
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("raw.h264", "libx264")])

@@ -23,12 +23,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "video"
 
 
+def read(video: FrameFolder | FrameArchive, numbers: list[int]) -> tuple[dict[int, np.ndarray], list[str]]:
+    """Frames with unreadable ones replaced, and the names of these."""
+    replaced: list[str] = []
+    return dict(video.frames(numbers, replaced)), replaced
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-120])
 
 
 def test_frames_are_the_files_pixels(folder: Path) -> None:
-    images, replaced = FrameFolder(folder, TEMPLATE, 5).read([4, 0], replace_unreadable=False)
+    images, replaced = read(FrameFolder(folder, TEMPLATE, 5), [4, 0])
     assert list(images) == [4, 0]
     assert np.array_equal(images[4], Image.open(folder / "00005.jpg"))
     assert replaced == []
@@ -37,7 +43,7 @@ def test_frames_are_the_files_pixels(folder: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_every_colour_mode_becomes_rgb(folder: Path, mode: str) -> None:
     Image.new(mode, (8, 8)).save(folder / "00002.jpg")
-    assert FrameFolder(folder, TEMPLATE, 5).read([1], replace_unreadable=False).images[1].shape == (8, 8, 3)
+    assert next(FrameFolder(folder, TEMPLATE, 5).frames([1]))[1].shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_every_colour_mode_becomes_rgb(folder: Path, mode: str) -> None:
 def test_training_takes_the_nearest_readable_frame_and_says_so(folder: Path, damage) -> None:
     damage(folder / "00002.jpg")
     damage(folder / "00003.jpg")
-    images, replaced = FrameFolder(folder, TEMPLATE, 5).read([1, 2], replace_unreadable=True)
+    images, replaced = read(FrameFolder(folder, TEMPLATE, 5), [1, 2])
     assert np.array_equal(images[1], Image.open(folder / "00001.jpg"))
     assert np.array_equal(images[2], Image.open(folder / "00004.jpg"))
     assert replaced == [str(folder / "00002.jpg"), str(folder / "00003.jpg")]
@@ -55,19 +61,19 @@ def test_training_takes_the_nearest_readable_frame_and_says_so(folder: Path, dam
 def test_a_test_stops_at_a_truncated_frame(folder: Path) -> None:
     truncate(folder / "00002.jpg")
     with pytest.raises(InputError, match=r"00002\.jpg cannot be read .*truncated.*extract"):
-        FrameFolder(folder, TEMPLATE, 5).read([1], replace_unreadable=False)
+        dict(FrameFolder(folder, TEMPLATE, 5).frames([1]))
 
 
 def test_a_folder_with_fewer_frames_than_listed(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"video has 5 of the 9 frames that the list says.*--image_tmpl"):
-        FrameFolder(folder, TEMPLATE, 9).read([7], replace_unreadable=False)
+    with pytest.raises(InputError, match=r"video has 5 of the 9 listed frames.*--image_tmpl"):
+        dict(FrameFolder(folder, TEMPLATE, 9).frames([7]))
 
 
 def test_a_video_without_a_readable_frame(folder: Path) -> None:
     for path in folder.iterdir():
         path.write_bytes(b"")
     with pytest.raises(InputError, match="none of its 5 frames"):
-        FrameFolder(folder, TEMPLATE, 5).read([0], replace_unreadable=True)
+        read(FrameFolder(folder, TEMPLATE, 5), [0])
 
 
 def pack(folder: Path, method: int = zipfile.ZIP_STORED) -> Path:
@@ -81,7 +87,7 @@ def pack(folder: Path, method: int = zipfile.ZIP_STORED) -> Path:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_archive_gives_the_files_pixels(folder: Path, method: int) -> None:
-    images, replaced = FrameArchive(pack(folder, method), TEMPLATE, 5).read([4, 0], replace_unreadable=False)
+    images, replaced = read(FrameArchive(pack(folder, method), TEMPLATE, 5), [4, 0])
     assert list(images) == [4, 0]
     assert np.array_equal(images[4], Image.open(folder / "00005.jpg"))
     assert replaced == []
@@ -94,14 +100,14 @@ def test_damage_inside_an_archive(folder: Path) -> None:
     middle = content.index(b"00002.jpg") + 300  # in the picture: its checksum is wrong then
     path.write_bytes(content[:middle] + b"damage" + content[middle + 6 :])
     archive = FrameArchive(path, TEMPLATE, 5)
-    images, replaced = archive.read([1, 2], replace_unreadable=True)
+    images, replaced = read(archive, [1, 2])
     assert np.array_equal(images[1], Image.open(folder / "00001.jpg"))
     assert np.array_equal(images[2], Image.open(folder / "00004.jpg"))
     assert replaced == [str(path / "00002.jpg"), str(path / "00003.jpg")]
     with pytest.raises(InputError, match=r"00002\.jpg cannot be read .*CRC.*extract"):
-        archive.read([1], replace_unreadable=False)
-    with pytest.raises(InputError, match=r"video\.zip has 4 of the 5 frames that the list says \(00003\.jpg"):
-        archive.read([2], replace_unreadable=False)
+        dict(archive.frames([1]))
+    with pytest.raises(InputError, match=r"video\.zip has 4 of the 5 listed frames \(00003\.jpg"):
+        dict(archive.frames([2]))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, "encrypted"])
@@ -117,29 +123,29 @@ def test_a_member_that_cannot_be_unpacked(folder: Path, method) -> None:
         content[start + 4 : start + 60] = b"\xff" * 56
     path.write_bytes(content)
     archive = FrameArchive(path, TEMPLATE, 5)
-    images, replaced = archive.read([1], replace_unreadable=True)
+    images, replaced = read(archive, [1])
     assert np.array_equal(images[1], Image.open(folder / "00001.jpg"))
     assert replaced == [str(path / "00002.jpg")]
     with pytest.raises(InputError, match=r"00002\.jpg cannot be read .*extract"):
-        archive.read([1], replace_unreadable=False)
+        dict(archive.frames([1]))
 
 
 def test_a_number_of_frames_that_is_far_too_large(folder: Path) -> None:
     """Time and memory depend on the files that are there."""
     reader = FrameFolder(folder, TEMPLATE, 10**12)
-    images, replaced = reader.read([10**11], replace_unreadable=True)
+    images, replaced = read(reader, [10**11])
     assert np.array_equal(images[10**11], Image.open(folder / "00005.jpg"))
     assert len(replaced) == 1
-    with pytest.raises(InputError, match=f"has 5 of the {10**12:,} frames that the list says"):
-        reader.read([10**11], replace_unreadable=False)
+    with pytest.raises(InputError, match=f"has 5 of the {10**12:,} listed frames"):
+        dict(reader.frames([10**11]))
 
 
 def test_a_folder_that_is_gone(folder: Path) -> None:
     reader = FrameFolder(folder, TEMPLATE, 5)
     folder.rename(folder.with_name("elsewhere"))
-    for replace_unreadable in (True, False):
+    for replaced in ([], None):
         with pytest.raises(InputError, match="video cannot be read .*No such file"):
-            reader.read([1], replace_unreadable=replace_unreadable)
+            dict(reader.frames([1], replaced))
 
 
 def test_files_that_macos_adds_are_left_alone(folder: Path) -> None:
@@ -154,12 +160,12 @@ def test_files_that_macos_adds_are_left_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", "half"])
-@pytest.mark.parametrize("replace_unreadable", [True, False])
-def test_a_broken_archive_is_never_replaced(folder: Path, content, replace_unreadable: bool) -> None:
+@pytest.mark.parametrize("replaced", [[], None])
+def test_a_broken_archive_is_never_replaced(folder: Path, content, replaced: list[str] | None) -> None:
     path = pack(folder)
     path.write_bytes(path.read_bytes()[:-99] if content == "half" else content)
     with pytest.raises(InputError, match=r"video\.zip cannot be read"):
-        FrameArchive(path, TEMPLATE, 5).read([0], replace_unreadable=replace_unreadable)
+        dict(FrameArchive(path, TEMPLATE, 5).frames([0], replaced))
     with pytest.raises(InputError, match=r"video\.zip cannot be read"):
         FrameArchive(path, TEMPLATE)
 
@@ -211,7 +217,7 @@ def test_a_frame_that_grows_when_it_is_unpacked_is_refused(tmp_path: Path, decla
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match=r"video\.zip/00001\.jpg cannot be read"):
-            FrameArchive(path, TEMPLATE, 1).read([0], replace_unreadable=False)
+            dict(FrameArchive(path, TEMPLATE, 1).frames([0]))
         assert tracemalloc.get_traced_memory()[1] < 10e6
     finally:
         tracemalloc.stop()

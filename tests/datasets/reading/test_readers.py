@@ -10,13 +10,12 @@ from video_files import CLASSES, write_frames, write_video
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec
-from datasets.clip_dataset import ClipPlan, VideoDataset, clip_dataset, train_dataset
+from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import VideoRecord
 from datasets.preparing.extraction import Extraction
 from datasets.reading.frames import FrameArchive, FrameFolder
 from datasets.reading.readers import Reader, open_record
 from datasets.reading.video_file import VideoFile
-from datasets.transforms import eval_preprocessing
 
 PNG = "{:05d}.png"
 FORMS = ("folder", "archive", "video")
@@ -58,8 +57,8 @@ def test_frames_are_counted_where_the_list_does_not_say_it(root: Path, form: str
 
 def test_all_forms_give_the_same_pixels(root: Path) -> None:
     indices = [29, 3, 4, 17]
-    folder, archive, video = (reader_of(root, form, 1).read(indices, replace_unreadable=False).images for form in FORMS)
-    assert list(folder) == list(archive) == list(video) == indices
+    folder, archive, video = (dict(reader_of(root, form, 1).frames(indices)) for form in FORMS)
+    assert folder.keys() == archive.keys() == video.keys() == set(indices)
     for index in indices:
         assert folder[index].shape == (48, 64, 3)
         assert folder[index].tobytes() == archive[index].tobytes() == video[index].tobytes()
@@ -74,7 +73,7 @@ def dataset_of(root: Path, form: str, *, counts: bool, train: bool) -> VideoData
     spec = DatasetSpec("mine", CLASSES, root / form, {"train": list_file, "val": list_file}, PNG)
     if train:
         return train_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32, seed=1, flip=True)
-    return clip_dataset(spec, ClipPlan(3, 5, eval_preprocessing(32)))
+    return val_dataset(spec, num_segments=3, frames_per_segment=5, input_size=32)
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -110,7 +109,7 @@ def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is clip\.webm"):
         open_record(tmp_path, VideoRecord("clip", None, 0), PNG)
     write_frames(tmp_path / "take 2", 3)
-    with pytest.raises(InputError, match=r"if take 2 is meant: write its number of frames"):
+    with pytest.raises(InputError, match=r"if take 2 is meant, add its number of frames"):
         open_record(tmp_path, VideoRecord("take", 2, 0), PNG)
 
 
@@ -120,8 +119,8 @@ def test_what_lies_nearby_is_named(tmp_path: Path) -> None:
         ("a/take 3", "there is take: .* with_offset"),
         ("a/clip.mp4 2 1", r"there is clip\.mp4: .* several labels"),
         ("a/packed 3", "there is packed: .* with_offset"),
-        ("a\\take", "has / between folders, and no quotes"),
-        ('"a/take"', "has / between folders, and no quotes"),
+        ("a\\take", "write / between folders, and no quotes"),
+        ('"a/take"', "write / between folders, and no quotes"),
         ("A/take", "there is a\\)"),
         ("a/Take", "there is take\\)"),
         ("a/" + unicodedata.normalize("NFD", "größe"), "there is größe\\)"),
@@ -147,7 +146,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, link: str, path: str
 @pytest.mark.parametrize("pack", [False, True])
 def test_frames_that_were_extracted_after_the_list_was_made(tmp_path: Path, pack: bool) -> None:
     Extraction(pack=pack)(write_video(tmp_path / "videos" / "a" / "b.c.mp4", 2), tmp_path / "frames" / "a" / "b.c")
-    with pytest.raises(InputError, match=r"there are frames b\.c; if they were extracted since .*, prepare it again"):
+    with pytest.raises(InputError, match=r"there are frames b\.c; if they were extracted after .*, prepare it again"):
         open_record(tmp_path / "frames", VideoRecord("a/b.c.mp4", None, 0), PNG)
 
 

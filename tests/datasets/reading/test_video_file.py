@@ -8,18 +8,25 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 from video_files import write_sound, write_video
 
 from common.errors import InputError
-from datasets.reading import video_container as video
+from datasets.reading import video_decoding as video
 from datasets.reading import video_file
-from datasets.reading.video_container import decode_video
+from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 KEYS = {"g": "12", "bf": "2"}  # a key frame every 12 frames, B-frames between
 H264 = {"codec": "libx264", "options": KEYS}
+
+
+def read(video: VideoFile, numbers: list[int]) -> tuple[dict[int, np.ndarray], list[str]]:
+    """Frames with unreadable ones replaced, and the names of these."""
+    replaced: list[str] = []
+    return dict(video.frames(numbers, replaced)), replaced
 
 
 def patch(path: Path, mark: bytes, offset: int, content: bytes) -> None:
@@ -96,9 +103,8 @@ def test_frames_are_those_of_the_sequential_decode(tmp_path: Path, kind: str) ->
     rng = random.Random(0)
     for size in (1, 1, 2, 5, 12):
         indices = rng.sample(range(len(frames)), size)
-        images, replaced = video.read(indices, replace_unreadable=False)
-        assert list(images) == indices
-        assert [image.tobytes() for image in images.values()] == [frames[i] for i in indices]
+        images, replaced = read(video, indices)
+        assert {number: image.tobytes() for number, image in images.items()} == {i: frames[i] for i in indices}
         assert replaced == []
 
 
@@ -124,10 +130,10 @@ def test_late_frames_are_read_without_the_early_ones(tmp_path: Path, kind: str, 
     if change:
         change(path)
     video = VideoFile(path)
-    monkeypatch.setattr(VideoFile, "_decode", None)  # the pass from the start
+    monkeypatch.setattr(VideoFile, "_from_the_start", None)
     since, decoded = video_file._since, []
     monkeypatch.setattr(video_file, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
-    video.read([video.num_frames - 2], replace_unreadable=False)
+    read(video, [video.num_frames - 2])
     assert 0 < len(decoded) <= 12
 
 
@@ -142,16 +148,16 @@ def broken(path: Path) -> Path:
 def test_training_takes_the_last_frame_of_a_broken_file_and_says_so(tmp_path: Path) -> None:
     video = VideoFile(broken(tmp_path / "a.mp4"))
     assert video.num_frames == 60  # by its header
-    images, replaced = video.read([3, 57, 58], replace_unreadable=True)
+    images, replaced = read(video, [3, 57, 58])
     assert images[57].tobytes() == images[58].tobytes() != images[3].tobytes()
     assert replaced == [f"{tmp_path / 'a.mp4'} frame 58", f"{tmp_path / 'a.mp4'} frame 59"]
 
 
 def test_a_test_stops_at_a_broken_file(tmp_path: Path) -> None:
     video = VideoFile(broken(tmp_path / "a.mp4"))
-    video.read([3], replace_unreadable=False)
+    dict(video.frames([3]))
     with pytest.raises(InputError, match=r"a\.mp4: frame 58 of 60 cannot be read \(it breaks off within frame 13\)"):
-        video.read([3, 57], replace_unreadable=False)
+        dict(video.frames([3, 57]))
 
 
 def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
@@ -170,8 +176,8 @@ def test_whatever_pyav_raises_is_damage(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(InputError, match=r"a\.mp4 cannot be decoded to its end \(IndexError: unforeseen"):
         list(decode_video(path))
     with pytest.raises(InputError, match=r"a\.mp4: frame 6 of 9 cannot be read \(IndexError: unforeseen"):
-        VideoFile(path).read([3, 5], replace_unreadable=False)
-    images, replaced = VideoFile(path).read([3, 5, 8], replace_unreadable=True)
+        dict(VideoFile(path).frames([3, 5]))
+    images, replaced = read(VideoFile(path), [3, 5, 8])
     assert [image.tobytes() for image in images.values()] == [frames[i].tobytes() for i in (3, 4, 4)]
     assert replaced == [f"{path} frame 6", f"{path} frame 9"]
 
@@ -191,8 +197,8 @@ def test_fewer_frames_than_listed(tmp_path: Path) -> None:
     video = VideoFile(write_video(tmp_path / "a.mp4", 7), 9)
     assert video.num_frames == 9
     with pytest.raises(InputError, match=r"frame 9 of 9 cannot be read \(the video has 7\).*correct the list"):
-        video.read([8], replace_unreadable=False)
-    assert video.read([8], replace_unreadable=True).replaced == [f"{tmp_path / 'a.mp4'} frame 9"]
+        dict(video.frames([8]))
+    assert read(video, [8])[1] == [f"{tmp_path / 'a.mp4'} frame 9"]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +236,6 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
     readers = [VideoFile(path) for _ in range(20)] + [VideoFile(damaged) for _ in range(20)]
     for reader in readers:
-        reader.read([1, 39], replace_unreadable=True)
+        read(reader, [1, 39])
     next(decode_video(path))
     assert len(os.listdir("/dev/fd")) == before

@@ -27,7 +27,7 @@ class Linear(nn.Module):
 
 def batches(size: int, videos: int = 8) -> list[SimpleNamespace]:
     torch.manual_seed(1)
-    clips = torch.randint(0, 256, (videos, 1, 2, 1, 3, 4, 4), dtype=torch.uint8)
+    clips = torch.randint(0, 256, (videos, 2, 1, 4, 4, 3), dtype=torch.uint8)
     labels = torch.arange(videos) % 4
     return [
         SimpleNamespace(

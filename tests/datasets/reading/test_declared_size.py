@@ -14,8 +14,8 @@ from PIL import Image
 from video_files import write_video
 
 from common.errors import InputError
-from datasets.reading.container_length import EBML, length_by_header
-from datasets.reading.video_container import decode_video
+from datasets.reading.declared_size import EBML, declared_size
+from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 MJPEG = {"codec": "mjpeg", "pix_fmt": "yuvj420p"}
@@ -35,7 +35,7 @@ CONTAINERS = {
 def test_a_file_that_lost_its_end_never_passes_for_a_shorter_one(tmp_path: Path, name: str) -> None:
     path = write_video(tmp_path / name, 60, **CONTAINERS[name])
     content = path.read_bytes()
-    assert 0 < length_by_header(path) <= len(content)
+    assert 0 < declared_size(path) <= len(content)
     rng = random.Random(0)
     outcomes = Counter[str]()
     for length in [rng.randrange(100, len(content)) for _ in range(25)]:
@@ -55,10 +55,12 @@ def test_the_frames_that_are_gone_are_counted_and_named(tmp_path: Path, name: st
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
     video = VideoFile(path)
     assert video.num_frames == 60  # counted in the header, or its duration times its rate
-    video.read([2], replace_unreadable=False)
+    dict(video.frames([2]))
     with pytest.raises(InputError, match=r"frame 60 of 60 cannot be read \(it breaks off.*download"):
-        video.read([2, 59], replace_unreadable=False)
-    assert video.read([2, 59], replace_unreadable=True).replaced == [f"{path} frame 60"]
+        dict(video.frames([2, 59]))
+    replaced: list[str] = []
+    assert [number for number, _ in video.frames([2, 59], replaced)] == [2, 59]
+    assert replaced == [f"{path} frame 60"]
 
 
 def test_the_frame_at_the_break_is_not_shown_half(tmp_path: Path) -> None:
@@ -143,19 +145,19 @@ def test_what_follows_the_frames_may_be_anything(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mkv", "a.avi"):
         path = write_video(tmp_path / name, 9)
         path.write_bytes(path.read_bytes() + b"\x7f\xff\xff\xffjunk")
-        assert length_by_header(path) < path.stat().st_size
+        assert declared_size(path) < path.stat().st_size
         assert sum(1 for _ in decode_video(path)) == 9
 
 
 @pytest.mark.parametrize("content", [b"", b"RI", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x00", b"\0\0\0\x10ftyp", b"G"])
 def test_heads_of_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
-    assert length_by_header(tmp_path / "a") == 0
+    assert declared_size(tmp_path / "a") == 0
 
 
 @pytest.mark.parametrize("size", [2**64 - 1, 2**63 - 24, 2**62])
 def test_sizes_beyond_every_file(tmp_path: Path, size: int) -> None:
     (tmp_path / "a.mp4").write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", size))
-    assert length_by_header(tmp_path / "a.mp4") == 16 + size
+    assert declared_size(tmp_path / "a.mp4") == 16 + size
     (tmp_path / "a.mkv").write_bytes(EBML + struct.pack(">Q", (1 << 56) + size % (1 << 55)))
-    assert length_by_header(tmp_path / "a.mkv") == 0
+    assert declared_size(tmp_path / "a.mkv") == 0

@@ -12,7 +12,7 @@ FARTHEST = 1 << 40  # bytes: sizes in damaged files may be beyond what a file sy
 FIRST_BOX = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 
 
-def length_by_header(path: Path) -> int:
+def declared_size(path: Path) -> int:
     """Bytes that a file has at least if it is whole, by the size of what holds its frames.
 
     Known for AVI, Matroska, WebM, MP4 and MOV, unless the size was never written (a live recording). A transport stream

@@ -15,8 +15,8 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from common.errors import InputError
-from datasets.reading.container_length import length_by_header
-from datasets.reading.missing import refuse_broken_link, there_is
+from datasets.missing_path import refuse_broken_link, there_is
+from datasets.reading.declared_size import declared_size
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
@@ -145,7 +145,7 @@ def decode_frames(path: Path, container: InputContainer, stream: VideoStream) ->
 def missing_bytes(path: Path) -> str:
     """Text on a file that is shorter than its container implies; empty if it is not."""
     try:
-        there, promised = path.stat().st_size, length_by_header(path)
+        there, promised = path.stat().st_size, declared_size(path)
     except OSError as error:
         return error.strerror or str(error)
     return f"it breaks off: it has {there:,} of {promised:,} bytes" if there < promised else ""
