@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,11 +13,10 @@ from video_files import write_video
 
 import predict
 from common.errors import InputError
+from datasets.clip_dataset import ClipPlan
 from datasets.reading import video_file
 from datasets.reading.video_decoding import ToRgb, decode_video
 from datasets.transforms import eval_preprocessing
-
-NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
 
 
 def reds(source: Path) -> list[int]:
@@ -57,7 +55,7 @@ def test_a_missing_source_suggests_a_similar_name(tmp_path: Path, name: str) -> 
 
 
 def read_clip(source: Path) -> Tensor:
-    return predict.read_clip(source, "auto", NET, eval_preprocessing(32))
+    return predict.read_clip(source, "auto", ClipPlan(4, 1, eval_preprocessing(32)))
 
 
 def clip_of(source: Path, numbers: list[int]) -> Tensor:
