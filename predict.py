@@ -111,9 +111,8 @@ def read_clip(source: Path, decoder: str, plan: ClipPlan) -> Tensor:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True
-    )  # stdout: classes only
+    # on stderr: stdout is for the classes
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
     logging.getLogger().setLevel(logging.WARNING)
 
