@@ -174,12 +174,10 @@ def print_report(models: Sequence[Model], results: dict[str, Any], folder: Path,
         f"{label} {results[key]:.2f} % ({results['intervals'][key][0]:.1f} to {results['intervals'][key][1]:.1f})"
         for key, label in labels.items()
     ]
-    trained = max(model.protocol.get("training_clips", 0) for model in models)
-    print(
-        f"{counted(results['videos'], 'video')}, {counted(num_class, 'class')}: {', '.join(shown)}; "
-        "95 % intervals in brackets" + f"; {trained:,} of the videos are training clips" * bool(trained),
-        flush=True,
-    )
+    videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
+    of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
+    summary = f"{videos}, {counted(num_class, 'class')}: {', '.join(shown)}; 95 % intervals in brackets{of_training}"
+    print(summary, flush=True)
 
 
 def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> None:

@@ -102,7 +102,7 @@ def describe_views(
 def log_views(protocol: dict[str, Any], weights: Weights) -> None:
     trained_on = weights.trained_on
     if trained_on and protocol["subset"] == "val" and trained_on.val_list_hash != protocol["list_hash"]:
-        logging.info("Note: the training was evaluated on another list than %s.", protocol["val_list"])
+        logging.info("Note: %s is not the list that the training evaluated on.", protocol["val_list"])
     logging.info("%s", describe_protocol(protocol))
     logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
 
