@@ -18,16 +18,8 @@ import numpy as np
 from common.console import run_script
 from common.errors import InputError, command, counted, few
 from common.files import all_or_nothing
+from ops.scoring import metrics
 from ops.scoring.merge import merge_clips, merge_models
-from ops.scoring.metrics import (
-    ClassRow,
-    accuracy_interval,
-    confusion_matrix,
-    mean_class_accuracy,
-    mean_class_interval,
-    per_class,
-    topk_accuracy,
-)
 from ops.scoring.pickles import Scores, pickle_path, read_scores
 from ops.scoring.plots import plot_confusion
 from ops.scoring.protocol import PROTOCOL, describe_protocol, read_protocol
@@ -62,8 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(merged.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
     print_report(models, results, folder, len(class_names))
-    matrix = confusion_matrix(merged, models[0].clips[0][0].labels)
-    write_tables(folder, results, per_class(matrix, class_names))
+    matrix = metrics.confusion_matrix(merged, models[0].clips[0][0].labels)
+    write_tables(folder, results, metrics.per_class(matrix, class_names))
     title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
     with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
         plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
@@ -142,10 +134,10 @@ def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, 
         merged = merge_models(of_models, coeff)
         by_clips.append(accuracies(merged, labels))
     result = by_clips[-1]
-    intervals = {name: accuracy_interval(result[name], len(labels)) for name in ("top1", "top5")}
+    intervals = {name: metrics.accuracy_interval(result[name], len(labels)) for name in ("top1", "top5")}
     return merged, {
         **result,
-        "intervals": {**intervals, "mean_class": mean_class_interval(result["mean_class"], labels)},
+        "intervals": {**intervals, "mean_class": metrics.mean_class_interval(result["mean_class"], labels)},
         "videos": len(labels),
         "num_clips": len(by_clips),
         "test_crops": len(models[0].clips[0]),
@@ -160,9 +152,9 @@ def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, 
 def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracies in percent of (M, K) probabilities for (M,) labels."""
     return {
-        "top1": topk_accuracy(probabilities, labels, 1),
-        "top5": topk_accuracy(probabilities, labels, 5),
-        "mean_class": mean_class_accuracy(probabilities, labels),
+        "top1": metrics.topk_accuracy(probabilities, labels, 1),
+        "top5": metrics.topk_accuracy(probabilities, labels, 5),
+        "mean_class": metrics.mean_class_accuracy(probabilities, labels),
     }
 
 
@@ -182,12 +174,10 @@ def print_report(models: Sequence[Model], results: dict[str, Any], folder: Path,
         f"{label} {results[key]:.2f} % ({results['intervals'][key][0]:.1f} to {results['intervals'][key][1]:.1f})"
         for key, label in labels.items()
     ]
-    trained = max(model.protocol.get("training_clips", 0) for model in models)
-    print(
-        f"{counted(results['videos'], 'video')}, {counted(num_class, 'class')}: {', '.join(shown)}; "
-        "95 % intervals in brackets" + f"; {trained:,} of the videos are training clips" * bool(trained),
-        flush=True,
-    )
+    videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
+    of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
+    summary = f"{videos}, {counted(num_class, 'class')}: {', '.join(shown)}; 95 % intervals in brackets{of_training}"
+    print(summary, flush=True)
 
 
 def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -212,13 +202,13 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
     return Path(*home, "+".join(names))
 
 
-def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[ClassRow]) -> None:
+def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[metrics.ClassRow]) -> None:
     """Write results.json and per_class.csv, both or none."""
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         # names from a protocol.json, unlike those from a classes.txt, need not be valid text
         with (scratch / "per_class.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([ClassRow._fields, *rows])
+            csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
 
 
 if __name__ == "__main__":

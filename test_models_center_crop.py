@@ -3,7 +3,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,9 +53,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
         model.num_segments, model.frames_per_segment, eval_preprocessing(input_size, crops, args.full_res),
         seed=args.seed, frame_order=args.frame_order,
     )  # fmt: skip
-    random_by_default = spec.name == "kinetics" or args.clip_index != [0]
-    is_random = random_by_default if args.sampling == "auto" else args.sampling == "random"
-    plans = {clip: replace(plan, clip_index=clip if is_random else None) for clip in args.clip_index}
+    plans = clip_plans(plan, args.clip_index, args.sampling, spec.name)
     protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
     log_views(protocol, weights)
     protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
@@ -65,24 +63,23 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
     # one pass over the videos for all clips that have no scores yet
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in plans}
-    missing = [clip for clip, paths in files.items() if args.overwrite or not all(path.exists() for path in paths)]
-    depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED}
-    depends_on |= {"batch_size": args.batch_size, "amp": args.amp, "compile": args.compile}
     claim = partial(replace_protocol, folder, protocol, SUFFIX, overwrite=args.overwrite)
+    settings = {"batch_size": args.batch_size, "amp": args.amp}
     take_sigterm_as_ctrl_c()
-    with ScoreJournal(journal_path(folder, args.clip_index), depends_on, missing, overwrite=args.overwrite) as journal:
-        for clip in sorted(plans.keys() - set(journal.clips)):
-            logging.info("clip %d: already scored (--overwrite scores it again)", clip)
+    with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings) as journal:
         if journal.clips:
             videos = ViewDataset(spec, [plans[clip] for clip in journal.clips], args.decoder, which=subset)
-            score(
-                model, videos, journal, runtime, claim,
-                workers=args.workers, batch_size=args.batch_size, amp=args.amp,
-                print_freq=args.print_freq * args.batch_size,
-            )  # fmt: skip
+            print_freq = args.print_freq * args.batch_size
+            score(model, videos, journal, runtime, claim, args.workers, print_freq=print_freq, **settings)
             write_views(journal, files, videos)
     flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
     logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
+
+
+def clip_plans(plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str) -> dict[int, ClipPlan]:
+    """A plan for each clip, with the segments in the centres of their parts or at random places."""
+    is_random = sampling == "random" or (sampling == "auto" and (dataset == "kinetics" or clips != [0]))
+    return {clip: replace(plan, clip_index=clip if is_random else None) for clip in clips}
 
 
 def describe_views(
@@ -105,7 +102,7 @@ def describe_views(
 def log_views(protocol: dict[str, Any], weights: Weights) -> None:
     trained_on = weights.trained_on
     if trained_on and protocol["subset"] == "val" and trained_on.val_list_hash != protocol["list_hash"]:
-        logging.info("Note: the training was evaluated on another list than %s.", protocol["val_list"])
+        logging.info("Note: %s is not the list that the training evaluated on.", protocol["val_list"])
     logging.info("%s", describe_protocol(protocol))
     logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
 
@@ -123,6 +120,18 @@ def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path)
             names = describe_seen(alike, len(clips), list_file, str(weights.path))
             logging.warning("warning: by their names, %s", names)
     return len(trained)
+
+
+def open_journal(
+    folder: Path, protocol: dict[str, Any], files: Mapping[int, list[Path]], overwrite: bool, **settings: Any
+) -> ScoreJournal:
+    """The journal of the clips that are to be scored; log the others."""
+    missing = [clip for clip, paths in files.items() if overwrite or not all(path.exists() for path in paths)]
+    depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED} | settings
+    journal = ScoreJournal(journal_path(folder, list(files)), depends_on, missing, overwrite=overwrite)
+    for clip in sorted(files.keys() - set(journal.clips)):
+        logging.info("clip %d: already scored (--overwrite scores it again)", clip)
+    return journal
 
 
 def score(

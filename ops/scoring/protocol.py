@@ -46,8 +46,8 @@ def read_protocol(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} does not say how the views were made ({short(reason(error))}); choose another --output_dir, or score them "
-            "again with --overwrite"
+            f"{path} does not say how the views were made ({short(reason(error))}); choose another --output_dir, or "
+            "score them again with --overwrite"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Scores videos with a trained network, for both test scripts and predict.py."""
+"""Scoring of videos by a trained network."""
 
 from collections.abc import Iterator
 from typing import Any

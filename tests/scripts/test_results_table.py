@@ -50,6 +50,13 @@ def test_several_seeds_or_folds_in_one_row(tmp_path: Path, capsys) -> None:
     assert tsm.split()[4:] == ["10", "x", "3", "9", "1", "80.0", "%", "40.0", "%"]
 
 
+def test_views_of_the_official_code_are_named_by_their_folder(tmp_path: Path, capsys) -> None:
+    folders = [write_results(tmp_path / "a", 50.0, net="TSN"), write_results(tmp_path / "official", 50.0)]
+    results_table.main(folders)
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    assert [row.split("  ")[0] for row in rows] == ["mine: TSN resnet18, 8 segments", folders[1]]
+
+
 FIGURES = '"top1": 1, "mean_class": 1, "videos": 1, "num_clips": 1, "test_crops": 1'
 
 

@@ -1,5 +1,6 @@
 """An interrupted test resumes after the last complete batch, with the same result."""
 
+import json
 import logging
 import os
 import resource
@@ -17,7 +18,7 @@ import test_models_center_crop as center_crop
 from common.errors import InputError
 from ops.models import build_model
 from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
-from ops.scoring.protocol import check_protocol, replace_protocol
+from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
 
@@ -275,6 +276,19 @@ def test_another_batch_size_starts_again(flags: list[str], tmp_path: Path, capsy
 
 
 @pytest.mark.usefixtures("stop")
+def test_a_failed_test_with_other_flags_keeps_unfinished_scores(
+    flags: list[str], whole: dict, tmp_path: Path, capsys
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, tmp_path)
+    with pytest.raises(InputError, match="does_not_exist"):
+        score(flags, tmp_path, "-b", "5", "--image_tmpl", "does_not_exist_{:05d}.jpg")
+    score(flags, tmp_path)
+    assert "resuming after video 4 of 5" in capsys.readouterr().out
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.usefixtures("stop")
 def test_another_protocol_deletes_unfinished_scores(flags: list[str], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(flags, tmp_path)
@@ -301,6 +315,20 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
     (tmp_path / "0_crop0.pkl").touch()
     replace_protocol(tmp_path, {"net": "H2CN"}, SUFFIX, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
+
+
+def test_views_are_added_to_those_under_an_older_protocol(flags: list[str], whole: dict, tmp_path: Path) -> None:
+    """Its fields for the frame order and the left-out modules are missing."""
+    score(flags, tmp_path)
+    path = tmp_path / "protocol.json"
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name not in NEWER_FIELDS}
+    path.write_text(json.dumps(older))
+    (tmp_path / "1_crop0.pkl").unlink()
+    score(flags, tmp_path)
+    assert content(tmp_path) == whole
+    path.write_text(json.dumps(older))
+    with pytest.raises(InputError, match="frame_order 'normal', this run has 'reversed'"):
+        score(flags, tmp_path, "--frame_order", "reversed")
 
 
 def test_an_unreadable_video_loses_only_its_batch(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
