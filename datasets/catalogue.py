@@ -12,27 +12,19 @@ from datasets.class_names import class_names_beside
 from datasets.missing_path import there_is
 
 BUILT_IN = "moving_digits"
-SUBSETS = ("train", "val", "test")  # a data set's lists
-TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder that has frames: how they are named
+SUBSETS = ("train", "val", "test")  # the lists of a data set
+TEMPLATE_FILE = "image_tmpl.txt"  # in a prepared folder with frames: their file-name pattern
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A data set whose files were found.
+    """A data set whose files were found."""
 
-    Attributes:
-        name: as in the catalogue, or the user's own.
-        class_names: K names in label order.
-        root_path: folder of the frame folders, archives or video files.
-        lists: of "train", "val" and "test", those that were asked for -> list file.
-        image_tmpl: frame number (from 1) -> file name.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    root_path: Path
-    lists: dict[str, Path]
-    image_tmpl: str
+    name: str  # in the catalogue, or the user's own
+    class_names: tuple[str, ...]  # K, in label order
+    root_path: Path  # folder of the frame folders, archives or video files
+    lists: dict[str, Path]  # "train", "val" and "test", those asked for -> list file
+    image_tmpl: str  # frame number (from 1) -> file name
 
     @property
     def num_class(self) -> int:
@@ -42,10 +34,10 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class _Known:
-    num_class: int | None  # None: as many as classes.txt has
+    num_class: int | None = None  # None: as many as classes.txt has
     image_tmpl: str = "{:05d}.jpg"
-    folder: str = ""  # under the data root; the name, if empty
-    split: str = ""  # train_<split>.txt instead of train.txt
+    folder: str = ""  # under the data root; empty: the name
+    split: str = ""  # of train_<split>.txt; empty: train.txt
 
 
 CATALOGUE = {
@@ -59,57 +51,57 @@ CATALOGUE = {
     "ucf101": _Known(101, split="split1"),
     "hmdb51": _Known(51, split="split1"),
     "jester": _Known(27),
-    BUILT_IN: _Known(None),
+    BUILT_IN: _Known(),
 }
 ALIASES = {"something": "somethingv1", "egaze1": "egtea1", "egaze2": "egtea2", "egaze3": "egtea3"}
 
 
 def canonical_name(name: str) -> str:
-    """The catalogue's name of a data set: "something" -> "somethingv1"; other names stay."""
+    """A data set's name in the catalogue: "something" -> "somethingv1"; other names stay."""
     return ALIASES.get(name, name)
 
 
 def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str, str]]:
     """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1".
 
-    `split`: another one than the data set's usual one.
+    `split`: None means the data set's usual split.
     """
-    known = CATALOGUE.get(name, _Known(None))
+    known = CATALOGUE.get(name, _Known())
     split = known.split if split is None else split
     return known.folder or name, {which: f"{which}_{split}" if split else which for which in SUBSETS}
 
 
+def names_of(folder: str) -> list[str]:
+    """The data sets that have this folder under the data root: "egtea" -> "egtea1", "egtea2", "egtea3"."""
+    return [name for name in CATALOGUE if folder_and_lists(name)[0] == folder] or [folder]
+
+
+def usual_template(folder: str) -> str:
+    """The file-name pattern of the frames of the data set that has this folder under the data root."""
+    return CATALOGUE.get(names_of(folder)[0], _Known()).image_tmpl
+
+
+def splits_there(home: Path, need: Collection[str]) -> list[str]:
+    """The splits of which a prepared folder has all needed lists: "fold1", "fold2", ..."""
+    names = [{path.stem.partition("_")[2] for path in home.glob(f"{which}_*.txt")} for which in need]
+    return sorted(set.intersection(*names), key=lambda split: (len(split), split))
+
+
+def list_to_score(name: str, *, data_root: str | None, split: str | None, val_list: str | None, **_: str | None) -> str:
+    """The list that a test scores: "test" if the user's own data set has one and no list is given; otherwise "val"."""
+    name = canonical_name(name)
+    has_test_list = _prepared(name, data_root, split)[1]["test"].is_file()
+    return "test" if has_test_list and val_list is None and name not in CATALOGUE else "val"
+
+
 def _prepared(name: str, data_root: str | None, split: str | None) -> tuple[Path, dict[str, Path]]:
-    """The folder of a prepared data set, and where it has the lists of a split: "train" -> list file."""
+    """The folder of a prepared data set, and the files of its lists, whether they exist or not."""
     folder, list_names = folder_and_lists(name, split)
     names = names_of(folder)
     if split is not None and len(names) > 1:
         raise InputError(f"--split {split}: {folder} is named by its split, {' or '.join(names)}; leave --split out")
     home = Path(data_root or "data") / folder
     return home, {which: home / f"{list_name}.txt" for which, list_name in list_names.items()}
-
-
-def list_to_score(name: str, *, data_root: str | None, split: str | None, val_list: str | None, **_: str | None) -> str:
-    """Which list a test scores: "test" if somebody's own prepared data set has one and no list is given, else "val"."""
-    name = canonical_name(name)
-    there = _prepared(name, data_root, split)[1]["test"].is_file()
-    return "test" if there and val_list is None and name not in CATALOGUE else "val"
-
-
-def splits_there(home: Path, need: Collection[str]) -> list[str]:
-    """Names of the splits of which a prepared folder has all the lists that are needed: "fold1", "fold2", ..."""
-    names = [{path.stem.partition("_")[2] for path in home.glob(f"{which}_*.txt")} for which in need]
-    return sorted(set.intersection(*names), key=lambda split: (len(split), split))
-
-
-def usual_template(folder: str) -> str:
-    """The frame names of the data set that has this folder under the data root."""
-    return CATALOGUE.get(names_of(folder)[0], _Known(None)).image_tmpl
-
-
-def names_of(folder: str) -> list[str]:
-    """Names of the data sets that have this folder under the data root: "egtea" -> "egtea1", "egtea2", "egtea3"."""
-    return [name for name in CATALOGUE if folder_and_lists(name)[0] == folder] or [folder]
 
 
 def resolve(
@@ -124,11 +116,11 @@ def resolve(
     image_tmpl: str | None = None,
     need: Collection[str] | None = ("train", "val"),
 ) -> DatasetSpec:
-    """Find the files of a data set. The built-in one is made if it is not there.
+    """Find the files of a data set; make the built-in one if it does not exist.
 
-    A known name is looked for in `<data_root>/<name>/`: frames/ (videos/, if there is no frames/), train.txt, val.txt,
-    classes.txt, and so is any other name that has such a folder. Each of the other arguments replaces one of these; a
-    name without a folder needs them all. There is no argument for the test list: it is always the prepared one.
+    The folder `<data_root>/<name>/` is searched for frames/ (or else videos/), train.txt, val.txt and classes.txt,
+    whether the name is in the catalogue or not. Each of the other arguments replaces one of these; a name without a
+    folder needs them all. The test list is always the prepared one.
 
     Args:
         name: of the data set.
@@ -137,14 +129,14 @@ def resolve(
         root_path: folder of the frame folders, archives or video files.
         train_list: list file.
         val_list: list file.
-        classes: class names, one a line.
+        classes: file of the class names, one per line.
         image_tmpl: frame file name with one number, such as "{:05d}.jpg".
-        need: which of `SUBSETS` are needed. None: those that are given or prepared, one at least; the test list if a
-            test would score it.
+        need: which of `SUBSETS` are needed. None: train and val, as far as they are given or prepared (at least one),
+            and the test list if a test would score it.
 
     Raises:
-        InputError: an unknown name without its files, a split or file that is not there, or class names that do not
-            fit.
+        InputError: the name is unknown and files are not given, a split or file does not exist, or the number of class
+            names is wrong.
     """
     name = canonical_name(name)
     home, prepared = _prepared(name, data_root, split)
@@ -156,31 +148,22 @@ def resolve(
     given: dict[str, str | None] = {"root_path": root_path, "classes": classes}
     given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
-    known = CATALOGUE.get(name, _Known(None))
     if name == BUILT_IN and missing:
-        from datasets.built_in.moving_digits import ensure_moving_digits  # here: its images take a second to import
-
-        ensure_moving_digits(home.parent)
+        _make_built_in(home.parent)
     wanted = {which: prepared[which] for which in need if lists[which] is None}
     _require_split(name, split, home, wanted)
     _require_known(name, missing, home, wanted)
-    frames, videos = home / "frames", home / "videos"
-    if root_path is None and videos.is_dir() and not frames.is_dir() and not frames.is_symlink():
-        logging.info("%s: there is no %s, so the video files in %s are read", name, frames, videos)
-        frames = videos
-    defaults = {"root_path": frames, "classes": home / "classes.txt"}
+    defaults = {"root_path": home / _frames_or_videos(name, home, root_path), "classes": home / "classes.txt"}
     defaults |= {f"{which}_list": path for which, path in wanted.items()}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
     for flag, path in paths.items():
         _require(path, flag, folder=flag == "root_path", name=name)
+    known = CATALOGUE.get(name, _Known())
+    own_lists = all(lists[which] is not None for which in need)
     return DatasetSpec(
         name=name,
         class_names=class_names_beside(
-            paths["classes"],
-            home / "classes.txt",
-            known.num_class,
-            own_lists=all(lists[which] is not None for which in need),
-            name=name,
+            paths["classes"], home / "classes.txt", known.num_class, own_lists=own_lists, name=name
         ),
         root_path=paths["root_path"],
         lists={which: wanted[which] if which in wanted else paths[f"{which}_list"] for which in need},
@@ -188,8 +171,23 @@ def resolve(
     )
 
 
+def _make_built_in(data_root: Path) -> None:
+    from datasets.built_in.moving_digits import ensure_moving_digits  # here because its images take a second to import
+
+    ensure_moving_digits(data_root)
+
+
+def _frames_or_videos(name: str, home: Path, root_path: str | None) -> str:
+    """The folder that a prepared data set is read from."""
+    frames, videos = home / "frames", home / "videos"
+    if root_path is not None or not videos.is_dir() or frames.is_dir() or frames.is_symlink():
+        return "frames"
+    logging.info("%s: there is no %s; reading the video files in %s", name, frames, videos)
+    return "videos"
+
+
 def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str, Path]) -> None:
-    """Refuse lists that a prepared folder lacks, where it has those of other splits, or only the test list."""
+    """Refuse lists that a prepared folder lacks, if it has those of other splits or lacks only the test list."""
     absent = [path.name for path in wanted.values() if not path.is_file()]
     if not absent or not home.is_dir() or name not in names_of(home.name):
         return
@@ -197,7 +195,7 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
     if others:
         cure = f"choose one of its splits with --split: {', '.join(others)}"
     elif split is not None:
-        cure = "it has no split with a name: leave --split out, or give other lists (--val_list)"
+        cure = "it has no named splits: leave --split out, or give other lists (--val_list)"
     elif "test" in wanted:
         cure = "scripts/prepare_data.py folder makes one with --test_share or --folds; --subset val scores the val list"
     else:
@@ -206,7 +204,7 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
 
 
 def _require_known(name: str, missing: Sequence[str], home: Path, wanted: Mapping[str, Path]) -> None:
-    """Refuse a data set of which nothing is known; `missing`: flags that were not given."""
+    """Refuse a data set that is neither in the catalogue nor prepared; `missing`: flags that were not given."""
     splits = names_of(name)
     if name not in splits and any(flag.endswith("_list") for flag in missing):
         raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
@@ -224,13 +222,13 @@ def _require_known(name: str, missing: Sequence[str], home: Path, wanted: Mappin
         media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
         prepare = command("scripts/prepare_data.py", "folder", name, home / media)
         raise InputError(
-            f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; make all of it from one "
-            f"folder a class by {prepare}, or write it as docs/data.md says, or give {' '.join(absent)}"
+            f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; prepare it from one "
+            f"folder per class with {prepare}, write it as in docs/data.md, or give {' '.join(absent)}"
         )
 
 
 def _prepared_template(home: Path, root_path: str | None) -> str | None:
-    """The frame name that the preparation wrote down, for the frames that were prepared."""
+    """The file-name pattern that the preparation stored, if the prepared frames are read."""
     path = home / TEMPLATE_FILE
     return path.read_text(encoding="utf-8").strip() if root_path is None and path.is_file() else None
 
@@ -245,11 +243,15 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
 
 
 def checked_template(template: str) -> str:
-    """A template that has exactly one field and takes a number."""
+    """A template, if it has exactly one field, for a number.
+
+    Raises:
+        InputError: it does not.
+    """
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
         if len(fields) == 1 and template.format(1) != template.format(2):
             return template
     except (ValueError, IndexError, KeyError):
         pass
-    raise InputError(f"--image_tmpl {template!r} is no template with one number; write {{:05d}}.jpg for 00001.jpg")
+    raise InputError(f"--image_tmpl {template!r} must have one number; write {{:05d}}.jpg for 00001.jpg")

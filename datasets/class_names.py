@@ -14,10 +14,10 @@ _TABLE_GAPS = "\t,;"
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names in label order: one per line, or a table of names and labels (`name<TAB>label`, `label,name`).
+    """Class names in label order, from one name per line or a table (`name<TAB>label`, `label,name`).
 
     Raises:
-        InputError: the file cannot be read, or has an empty or a repeated name.
+        InputError: the file cannot be read, or has an empty or repeated name.
     """
     text = read_text(path, "the class names").rstrip()
     if re.match(JSON, text):
@@ -29,7 +29,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     first_line: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if not name:
-            raise InputError(f"{path}:{number}: an empty class name; write one name per line")
+            raise InputError(f"{path}:{number}: the class name is empty; write one name per line")
         if name in first_line:
             raise InputError(f"{path}:{number}: {quoted(name)} is in line {first_line[name]} already; rename one")
         first_line[name] = number
@@ -37,14 +37,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | None:
-    """(index, name) of names that all begin or all end with an index, as in "1 walk", "02_run" or "jump<TAB>3".
+    """(index, name) of names that all begin or all end with an index, such as "1 walk", "02_run" or "jump<TAB>3".
 
     The indices must be 0 ... K-1 or 1 ... K in any order, and the names without them must differ, so that the 2 of
-    "turn left 2" stays where it tells classes apart.
-
-    Args:
-        names: K names.
-        gaps: characters of which one must separate the index from the name; empty: any.
+    "turn left 2" stays if it distinguishes classes. `gaps`: characters of which one must separate index and name;
+    empty: any.
 
     Returns:
         None if the names are not indexed.
@@ -62,15 +59,15 @@ def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | Non
 
 
 def loose(name: str) -> str:
-    """A name without what copies of a data set change in it: blanks, underscores, quotes, brackets, case."""
+    """A name without the blanks, underscores, quotes, brackets and case that differ between copies of a data set."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
 
 def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] | None:
-    """The known names in the order of `names`, which may be spelled differently or carry an index.
+    """The known names in the order of `names`, which may be spelled differently or have an index.
 
     Returns:
-        None if the two are not the same classes.
+        None if the classes are not the same.
     """
     pairs = indexed(names)
     for variant in [names, [name for _, name in sorted(pairs)]] if pairs else [names]:
@@ -83,7 +80,7 @@ def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] |
 
 
 def difference(names: Sequence[str], known: Sequence[str]) -> str:
-    """The names that only a file or only the annotations have, for a message."""
+    """Names that only the file or only the annotations have, for a message."""
     pairs = indexed(names)
     ours, theirs = (
         {loose(name): name for name in group} for group in ([n for _, n in pairs] if pairs else names, known)
@@ -98,14 +95,17 @@ def difference(names: Sequence[str], known: Sequence[str]) -> str:
 def class_names_beside(
     path: Path, prepared: Path, num_class: int | None, *, own_lists: bool, name: str
 ) -> tuple[str, ...]:
-    """Names in label order; where they are the prepared ones in another spelling or order, in the prepared spelling.
+    """Names in label order; if they are the prepared ones in another spelling, in the prepared spelling.
 
     Args:
         path: the file to read.
         prepared: classes.txt of the data set's folder, which may not exist.
-        num_class: K, if it is known.
-        own_lists: the lists are not the prepared ones, so their labels may follow any order.
+        num_class: K, if known.
+        own_lists: the lists are not the prepared ones, so their labels may follow another order.
         name: the data set's name.
+
+    Raises:
+        InputError: the number or the order of the names is wrong.
     """
     names = read_class_names(path)
     if not names or (num_class is not None and len(names) != num_class):

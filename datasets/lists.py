@@ -1,4 +1,4 @@
-"""List files: one clip a line, `path num_frames label` or `path label`."""
+"""List files: one clip per line, `path num_frames label` or `path label`."""
 
 import hashlib
 import os
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from common.errors import InputError, counted, quoted, refuse
 
-UNWRITABLE = "a text file with one name a line cannot hold it (a blank at an end, a line break, no UTF-8); rename it"
+UNWRITABLE = "a line of a text file cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
 VIDEO_SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)  # of any case
-MORE_NUMBERS = "lists with several labels per line, or with an offset as mmaction2's with_offset, are not read"
-JSON = r"[\[{]\s*([\"\[{]|$)"  # how a file begins
+)  # in lower or upper case
+MORE_NUMBERS = "lists with several labels per line or with an offset (mmaction2's with_offset) cannot be read"
+JSON = r"[\[{]\s*([\"\[{]|$)"  # the beginning of a file
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
-# The first line of a file (HMDB51: after the file's name) -> what it is, and what to do.
+# The first line of a file (HMDB51: after the file's name) -> its format, and what to do.
 _OTHER_FORMS = {
     rf"{JSON}.*": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
     r"label,youtube_id,.*": ("Kinetics' official CSV", _PREPARE("kinetics")),
@@ -36,32 +36,26 @@ _OTHER_FORMS = {
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """One clip of a list file.
+    """One clip of a list file."""
 
-    Attributes:
-        path: its frame folder, archive or video file, under the data set's root; also the clip's id.
-        num_frames: number of its frames; None: the list does not say it.
-        label: class, from 0.
-    """
-
-    path: str
-    num_frames: int | None
-    label: int
+    path: str  # of its frame folder, archive or video file, under the data set's root; also the clip's id
+    num_frames: int | None  # None: the list does not say
+    label: int  # class, from 0
 
 
 def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool = False) -> list[VideoRecord]:
     """Read a list file.
 
     Args:
-        list_file: lines `path num_frames label`, or `path label` where the last but one word is no whole number.
-            Paths may hold blanks: the numbers are taken from the right. (So a path whose last word is a whole number
-            needs its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
+        list_file: lines `path num_frames label`, or `path label` if the last word but one is not a whole number. Paths
+            may contain blanks: the numbers are taken from the right. (So a path whose last word is a whole number needs
+            its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
         num_class: K; labels are 0 ... K-1. None: any number of classes.
         may_repeat: allow equal lines, as in a train list that shows some clips more often than others.
 
     Raises:
-        InputError: the file cannot be read, has no lines, has bad ones (the first five are shown), or has the form of
-            another project's lists.
+        InputError: the file cannot be read, has no lines or bad ones (the first five are shown), or is in another
+            project's format.
     """
     records, faults = [], []
     for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat):
@@ -78,11 +72,7 @@ def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool
 def parse_lines(
     list_file: Path, num_class: int | None, *, may_repeat: bool = False
 ) -> Iterator[tuple[int, VideoRecord | str]]:
-    """Numbers (from 1) of the lines that are not empty, each with its record, or what is wrong with the line.
-
-    Raises:
-        InputError: the file cannot be read, or has the form of another project's lists.
-    """
+    """Number (from 1) of each line that is not empty, with its record or what is wrong with it. See `read_lines`."""
     first_line: dict[str, tuple[int, VideoRecord]] = {}
     for number, line in read_lines(list_file):
         try:
@@ -105,16 +95,16 @@ def clip_key(path: str) -> str:
 
 
 def bare_path(path: str) -> str:
-    """What a list calls a clip, without the suffix of a video: its name as frames, too."""
+    """A listed path without the suffix of a video: the clip's name in lists of frames."""
     stem, suffix = os.path.splitext(path)
     return stem if suffix.lower() in VIDEO_SUFFIXES else path
 
 
 def read_lines(list_file: Path) -> list[tuple[int, str]]:
-    """Numbers (from 1) and text of the lines that are not empty.
+    """Number (from 1) and text of each line that is not empty.
 
     Raises:
-        InputError: the file cannot be read, or has the form of another project's lists.
+        InputError: the file cannot be read, or is in another project's format.
     """
     lines = read_text(list_file, "the list").splitlines()
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -126,11 +116,7 @@ def read_lines(list_file: Path) -> list[tuple[int, str]]:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file, without a byte order mark; `what` names its kind in messages.
-
-    Raises:
-        InputError: it cannot be read or is not UTF-8.
-    """
+    """The text of a file, without a byte order mark; raises an `InputError` that calls the file `what`."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -145,17 +131,17 @@ def parse_line(line: str, num_class: int | None) -> VideoRecord:
     """The record of a line.
 
     Raises:
-        ValueError: the line is bad; the message says how, but not where.
+        ValueError: the line is bad; the message does not say where it is.
     """
     fields = line.rsplit(maxsplit=2)
     frames = _whole_number(fields[1]) if len(fields) == 3 else None
-    if frames is None:  # the path may have blanks
+    if frames is None:  # the path may contain blanks
         fields = line.rsplit(maxsplit=1)
     path, label = fields[0].strip(), _whole_number(fields[-1])
     if len(fields) < 2 or label is None:
         raise ValueError(f"{quoted(line.strip())} does not end in a whole number, the label; a line is {LINE_FORMS}")
     if frames is not None and frames < 1:
-        more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # not a number of frames, then
+        more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # probably not a number of frames
         raise ValueError(
             f"{quoted(path)} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
         )
@@ -171,13 +157,13 @@ def _whole_number(text: str) -> int | None:
 
 
 def format_line(record: VideoRecord) -> str:
-    """The line of a record, with its end."""
+    """The line of a record, with its line break."""
     frames = "" if record.num_frames is None else f" {record.num_frames}"
     return f"{record.path}{frames} {record.label}\n"
 
 
 def is_writable(record: VideoRecord) -> bool:
-    """Whether a list can hold the record: its path must be UTF-8, of one line, without a blank at an end."""
+    """Whether a list can hold the record: its path must be UTF-8 on one line, without blanks at its ends."""
     line = format_line(record)
     try:
         line.encode()
@@ -187,12 +173,12 @@ def is_writable(record: VideoRecord) -> bool:
 
 
 def repeated_lines(records: Sequence[VideoRecord]) -> int:
-    """How many records are of a clip that an earlier one has."""
+    """Number of records whose clip an earlier record has."""
     return len(records) - len({clip_key(record.path) for record in records})
 
 
 def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
-    """A name for each clip that is the same in lists of frames and of videos."""
+    """A name for each clip, the same in lists of frames and of videos."""
     return [bare_path(clip_key(record.path)) for record in records]
 
 
@@ -203,5 +189,5 @@ def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -
 
 
 def list_hash(list_file: Path) -> str:
-    """SHA-256 of the list's content, in hexadecimal: two runs with equal hashes saw the same clips."""
+    """SHA-256 of the list's content, in hexadecimal: runs with equal hashes saw the same clips."""
     return hashlib.sha256(Path(list_file).read_bytes()).hexdigest()

@@ -8,11 +8,11 @@ from datasets.class_names import indexed
 
 _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
-# A word ends where no letter follows. Not \b, which takes digits for letters: "turn left2".
+# A word ends where no letter follows. \b would take digits for letters: "turn left2".
 _START, _END = r"(?<![^\W\d])", r"(?![^\W\d])"
 _SIDE = rf"(?:left|right)(?=(?:wards?|hand(?:ed)?|foot(?:ed)?|arm|leg|side|most|to(?:left|right))?{_END})"
 _TURN = rf"(?:counter)?clockwise{_END}"
-# Words may be joined: "swipeleft". "upright" and "leftover" do no harm where "upleft" and "rightover" are no classes.
+# Words may be joined: "swipeleft". "upright" and "leftover" are harmless unless "upleft" and "rightover" are classes.
 _DIRECTION = re.compile(rf"{_START}(?:left|right)|{_SIDE}|{_TURN}")
 _WORD = re.compile(rf"{_START}{_SIDE}|{_TURN}")
 _BOTH = re.compile(rf"{_START}(left|right) ?(and|or|&|/|\+|,) ?(left|right){_END}")
@@ -23,15 +23,15 @@ _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
-    """For every class the label of its clips after a horizontal flip.
+    """The label of each class's clips after a horizontal flip.
 
-    The words left and right, and clockwise and counterclockwise, are swapped in a name. Where the result is the name
-    of another class, the two are a pair; all other classes keep their label. By name, because the same classes are
-    numbered in several ways: the official code's numbers are right for one order of Something-Something only.
+    The words left and right, and clockwise and counterclockwise, are swapped in each name. If the result is the name of
+    another class, the two are a pair; all other classes keep their label. Names are used because the same classes are
+    numbered in several ways: the official code's numbers fit only one order of Something-Something.
 
     Args:
         class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same, and an index
-            ("1 turn_left", "2 turn_right") does not count.
+            ("1 turn_left", "2 turn_right") is ignored.
 
     Returns:
         K labels.
@@ -44,10 +44,7 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
 
 def names_without_mirror(class_names: Sequence[str]) -> list[str]:
-    """Names with a word of direction that keep their label in a flip, because no class has the mirrored name.
-
-    "left and right" is its own mirror.
-    """
+    """Names with a direction that keep their label, because no class has the mirrored name ("left and right" does)."""
     return [
         class_name
         for label, (class_name, name, mirrored) in enumerate(
@@ -63,7 +60,7 @@ def _plain_names(class_names: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """One spelling of a name: small letters, words divided by one blank, "counterclockwise" in one word."""
+    """A name in lower case, with single blanks between words, and "counterclockwise" in one word."""
     words = _CAMEL_CASE.sub(" ", unicodedata.normalize("NFKC", name)).replace("_", " ").casefold().split()
     in_full = _SHORT_TURN.sub(lambda match: _SHORT[match[0]], " ".join(words))
     return _COUNTERCLOCKWISE.sub("counter", in_full)

@@ -142,7 +142,7 @@ def rendered(figure: Figure) -> Image.Image:
 
 
 def shorten(text: str, letters: int, lines: int) -> str:
-    """Text in lines; if it is too long, its middle is left out, because class names often differ in their last words."""
+    """Text in lines; the middle of a long one is left out, because class names often differ in their last words."""
     wrapped = textwrap.wrap(text, letters)
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 2], "\N{HORIZONTAL ELLIPSIS}", text[-letters:].strip()]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw training clips as the network is given them, after augmentation: a contact sheet and an animation.
+"""Draw training clips as the network sees them, after augmentation: a contact sheet and an animation.
 
 With --mix, also mixed.png: the same clips mixed with one another, with masks, class names and their shares.
 """
@@ -7,6 +7,7 @@ With --mix, also mixed.png: the same clips mixed with one another, with masks, c
 import argparse
 import logging
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from common.option_groups import DEFAULT_ARCH, add_augmentation_options, add_dat
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
-from datasets.loader import make_loader
+from datasets.loader import ClipLoader, make_loader
 from datasets.transforms import TrainTransform
 from drawing.clips import ShownClip, animation, contact_sheet, save_animation
 from drawing.mixed_clips import mixed_sheet
@@ -36,39 +37,43 @@ from ops.runtime import Runtime
 from ops.weights.checkpoint_network import Weights
 from opts import data_options, parse_with_built_in_defaults
 
-LINE_EVERY = 20  # clips or pictures, of progress
+LINE_EVERY = 20  # clips or pictures per line of progress
 
 
 def show_parser() -> argparse.ArgumentParser:
     parser = make_parser(
-        __doc__, "The clips are the first ones of the epoch that train.py with these options and seed reads."
+        __doc__, "The clips are the first ones of the epoch that train.py reads with these options and this seed."
     )
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
     parser.add_argument(
-        "--net", default="H2CN", choices=list(NETS), help="network: it says how many frames a segment has"
+        "--net", default="H2CN", choices=list(NETS), help="network, which sets the number of frames per segment"
     )
-    parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments a clip, T")
+    parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments per clip, T")
     parser.add_argument("--clips", type=number(int, 1, 100), default=8, help="clips to draw")
-    parser.add_argument("--all_frames", action="store_true", help="all frames of a segment, not its key frame alone")
-    parser.add_argument("--epoch", type=SEED, default=0, help="of which epoch, from 0: each draws anew")
-    parser.add_argument("--seed", type=SEED, default=0, help="of order, sampling, crops and flips")
-    parser.add_argument("--mix", choices=MIXES, default="none", help="draw the clips mixed by this method, too")
-    text = "svmix: a checkpoint of train.py --mix svmix; without it the selector is new, as at the start of a training"
+    parser.add_argument("--all_frames", action="store_true", help="draw all frames of a segment, not its key frame")
+    parser.add_argument("--epoch", type=SEED, default=0, help="epoch, from 0: each has new random clips")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of order, sampling, crops and flips")
+    parser.add_argument("--mix", choices=MIXES, default="none", help="also draw the clips mixed by this method")
+    text = "svmix: a checkpoint of train.py --mix svmix; without it the selector is new, as at the start of training"
     parser.add_argument("--weights", metavar="CKPT", help=text)
-    parser.add_argument("--output_dir", default="runs/clips", metavar="DIR", help="for clips.png and clips.gif")
+    parser.add_argument("--output_dir", default="runs/clips", metavar="DIR", help="folder for clips.png and clips.gif")
     add_data_options(parser, ("train",))
     add_augmentation_options(parser)
     return parser
 
 
-def shown_clips(dataset: VideoDataset, epoch: int, number_of_clips: int, seed: int, workers: int) -> list[ShownClip]:
-    """The first clips of an epoch, in the order in which training reads them."""
-    loader = make_loader(dataset, batch_size=1, workers=workers, shuffle=True, seed=seed)
+def epoch_loader(dataset: VideoDataset, batch_size: int, *, epoch: int, seed: int, workers: int) -> ClipLoader:
+    """The clips of an epoch in the order in which training reads them."""
+    loader = make_loader(dataset, batch_size=batch_size, workers=workers, shuffle=True, seed=seed)
     loader.sampler.set_epoch(epoch)
+    return loader
+
+
+def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: int) -> list[ShownClip]:
+    """The first clips of an epoch, with what is known of them."""
     names = dataset.spec.class_names
     clips = []
-    first = min(number_of_clips, len(dataset))
-    for batch in track(islice(loader, first), first, "reading clips", LINE_EVERY):
+    for batch in track(islice(loader, count), count, "reading clips", LINE_EVERY):
         index = int(batch.index)
         reader, sampled = dataset.sample(epoch, index)
         mirrored = isinstance(sampled.transform, TrainTransform) and sampled.transform.flip
@@ -87,25 +92,37 @@ def shown_clips(dataset: VideoDataset, epoch: int, number_of_clips: int, seed: i
     return clips
 
 
-def network_of(weights: str, spec: DatasetSpec, net: str, num_segments: int) -> tuple[VideoNet, dict[str, Any]]:
-    """The network of a checkpoint of train.py --mix svmix, and what its mixing has learnt.
+def trained_selector(weights: str, spec: DatasetSpec, net: str, num_segments: int) -> tuple[VideoNet, dict[str, Any]]:
+    """The network of a checkpoint of train.py --mix svmix, and the state of its mixing.
 
     Raises:
-        InputError: it was trained without, or for something else.
+        InputError: it was trained without SV-Mix, or for something else.
     """
     checkpoint = Weights.read(weights)
-    learnt = checkpoint.content.get("mixing", {})
-    if "selector" not in learnt:
-        raise InputError(f"{weights} holds no selector; give a checkpoint of train.py --mix svmix")
+    state = checkpoint.content.get("mixing", {})
+    if "selector" not in state:
+        raise InputError(f"{weights} has no selector; give a checkpoint of train.py --mix svmix")
     model = checkpoint.build(list(spec.class_names), net=net, arch=None, num_segments=num_segments, dataset=spec.name)
-    return model, learnt
+    return model, state
 
 
-def mixed_clips(dataset: VideoDataset, model: VideoNet, mixer: Mixer, epoch: int, workers: int) -> list[MixedExample]:
-    """The first clips of an epoch as one batch, as many as the mixer shows, mixed with one another."""
-    number, seed = mixer.num_examples, mixer.seed
-    loader = make_loader(dataset, batch_size=number, workers=workers, shuffle=True, seed=seed)
-    loader.sampler.set_epoch(epoch)
+def mixed_clips(
+    spec: DatasetSpec, loader: ClipLoader, epoch: int, *, mix: str, weights: str | None, net: str, num_segments: int,
+    input_size: int, seed: int, count: int,
+) -> list[MixedExample]:  # fmt: skip
+    """The clips of the loader's first batch, mixed with one another."""
+    torch.manual_seed(seed)
+    state: dict[str, Any] = {}
+    if weights:
+        model, state = trained_selector(weights, spec, net, num_segments)
+    else:
+        model = build_model(net, DEFAULT_ARCH, spec.num_class, num_segments)
+    runtime = Runtime(torch.device("cpu"))
+    method = mix_method(mix, runtime.place(model), input_size, runtime, SvMixSettings())
+    if state:
+        method.load_state_dict(state, optimiser=False)
+    logging.info("Mixing %d clips", count)
+    mixer = Mixer(method, spec.num_class, seed=seed, num_examples=count)
     batch = next(iter(loader))
     mixer.mix(model, batch.clip.movedim(-1, -3), batch.label, epoch, 0)
     return mixer.examples
@@ -120,44 +137,31 @@ def main(argv: list[str] | None = None) -> None:
         input_size=args.input_size, seed=args.seed, flip=not args.no_flip,
     )  # fmt: skip
     if args.weights and args.mix != "svmix":
-        raise InputError("--weights belongs to --mix svmix: the other methods ask no network")
+        raise InputError("--weights needs --mix svmix: the other methods use no network")
     folder = make_folder(Path(args.output_dir), "--output_dir")
+    sheet, animated, mixed_sheet_file = (folder / name for name in ("clips.png", "clips.gif", "mixed.png"))
+    loader_of = partial(epoch_loader, dataset, epoch=args.epoch, seed=args.seed, workers=args.workers)
     mixed = []
     if args.mix != "none":
-        torch.manual_seed(args.seed)
-        learnt: dict[str, Any] = {}
-        if args.weights:
-            model, learnt = network_of(args.weights, spec, args.net, args.num_segments)
-        else:
-            model = build_model(args.net, DEFAULT_ARCH, spec.num_class, args.num_segments)
-        runtime = Runtime(torch.device("cpu"))
-        method = mix_method(args.mix, runtime.place(model), args.input_size, runtime, SvMixSettings())
-        if learnt:
-            method.load_state_dict(learnt, optimiser=False)
-        logging.info("Mixing %d clips", args.clips)
-        mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=args.clips)
-        mixed = mixed_clips(dataset, model, mixer, args.epoch, args.workers)
-    clips = shown_clips(dataset, args.epoch, args.clips, args.seed, args.workers)
+        mixed = mixed_clips(
+            spec, loader_of(args.clips), args.epoch, mix=args.mix, weights=args.weights, net=args.net,
+            num_segments=args.num_segments, input_size=args.input_size, seed=args.seed, count=args.clips,
+        )  # fmt: skip
+    clips = shown_clips(dataset, loader_of(1), args.epoch, min(args.clips, len(dataset)))
     try:
-        contact_sheet(clips, all_frames=args.all_frames).save(folder / "clips.png")
-        pictures = track(animation(clips), clips[0].numbers.size, "drawing pictures of clips.gif", LINE_EVERY)
-        save_animation(pictures, folder / "clips.gif")
+        contact_sheet(clips, all_frames=args.all_frames).save(sheet)
+        pictures = track(animation(clips), clips[0].numbers.size, f"drawing pictures of {animated.name}", LINE_EVERY)
+        save_animation(pictures, animated)
         if mixed:
-            mixed_sheet(mixed, spec.class_names).save(folder / "mixed.png")
+            mixed_sheet(mixed, spec.class_names).save(mixed_sheet_file)
     except OSError as error:
         raise InputError(
             f"cannot write to {folder}: {reason(error)}; choose another folder with --output_dir"
         ) from error
-    logging.info(
-        "%s of %s: %s and %s",
-        counted(len(clips), "clip"),
-        spec.lists["train"],
-        folder / "clips.png",
-        folder / "clips.gif",
-    )
+    logging.info("%s of %s: %s and %s", counted(len(clips), "clip"), spec.lists["train"], sheet, animated)
     if mixed:
-        new = "" if args.weights or args.mix != "svmix" else " by a new selector: what a training starts from"
-        logging.info("mixed%s: %s", new, folder / "mixed.png")
+        new = "" if args.weights or args.mix != "svmix" else " by a new selector, as at the start of training"
+        logging.info("mixed%s: %s", new, mixed_sheet_file)
 
 
 if __name__ == "__main__":

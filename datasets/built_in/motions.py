@@ -1,7 +1,7 @@
-"""How things move in the built-in data set: each motion is a function of time that places cards on a frame.
+"""Motions of the built-in data set: functions of time that put cards on a frame.
 
-The classes come in pairs. The second of a pair is the first played backwards, and nothing else: every random choice
-(start, size, curvature, jitter) is made in the same way for both, so that their frames as a set tell nothing.
+The classes come in pairs. The second of a pair is the first played backwards, and nothing else: all random numbers
+(start, size, curvature, jitter) are drawn in the same way for both, so their frames without order tell nothing.
 """
 
 from collections.abc import Callable
@@ -14,23 +14,14 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Card:
-    """One thing on a frame.
+    """One thing on a frame."""
 
-    Attributes:
-        look: number of its look (colour and digit) among the clip's; None: the plain cover.
-        x: centre, share of the frame's width.
-        y: centre, share of the frame's height.
-        size: height, share of the frame's height.
-        angle: turned counterclockwise, in degrees.
-        length: width of the unturned card, in its heights.
-    """
-
-    look: int | None
-    x: float
-    y: float
-    size: float
-    angle: float = 0.0
-    length: float = 1.0
+    look: int | None  # index of its look (colour and digit) among the clip's; None: the plain cover
+    x: float  # centre, share of the frame's width
+    y: float  # centre, share of the frame's height
+    size: float  # height, share of the frame's height
+    angle: float = 0.0  # counterclockwise, in degrees
+    length: float = 1.0  # width of the unturned card, in its heights
 
 
 Motion = Callable[[float], list[Card]]  # time 0 ... 1 -> cards, the last one on top
@@ -105,7 +96,7 @@ PAIRS: tuple[tuple[Callable[[Rng], Motion], str, str], ...] = (
 CLASS_NAMES = tuple(name for _, forwards, backwards in PAIRS for name in (forwards, backwards))
 
 
-def draw_motion(label: int, rng: Rng) -> Motion:
+def sample_motion(label: int, rng: Rng) -> Motion:
     """A random motion of a class (label from 0, the order of `CLASS_NAMES`)."""
     motion = PAIRS[label // 2][0](rng)
     return motion if label % 2 == 0 else lambda p: motion(1 - p)

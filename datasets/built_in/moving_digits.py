@@ -1,7 +1,7 @@
 """The built-in data set: cards with handwritten digits that move over photographs, in pairs of opposite motions.
 
-Made from images that scikit-learn ships; nothing is downloaded. It has the form of real data: JPEG frame folders, list
-files, class names. Which digit, colour, background, size, speed and start is noise; only the order of the frames tells
+Made from images that come with scikit-learn; nothing is downloaded. It has the form of real data: JPEG frame folders,
+list files, class names. Digit, colour, background, size, speed and start are noise; only the order of the frames tells
 the two classes of a pair apart.
 """
 
@@ -20,46 +20,27 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
 from common.errors import InputError, reason
-from datasets.built_in.motions import CLASS_NAMES, Card, draw_motion
+from datasets.built_in.motions import CLASS_NAMES, Card, sample_motion
 
 NAME = "moving_digits"
-VERSION = 1  # raise it when the clips change: a folder of another version is not used
-SETTINGS_FILE = "made_by.json"  # only in a whole folder
-PARTS = {"frames", "train.txt", "val.txt", "classes.txt"}  # beside the settings file
+VERSION = 1  # raise it when the clips change: folders of other versions are refused
+SETTINGS_FILE = "made_by.json"  # written last: only complete folders have it
+PARTS = {"frames", "train.txt", "val.txt", "classes.txt", SETTINGS_FILE}
 COLOURS = (
-    (230, 60, 60),
-    (250, 150, 40),
-    (245, 220, 70),
-    (90, 200, 90),
-    (80, 170, 240),
-    (170, 100, 230),
-    (245, 130, 190),
-)
+    (230, 60, 60), (250, 150, 40), (245, 220, 70), (90, 200, 90), (80, 170, 240), (170, 100, 230), (245, 130, 190),
+)  # fmt: skip
 COVER = (245, 245, 240)
-JITTER = 0.006  # of a card's place in each frame, standard deviation, share of the frame
+JITTER = 0.006  # of a card's position in each frame: standard deviation, share of the frame
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a folder was made with.
+    """How a folder is made; raises an `InputError` if a number is too small."""
 
-    Attributes:
-        train_per_class: clips a class in the train list.
-        val_per_class: clips a class in the val list.
-        num_frames: frames a clip.
-        height: of a frame in pixels.
-        width: of a frame in pixels.
-        seed: of everything that is random.
-        version: of this file's drawing.
-
-    Raises:
-        InputError: a number is too small.
-    """
-
-    train_per_class: int = 50
-    val_per_class: int = 12
-    num_frames: int = 24
-    height: int = 96
+    train_per_class: int = 50  # clips
+    val_per_class: int = 12  # clips
+    num_frames: int = 24  # per clip
+    height: int = 96  # of a frame in pixels
     width: int = 128
     seed: int = 0
     version: int = VERSION
@@ -72,7 +53,7 @@ class Settings:
 
 
 def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
-    """Make `<data_root>/moving_digits` if it is not there whole.
+    """The folder `<data_root>/moving_digits`, made if it is missing or incomplete.
 
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.
@@ -81,25 +62,30 @@ def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Pa
     if (folder / SETTINGS_FILE).exists():
         _check_settings(folder, settings)
     else:
-        logging.info("Making the built-in data set in %s (once, some seconds)", folder)
+        logging.info("Making the built-in data set in %s (once, takes some seconds)", folder)
         make_moving_digits(folder, settings)
     return folder
 
 
 def make_moving_digits(folder: Path, settings: Settings) -> None:
-    """Write frames/, train.txt, val.txt and classes.txt; the folder gets its name when it is whole.
+    """Write frames/, train.txt, val.txt and classes.txt into a folder that gets its name when it is complete.
 
-    Every clip depends on (seed, list, label, number) alone, whatever the number of processes. Several runs may make
-    the same folder at the same time: the first one to end gives it its name, the others use it.
+    Each clip depends on (seed, list, label, number) alone, whatever the number of processes. Several runs may make the
+    same folder at the same time: the others use that of the first to finish.
 
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
     try:
-        _refuse_foreign(folder)
+        others = sorted({path.name for path in folder.iterdir()} - PARTS) if folder.exists() else []
+        if others:
+            raise InputError(
+                f"{folder} holds {others[0]!r}, which is not part of the built-in data set; move the folder away, or "
+                "choose another --data_root"
+            )
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-            unfinished = Path(scratch) / "unfinished"  # inside: a temporary folder is closed to other users
+            unfinished = Path(scratch) / "unfinished"  # inside, because temporary folders are closed to other users
             _write(unfinished, settings)
             _put_in_place(unfinished, folder, trash=Path(scratch) / "trash")
     except OSError as error:
@@ -112,43 +98,33 @@ def make_moving_digits(folder: Path, settings: Settings) -> None:
 def _check_settings(folder: Path, settings: Settings) -> None:
     try:
         made_with = json.loads((folder / SETTINGS_FILE).read_text())
-    except (OSError, ValueError) as error:  # ValueError: no JSON, no UTF-8
+    except (OSError, ValueError) as error:  # ValueError: not JSON, not UTF-8
         raise InputError(
-            f"cannot read {folder / SETTINGS_FILE}: {reason(error)}; delete {folder} to have it made anew"
+            f"cannot read {folder / SETTINGS_FILE}: {reason(error)}; delete {folder}, and it is made again"
         ) from error
     if made_with != asdict(settings):
         raise InputError(
             f"{folder} was made with other settings or by another version: {made_with}, now {asdict(settings)}; "
-            "delete it to have it made anew"
-        )
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """A folder that holds more than parts of this data set is somebody's: it must not be replaced."""
-    foreign = sorted({path.name for path in folder.iterdir()} - PARTS - {SETTINGS_FILE}) if folder.exists() else []
-    if foreign:
-        raise InputError(
-            f"{folder} holds {foreign[0]!r}, which is no part of the built-in data set; "
-            "move the folder away, or choose another --data_root"
+            "delete it, and it is made again"
         )
 
 
 def _put_in_place(unfinished: Path, folder: Path, *, trash: Path) -> None:
-    """Give the folder its name, in place of one that is not whole; leave a whole one alone."""
+    """Rename the folder, unless a complete one exists; an incomplete one is replaced."""
     if (folder / SETTINGS_FILE).exists():
         return
     if folder.exists():
-        logging.warning("%s is not whole: it is replaced", folder)
+        logging.warning("%s is incomplete: replacing it", folder)
         folder.rename(trash)
     try:
         unfinished.rename(folder)
-    except OSError:  # another process may have been quicker by a moment
+    except OSError:  # another process may have been faster
         if not (folder / SETTINGS_FILE).exists():
             raise
 
 
 def _write(folder: Path, settings: Settings) -> None:
-    """Write everything into a new folder, the settings file last."""
+    """Fill a new folder, the settings file last."""
     jobs = [
         (split, label, number)
         for split, count in (("train", settings.train_per_class), ("val", settings.val_per_class))
@@ -180,11 +156,11 @@ def _write_clip(frames_folder: Path, settings: Settings, job: tuple[str, int, in
 
 def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[Image.Image]:
     """The frames of one clip of a class."""
-    motion = draw_motion(label, rng)
+    motion = sample_motion(label, rng)
     background = draw_background(settings, rng)
     looks = [draw_look(rng) for _ in range(2)]
-    first, last = rng.uniform(0.0, 0.06), rng.uniform(0.94, 1.0)  # of the motion: some clips begin late or end early
-    if label % 2 == 1:  # played backwards, so that the same part of the motion is shown
+    first, last = rng.uniform(0.0, 0.06), rng.uniform(0.94, 1.0)  # times: some clips begin late or end early
+    if label % 2 == 1:  # played backwards: show the same part of the motion
         first, last = 1 - last, 1 - first
     frames = []
     for time in np.linspace(first, last, settings.num_frames):
@@ -240,7 +216,7 @@ def _blank_card(colour: tuple[int, int, int]) -> Image.Image:
 def paste(
     frame: Image.Image, card: Card, looks: Sequence[Image.Image], jitter: Sequence[float] | np.ndarray = (0.0, 0.0)
 ) -> None:
-    """Put one card on a frame, `jitter` (x, y, shares of the frame) beside its place."""
+    """Put a card on a frame, `jitter` (x, y, shares of the frame) away from its position."""
     look = _blank_card(COVER) if card.look is None else looks[card.look]
     height = max(2, round(card.size * frame.height))
     picture = look.resize((round(height * card.length), height), Image.Resampling.BILINEAR)

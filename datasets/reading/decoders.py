@@ -1,8 +1,8 @@
-"""The bytes of an image file -> RGB pixels. Several decoders with one result: which of them works matters for speed.
+"""Image files -> RGB pixels. All decoders give the same result; they differ in speed.
 
-Pillow's word counts. The faster ones decode plain JPEGs, which is what frames are, with the same library as Pillow and
-to the same pixels. Whatever else a file is (CMYK, a photo that knows how it was turned, another format), and whatever
-they refuse, goes to Pillow: so a file is read, or is an error, with any of them alike.
+Pillow is the reference. The faster ones decode plain JPEGs, which is what frames are, with the same library as Pillow
+and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and all files that they
+refuse, go to Pillow: so a file is readable with all decoders or with none.
 """
 
 import io
@@ -23,7 +23,7 @@ Decode = Callable[[bytes], np.ndarray]  # content of a file -> (H, W, 3) uint8 R
 
 @contextmanager
 def _faults_are_os_errors() -> Iterator[None]:
-    """Turn whatever Pillow raises of a damaged image into an `OSError`: each of its formats has errors of its own."""
+    """Turn all errors that Pillow raises for a damaged image into `OSError`: each format has its own."""
     try:
         yield
     except OSError:
@@ -34,7 +34,7 @@ def _faults_are_os_errors() -> Iterator[None]:
 
 @_faults_are_os_errors()
 def decode_pillow(data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; a damaged file is an `OSError`, not a half-grey picture."""
+    """(H, W, 3) uint8 RGB; for a damaged file an `OSError`, not a half-grey picture."""
     with _opened(data) as image:
         return _pixels(image)
 
@@ -45,10 +45,10 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
 
     try:
         height, width, colours = simplejpeg.decode_jpeg_header(data)[:3]
-        is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses what is far too large
+        is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses larger ones
         if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
-            return simplejpeg.decode_jpeg(data, "RGB")  # strict: what is damaged is refused
-    except (ValueError, MemoryError):  # MemoryError: a size that is wrong in the header
+            return simplejpeg.decode_jpeg(data, "RGB")  # strict: refuses damaged files
+    except (ValueError, MemoryError):  # MemoryError: a wrong size in the header
         pass
     return decode_pillow(data)
 
@@ -58,12 +58,12 @@ def decode_torchcodec(data: bytes) -> np.ndarray:
     """As `decode_pillow`."""
     from torchcodec.decoders import decode_jpeg
 
-    with _opened(data) as image:  # reads the header only: some damaged ones are no error to torchcodec
-        # torchcodec turns pictures as a camera noted in such a part (APP1, where EXIF stands); Pillow does not.
+    with _opened(data) as image:  # reads the header only: torchcodec accepts some damaged ones
+        # torchcodec rotates pictures with an orientation in such a part (APP1, for EXIF); Pillow does not.
         if image.format == "JPEG" and image.mode in ("RGB", "L") and b"\xff\xe1" not in data:
             try:
                 pixels: torch.Tensor = decode_jpeg(data, mode="RGB")  # type: ignore[assignment]  # a list for a list
-                return pixels.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3), as it lies in memory
+                return pixels.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3), not copied
             except RuntimeError:
                 pass
         return _pixels(image)
@@ -80,7 +80,7 @@ DECODER_NAMES = ("auto", *_DECODERS)
 
 @cache
 def choose_decoder(name: str) -> Decode:
-    """A decoder by name; "auto": the fastest that is installed.
+    """A decoder by name; "auto": the fastest one installed.
 
     Raises:
         InputError: it is not installed, or does not work here.
@@ -95,7 +95,7 @@ def choose_decoder(name: str) -> Decode:
             logging.debug("%s", error)
             continue
         return _DECODERS[candidate][1]
-    raise AssertionError("Pillow is always there")
+    raise AssertionError("Pillow is always installed")
 
 
 def _require_installed(name: str) -> None:
@@ -105,17 +105,17 @@ def _require_installed(name: str) -> None:
         import_module(module)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"--decoder {name}: {package} is not installed; pip install {package}, or take --decoder auto"
+            f"--decoder {name}: {package} is not installed; pip install {package}, or use --decoder auto"
         ) from error
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec that was built for another torch
+    except (ImportError, OSError, RuntimeError) as error:  # a torchcodec built for another torch
         raise InputError(
             f"--decoder {name}: {package} cannot be loaded ({str(error).splitlines()[0]}); "
-            f"pip install the {package} that fits your torch, or take --decoder auto"
+            f"pip install the {package} that fits your torch, or use --decoder auto"
         ) from error
 
 
 def _opened(data: bytes) -> Image.Image:
-    """An image whose header was read."""
+    """An image whose header has been read."""
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
@@ -124,7 +124,7 @@ def _opened(data: bytes) -> Image.Image:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     image.load()
-    if image.mode.startswith("I"):  # 16-bit grey, of which `convert` makes white what is above 255
+    if image.mode.startswith("I"):  # 16-bit grey: `convert` would turn everything above 255 white
         high_bytes = np.asarray(image).clip(0, 65535) >> 8  # as Pillow reads 16-bit colours
         image = Image.fromarray(high_bytes.astype(np.uint8))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Video files through PyAV: opened, and decoded from start to end. Whatever it raises is a fault of the video."""
+"""Open and decode video files through PyAV. All errors that it raises are faults of the video."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +20,7 @@ from datasets.reading.declared_size import declared_size
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
-    """All frames of a video file in order of time, turned upright: (H, W, 3) uint8 RGB.
+    """All frames of a video file in order of time, upright: (H, W, 3) uint8 RGB.
 
     Raises:
         InputError: the file cannot be opened, has no video, or breaks off.
@@ -34,24 +34,24 @@ def decode_video(path: Path) -> Iterator[np.ndarray]:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video file and its first video stream, to be decoded in one thread: videos are read in parallel already."""
+    """A video file and its first video stream, decoded in one thread: videos are read in parallel already."""
     with ExitStack() as stack:
         try:
-            # absolute: FFmpeg takes "a:b.mp4" for a URL. Titles and tags are not used, and not always UTF-8.
+            # absolute: FFmpeg takes "a:b.mp4" for a URL. Tags are not used, and not always UTF-8.
             container = stack.enter_context(av.open(str(path.absolute()), metadata_errors="ignore"))
             stream = _first_video(path, container)
         except InputError:
             raise
-        except Exception as error:  # FFmpeg's errors, and those of Python that PyAV makes of damaged files
+        except Exception as error:  # FFmpeg's errors, and Python's that PyAV raises for damaged files
             refuse_broken_link(path)
             if isinstance(error, FileNotFoundError):
                 raise InputError(f"there is no video file {path}{there_is(path)}; check the path") from error
-            raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a whole video file?") from error
+            raise InputError(f"{path} cannot be opened ({_reason(error)}); is it a complete video file?") from error
         yield container, stream
 
 
 def _first_video(path: Path, container: InputContainer) -> VideoStream:
-    if container.format.name.endswith("_pipe"):  # FFmpeg takes a picture for a video of one frame
+    if container.format.name.endswith("_pipe"):  # to FFmpeg, a picture is a video of one frame
         raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")
     cover = Disposition.attached_pic  # the picture in a sound file
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
@@ -64,17 +64,17 @@ def _first_video(path: Path, container: InputContainer) -> VideoStream:
 
 
 class BrokenOffError(Exception):
-    """A video stops before its end; the message says what was seen."""
+    """A video stops before its end; the message says how."""
 
 
 @contextmanager
 def faults_break_off() -> Iterator[None]:
-    """Turn whatever PyAV raises while it reads and decodes a damaged video into a `BrokenOffError`."""
+    """Turn all errors that PyAV raises while it reads a damaged video into `BrokenOffError`."""
     try:
         yield
     except BrokenOffError:
         raise
-    except Exception as error:  # FFmpeg's errors; and ValueError, IndexError and others where PyAV did not foresee it
+    except Exception as error:  # FFmpeg's errors; ValueError, IndexError and others that PyAV did not foresee
         raise BrokenOffError(_reason(error)) from error
 
 
@@ -83,26 +83,26 @@ def _reason(error: Exception) -> str:
 
 
 def not_to_its_end(path: Path, fault: BrokenOffError | str) -> InputError:
-    """The error of a video that must be decoded as a whole and cannot be."""
+    """The error for a video that must be decoded completely and cannot be."""
     return InputError(f"{path} cannot be decoded to its end ({fault}); download the video again")
 
 
 def all_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """All packets from the current position on; the last one is empty and makes the decoder give what it holds.
+    """All packets from the current position on; the last one is empty and flushes the decoder.
 
     Raises:
         BrokenOffError: they cannot be read to the end.
     """
-    # PyAV raises an IndexError after the last packet where another stream appeared late.
+    # PyAV raises an IndexError after the last packet if another stream appeared late.
     with faults_break_off(), suppress(IndexError):
         yield from container.demux(stream)
 
 
 def whole_packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """All packets with content, without one at the end of which a part is missing.
+    """All packets with content, except an incomplete last one.
 
     Raises:
-        BrokenOffError: behind the last one, if more should have come.
+        BrokenOffError: after the last one, if more should have come.
     """
     fault, count, last = "", 0, None
     try:
@@ -113,11 +113,11 @@ def whole_packets(path: Path, container: InputContainer, stream: VideoStream) ->
                 count, last = count + 1, packet
     except BrokenOffError as error:
         fault = str(error)
-    if last is not None and last.is_corrupt:  # earlier ones: joined transport streams have such, and go on
+    if last is not None and last.is_corrupt:  # earlier corrupt ones occur in joined transport streams
         fault = fault or f"it breaks off within frame {count}"
     elif last is not None:
         yield last
-    # Shorter than its header says, but with every frame that it counts: only an index or some sound is missing.
+    # A file with all frames that its header counts lacks only an index or some sound.
     if not fault and not 0 < stream.frames <= count:
         fault = missing_bytes(path)
     if fault:
@@ -128,7 +128,7 @@ def decode_frames(path: Path, container: InputContainer, stream: VideoStream) ->
     """All frames in order of time.
 
     Raises:
-        BrokenOffError: behind the last one that can be decoded, if more should have come.
+        BrokenOffError: after the last one that can be decoded, if more should have come.
     """
     broken = None
     with faults_break_off():
@@ -137,29 +137,29 @@ def decode_frames(path: Path, container: InputContainer, stream: VideoStream) ->
                 yield from packet.decode()
         except BrokenOffError as error:
             broken = error
-        yield from stream.decode(None)  # what the decoder still holds
+        yield from stream.decode(None)  # flush the decoder
     if broken:
         raise broken
 
 
 def missing_bytes(path: Path) -> str:
-    """Text on a file that is shorter than its container implies; empty if it is not."""
+    """The fault of a file that is shorter than its header says; empty if it is not."""
     try:
-        there, promised = path.stat().st_size, declared_size(path)
+        size, declared = path.stat().st_size, declared_size(path)
     except OSError as error:
         return error.strerror or str(error)
-    return f"it breaks off: it has {there:,} of {promised:,} bytes" if there < promised else ""
+    return f"it breaks off: it has {size:,} of {declared:,} bytes" if size < declared else ""
 
 
 class ToRgb:
     """Decoded frame -> (H, W, 3) uint8 RGB, upright."""
 
     def __init__(self) -> None:
-        self.reformatter = VideoReformatter()  # one for all frames: it is set up once, and that takes a while
+        self.reformatter = VideoReformatter()  # one for all frames, because setting it up takes a while
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        """Raises `BrokenOffError` where there is nothing to be converted."""
+        """Raises `BrokenOffError` if the frame cannot be converted."""
         with faults_break_off():
             image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            # Phones store the sensor's picture and the angle (counterclockwise) to turn it by.
+            # Phones store the sensor's picture and the angle (counterclockwise) to rotate it by.
             return np.array(Image.fromarray(image).rotate(frame.rotation, expand=True)) if frame.rotation else image

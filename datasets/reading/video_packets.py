@@ -1,4 +1,4 @@
-"""What the packets of a video file tell, without decoding: whether it is whole, its frames and their times."""
+"""What the packets of a video file tell without decoding: whether it is complete, its frames and their times."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from av.video.stream import VideoStream
 from common.errors import InputError, counted
 from datasets.reading.video_decoding import BrokenOffError, missing_bytes, open_video, whole_packets
 
-# One packet is one frame in these. Not so in VP8 (packets that show nothing) and MPEG-4 (DivX packs two frames in one).
-ONE_PACKET_A_FRAME = {"av1", "h264", "hevc", "mjpeg", "vp9"}
+# Codecs with one frame per packet; VP8 has packets that show nothing, and MPEG-4 (DivX) packets of two frames.
+FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 
 def require_whole(path: Path) -> None:
-    """Look whether a video can be opened and has its end; nothing is decoded, and no more is read than needed.
+    """Check that a video can be opened and has its end; nothing is decoded, and no more is read than needed.
 
     Raises:
         InputError: it cannot be opened, has no video, or breaks off.
@@ -26,13 +26,13 @@ def require_whole(path: Path) -> None:
 
 
 def require_packets(path: Path, num_frames: int) -> None:
-    """Look whether a video has packets for a number of frames, if its codec puts one into each. All packets are read.
+    """Check that a video has packets for a number of frames, if its codec has one frame per packet; reads all packets.
 
     Raises:
         InputError: it cannot be opened, has no video, breaks off, or has too few.
     """
     with open_video(path) as (container, stream):
-        if stream.codec_context.codec.canonical_name in ONE_PACKET_A_FRAME:
+        if stream.codec_context.codec.canonical_name in FRAME_PER_PACKET:
             count = _count_packets(path, container, stream)
             if count < num_frames:
                 raise InputError(
@@ -49,36 +49,28 @@ def _count_packets(path: Path, container: InputContainer, stream: VideoStream) -
 
 
 def promised_frames(container: InputContainer, stream: VideoStream) -> int:
-    """Frames by the header: counted there, or estimated from its duration and frame rate; 0: it does not say."""
+    """Frames by the header: its count, or an estimate from duration and frame rate; 0: unknown."""
     if stream.frames or not container.duration or not stream.average_rate:
         return stream.frames
     return round(container.duration * stream.average_rate / av.time_base)
 
 
 class PacketIndex(NamedTuple):
-    """What the packets of a video tell of its frames.
+    """What the packets of a video tell about its frames."""
 
-    Attributes:
-        times: of the frames, in ticks, rising.
-        keys: numbers of the key frames, rising; the first is 0.
-        num_frames: as many as `times`; if the file breaks off, as many as its header promises.
-        tick: in seconds.
-        fault: where the file breaks off; empty if it does not.
-    """
-
-    times: list[int]
-    keys: list[int]
-    num_frames: int
-    tick: float
-    fault: str
+    times: list[int]  # of the frames, in ticks, rising
+    keys: list[int]  # numbers of the key frames, rising; the first is 0
+    num_frames: int  # as many as `times`; if the file breaks off, as many as its header promises
+    tick: float  # in seconds
+    fault: str  # where the file breaks off; empty if it does not
 
 
 def index_packets(path: Path) -> PacketIndex | None:
     """Look at all packets of a video.
 
     Returns:
-        None where they don't tell the frames: times are missing or not distinct, a codec whose packets are no frames,
-        or a start in the middle, of which nobody knows how much the decoder can show.
+        None if they do not tell the frames: times are missing or repeated, the codec does not have one frame per
+        packet, or the file starts in the middle of a stream, and what the decoder can show is unknown.
 
     Raises:
         InputError: the file cannot be opened, or has no video.
@@ -86,11 +78,11 @@ def index_packets(path: Path) -> PacketIndex | None:
     packets: list[tuple[int | None, bool, bool]] = []  # time, key frame, shown
     promised, fault = 0, ""
     with open_video(path) as (container, stream):
-        if stream.codec_context.codec.canonical_name not in ONE_PACKET_A_FRAME:
+        if stream.codec_context.codec.canonical_name not in FRAME_PER_PACKET:
             return None
         try:
             for packet in whole_packets(path, container, stream):
-                # Discarded: decoded but not shown, what was left before the start of a cut.
+                # Discarded packets are decoded but not shown: they precede the start of a cut.
                 packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
         except BrokenOffError as error:
             promised, fault = promised_frames(container, stream), str(error)

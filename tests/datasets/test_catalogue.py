@@ -66,7 +66,7 @@ def test_video_files_are_taken_where_there_are_no_frames(tmp_path: Path, caplog)
         assert not caplog.messages
         (home / "frames").rename(home / "elsewhere")
         assert resolve("jester", data_root=str(tmp_path)).root_path == home / "videos"
-        assert f"no {home / 'frames'}, so the video files in {home / 'videos'} are read" in caplog.messages[0]
+        assert f"no {home / 'frames'}; reading the video files in {home / 'videos'}" in caplog.messages[0]
         given = resolve("jester", data_root=str(tmp_path), root_path=str(home / "elsewhere"))
     assert (given.root_path, len(caplog.messages)) == (home / "elsewhere", 1)
 
@@ -114,7 +114,7 @@ def test_the_lists_that_are_there(tmp_path: Path, own: dict[str, str]) -> None:
     assert list(resolve("mine", data_root=str(tmp_path), need=None).lists) == ["val"]
     assert list(resolve("mine", **(own | {"val_list": None}), need=None).lists) == ["train"]
     (home / "val.txt").unlink()
-    with pytest.raises(InputError, match=r"has no train\.txt, no val\.txt; make"):
+    with pytest.raises(InputError, match=r"has no train\.txt, no val\.txt; "):
         resolve("mine", data_root=str(tmp_path), need=None)
 
 
@@ -125,7 +125,7 @@ def test_a_folder_that_is_half_prepared(tmp_path: Path) -> None:
         (home / name).rename(tmp_path / name)
     with pytest.raises(InputError) as error:
         resolve("mine", data_root=str(tmp_path))
-    assert f"{home} has no classes.txt, no val.txt; make " in str(error.value)
+    assert f"{home} has no classes.txt, no val.txt; " in str(error.value)
     assert f"prepare_data.py folder mine {home / 'frames'}, " in str(error.value)
     assert str(error.value).endswith("give --classes --val_list")
     elsewhere = {"classes": str(tmp_path / "classes.txt"), "val_list": str(tmp_path / "val.txt")}

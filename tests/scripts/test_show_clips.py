@@ -164,11 +164,11 @@ def test_mixed_clips_are_those_of_the_sheet_mixed_with_one_another(flags: list[s
 
 
 def test_what_mixing_cannot_use_is_refused(flags: list[str], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--weights belongs to --mix svmix"):
+    with pytest.raises(InputError, match="--weights needs --mix svmix"):
         show_clips.main([*flags, "--mix", "cutmix", "--weights", "x"])
     with pytest.raises(InputError, match="2 clips or more"):
         show_clips.main([*flags, "--mix", "cutmix", "--clips", "1"])
     model = build_model("TSM", "resnet18", len(CLASSES), 3)
     save_checkpoint(tmp_path / "plain.pth.tar", {"state_dict": model.state_dict()})
-    with pytest.raises(InputError, match="holds no selector"):
+    with pytest.raises(InputError, match="has no selector"):
         show_clips.main([*flags, "--net", "TSM", "--mix", "svmix", "--weights", str(tmp_path / "plain.pth.tar")])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.errors import InputError
 from datasets.built_in import moving_digits
-from datasets.built_in.motions import CLASS_NAMES, draw_motion
+from datasets.built_in.motions import CLASS_NAMES, sample_motion
 from datasets.built_in.moving_digits import Settings, draw_clip, ensure_moving_digits
 from datasets.lists import read_list
 from datasets.mirrored_labels import mirrored_labels
@@ -108,7 +108,7 @@ def test_settings_that_are_too_small(name: str) -> None:
 
 @pytest.mark.parametrize("label", range(0, len(CLASS_NAMES), 2))
 def test_the_second_of_a_pair_is_the_first_played_backwards(label: int) -> None:
-    forwards, backwards = (draw_motion(lab, np.random.default_rng(5)) for lab in (label, label + 1))
+    forwards, backwards = (sample_motion(lab, np.random.default_rng(5)) for lab in (label, label + 1))
     for p in (0.0, 0.25, 1.0):  # exact in binary
         assert forwards(p) == backwards(1 - p)
     assert forwards(0.0) != forwards(1.0)
@@ -130,7 +130,7 @@ def test_a_mirrored_clip_belongs_to_the_mirrored_class(label: int) -> None:
     """Cards lie as far to the right in one class as to the left in the other, on the mean over clips."""
 
     def mean_x(label: int, time: float) -> float:
-        motions = [draw_motion(label, np.random.default_rng([label, seed])) for seed in range(400)]
+        motions = [sample_motion(label, np.random.default_rng([label, seed])) for seed in range(400)]
         return float(np.mean([card.x for motion in motions for card in motion(time)]))
 
     mirrored = mirrored_labels(CLASS_NAMES)[label]
@@ -143,13 +143,13 @@ def test_a_mirrored_clip_belongs_to_the_mirrored_class(label: int) -> None:
 )
 def test_names_say_what_is_seen(label: int, axis: str, sign: int) -> None:
     for seed in range(20):
-        motion = draw_motion(label, np.random.default_rng(seed))
+        motion = sample_motion(label, np.random.default_rng(seed))
         assert sign * (getattr(motion(1.0)[0], axis) - getattr(motion(0.0)[0], axis)) > 0.2
 
 
 def test_a_card_turns_clockwise_on_the_screen() -> None:
     """Pillow turns counterclockwise for growing angles."""
-    motion = draw_motion(CLASS_NAMES.index("Turning something clockwise"), np.random.default_rng(0))
+    motion = sample_motion(CLASS_NAMES.index("Turning something clockwise"), np.random.default_rng(0))
     assert motion(1.0)[0].angle < motion(0.0)[0].angle - 90
 
 
