@@ -32,8 +32,7 @@ def journal_path(folder: Path, clips: Sequence[int]) -> Path:
 class ScoreJournal:
     """Scores of one pass over the videos, kept until their pickles are written.
 
-    As a context manager it deletes the file at the end. After an error the file stays, and a message says how to
-    resume.
+    A context manager that deletes the file at the end. After an error the file stays, and a message says how to resume.
     """
 
     clips: list[int]  # C clips to score
@@ -66,12 +65,13 @@ class ScoreJournal:
             logging.info("%s comes from a test with other %s: starting at the first video", path, ", ".join(other))
 
     def _resume(self, content: bytes, header: bytes, clips: list[int], depends_on: Mapping[str, Any]) -> None:
-        """Take the batches up to the first one that is incomplete or damaged, and what the header says."""
+        """Take the batches up to the first incomplete or damaged one, and with them the header and its clips."""
         shape = (len(clips), depends_on["test_crops"], -1, depends_on["num_class"])
         size = 4 * len(clips) * depends_on["test_crops"] * depends_on["batch_size"] * depends_on["num_class"] + CHECKSUM
         for start in range(len(header), len(content) - CHECKSUM, size):
-            scores, checksum = content[start : start + size][:-CHECKSUM], content[start : start + size][-CHECKSUM:]
-            if checksum != _checksum(header, scores):
+            record = memoryview(content)[start : start + size]
+            scores = record[:-CHECKSUM]
+            if record[-CHECKSUM:] != _checksum(header, scores):
                 return
             self.batches.append(np.frombuffer(scores, np.float32).reshape(shape))
             self.clips, self._header = clips, header  # the checksum covers the header
@@ -123,6 +123,6 @@ def _parse(header: bytes) -> dict[str, Any]:
     return {} if wrong_fields(stored, {"clips": list[int]}) else stored
 
 
-def _checksum(header: bytes, scores: bytes) -> bytes:
+def _checksum(header: bytes, scores: bytes | memoryview) -> bytes:
     """Checksum of a batch under this header, so that batches of any other test are rejected."""
     return zlib.crc32(scores, zlib.crc32(header)).to_bytes(CHECKSUM, "little")
