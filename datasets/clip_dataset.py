@@ -2,10 +2,10 @@
 
 import logging
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,39 +35,46 @@ class Sample:
 
 
 class SampledClip(NamedTuple):
-    """What is drawn for one clip before a frame is read."""
+    """A clip before its frames are read."""
 
     indices: np.ndarray  # (T, L) frame numbers
     transform: FrameTransform
     label: int
 
 
-class Plan(Protocol):
-    """How clips are sampled. Implementations are plain values, which can be pickled for workers."""
+@dataclass(frozen=True)
+class Plan(ABC):
+    """How clips are sampled. Plans are plain values, which can be pickled for workers."""
+
+    num_segments: int  # T
+    frames_per_segment: int  # L
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """H = W of the clips in pixels."""
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """(T, L, H, W, 3) of every clip."""
-        ...
+        return self.num_segments, self.frames_per_segment, self.side, self.side, 3
 
+    @abstractmethod
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         """Sample the clip at `index` of the list, from a video of `num_frames` frames, in an epoch."""
-        ...
 
 
 @dataclass(frozen=True)
-class TrainPlan:
+class TrainPlan(Plan):
     """Random starts, crop and flip, which depend on (seed, epoch, index) alone."""
 
-    num_segments: int  # T
-    frames_per_segment: int  # L
     input_size: int  # side of the crops in pixels
     seed: int
     mirrored: tuple[int, ...] | None  # label -> label of the mirrored clip; None: no flips
 
     @property
-    def clip_shape(self) -> tuple[int, ...]:
-        return self.num_segments, self.frames_per_segment, self.input_size, self.input_size, 3
+    def side(self) -> int:
+        return self.input_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = sample_rng(self.seed, epoch, index)
@@ -78,20 +85,17 @@ class TrainPlan:
 
 
 @dataclass(frozen=True)
-class ClipPlan:
+class ClipPlan(Plan):
     """The same clip of a video every time, for validation and tests."""
 
-    num_segments: int  # T
-    frames_per_segment: int  # L
     preprocessing: Preprocessing
     clip_index: int | None = None  # random starts, drawn from (seed, video id, clip index); None: centre starts
     seed: int = 0  # of random starts and of a shuffle
     frame_order: str = "normal"  # one of `FRAME_ORDERS`
 
     @property
-    def clip_shape(self) -> tuple[int, ...]:
-        size = self.preprocessing.crop_size
-        return self.num_segments, self.frames_per_segment, size, size, 3
+    def side(self) -> int:
+        return self.preprocessing.crop_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = clip_rng(self.seed, record.path, self.clip_index or 0)
@@ -184,7 +188,7 @@ class VideoDataset(VideoList, Clips):
         return Sample(memory, sampled.label, index, self.records[index].path, replaced, seconds)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
-        """The video of a clip, and what is drawn for the clip; no frame is read."""
+        """The reader of a video, and the clip sampled from it; no frame is read."""
         reader = self.open(index)
         return reader, self.plan.sample(self.records[index], reader.num_frames, epoch, index)
 

@@ -164,16 +164,13 @@ def fonts_for(letters: frozenset[str]) -> list[str]:
         # The font that is left out has a box for every letter.
         if not font.name.startswith("Last Resort") and lacking <= _letters_of(font.fname):
             return [FONT, font.name]
-    _warn_about_boxes()
+    logging.warning(
+        "No installed font has the letters %s: boxes replace them. Install a font that has them",
+        "".join(map(chr, sorted(lacking))),
+    )
     return [FONT]
 
 
 @cache
 def _letters_of(font_file: str) -> set[int]:
     return set(FT2Font(font_file).get_charmap())
-
-
-@cache
-def _warn_about_boxes() -> None:
-    """Once."""
-    logging.warning("No installed font has all letters of the names: boxes replace them. Install a font that has them.")

@@ -1,34 +1,19 @@
 """Pictures of mixed clips: the frames, a mask of each pixel's origin, and both class names with their shares."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from drawing.clips import LARGE, LETTER, QUIET, SMALL, WIDTH, rendered, sheet_of, shorten, style, tiled
+from ops.mixing.mixer import MixedExample
 
 HALF = int(WIDTH / LETTER / 2)  # letters in half of a line
 OWN, OTHER = "#1d4ed8", "#b45309"  # colours of the clip and of its partner, in mask and text
 
 
-class MixedClip(Protocol):
-    """A mixed clip and its origin (such as `ops.mixing.mixer.MixedExample`)."""
-
-    @property
-    def frames(self) -> np.ndarray: ...  # (T, L, H, W, 3) uint8
-    @property
-    def own(self) -> np.ndarray: ...  # (T, H, W) weights of the clip's own pixels, 0 to 1
-    @property
-    def label(self) -> int: ...  # of the clip
-    @property
-    def partner_label(self) -> int: ...  # of the clip that is mixed in
-    @property
-    def share(self) -> float: ...  # of the own class in the label
-
-
-def mixed_sheet(clips: Sequence[MixedClip], class_names: Sequence[str]) -> Image.Image:
+def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Image.Image:
     """One picture per clip, one column per segment: its key frame, and below its mask in the class names' colours.
 
     Args:
