@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Name what happens in one video: a video file, a folder or an archive of frames -> the likeliest classes."""
+"""Classify one video (a video file, or a folder or archive of frames): print its most likely classes."""
 
 import logging
 import os
@@ -22,16 +22,15 @@ from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, Fr
 from datasets.reading.readers import ARCHIVE_SUFFIX, Reader
 from datasets.reading.video_decoding import not_to_its_end
 from datasets.reading.video_file import VideoFile
-from datasets.transforms import Preprocessing, eval_preprocessing
+from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import read_views
 from ops.fuse import fuse_for_inference
-from ops.network import VideoNet
 from ops.runtime import start_runtime
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from opts import parse_predict
 
-ANY_NAME = "{}"  # a template that is not used: the images are taken as they are named
+ANY_NAME = "{}"  # a template that nothing uses: `NamedImages` goes by the names themselves
 
 
 def open_source(source: Path, decoder: str) -> Reader:
@@ -39,10 +38,10 @@ def open_source(source: Path, decoder: str) -> Reader:
 
     Args:
         source: file or folder.
-        decoder: of images, one of `DECODER_NAMES`.
+        decoder: for images, one of `DECODER_NAMES`.
 
     Raises:
-        InputError: there is no such file or folder, it has no frames, or the video breaks off.
+        InputError: the source does not exist or has no frames, or the video is incomplete.
     """
     if os.path.isdir(source):
         return NamedImages(FrameFolder(source, ANY_NAME, 0, decoder))
@@ -83,55 +82,54 @@ class NamedImages:
 
 
 def in_natural_order(name: str) -> tuple[list[str | int], str]:
-    """A sort key by which 2.jpg comes before 10.jpg."""
+    """Sort key that puts 2.jpg before 10.jpg."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
-def read_clip(source: Path, decoder: str, model: VideoNet, preprocessing: Preprocessing) -> Tensor:
-    """The clip with centre starts (1, T, L, 3, H, W) uint8 of a video; only its frames are kept.
+def read_clip(source: Path, decoder: str, plan: ClipPlan) -> Tensor:
+    """A video's clip, (1, T, L, 3, H, W) uint8. Other frames are not kept.
 
     Args:
-        source: as for `open_source`, and so is `decoder`.
-        model: says how many frames are needed.
-        preprocessing: of a frame.
+        source: see `open_source`.
+        decoder: see `open_source`.
+        plan: chooses the clip's frames and preprocesses them.
 
     Raises:
         InputError: the frames cannot be read.
     """
     reader = open_source(source, decoder)
+    record = VideoRecord(str(source), None, 0)
     try:
-        return _read_clip(reader, model, preprocessing)
+        views = read_views(reader, record, [plan])
     except InputError:
         if not isinstance(reader, VideoFile):
             raise
-        whole = VideoFile(source, reader.count_by_decoding())  # fewer frames than its packets promise
-        return _read_clip(whole, model, preprocessing)
-
-
-def _read_clip(reader: Reader, model: VideoNet, preprocessing: Preprocessing) -> Tensor:
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, preprocessing)
-    clip = read_views(reader, VideoRecord(str(reader.path), None, 0), [plan]).clip(0)
-    return clip.movedim(-1, -3)
+        decodable = VideoFile(source, reader.count_by_decoding())  # it may have fewer frames than packets
+        views = read_views(decodable, record, [plan])
+    return views.clip(0).movedim(-1, -3)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
-    log_lines_to(sys.stderr)  # stdout: the answer
+    log_lines_to(sys.stderr)  # stdout is for the classes
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
-    logging.getLogger().setLevel(logging.WARNING)  # of all else, only what is amiss
+    logging.getLogger().setLevel(logging.WARNING)
 
     # network
     weights = Weights.read(args.weights)
     made_for = weights.trained_on
     if made_for is None:
-        raise InputError(f"{args.weights} does not hold its class names; give a checkpoint that train.py wrote")
+        raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
     model = weights.build(made_for.class_names, net=None, arch=None, num_segments=None, dataset=None)
 
-    clip = read_clip(Path(args.source), args.decoder, model, eval_preprocessing(made_for.input_size))
+    # clip
+    plan = ClipPlan(model.num_segments, model.frames_per_segment, eval_preprocessing(made_for.input_size))
+    clip = read_clip(Path(args.source), args.decoder, plan)
 
     # scores
+    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
     with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = runtime.wrap(fuse_for_inference(runtime.place(model)))(clip.to(runtime.device))
+        logits = network(clip.to(runtime.device))
     best = on_the_cpu(logits).softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
     for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")

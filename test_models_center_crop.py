@@ -2,26 +2,29 @@
 """Score a list of videos with one centre crop per frame; one pickle per clip. Merge them with pkl_to_results.py."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
 from common.files import make_folder
-from datasets.catalogue import canonical_name, folder_and_lists, list_to_score, resolve
+from datasets.catalogue import DatasetSpec, canonical_name, folder_and_lists, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import clip_ids, list_hash, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
-from ops.runtime import start_runtime
-from ops.scoring.journal import ScoreJournal, journal_path
+from ops.network import VideoNet
+from ops.runtime import Runtime, start_runtime
+from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
 from ops.scoring.pickles import pickle_path, write_scores
-from ops.scoring.protocol import BY_HASH, claim_folder
+from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
@@ -33,95 +36,127 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
 
-    # weights, and what they were trained on
+    # what is scored
     weights = Weights.read(args.weights)
-    given = canonical_name(args.dataset) if args.dataset else None
-    dataset, options = weights.data_options(given, data_options(args))
+    dataset = canonical_name(args.dataset) if args.dataset else None
+    dataset, options = weights.data_options(dataset, data_options(args))
     subset = args.subset or list_to_score(dataset, **options)
     spec = resolve(dataset, **options, need=(subset,))
-    model = weights.build(
-        list(spec.class_names), net=args.net, arch=args.arch, num_segments=args.test_segments, dataset=spec.name
-    )
+    given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
+    model = weights.build(list(spec.class_names), dataset=spec.name, **given)
 
-    # views
-    made_for = weights.trained_on
-    preprocessing = eval_preprocessing(
-        made_for.input_size if made_for else model.input_size, args.test_crops, args.full_res
-    )
-    random_clips = {"random": True, "centre": False}.get(
-        args.sampling, spec.name == "kinetics" or args.clip_index != [0]
-    )
-    clips = clip_ids(read_list(spec.lists[subset], spec.num_class))
-    record = seen_clips(weights.content, args.weights)
-    trained = seen(record, folder_and_lists(spec.name)[0], clips)
-    alike = seen(record, folder_and_lists(made_for.dataset)[0], clips) if made_for and not trained else []
-    protocol = {
-        "dataset": spec.name, "net": model.net, "arch": model.arch, "num_segments": model.num_segments,
-        "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
-        "class_names": list(spec.class_names), "test_crops": crops, "full_res": args.full_res,
-        "preprocessing": preprocessing.describe(), "crop_size": preprocessing.crop_size,
-        "frame_order": args.frame_order, "ablate": list(model.ablate),
-        "sampling": f"random starts, seed {args.seed}" if random_clips else "centre of each segment",
-        "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
-        "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
-        "training_clips": len(trained),
-    }  # fmt: skip
+    # as which views
+    input_size = weights.trained_on.input_size if weights.trained_on else model.input_size
+    plan = ClipPlan(
+        model.num_segments, model.frames_per_segment, eval_preprocessing(input_size, crops, args.full_res),
+        seed=args.seed, frame_order=args.frame_order,
+    )  # fmt: skip
+    plans = clip_plans(plan, args.clip_index, args.sampling, spec.name)
+    protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
+    log_views(protocol, weights)
+    protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
     folder = make_folder(Path(args.output_dir), "--output_dir")
-    claim_folder(folder, protocol, overwrite=args.overwrite)
-    if made_for and subset == "val" and made_for.val_list_hash != protocol["list_hash"]:
-        logging.info("Note: %s is not the list that the training evaluated on.", spec.lists["val"])
-    order = "" if args.frame_order == "normal" else f" {args.frame_order}"
-    logging.info("%s %s, %d x %d frames%s, %s, %s", model.net, model.arch, model.num_segments, model.frames_per_segment,
-                 order, preprocessing.describe(), protocol["sampling"])  # fmt: skip
-    logging.info("%s list: %s", subset, spec.lists[subset])
-    if trained:
-        logging.warning("warning: %s", describe_seen(trained, len(clips), spec.lists[subset], args.weights))
-    if alike:  # the same clips under another name of the data set, or other clips of the same names
-        logging.warning(
-            "warning: by their names, %s", describe_seen(alike, len(clips), spec.lists[subset], args.weights)
-        )
+    if not args.overwrite:
+        check_protocol(folder, protocol, SUFFIX)
 
-    # scores: one pass over the videos for all clips that are not there, each batch kept until the pickles are written
-    files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in args.clip_index}
-    missing = [clip for clip, paths in files.items() if args.overwrite or not all(path.exists() for path in paths)]
-    depends_on = {name: value for name, value in protocol.items() if name not in BY_HASH}
-    depends_on |= {"batch_size": args.batch_size, "amp": args.amp, "compile": args.compile}
+    # one pass over the videos for all clips that have no scores yet
+    files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in plans}
+    claim = partial(replace_protocol, folder, protocol, SUFFIX, overwrite=args.overwrite)
+    settings = {"batch_size": args.batch_size, "amp": args.amp}
     take_sigterm_as_ctrl_c()
-    with ScoreJournal(journal_path(folder, args.clip_index), depends_on, missing, overwrite=args.overwrite) as journal:
-        for clip in sorted(files.keys() - set(journal.clips)):
-            logging.info("clip %d: already scored (--overwrite scores it again)", clip)
+    with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings) as journal:
         if journal.clips:
-            plan = ClipPlan(
-                model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed,
-                frame_order=args.frame_order,
-            )  # fmt: skip
-            plans = [replace(plan, clip_index=clip if random_clips else None) for clip in journal.clips]
-            dataset = ViewDataset(spec, plans, args.decoder, which=subset)
-            if journal.videos:
-                logging.info("resuming after video %d of %d", journal.videos, len(dataset))
-            loader = make_view_loader(
-                dataset, workers=args.workers, pin_memory=runtime.device.type == "cuda", first=journal.videos
-            )
-            batches = score_views(
-                runtime.wrap(fuse_for_inference(runtime.place(model))), loader, runtime,
-                batch_size=args.batch_size, amp=args.amp, title=f"clip {', '.join(map(str, journal.clips))}:",
-                print_freq=args.print_freq * args.batch_size, start=journal.videos,
-            )  # fmt: skip
-            claim = partial(claim_folder, folder, protocol, overwrite=args.overwrite, scored=journal.path)
-            if journal.batches:
-                claim()
-            for batch in batches:
-                if not journal.batches:  # there are scores, so the flags were right
-                    claim()
-                journal.append(batch.numpy())
-            labels = [record.label for record in dataset.records]
-            video_ids = [record.path for record in dataset.records]
-            for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
-                for path, view in zip(files[clip], views, strict=True):
-                    write_scores(path, view, labels, video_ids)
-                logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
+            videos = ViewDataset(spec, [plans[clip] for clip in journal.clips], args.decoder, which=subset)
+            print_freq = args.print_freq * args.batch_size
+            score(model, videos, journal, runtime, claim, args.workers, print_freq=print_freq, **settings)
+            write_views(journal, files, videos)
     flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
     logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
+
+
+def clip_plans(plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str) -> dict[int, ClipPlan]:
+    """A plan for each clip, with the segments in the centres of their parts or at random places."""
+    is_random = sampling == "random" or (sampling == "auto" and (dataset == "kinetics" or clips != [0]))
+    return {clip: replace(plan, clip_index=clip if is_random else None) for clip in clips}
+
+
+def describe_views(
+    weights: Weights, model: VideoNet, spec: DatasetSpec, subset: str, plan: ClipPlan, full_res: bool
+) -> dict[str, Any]:
+    """The protocol of the views; all clips of a test share it."""
+    views = plan.preprocessing
+    return {
+        "dataset": spec.name, "net": model.net, "arch": model.arch, "num_segments": model.num_segments,
+        "frames_per_segment": model.frames_per_segment, "num_class": spec.num_class,
+        "class_names": list(spec.class_names), "test_crops": views.crops, "full_res": full_res,
+        "preprocessing": views.describe(), "crop_size": views.crop_size,
+        "frame_order": plan.frame_order, "ablate": list(model.ablate),
+        "sampling": "centre of each segment" if plan.clip_index is None else f"random starts, seed {plan.seed}",
+        "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
+        "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
+    }  # fmt: skip
+
+
+def log_views(protocol: dict[str, Any], weights: Weights) -> None:
+    trained_on = weights.trained_on
+    if trained_on and protocol["subset"] == "val" and trained_on.val_list_hash != protocol["list_hash"]:
+        logging.info("Note: %s is not the list that the training evaluated on.", protocol["val_list"])
+    logging.info("%s", describe_protocol(protocol))
+    logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
+
+
+def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
+    """Return how many clips of the list the network was trained on; log them, or else clips with the same names."""
+    clips = clip_ids(read_list(list_file, spec.num_class))
+    record = seen_clips(weights.content, str(weights.path))
+    trained = seen(record, folder_and_lists(spec.name)[0], clips)
+    if trained:
+        logging.warning("warning: %s", describe_seen(trained, len(clips), list_file, str(weights.path)))
+    elif weights.trained_on:  # the data set may have another name now, or other clips the same names
+        alike = seen(record, folder_and_lists(weights.trained_on.dataset)[0], clips)
+        if alike:
+            names = describe_seen(alike, len(clips), list_file, str(weights.path))
+            logging.warning("warning: by their names, %s", names)
+    return len(trained)
+
+
+def open_journal(
+    folder: Path, protocol: dict[str, Any], files: Mapping[int, list[Path]], overwrite: bool, **settings: Any
+) -> ScoreJournal:
+    """The journal of the clips that are to be scored; log the others."""
+    missing = [clip for clip, paths in files.items() if overwrite or not all(path.exists() for path in paths)]
+    depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED} | settings
+    journal = ScoreJournal(journal_path(folder, list(files)), depends_on, missing, overwrite=overwrite)
+    for clip in sorted(files.keys() - set(journal.clips)):
+        logging.info("clip %d: already scored (--overwrite scores it again)", clip)
+    return journal
+
+
+def score(
+    model: VideoNet, videos: ViewDataset, journal: ScoreJournal, runtime: Runtime, claim: Callable[[], None],
+    workers: int, **settings: Any,
+) -> None:  # fmt: skip
+    """Complete a journal, with `claim` called before its first batch is written; `settings` go to `score_views`."""
+    if journal.batches:
+        logging.info("resuming after video %d of %d", journal.videos, len(videos))
+        claim()
+    is_gpu = runtime.device.type == "cuda"
+    loader = make_view_loader(videos, workers=workers, pin_memory=is_gpu, first=journal.videos)
+    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
+    title = f"clip {', '.join(map(str, journal.clips))}:"
+    for batch in score_views(network, loader, runtime, title=title, start=journal.videos, **settings):
+        if not journal.batches:  # now there are scores, so no flag was wrong
+            claim()
+        journal.append(batch.numpy())
+
+
+def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: ViewDataset) -> None:
+    labels = [record.label for record in videos.records]
+    video_ids = [record.path for record in videos.records]
+    for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
+        for path, view in zip(files[clip], views, strict=True):
+            write_scores(path, view, labels, video_ids)
+        logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
 
 
 if __name__ == "__main__":

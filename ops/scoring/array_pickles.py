@@ -1,8 +1,8 @@
-"""Reads pickles of lists, NumPy arrays and plain values; calls nothing that a pickle names.
+"""Reads pickles of lists, NumPy arrays, numbers and text without calling any function that they name.
 
-A pickle names functions to call, and NumPy's own functions take raw bytes for pointers. So the few names in the pickles
-of NumPy 1 and 2 are replaced by the functions below, which make plain numbers of the bytes in the file. Other names are
-refused, and so are the instructions that lists, numbers and text do not need.
+A pickle can name any function, and even NumPy's own turn raw bytes into pointers. The few names that NumPy 1 and 2
+write are therefore replaced by the functions below, which only make numbers from the bytes in the file. All other
+names are refused, and so are pickle instructions that lists, numbers and text do not need.
 """
 
 import io
@@ -17,11 +17,11 @@ _PLAIN = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"
 
 
 class DType:
-    """In place of numpy.dtype: Booleans, whole numbers and floats."""
+    """Stands for numpy.dtype; Booleans, integers and floats only."""
 
     def __init__(self, name: str, *_flags: object) -> None:
         if name not in _PLAIN:
-            raise ValueError("its arrays hold other things than numbers")
+            raise ValueError("its arrays are not of numbers")
         self.value = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
@@ -29,7 +29,7 @@ class DType:
 
 
 class Array:
-    """In place of the functions that make an array."""
+    """Stands for the functions that make an array."""
 
     def __init__(self, *_empty: object) -> None:
         self.value = np.empty(0)
@@ -40,7 +40,6 @@ class Array:
 
 
 def _scalar(dtype: DType, content: bytes) -> Any:
-    """In place of NumPy's function of this name: a number."""
     return _numbers(content, dtype, (), "C").item()
 
 
@@ -55,25 +54,25 @@ def _numbers(content: bytes, dtype: DType, shape: tuple, order: Any) -> np.ndarr
 
 
 def _ndarray(*_args: object) -> None:
-    raise ValueError("it makes arrays in another way than NumPy's own pickles")
+    raise ValueError("its arrays are not pickled by NumPy")
 
 
 def _encode(text: str, _encoding: str) -> bytes:
-    return text.encode("latin-1")  # how protocols 0 to 2 hold bytes
+    return text.encode("latin-1")  # how protocols 0 to 2 store bytes
 
 
-# Names in pickles -> what is called in their place.
+# Names in pickles -> what is called instead.
 NUMPY_NAMES: dict[str, Any] = {"numpy.ndarray": _ndarray, "numpy.dtype": DType}
 for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
     NUMPY_NAMES[f"{_core}.multiarray.scalar"] = _scalar
     NUMPY_NAMES[f"{_core}.multiarray._reconstruct"] = Array
     NUMPY_NAMES[f"{_core}.numeric._frombuffer"] = _array
 _NAMES = {**NUMPY_NAMES, "_codecs.encode": _encode}
-_PythonUnpickler: Any = pickle._Unpickler  # for the type checker it is the one in C
+_PythonUnpickler: Any = pickle._Unpickler  # type checkers take it for the one in C
 
 
 class _Unpickler(_PythonUnpickler):
-    """The one in Python: that in C takes gigabytes for ten bytes, such as the index of an object that is never used."""
+    """Python's unpickler, not that in C, which can allocate gigabytes for ten bytes (such as a large memo index)."""
 
     # fmt: off
     dispatch = {code: method for code, method in _PythonUnpickler.dispatch.items() if bytes([code]) in {
@@ -91,7 +90,7 @@ class _Unpickler(_PythonUnpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in _NAMES:
-            raise InputError(f"holds {module}.{name}")
+            raise InputError(f"contains {module}.{name}")
         return _NAMES[f"{module}.{name}"]
 
     def load_build(self) -> None:
@@ -101,19 +100,19 @@ class _Unpickler(_PythonUnpickler):
         self.stack[-1].__setstate__(state)
 
     def load_bytearray8(self) -> None:
-        self.load_binbytes8()  # not a bytearray of the size that is announced
+        self.load_binbytes8()  # not a bytearray of the announced size
 
     dispatch |= {pickle.BUILD[0]: load_build, pickle.BYTEARRAY8[0]: load_bytearray8}
 
 
 def load_arrays(content: bytes) -> Any:
-    """What a pickle holds, with an `Array` for each array.
+    """Read a pickle; each array in it becomes an `Array`.
 
     Raises:
-        InputError: it names something else; the message begins with "holds".
-        Exception: nearly any, for a damaged pickle.
+        InputError: it names something else; the message begins with "contains".
+        Exception: almost any, if the pickle is damaged.
     """
     try:
         return _Unpickler(io.BytesIO(content)).load()
     except KeyError as error:  # an instruction that is not in `dispatch`
-        raise ValueError("it holds no list of records of arrays, numbers and text") from error
+        raise ValueError("it is not a list of records of arrays, numbers and text") from error

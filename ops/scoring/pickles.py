@@ -1,7 +1,6 @@
-"""Score pickles: one file a view, one record a video, `[scores (1, K), label, video id]`.
+"""Score pickles: one file per view, one record per video, `[scores (1, K), label, video id]`.
 
-The first two fields are what the readers of TDN and H2CN index; the third is ours, so that files can be merged by
-video.
+The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video.
 """
 
 import logging
@@ -18,22 +17,17 @@ from common.errors import InputError, counted, quoted, short
 from common.files import replacing
 from ops.scoring.array_pickles import Array, load_arrays
 
+_CURE = "score it again with --overwrite"
+
 
 @dataclass(frozen=True)
 class Scores:
-    """One view of a list of videos.
-
-    Attributes:
-        path: the file.
-        logits: (M, K) float32, raw.
-        labels: (M,) int64.
-        video_ids: M ids; None: a file of the official code, which has none.
-    """
+    """One view of the videos of a list."""
 
     path: Path
-    logits: np.ndarray
-    labels: np.ndarray
-    video_ids: tuple[str, ...] | None
+    logits: np.ndarray  # (M, K) float32
+    labels: np.ndarray  # (M,) int64
+    video_ids: tuple[str, ...] | None  # M ids; None: a file of the official code, which has none
 
 
 def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
@@ -42,13 +36,7 @@ def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
 
 
 def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_ids: Sequence[str]) -> None:
-    """Write one view, to a temporary file that is then renamed.
-
-    Args:
-        path: as `pickle_path` gives it.
-        logits: (M, K) float32.
-        labels: M labels.
-        video_ids: M ids.
+    """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
 
     Raises:
         InputError: the file cannot be written.
@@ -67,10 +55,10 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_id
 
 
 def read_scores(path: Path) -> Scores:
-    """Read one view.
+    """Read the file of one view.
 
     Raises:
-        InputError: the file is missing, damaged, holds other objects, or holds scores that make no sense.
+        InputError: the file is missing or damaged, has scores that are not finite, or contains other objects.
     """
     try:
         content = path.read_bytes()
@@ -79,19 +67,18 @@ def read_scores(path: Path) -> Scores:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except InputError as error:
         raise InputError(
-            f"{path} {error}; score pickles hold arrays and plain values only, and anything else could run code: "
-            "it was not read"
+            f"{path} {error}; it was not read, since anything but arrays, numbers and text could run code"
         ) from error
-    except Exception as error:  # a damaged pickle raises nearly anything
-        fault = short(error) or "it is cut off"
-        raise InputError(f"{path} is not a score pickle, or is damaged: {fault}; {_CURE}") from error
+    except Exception as error:  # a damaged pickle can raise almost anything
+        fault = short(error) or "it is incomplete"
+        raise InputError(f"{path} is damaged or not a score pickle: {fault}; {_CURE}") from error
     if not isinstance(records, list) or not records:
-        raise InputError(f"{path} is not a score pickle: it holds no list of records; {_CURE}")
+        raise InputError(f"{path} is not a score pickle: it has no list of records; {_CURE}")
     try:
         rows = [record[0].value.reshape(-1) for record in records]
         if sum(row.nbytes for row in rows) > len(content):
             raise ValueError("several records share an array")
-        with np.errstate(over="ignore"):  # infinite scores are named below
+        with np.errstate(over="ignore"):  # _check reports infinite scores
             logits = np.stack(rows, dtype=np.float32, casting="same_kind")
         labels = np.array([_label(record[1]) for record in records], np.int64)
         ids = [record[2] for record in records if len(record) > 2]
@@ -107,11 +94,8 @@ def read_scores(path: Path) -> Scores:
     return Scores(path, logits, labels, tuple(ids) or None)
 
 
-_CURE = "make it again with --overwrite"
-
-
 def _label(value: Any) -> int:
-    """A whole number, which may be in an array of one."""
+    """A whole number, or an array of one."""
     value = value.value.item() if isinstance(value, Array) else value
     if int(value) != value:
         raise ValueError(f"its label is {value}")
@@ -119,18 +103,17 @@ def _label(value: Any) -> int:
 
 
 def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -> None:
-    if not np.isfinite(logits).all():
-        raise InputError(f"{path}: record {int(np.argmin(np.isfinite(logits).all(1)))} has scores that are not finite")
     num_class = logits.shape[1]
     if num_class == 0:
         raise InputError(f"{path} has no scores: its arrays are empty; {_CURE}")
-    outside = np.flatnonzero((labels < 0) | (labels >= num_class))
-    if outside.size:
-        raise InputError(f"{path}: record {outside[0]} has label {labels[outside[0]]}, outside 0 ... {num_class - 1}")
+    for i in np.flatnonzero(~np.isfinite(logits).all(1))[:1]:
+        raise InputError(f"{path}: record {i} has scores that are not finite; {_CURE}")
+    for i in np.flatnonzero((labels < 0) | (labels >= num_class))[:1]:
+        raise InputError(f"{path}: record {i} has label {labels[i]}, outside 0 ... {num_class - 1}; {_CURE}")
     if ids and len(ids) != len(labels):
         raise InputError(
-            f"{path}: video ids in {len(ids)} of {counted(len(labels), 'record')}; all or none must have one"
+            f"{path}: {len(ids)} of {counted(len(labels), 'record')} have a video id; all or none must have one"
         )
-    if len(set(ids)) != len(ids):
-        twice = Counter(ids).most_common(1)[0][0]
-        raise InputError(f"{path}: video {short(quoted(twice))} is listed twice; {_CURE}")
+    twice, times = Counter(ids).most_common(1)[0] if ids else ("", 1)
+    if times > 1:
+        raise InputError(f"{path}: video {short(quoted(twice))} is listed {times} times; {_CURE}")

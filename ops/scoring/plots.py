@@ -1,8 +1,8 @@
-"""Pictures of results, drawn without a screen."""
+"""Confusion matrices as pictures; no screen is needed."""
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,20 @@ from matplotlib.figure import Figure
 from common.console import printable
 from common.errors import short
 
-LARGEST_WITH_NUMBERS = 30  # classes; with more, the cells are too small to write in
-LARGEST_MATRIX = 200  # classes; with more, the most confused pairs take the matrix's place
+LARGEST_WITH_NUMBERS = 30  # classes; in larger matrices the cells are too small for numbers
+LARGEST_MATRIX = 200  # classes; above, only the most confused pairs are drawn
 MOST_PAIRS = 30
 
 
 @rc_context({"text.usetex": False, "text.parse_math": False})  # a $ in a class name is a $
 def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str) -> None:
-    """Draw a confusion matrix as a PNG, each row in percent of its class; of many classes the most confused pairs.
+    """Draw a confusion matrix in percent of each class or, for many classes, the most confused pairs.
 
     Args:
         matrix: (K, K) counts, row = label, column = predicted class.
         class_names: K names.
-        path: of the PNG.
-        title: above it.
+        path: PNG file.
+        title: of the figure.
 
     Raises:
         OSError: the file cannot be written.
@@ -33,7 +33,7 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
     names = [short(" ".join(printable(name).split()), 60) for name in class_names]
     draw = _draw_matrix if len(names) <= LARGEST_MATRIX else _draw_pairs
     figure = draw(matrix, names, title)
-    with warnings.catch_warnings(record=True) as caught:  # a line for each character that the font lacks
+    with warnings.catch_warnings(record=True) as caught:  # one for each character that the font lacks
         figure.savefig(path, dpi=110, bbox_inches="tight")
     if caught:
         logging.warning("%s: %s (%d such warnings)", path.name, caught[0].message, len(caught))
@@ -41,37 +41,31 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
 
 def _draw_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
     percent = 100.0 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    num_class = len(names)
-    is_small = num_class <= LARGEST_WITH_NUMBERS
-    side = max(4.0, (0.45 if is_small else 0.15) * num_class)  # inches
+    is_small = len(names) <= LARGEST_WITH_NUMBERS
     font = 9 if is_small else 6
-    margin = 0.0085 * font * max(map(len, names))  # inches for the longest name
-    figure = Figure(figsize=(side + margin + 1.2, side + margin + 0.8), layout="constrained")
+    side = max(4.0, (0.45 if is_small else 0.15) * len(names)) + 0.0085 * font * max(map(len, names))  # inches
+    figure = Figure(figsize=(side + 1.2, side + 0.8), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(num_class), names, rotation=90, fontsize=font)
-    axes.set_yticks(range(num_class), names, fontsize=font)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("label")
-    axes.set_title(title, fontsize=11 if is_small else 20)
-    axes.set_xticks(np.arange(num_class + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(num_class + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#e4e4e4", linewidth=0.4)
-    axes.tick_params(which="minor", length=0)
-    if is_small:
-        for row, column in zip(*np.nonzero(matrix), strict=True):
-            value = percent[row, column]
-            colour = "white" if value > 55 else "black"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="% of the class", shrink=0.6)
+    axes.set_title(title, fontsize=11 if is_small else 20)
+    axes.set(xlabel="predicted class", ylabel="label")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(range(len(names)), names, fontsize=font)
+        axis.set_ticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    axes.tick_params("x", rotation=90)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(which="minor", color="#e4e4e4", linewidth=0.4)
+    for row, column in np.argwhere(matrix) if is_small else []:
+        colour = "white" if percent[row, column] > 55 else "black"
+        axes.text(column, row, f"{percent[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
     return figure
 
 
 def _draw_pairs(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """Bars for the pairs (label, predicted class) with the most videos, the larger share of the class first."""
     videos = matrix.sum(1)
-    labels, predicted = np.nonzero(matrix)
-    labels, predicted = labels[labels != predicted], predicted[labels != predicted]
+    labels, predicted = np.nonzero(matrix * ~np.eye(len(matrix), dtype=bool))
     counts = matrix[labels, predicted]
     worst = np.lexsort((-counts / videos[labels], -counts))[:MOST_PAIRS]
     pairs = [f"{names[labels[i]]} \N{RIGHTWARDS ARROW} {names[predicted[i]]}" for i in worst]
@@ -83,10 +77,8 @@ def _draw_pairs(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
     axes.set_yticks(range(len(pairs)), pairs, fontsize=8)
     axes.margins(x=0.1, y=0.02)
     axes.invert_yaxis()
-    axes.set_xlabel("videos, and what share of the class they are")
+    axes.locator_params("x", integer=True)
+    axes.set_xlabel("videos (and share of the class)")
     shown = f"{len(counts)} pairs of {len(names)} classes are confused; the {len(pairs)} most frequent"
     axes.set_title(f"{title}\n{shown}, label \N{RIGHTWARDS ARROW} predicted", fontsize=11)
     return figure
-
-
-Points = Mapping[float, Sequence[float]]  # place on the x axis -> measurements there

@@ -1,92 +1,104 @@
-"""How the views of a folder were made: protocol.json, written with them and checked before more are added."""
+"""protocol.json: how the views in a folder were made. They are averaged, so all must be made in the same way."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError, short, wrong_fields
+from common.errors import InputError, reason, short, wrong_fields
 from common.files import write_json
-from ops.scoring.journal import SUFFIX
 
 PROTOCOL = "protocol.json"
+VIEWS = "*_crop*.pkl"
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
+    **dict.fromkeys(("num_segments", "frames_per_segment", "training_clips"), int),
+    **{"frame_order": str, "class_names": list[str], "ablate": list[str]},
+}
+NEWER_FIELDS = {"frame_order": "normal", "ablate": [], "training_clips": 0}  # not in older files -> their meaning
+OTHER_FIELDS = (str, int, float, type(None))
+NOT_COMPARED = ("weights", "val_list", "subset", "training_clips")  # the hashes of weights and list are compared
 
 
-# What must be in a protocol; what may be missing in older ones; and what else may be in it.
-FIELDS: dict[str, Any] = dict.fromkeys(
-    ("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str
-)
+def complete_protocol(stored: object) -> dict[str, Any]:
+    """A protocol that was read from JSON, with the fields that older ones lack.
 
-
-FIELDS |= {"num_segments": int, "frames_per_segment": int, "class_names": list[str]}
-
-
-OTHER_FIELDS: dict[str, Any] = {"frame_order": str, "ablate": list[str], "training_clips": int}
-
-
-PLAIN = (str, int, float, type(None))
-
-
-BY_HASH = ("weights", "val_list", "subset", "training_clips")  # may differ: the hashes of weights and list are compared
+    Raises:
+        ValueError: fields are missing or have the wrong type.
+    """
+    protocol = {**stored, **NEWER_FIELDS, **stored} if isinstance(stored, dict) else {}  # in the stored order
+    wrong = wrong_fields(protocol, dict.fromkeys(protocol, OTHER_FIELDS) | FIELDS)
+    if wrong:
+        raise ValueError(f"it has no valid {', '.join(wrong)}")
+    return protocol
 
 
 def read_protocol(folder: Path) -> dict[str, Any]:
-    """How the views of a folder were made; empty, if no protocol is there.
+    """Read a folder's protocol; an empty one if the folder has none.
 
     Raises:
-        InputError: it cannot be read, or lacks a field.
+        InputError: the file cannot be read or is damaged.
     """
     path = folder / PROTOCOL
     try:
-        stored = json.loads(path.read_bytes())
-        others = {name: OTHER_FIELDS.get(name, PLAIN) for name in stored} if isinstance(stored, dict) else {}
-        wrong = wrong_fields(stored, others | FIELDS)
-        fault = f"it has no valid {', '.join(wrong)}" if wrong else ""
+        return complete_protocol(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        fault = short(error)
-    if fault:
         raise InputError(
-            f"{path} does not say how the views were made ({fault}); make them again with --overwrite, or choose "
-            "another --output_dir"
-        )
-    return stored
+            f"{path} does not say how the views were made ({short(reason(error))}); choose another --output_dir, or "
+            "score them again with --overwrite"
+        ) from error
 
 
-def claim_folder(folder: Path, protocol: dict[str, Any], *, overwrite: bool, scored: Path | None = None) -> None:
-    """Make sure that the views in a folder were made in the same way: they are averaged. With `scored`, say so in it.
+def describe_protocol(protocol: dict[str, Any]) -> str:
+    """Network, frames and preprocessing in one line."""
+    without = " without " + ", ".join(protocol["ablate"]) if protocol["ablate"] else ""
+    order = "" if protocol["frame_order"] == "normal" else f" {protocol['frame_order']}"
+    line = "{net} {arch}{without}, {num_segments} x {frames_per_segment} frames{order}, {sampling}, {preprocessing}"
+    return line.format_map({**protocol, "without": without, "order": order})
 
-    Args:
-        folder: for score pickles.
-        protocol: how the views are made.
-        overwrite: views that were made in another way may be deleted.
-        scored: file for the first scores. Without it nothing is written or deleted: before there are scores, a wrong
-            flag would claim the folder, or cost its views.
+
+def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> None:
+    """Make sure that new views can be added to those in a folder; `unfinished` is the suffix of unfinished scores.
 
     Raises:
         InputError: the folder has views of another network, list or protocol.
     """
-    try:
-        stored = read_protocol(folder)
-    except InputError:
-        if not overwrite:
-            raise
-        stored = {}
-    views = set(folder.glob("*_crop*.pkl"))
-    if stored:
-        views |= set(folder.glob(f"*{SUFFIX}")) - {scored}
-    other = [name for name, value in protocol.items() if name not in BY_HASH and stored.get(name) != value]
-    if other and views and not overwrite:
-        name = other[0]
-        differs = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
-        alike = ", give all clips of a folder the same --sampling" if stored and name == "sampling" else ""
+    stored = read_protocol(folder)
+    different = _different(stored, protocol)
+    if different and _views(folder, unfinished):
+        name = different[0]
+        there = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
+        hint = ", give all clips of a folder the same --sampling and --seed" if stored and name == "sampling" else ""
         raise InputError(
-            f"{folder} holds views {differs if stored else f'but no {PROTOCOL}'}; choose another --output_dir{alike}, "
-            "or --overwrite to delete the views there"
+            f"{folder} holds views {there if stored else f'but no {PROTOCOL}'}; choose another --output_dir{hint}, or "
+            "delete them with --overwrite"
         )
-    if scored is None:
-        return
-    if other:
-        for view in {*views, *folder.glob(f"*{SUFFIX}")} - {scored}:
+
+
+def replace_protocol(folder: Path, protocol: dict[str, Any], unfinished: str, *, overwrite: bool) -> None:
+    """Write a folder's protocol; with `overwrite`, delete the views of any other one.
+
+    Call it only when there are scores to write: a wrong flag must not cost the views in the folder.
+
+    Raises:
+        InputError: the file cannot be written, or as `check_protocol`: another test may have written it meanwhile.
+    """
+    if overwrite:
+        stored: dict[str, Any] = {}
+        with suppress(InputError):
+            stored = read_protocol(folder)
+        for view in _views(folder, unfinished) if _different(stored, protocol) else []:
             view.unlink(missing_ok=True)
+    else:
+        check_protocol(folder, protocol, unfinished)
     write_json(folder / PROTOCOL, protocol)
+
+
+def _different(stored: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
+    return [name for name, value in protocol.items() if name not in NOT_COMPARED and stored.get(name) != value]
+
+
+def _views(folder: Path, unfinished: str) -> list[Path]:
+    return [*folder.glob(VIEWS), *folder.glob(f"*{unfinished}")]

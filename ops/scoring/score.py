@@ -1,4 +1,4 @@
-"""Scoring of a list of videos by a trained network: what both test scripts and predict.py share."""
+"""Scoring of videos by a trained network."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,19 +23,19 @@ def score_views(
     print_freq: int,
     start: int = 0,
 ) -> Iterator[Tensor]:
-    """Logits of every view of every video, in one pass over the videos.
+    """Score every view of every video, in one pass over the videos.
 
-    A batch is one clip of several videos, with all its crops: the same batches, and to the bit the same logits, as if
-    each clip were scored by a pass of its own.
+    A batch is one clip of N videos with all its crops. A pass for each clip would have the same batches, and therefore
+    the same logits to the bit.
 
     Args:
-        model: as `Runtime.wrap` gave it.
-        loader: the videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8, and
+        model: from `Runtime.wrap`.
+        loader: videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and
             `positions` (C, T, L).
         runtime: the devices.
-        batch_size: N, videos a batch; the frames of so many are held on the device.
+        batch_size: N; the frames of N videos are on the device at a time.
         amp: "off", "bf16" or "fp16".
-        title: of the progress line.
+        title: of the progress lines.
         print_freq: videos between two progress lines.
         start: the loader's first video.
 
@@ -55,10 +55,10 @@ def score_views(
 
 
 def on_the_cpu(logits: Tensor) -> Tensor:
-    """Scores as float32 on the CPU.
+    """Return logits as float32 on the CPU.
 
     Raises:
-        InputError: scores that are no numbers.
+        InputError: they are not finite.
     """
     logits = logits.float().cpu()
     if not logits.isfinite().all():
@@ -70,7 +70,7 @@ def on_the_cpu(logits: Tensor) -> Tensor:
 
 
 def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
-    """Logits (V, N, K) of one clip of N videos, on the CPU."""
+    """Logits (V, N, K) of one clip of N videos."""
     clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
     views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
     with runtime.autocast(amp):

@@ -36,7 +36,7 @@ OWN = "runs/H2CN_mine_resnet18_2f/ckpt.pth.tar"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A folder with a trained network of an own data set, and prepared Something-Something V1 and Kinetics."""
+    """A folder with a custom data set, and with Something-Something V1 and Kinetics as prepared."""
     folder = tmp_path_factory.mktemp("home")
     write_dataset(folder / "own")
     for name, num_class in (("somethingv1", 174), ("kinetics", 400)):
@@ -68,7 +68,7 @@ def checkpoint(home: Path) -> str:
 
 
 def test_train_as_published(home: Path) -> None:
-    """The command of the paper's Something-Something V1 row, but for its size."""
+    """The command for the paper's Something-Something V1 row, only smaller."""
     command = (
         "somethingv1 RGB --arch resnet50 --net H2CN --num_segments 8 --gd 20 --lr 0.01 --lr_steps 30 45 55 --epochs 60 "
         "--batch-size 8 --wd 5e-4 --dropout 0.5 --consensus_type=avg --eval-freq=1 -j 16 --npb"
@@ -115,8 +115,8 @@ def test_the_checkpoint_needs_no_repeated_flags(checkpoint: str) -> None:
     assert protocol["sampling"] == "centre of each segment"
 
 
-def test_the_training_said_where_the_data_are(home: Path, tmp_path: Path, monkeypatch) -> None:
-    """A data root given in training is known in the test, by the data set's other name too."""
+def test_the_checkpoint_knows_where_the_data_are(home: Path, tmp_path: Path, monkeypatch) -> None:
+    """The test uses the data root of the training, also under the data set's other name."""
     flags = ["--data_root", str(home / "data"), "--root_log", str(tmp_path), "--root_model", str(tmp_path)]
     train.main(["something", "--arch", "resnet18", *TINY, *flags])
     monkeypatch.chdir(tmp_path)
@@ -125,7 +125,7 @@ def test_the_training_said_where_the_data_are(home: Path, tmp_path: Path, monkey
     center_crop.main(["something", *weights, "--output_dir", "named"])
 
 
-def test_the_scores_are_those_of_the_training_evaluation(checkpoint: str) -> None:
+def test_scores_equal_those_of_the_evaluation_in_training(checkpoint: str) -> None:
     center_crop.main(["--weights", checkpoint, "--output_dir", "scores/same", "-j", "0"])
     scores = read_scores(Path("scores/same/0_crop0.pkl"))
     logged = json.loads(Path("runs/H2CN_mine_resnet18_2f/log.jsonl").read_text())
@@ -138,8 +138,10 @@ def pickles(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("crops", "flags"), [(1, ["--full_res", "--frame_order", "shuffled"]), (3, ["--no-full_res"])])
-def test_one_pass_for_all_clips_is_as_a_pass_for_each(checkpoint: str, tmp_path: Path, crops: int, flags: list) -> None:
-    """To the bit, with the same batches: each is one clip of the same videos, the last one incomplete."""
+def test_one_pass_for_all_clips_equals_one_pass_per_clip(
+    checkpoint: str, tmp_path: Path, crops: int, flags: list
+) -> None:
+    """To the bit, since the batches are the same: one clip of the same videos. The last batch is incomplete."""
     flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", "random", "--seed", "3", *flags]
     center_crop.main([*flags, "--output_dir", str(tmp_path / "once"), "--clip_index", "1,4"], crops=crops)
     for clip in (1, 4):
@@ -151,10 +153,10 @@ def test_one_pass_for_all_clips_is_as_a_pass_for_each(checkpoint: str, tmp_path:
 
 
 @pytest.mark.parametrize(("crops", "sampling"), [(1, "centre"), (3, "random")])
-def test_the_scores_are_those_of_clips_that_are_read_one_by_one(
+def test_scores_equal_those_of_clips_that_are_read_one_by_one(
     checkpoint: str, tmp_path: Path, crops: int, sampling: str
 ) -> None:
-    """To the bit: the views are cut on the device from frames that are read once; here each is a clip of its own."""
+    """To the bit: views are cut on the device from frames that are read once, here each clip is read by itself."""
     clips = (0, 1) if sampling == "random" else (0,)
     flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", sampling]
     center_crop.main([*flags, "--clip_index", f"0-{clips[-1]}", "--output_dir", str(tmp_path)], crops=crops)
@@ -176,7 +178,7 @@ def test_the_scores_are_those_of_clips_that_are_read_one_by_one(
             assert scores.video_ids == tuple(f"val {i}" for i in range(5))
 
 
-def test_another_batch_size_changes_no_more_than_the_last_digits(checkpoint: str, tmp_path: Path) -> None:
+def test_another_batch_size_changes_only_the_last_digits(checkpoint: str, tmp_path: Path) -> None:
     flags = ["--weights", checkpoint, "-j", "0", "--sampling", "random", "--clip_index", "0-1"]
     center_crop.main([*flags, "--output_dir", str(tmp_path / "16")])
     center_crop.main([*flags, "--output_dir", str(tmp_path / "1"), "-b", "1"])
@@ -185,7 +187,7 @@ def test_another_batch_size_changes_no_more_than_the_last_digits(checkpoint: str
         assert np.allclose(first, second, atol=1e-5)
 
 
-def test_only_the_clips_that_are_missing_are_scored(checkpoint: str, tmp_path: Path, capsys) -> None:
+def test_only_missing_clips_are_scored(checkpoint: str, tmp_path: Path, capsys) -> None:
     flags = ["--weights", checkpoint, "-j", "0", "--clip_index", "0-2", "--output_dir", str(tmp_path)]
     center_crop.main(flags, crops=3)
     whole = pickles(tmp_path)
@@ -235,7 +237,7 @@ def test_every_net_trains_and_is_tested_and_merged(digits: list[str], net: str, 
 
 
 @pytest.mark.parametrize("part", ABLATIONS)
-def test_an_ablation_is_trained_and_the_test_knows_it(home: Path, part: str, capsys) -> None:
+def test_an_ablation_is_stored_in_the_checkpoint(home: Path, part: str, capsys) -> None:
     flags = ["--arch", "resnet18", *TINY, "--ablate", part]
     train.main(["mine", *own_data_flags(home / "own"), *flags])
     weights = f"runs/H2CN-{part}_mine_resnet18_2f/ckpt.pth.tar"
@@ -246,8 +248,8 @@ def test_an_ablation_is_trained_and_the_test_knows_it(home: Path, part: str, cap
     assert f"H2CN resnet18 without {part}" in capsys.readouterr().out
 
 
-def test_an_image_network_is_no_network_to_test(home: Path) -> None:
-    """ImageNet weights start a training. In a test their missing classifier would be random."""
+def test_weights_without_a_classifier_cannot_be_tested(home: Path) -> None:
+    """ImageNet weights are for training; in a test the missing classifier would be random."""
     torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pth")
     flags = ["--net", "TSN", "--archs", "resnet18", "--output_dir", "scores/imagenet", "-j", "0"]
     with pytest.raises(InputError, match=r"2 new.*would be random.*train\.py --net TSN --pretrain resnet18\.pth"):
@@ -255,7 +257,7 @@ def test_an_image_network_is_no_network_to_test(home: Path) -> None:
 
 
 def test_published_weights_of_a_torchvision_network(home: Path) -> None:
-    """As downloaded: the test script is told data set and network, and takes the sizes they were made for."""
+    """As downloaded: with data set and network given, the test uses the input size of the weights."""
     torch.save(torchvision.models.video.r2plus1d_18().state_dict(), "r2plus1d_18.pth")
     flags = ["--net", "r2plus1d_18", "--test_segments", "4", "--output_dir", "scores/r2plus1d", "-j", "0"]
     center_crop.main(["kinetics", "--weights", "r2plus1d_18.pth", *flags])
@@ -285,7 +287,7 @@ def test_a_checkpoint_of_another_net(checkpoint: str) -> None:
 
 @pytest.mark.parametrize("net", FAMILY)
 def test_official_weights(home: Path, net: str) -> None:
-    """A file in the official layout: its scores in the test script are those of the network of the golden data."""
+    """A file in the official layout scores like the network of the golden data."""
     state = official_state(net.lower())
     torch.save({"state_dict": {f"module.{key}": value.float() for key, value in state.items()}}, "official.pth.tar")
     flags = ["--weights", "official.pth.tar", "--output_dir", f"scores/official {net}", "-j", "0", "--batch_size", "1"]
@@ -313,13 +315,13 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("flags", "words"), CONTRADICTIONS, ids=[flags[0] for flags, _ in CONTRADICTIONS])
-def test_a_test_refuses_what_contradicts_its_weights(checkpoint: str, flags: list[str], words: str) -> None:
+def test_flags_that_contradict_the_weights_are_refused(checkpoint: str, flags: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         center_crop.main(["--weights", checkpoint, "--output_dir", "scores/bad", "-j", "0", *flags])
 
 
-def test_weights_of_a_data_set_with_as_many_classes_are_refused(checkpoint: str, home: Path) -> None:
-    """Something-Something V1 and V2 both have 174 classes: only the names tell."""
+def test_weights_for_other_classes_are_refused(checkpoint: str, home: Path) -> None:
+    """Something-Something V1 and V2 both have 174 classes; only the names differ."""
     stored = read_checkpoint(checkpoint)
     stored["trained_on"]["class_names"] = ["a", "b", "c"]
     save_checkpoint(home / "v2.pth.tar", stored)
@@ -327,7 +329,7 @@ def test_weights_of_a_data_set_with_as_many_classes_are_refused(checkpoint: str,
         center_crop.main(["--weights", "v2.pth.tar", "--output_dir", "scores/v2", "-j", "0"])
 
 
-def test_a_folder_takes_views_of_one_protocol(checkpoint: str) -> None:
+def test_a_folder_has_one_protocol(checkpoint: str) -> None:
     flags = ["--weights", checkpoint, "-j", "0", "--output_dir", "scores/one"]
     center_crop.main(flags)
     with pytest.raises(InputError, match="holds views with sampling 'centre of each segment'"):
@@ -339,7 +341,7 @@ def test_a_folder_takes_views_of_one_protocol(checkpoint: str) -> None:
 
 
 def test_a_refused_test_does_not_claim_its_folder(checkpoint: str, tmp_path: Path) -> None:
-    """Neither one whose list is wrong, nor one whose views are gone."""
+    """Neither with a wrong list nor with missing videos."""
     (tmp_path / "wrong.txt").write_text("not there 3 0\n")
     (tmp_path / "bad.txt").write_text("val 0 x\n")
     flags = ["--weights", checkpoint, "-j", "0", "--output_dir", str(tmp_path / "scores")]
@@ -353,14 +355,14 @@ def test_a_refused_test_does_not_claim_its_folder(checkpoint: str, tmp_path: Pat
     assert (tmp_path / "scores" / "0_crop0.pkl").exists()
 
 
-def test_views_of_unknown_origin_are_not_taken(checkpoint: str, tmp_path: Path) -> None:
+def test_views_without_a_protocol_are_refused(checkpoint: str, tmp_path: Path) -> None:
     (tmp_path / "0_crop0.pkl").touch()
     with pytest.raises(InputError, match=r"holds views but no protocol\.json"):
         center_crop.main(["--weights", checkpoint, "-j", "0", "--output_dir", str(tmp_path)])
 
 
-def test_another_data_set_of_the_same_classes(checkpoint: str, tmp_path: Path, capsys) -> None:
-    """A second test set; a line says so."""
+def test_another_data_set_with_the_same_classes(checkpoint: str, tmp_path: Path, capsys) -> None:
+    """Such as a second test set; a message says so."""
     root = write_dataset(tmp_path / "second")
     data = ["--root_path", root / "frames", "--val_list", root / "val.txt", "--classes", root / "classes.txt"]
     folder = tmp_path / "my scores"
@@ -388,7 +390,7 @@ def test_a_test_stops_at_a_truncated_frame(checkpoint: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("name", "value"), [("fc.bias", "nan"), ("bn1.running_var", "inf")])  # inf: finite scores
-def test_a_network_that_is_not_finite_has_no_result(checkpoint: str, tmp_path: Path, name: str, value: str) -> None:
+def test_weights_that_are_not_finite_are_refused(checkpoint: str, tmp_path: Path, name: str, value: str) -> None:
     content = read_checkpoint(Path(checkpoint))
     content["state_dict"][name][1] = float(value)
     torch.save(content, tmp_path / "bad.pth.tar")
@@ -421,7 +423,7 @@ def test_predict_a_folder_an_archive_and_a_video_file(checkpoint: str, tmp_path:
 
 
 def test_predict_says_where_it_runs(checkpoint: str, capsys, monkeypatch) -> None:
-    """On stderr: stdout holds the classes alone."""
+    """On stderr; stdout has only the classes."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     predict.main(["own/frames/val 0", "--weights", checkpoint])
     out, err = capsys.readouterr()
@@ -432,7 +434,7 @@ def test_predict_says_where_it_runs(checkpoint: str, capsys, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "there is no"), (b"text", "cannot be opened"), ("folder", "no frames")]
 )
-def test_predict_what_is_no_video(checkpoint: str, tmp_path: Path, content, words: str) -> None:
+def test_predict_refuses_other_files(checkpoint: str, tmp_path: Path, content, words: str) -> None:
     source = tmp_path / "source"
     if content == "folder":
         source.mkdir()

@@ -1,4 +1,4 @@
-"""From videos to an accuracy, through the scripts, with the data in each of their three forms."""
+"""From videos to an accuracy through all scripts, with each of the three forms of data."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ RUN = "runs/TSN_mine_resnet18_1f/ckpt.pth.tar"
 
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory) -> Path:
-    """The same clips as videos, and extracted without loss as frame folders and archives: a folder of each form."""
+    """The same clips as videos, frame folders and archives (lossless); a folder for each form."""
     home = tmp_path_factory.mktemp("forms")
     lines = []
     for label, name in enumerate(CLASSES):
@@ -36,7 +36,7 @@ def forms(tmp_path_factory) -> Path:
 
 
 def result(root: Path, out: Path, monkeypatch) -> tuple[Scores, float]:
-    """Prepare, check, train, test and merge; returns the scores of the val list and the top-1 accuracy."""
+    """Prepare, check, train, test and merge; return the scores of the val list and the top-1 accuracy."""
     out.mkdir()
     monkeypatch.chdir(out)
     prepare_data.main(["folder", "mine", str(root), "--val_share", "0.5"])
@@ -48,8 +48,8 @@ def result(root: Path, out: Path, monkeypatch) -> tuple[Scores, float]:
     return read_scores(out / "scores" / "0_crop0.pkl"), top1
 
 
-def test_the_three_forms_give_one_result(forms: Path, tmp_path: Path, monkeypatch) -> None:
-    """To the last bit: the frames are the same, and a seed draws the same clips of them."""
+def test_all_forms_give_the_same_result(forms: Path, tmp_path: Path, monkeypatch) -> None:
+    """To the bit: the frames are the same, and so are the clips that a seed samples."""
     of_videos, top1 = result(forms / "video", tmp_path / "video", monkeypatch)
     clips = [clip.removesuffix(".mp4") for clip in of_videos.video_ids]
     assert {Path(clip).parent.name for clip in clips} == set(CLASSES)

@@ -1,8 +1,7 @@
-"""predict.py without a network: which frames it reads, of what."""
+"""predict.py without a network: which frames it reads from which sources."""
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,21 +13,20 @@ from video_files import write_video
 
 import predict
 from common.errors import InputError
+from datasets.clip_dataset import ClipPlan
 from datasets.reading import video_file
 from datasets.reading.video_decoding import ToRgb, decode_video
 from datasets.transforms import eval_preprocessing
 
-NET = SimpleNamespace(num_segments=4, frames_per_segment=1)
-
 
 def reds(source: Path) -> list[int]:
-    """The red of each frame of a source of grey PNGs."""
+    """The red value of each frame, from grey PNGs."""
     reader = predict.open_source(source, "auto")
     return [int(image[0, 0, 0]) for _, image in reader.frames(range(reader.num_frames))]
 
 
-def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    """Without leading zeros, and without optical flow or what macOS puts beside them."""
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Even without leading zeros; optical flow and files added by macOS are skipped."""
     frames = tmp_path / "clip"
     frames.mkdir()
     for number in range(1, 13):
@@ -40,7 +38,7 @@ def test_predict_takes_frames_in_the_order_of_their_numbers(tmp_path: Path) -> N
     assert reds(frames) == reds(tmp_path / "clip.zip") == [10 * number for number in range(1, 13)]
 
 
-def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
+def test_a_truncated_archive(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "clip" / "1.png")
     archive = Path(shutil.make_archive(str(tmp_path / "clip"), "zip", tmp_path / "clip"))
@@ -50,25 +48,25 @@ def test_predict_an_archive_that_is_cut_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])
-def test_predict_says_what_is_there_instead(tmp_path: Path, name: str) -> None:
+def test_a_missing_source_suggests_a_similar_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=rf"or a folder or \.zip of frames \(there is {name}\)"):
         reds(tmp_path / "clip")
 
 
 def read_clip(source: Path) -> Tensor:
-    return predict.read_clip(source, "auto", NET, eval_preprocessing(32))
+    return predict.read_clip(source, "auto", ClipPlan(4, 1, eval_preprocessing(32)))
 
 
 def clip_of(source: Path, numbers: list[int]) -> Tensor:
-    """The clip of these frames of a video, all of which is decoded."""
+    """The clip of these frames, from a video that is decoded whole."""
     frames = torch.from_numpy(eval_preprocessing(32)(np.stack(list(decode_video(source)))))
     return frames[numbers].movedim(-1, -3)[None, :, None]
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("raw.h264", "libx264")])
 def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: str, monkeypatch) -> None:
-    """In files without a frame count, too."""
+    """Also in files without a frame count."""
     path = write_video(tmp_path / name, 60, codec=codec)
     converted = []
     monkeypatch.setattr(video_file, "ToRgb", lambda: lambda frame: (converted.append(frame.pts), ToRgb()(frame))[1])
@@ -78,7 +76,7 @@ def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: 
 
 
 def test_fewer_frames_than_packets(tmp_path: Path) -> None:
-    """The last packets hold nothing but a mark where a frame begins."""
+    """The last packets have a frame header and no frame."""
     path = write_video(
         tmp_path / "a.mkv", 40, codec="libx265", options={"x265-params": "keyint=12:bframes=0:log-level=none"}
     )

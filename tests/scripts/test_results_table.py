@@ -1,4 +1,4 @@
-"""The table that the demo ends with."""
+"""results_table.py: the table at the end of the demo."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,8 @@ from scripts import results_table
 
 def write_results(folder: Path, top1: float, **protocol: object) -> str:
     folder.mkdir()
-    known = {"net": "H2CN", "arch": "resnet18", "num_segments": 8, "dataset": "mine"}
+    known = {"net": "H2CN", "arch": "resnet18", "num_segments": 8, "frames_per_segment": 5, "class_names": ["a", "b"]}
+    known |= dict.fromkeys(("sampling", "preprocessing", "weights", "list_hash"), "") | {"dataset": "mine"}
     models = [{"protocol": {**known, **protocol} if protocol else {}}]
     results = {"top1": top1, "mean_class": top1 / 2, "videos": 9, "models": models, "num_clips": 10, "test_crops": 3}
     (folder / "results.json").write_text(json.dumps(results))
@@ -33,7 +34,7 @@ def test_a_row_says_what_was_tested_and_how(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[1].startswith("mine: TSN")
 
 
-def test_rows_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, capsys) -> None:
+def test_rows_with_the_same_name_show_their_folders(tmp_path: Path, capsys) -> None:
     folders = [write_results(tmp_path / name, 50.0, net="TSN") for name in "ab"]
     results_table.main(folders)
     _, *rows, _ = capsys.readouterr().out.splitlines()
@@ -47,6 +48,13 @@ def test_several_seeds_or_folds_in_one_row(tmp_path: Path, capsys) -> None:
     _, tsn, tsm, _ = capsys.readouterr().out.splitlines()
     assert tsn.split()[4:] == ["10", "x", "3", "9", "3", "60.0", "±", "10.0", "%", "30.0", "±", "5.0", "%"]
     assert tsm.split()[4:] == ["10", "x", "3", "9", "1", "80.0", "%", "40.0", "%"]
+
+
+def test_views_of_the_official_code_are_named_by_their_folder(tmp_path: Path, capsys) -> None:
+    folders = [write_results(tmp_path / "a", 50.0, net="TSN"), write_results(tmp_path / "official", 50.0)]
+    results_table.main(folders)
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    assert [row.split("  ")[0] for row in rows] == ["mine: TSN resnet18, 8 segments", folders[1]]
 
 
 FIGURES = '"top1": 1, "mean_class": 1, "videos": 1, "num_clips": 1, "test_crops": 1'

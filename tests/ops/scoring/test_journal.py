@@ -1,5 +1,6 @@
-"""A test that was stopped goes on behind the last whole batch, and gives what it would have given."""
+"""An interrupted test resumes after the last complete batch, with the same result."""
 
+import json
 import logging
 import os
 import resource
@@ -16,8 +17,8 @@ from video_files import CLASSES, write_dataset
 import test_models_center_crop as center_crop
 from common.errors import InputError
 from ops.models import build_model
-from ops.scoring.journal import ScoreJournal, journal_path
-from ops.scoring.protocol import claim_folder
+from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
+from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
 
@@ -31,7 +32,7 @@ def opened(path: Path, clips: tuple[int, ...] = (0, 1), overwrite: bool = False,
 
 
 def stopped(path: Path, batches: int = 3, **options) -> list[np.ndarray]:
-    """What a journal has at first, before it takes the rest of a number of batches and is stopped."""
+    """Fill a journal up to a number of batches and interrupt it; return the batches that it began with."""
     at_first: list[np.ndarray] = []
     with suppress(KeyboardInterrupt), opened(path, **options) as journal:
         at_first += journal.batches
@@ -51,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])
-def test_the_batches_are_there_again_and_the_end_deletes_them(path: Path, batches: int, caplog) -> None:
+def test_batches_are_read_back_and_deleted_at_the_end(path: Path, batches: int, caplog) -> None:
     with caplog.at_level(logging.INFO):
         assert stopped(path, batches) == []
     assert f"{(4, 8, 9)[batches - 1]} videos scored. To continue, run the same command" in caplog.text
@@ -61,15 +62,15 @@ def test_the_batches_are_there_again_and_the_end_deletes_them(path: Path, batche
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_test_that_scored_nothing_leaves_nothing(path: Path, caplog) -> None:
+def test_nothing_scored_leaves_no_file(path: Path, caplog) -> None:
     with caplog.at_level(logging.INFO):
         stopped(path, 0)
     assert caplog.text == ""
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_file_that_is_cut_anywhere(path: Path) -> None:
-    """Killed, or the machine was: what is cut off is scored again, and the file is then as if nothing had happened."""
+def test_a_file_truncated_anywhere(path: Path) -> None:
+    """After a kill or a crash the lost part is scored again, and the file is then the same."""
     stopped(path)
     whole = path.read_bytes()
     header = whole.index(b"\n") + 1
@@ -81,7 +82,7 @@ def test_a_file_that_is_cut_anywhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [bytes(9), b"\xff" * 9])
-def test_damaged_scores_are_not_taken(path: Path, damage: bytes) -> None:
+def test_damaged_scores_are_rejected(path: Path, damage: bytes) -> None:
     stopped(path)
     whole = path.read_bytes()
     at = whole.index(b"\n") + 1 + RECORD + 50
@@ -94,7 +95,7 @@ def test_damaged_scores_are_not_taken(path: Path, damage: bytes) -> None:
     ("other", "words"), [({"amp": "bf16"}, "other amp"), ({"clips": (0, 2)}, "other clips"),
                          ({"net": "TSN", "amp": "bf16"}, "other net, amp")],
 )  # fmt: skip
-def test_what_depends_on_something_else_is_not_taken(path: Path, other: dict, words: str, caplog) -> None:
+def test_scores_from_other_settings_are_rejected(path: Path, other: dict, words: str, caplog) -> None:
     stopped(path)
     with caplog.at_level(logging.INFO):
         assert stopped(path, 2, **other) == []
@@ -102,30 +103,30 @@ def test_what_depends_on_something_else_is_not_taken(path: Path, other: dict, wo
     assert same(stopped(path, 2, **other), BATCHES[:2])
 
 
-def test_batches_of_another_header_are_not_taken(path: Path) -> None:
-    """Two tests that differ in this alone may have written into one file at the same time."""
+def test_batches_under_another_header_are_rejected(path: Path) -> None:
+    """Two tests with different settings may have written to the same file at the same time."""
     stopped(path)
     path.write_bytes(path.read_bytes().replace(b'"off"', b'"OFF"'))
     assert stopped(path, amp="OFF") == []
 
 
 @pytest.mark.parametrize("header", [bytes(1000), b"null", b"[1]", b'{"clips": 3}', b'{"clips": [[0], {}]}'])
-def test_a_header_that_makes_no_sense(path: Path, header: bytes) -> None:
+def test_a_damaged_header(path: Path, header: bytes) -> None:
     path.write_bytes(header + b"\n")
     assert stopped(path) == []
     assert same(stopped(path), BATCHES)
 
 
 @pytest.mark.parametrize("clips", [b"[0, 1, 5]", b"[0, 1, 1]", b"[1, 0]", b"[false, 1]", b"[" * 100_000, b"[1e999]"])
-def test_clips_that_no_batch_vouches_for_are_not_taken(path: Path, clips: bytes) -> None:
-    """A header that was changed: another command's clips have no place in this one's files."""
+def test_changed_clips_in_the_header_are_rejected(path: Path, clips: bytes) -> None:
+    """The checksum of a batch covers the header."""
     stopped(path)
     path.write_bytes(path.read_bytes().replace(b'"clips": [0, 1]', b'"clips": ' + clips))
     with opened(path) as journal:
         assert (journal.clips, journal.batches) == ([0, 1], [])
 
 
-def test_two_that_score_the_same_at_the_same_time(path: Path) -> None:
+def test_two_processes_score_the_same_videos(path: Path) -> None:
     with opened(path) as first:
         first.append(BATCHES[0])
         with opened(path) as second:
@@ -138,8 +139,8 @@ def test_two_that_score_the_same_at_the_same_time(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_test_goes_on_with_all_of_its_clips(path: Path) -> None:
-    """It may have been stopped between two pickles, or have had to score again what is there."""
+def test_a_test_resumes_with_all_of_its_clips(path: Path) -> None:
+    """It may have been interrupted between two pickles, or with --overwrite."""
     stopped(path)
     for missing in ([1], []):
         journal = opened(path, missing)
@@ -147,7 +148,7 @@ def test_a_test_goes_on_with_all_of_its_clips(path: Path) -> None:
         assert same(journal.batches, BATCHES)
 
 
-def test_overwrite_starts_anew_and_says_how_to_go_on(path: Path, caplog) -> None:
+def test_overwrite_starts_again_and_says_how_to_resume(path: Path, caplog) -> None:
     stopped(path)
     with caplog.at_level(logging.INFO):
         assert stopped(path, 1, overwrite=True) == []
@@ -163,7 +164,7 @@ def test_other_clips_have_another_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(path: Path) -> None:
-    """Here: a limit for the size of files, in the middle of the second batch."""
+    """Simulated by a limit on file sizes, in the middle of the second batch."""
     stopped(path, 1)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + RECORD // 2, limits[1]))
@@ -178,7 +179,7 @@ def test_a_full_disk(path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written() -> None:
     with pytest.raises(InputError, match="cannot write /proc/clips_0.unfinished: .*--output_dir"):
-        opened(journal_path(Path("/proc"), [0]))
+        opened(journal_path(Path("/proc"), [0])).append(BATCHES[0])
 
 
 # The script, on five videos in batches of two: two clips, three crops.
@@ -186,7 +187,7 @@ def test_a_folder_that_cannot_be_written() -> None:
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory) -> list[str]:
-    """Of a test of a small network that was not trained."""
+    """Flags to test a small untrained network."""
     root = write_dataset(tmp_path_factory.mktemp("own"), train=0)
     trained_on = TrainedOn("TSN", "resnet18", 2, "mine", list(CLASSES), 32, "", "", "")
     state = build_model("TSN", "resnet18", len(CLASSES), 2).state_dict()
@@ -197,7 +198,7 @@ def flags(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(flags: list[str], tmp_path_factory) -> dict[str, bytes]:
-    """The files of a test that was not stopped."""
+    """The files of an uninterrupted test."""
     folder = tmp_path_factory.mktemp("whole")
     score(flags, folder)
     assert len(list(folder.iterdir())) == 7  # six views, and the protocol
@@ -227,7 +228,7 @@ test_models_center_crop.main(sys.argv[1:], crops=3)
 """
 
 
-def test_a_killed_test_goes_on_to_the_same_files(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+def test_a_killed_test_resumes_to_the_same_files(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
     command = [sys.executable, "-c", KILLED, *flags, "--output_dir", str(tmp_path)]
     killed = subprocess.run(command, cwd=Path(center_crop.__file__).parent, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -240,7 +241,7 @@ def test_a_killed_test_goes_on_to_the_same_files(flags: list[str], whole: dict, 
 
 @pytest.fixture
 def stop(monkeypatch) -> None:
-    """A scheduler stops the next test after its second batch."""
+    """Let a scheduler stop the next test after its second batch."""
 
     class Stopped(ScoreJournal):
         def append(self, batch: np.ndarray) -> None:
@@ -253,7 +254,7 @@ def stop(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("stop")
-def test_a_stopped_test_says_how_to_go_on(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+def test_an_interrupted_test_says_how_to_resume(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(flags, tmp_path)
     assert "4 videos scored. To continue, run the same command" in capsys.readouterr().out
@@ -265,7 +266,7 @@ def test_a_stopped_test_says_how_to_go_on(flags: list[str], whole: dict, tmp_pat
 
 
 @pytest.mark.usefixtures("stop")
-def test_another_batch_size_starts_anew(flags: list[str], tmp_path: Path, capsys) -> None:
+def test_another_batch_size_starts_again(flags: list[str], tmp_path: Path, capsys) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(flags, tmp_path)
     score(flags, tmp_path, "-b", "5")
@@ -275,7 +276,20 @@ def test_another_batch_size_starts_anew(flags: list[str], tmp_path: Path, capsys
 
 
 @pytest.mark.usefixtures("stop")
-def test_another_protocol_deletes_what_is_unfinished(flags: list[str], tmp_path: Path) -> None:
+def test_a_failed_test_with_other_flags_keeps_unfinished_scores(
+    flags: list[str], whole: dict, tmp_path: Path, capsys
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, tmp_path)
+    with pytest.raises(InputError, match="does_not_exist"):
+        score(flags, tmp_path, "-b", "5", "--image_tmpl", "does_not_exist_{:05d}.jpg")
+    score(flags, tmp_path)
+    assert "resuming after video 4 of 5" in capsys.readouterr().out
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.usefixtures("stop")
+def test_another_protocol_deletes_unfinished_scores(flags: list[str], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(flags, tmp_path)
     with pytest.raises(InputError, match="--overwrite"):
@@ -285,7 +299,7 @@ def test_another_protocol_deletes_what_is_unfinished(flags: list[str], tmp_path:
     assert sorted(content(tmp_path)) == ["0_crop0.pkl", "0_crop1.pkl", "0_crop2.pkl", "protocol.json"]
 
 
-def test_a_wrong_flag_beside_overwrite_costs_no_views(flags: list[str], whole: dict, tmp_path: Path) -> None:
+def test_overwrite_with_a_wrong_flag_deletes_nothing(flags: list[str], whole: dict, tmp_path: Path) -> None:
     score(flags, tmp_path)
     with pytest.raises(InputError, match="does_not_exist"):
         score(flags, tmp_path, "--seed", "1", "--overwrite", "--image_tmpl", "does_not_exist_{:05d}.jpg")
@@ -297,13 +311,27 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
     path = tmp_path / "protocol.json"
     path.write_bytes(protocol)
     with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
-        claim_folder(tmp_path, {"net": "H2CN"}, overwrite=False)
+        check_protocol(tmp_path, {"net": "H2CN"}, SUFFIX)
     (tmp_path / "0_crop0.pkl").touch()
-    claim_folder(tmp_path, {"net": "H2CN"}, overwrite=True, scored=tmp_path / "x")
+    replace_protocol(tmp_path, {"net": "H2CN"}, SUFFIX, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
 
 
-def test_an_unreadable_video_costs_its_batch_alone(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+def test_views_are_added_to_those_under_an_older_protocol(flags: list[str], whole: dict, tmp_path: Path) -> None:
+    """Its fields for the frame order and the left-out modules are missing."""
+    score(flags, tmp_path)
+    path = tmp_path / "protocol.json"
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name not in NEWER_FIELDS}
+    path.write_text(json.dumps(older))
+    (tmp_path / "1_crop0.pkl").unlink()
+    score(flags, tmp_path)
+    assert content(tmp_path) == whole
+    path.write_text(json.dumps(older))
+    with pytest.raises(InputError, match="frame_order 'normal', this run has 'reversed'"):
+        score(flags, tmp_path, "--frame_order", "reversed")
+
+
+def test_an_unreadable_video_loses_only_its_batch(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
     video = Path(flags[flags.index("--root_path") + 1]) / "val 3"
     video.rename(video.with_name("away"))
     with pytest.raises(InputError, match="there is no frame folder.*val 3"):
@@ -315,10 +343,10 @@ def test_an_unreadable_video_costs_its_batch_alone(flags: list[str], whole: dict
     assert content(tmp_path) == whole
 
 
-def test_a_disk_that_is_full_when_the_pickles_are_written(
+def test_a_full_disk_while_the_pickles_are_written(
     flags: list[str], whole: dict, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    """Some are there, which does not make the others' scores worthless."""
+    """The other scores are not lost."""
 
     def write_scores(path: Path, *scores) -> None:
         if path.name == "1_crop0.pkl":

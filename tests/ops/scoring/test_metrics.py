@@ -27,7 +27,7 @@ def test_topk() -> None:
     assert topk_correct(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5)) == [2, 4, 4]
 
 
-def test_mean_class_accuracy_weighs_classes_and_not_videos() -> None:
+def test_mean_class_accuracy_weights_classes_equally() -> None:
     assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
     assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
 
@@ -38,13 +38,35 @@ def test_intervals() -> None:
     wilson = [100 * (centre + side * half) / (1 + z**2 / n) for side in (-1, 1)]
     assert accuracy_interval(100 * p, n) == pytest.approx(wilson)
     assert accuracy_interval(100.0, 4)[1] == 100.0
-    rng = np.random.default_rng(1)
-    labels = rng.integers(3, size=600)
-    scores = np.eye(3)[np.where(rng.random(600) < 0.8, labels, (labels + 1) % 3)]
-    low, high = mean_class_interval(scores, labels)
-    spread = 1.96 * 100 * (0.8 * 0.2 / 600) ** 0.5  # of a proportion; classes are about equally large
-    accuracy = mean_class_accuracy(scores, labels)
-    assert (accuracy - low, high - accuracy) == pytest.approx((spread, spread), rel=0.1)
+    assert accuracy_interval(0.0, 4)[0] == 0.0
+
+
+def test_mean_class_interval() -> None:
+    """The same as for top-1 if all classes have the same size; wider if they do not."""
+    assert mean_class_interval(80.0, np.repeat(range(3), 200)) == pytest.approx(accuracy_interval(80.0, 600))
+    low, high = mean_class_interval(80.0, np.array([0] * 599 + [1]))
+    assert low < 40
+    assert high > 95
+
+
+@pytest.mark.parametrize(
+    ("percent", "labels"), [(25.0, range(4)), (100.0, range(4)), (0.0, [0, 1]), (50.0, [0, 0, 1, 1])]
+)
+def test_the_mean_class_interval_is_never_a_point(percent: float, labels) -> None:
+    low, high = mean_class_interval(percent, np.array(labels))
+    assert low <= percent <= high
+    assert high - low > 40
+
+
+def test_the_mean_class_interval_covers_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    shares, videos = np.linspace(0.3, 1, 8), np.array([5, 10, 20, 20, 30, 30, 50, 50])
+    labels = np.repeat(range(8), videos)
+    held = 0
+    for _ in range(500):
+        low, high = mean_class_interval(100 * (rng.binomial(videos, shares) / videos).mean(), labels)
+        held += low <= 100 * shares.mean() <= high
+    assert held / 500 > 0.94
 
 
 def test_confusion_matrix_and_table() -> None:
@@ -57,7 +79,7 @@ def test_confusion_matrix_and_table() -> None:
     assert per_class(confusion_matrix(SCORES[:1], LABELS[:1]), "abc")[1].accuracy is None
 
 
-def test_of_equal_scores_the_first_class_leads() -> None:
+def test_the_first_of_equal_scores_wins() -> None:
     scores = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.2, 0.4, 0.4]])
     assert topk_accuracy(scores, np.array([0, 1, 2]), 1) == pytest.approx(100 / 3)
     assert topk_accuracy(scores, np.array([0, 1, 2]), 2) == 100.0
@@ -72,8 +94,8 @@ def test_confusion_plots_grow_with_the_classes(tmp_path, num_class: int) -> None
 
 
 @pytest.mark.parametrize("confused", [0, 1, 500])
-def test_many_classes_are_drawn_as_their_most_confused_pairs(tmp_path, confused: int) -> None:
-    """The picture stays small, however many classes there are."""
+def test_many_classes_are_drawn_as_confused_pairs(tmp_path, confused: int) -> None:
+    """The picture stays small for any number of classes."""
     matrix = np.eye(1000, dtype=int)
     matrix[:confused, 0] += 1
     plot_confusion(matrix, [f"class number {i}" for i in range(1000)], tmp_path / "plot.png", "title")
@@ -82,7 +104,7 @@ def test_many_classes_are_drawn_as_their_most_confused_pairs(tmp_path, confused:
 
 @pytest.mark.parametrize("num_class", [5, 201])
 def test_class_names_are_drawn_as_they_are(tmp_path, num_class: int, caplog) -> None:
-    """Not as formulas, and on one line."""
+    """Neither as formulas nor on several lines."""
     names = ["$x_{1$", "\\frac^", "$", "two\nlines\x1b[0m\ud800", "long " * 100, *map(str, range(5, num_class))]
     matrix = np.ones((num_class, num_class), int)
     matrix[:5] = 9
