@@ -17,8 +17,7 @@ from common.errors import InputError, reason
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
 from datasets.missing_path import there_is
-from datasets.preparing.inspection import is_flow
-from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages
+from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages, is_flow
 from datasets.reading.readers import ARCHIVE_SUFFIX, Reader
 from datasets.reading.video_decoding import not_to_its_end
 from datasets.reading.video_file import VideoFile

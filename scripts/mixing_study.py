@@ -21,7 +21,7 @@ import numpy as np
 
 import train
 from common.cli import number
-from common.console import run_script
+from common.console import log_lines_to, run_script
 from common.option_groups import add_augmentation_options, add_data_options
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import format_line, list_hash, read_list
@@ -92,6 +92,7 @@ def train_and_test(mix: str, seed: int, flags: Sequence[str], svmix_flags: Seque
         output = stack.enter_context((log_folder / "output.txt").open("w", encoding="utf-8"))
         stack.enter_context(redirect_stdout(output))
         stack.enter_context(redirect_stderr(output))
+        log_lines_to(output)
         train.main([*flags, *own, f"--root_model={checkpoints}"])
     (log,) = log_folder.glob(f"*/{LINES}")
     last = json.loads(log.read_text().splitlines()[-1])

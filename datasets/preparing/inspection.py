@@ -8,15 +8,11 @@ from pathlib import Path
 
 from common.errors import InputError, quoted, reason
 from datasets.lists import UNWRITABLE, VIDEO_SUFFIXES, VideoRecord, is_writable
-from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, frame_number
+from datasets.reading.frames import NUMBERED_IMAGE, UNREADABLE, frame_number, is_flow
 from datasets.reading.readers import find_record
 from datasets.reading.video_file import VideoFile
 
 SAMPLE = 50  # videos that are inspected to detect how frames are named
-_NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)
-# Prefixes of the number. Optical flow is never a frame, however many images of it there are: TSN's folders have
-# img_00001.jpg, flow_x_00001.jpg and flow_y_00001.jpg side by side.
-_FLOW = re.compile(r"((.*[_-])?flow[uvxy]?([_-].*)?|[uvxy])[_-]?", re.IGNORECASE | re.DOTALL)
 _USUAL = re.compile(r"((img|image|frame|rgb)[_-]?)?", re.IGNORECASE)
 
 
@@ -70,12 +66,6 @@ class FrameNames:
         return Inspection(count, 0 in numbers, fault)
 
 
-def is_flow(name: str) -> bool:
-    """Whether the name of a file is that of an optical flow image."""
-    match = _NUMBERED_IMAGE.fullmatch(name)
-    return match is not None and _FLOW.fullmatch(match[1]) is not None
-
-
 def suggest_templates(names: Iterable[str]) -> list[str]:
     """Templates, such as "img_{:05d}.jpg", that the frames among the names may follow.
 
@@ -85,7 +75,7 @@ def suggest_templates(names: Iterable[str]) -> list[str]:
     Returns:
         One template; none without numbered images; several if this rule does not decide.
     """
-    matches = [match for name in names if (match := _NUMBERED_IMAGE.fullmatch(name)) and not is_flow(name)]
+    matches = [match for name in names if (match := NUMBERED_IMAGE.fullmatch(name)) and not is_flow(name)]
     counts = Counter((match[1], match[3]) for match in matches)
     most = max(counts.values(), default=0)
     many = sorted(form for form, count in counts.items() if 2 * count >= most)

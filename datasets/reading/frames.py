@@ -1,6 +1,7 @@
 """Videos as image files: a folder, or an uncompressed zip archive, with one image per frame, numbered from 1."""
 
 import os
+import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,6 +21,10 @@ LARGEST_IMAGE = 256 << 20  # bytes of a file in an archive
 # What decoders raise for damaged images, and zipfile for damaged archives (NotImplementedError: of a newer version).
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError)
 EXTRACT_AGAIN = "extract the video again or drop it from the list"
+NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)
+# Prefixes of the number. Optical flow is never a frame, however many images of it there are: TSN's folders have
+# img_00001.jpg, flow_x_00001.jpg and flow_y_00001.jpg side by side.
+_FLOW = re.compile(r"((.*[_-])?flow[uvxy]?([_-].*)?|[uvxy])[_-]?", re.IGNORECASE | re.DOTALL)
 
 
 class NumberedImages(ABC):
@@ -156,3 +161,9 @@ def frame_number(name: str, image_tmpl: str) -> int | None:
     if not digits.isdecimal() or image_tmpl.format(int(digits)) != name:
         return None
     return int(digits)
+
+
+def is_flow(name: str) -> bool:
+    """Whether the name of a file is that of an optical flow image."""
+    match = NUMBERED_IMAGE.fullmatch(name)
+    return match is not None and _FLOW.fullmatch(match[1]) is not None
