@@ -21,7 +21,8 @@ from PIL import Image
 INK, QUIET, CHANGED = "#1a1a1a", "#6b7280", "#b45309"
 FONT = "DejaVu Sans"  # comes with matplotlib
 LARGE, SMALL = 10, 8  # font sizes in points
-WIDTH = 12  # of a sheet in inches; half of it, if all frames are shown
+WIDTHS = (4, 12)  # of a sheet in inches, at least and at most
+COLUMN = 1.6  # width of a frame in a sheet, in inches, if the sheet does not become too wide
 CELL = 1.76  # width of a clip in the animation, in inches
 LETTER = 0.1  # width of a large letter in inches, with some to spare
 STEP = 150  # milliseconds per frame of the animation
@@ -59,9 +60,10 @@ def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Imag
     length = clips[0].frames.shape[1]
     shown = list(range(length)) if all_frames else [length // 2]
     pictures = [tiled(clip.frames[:, shown].swapaxes(0, 1)) for clip in clips]
-    figure, rows = sheet_of(pictures, WIDTH / 2 if len(shown) > 1 else WIDTH)
+    width = sheet_width(len(clips[0].frames)) / (2 if len(shown) > 1 else 1)
+    figure, rows = sheet_of(pictures, width)
     for axes, clip in zip(rows, clips, strict=True):
-        clip.write_title(axes, int(figure.get_figwidth() / LETTER), 4)
+        clip.write_title(axes, int(width / LETTER), 4)
         ends = [sorted({segment[0] + 1, segment[-1] + 1}) for segment in clip.numbers[:, shown].tolist()]
         column = axes.get_images()[0].get_size()[1] / len(ends)
         labels = ["\N{EN DASH}".join(map(str, numbers)) for numbers in ends]
@@ -114,6 +116,11 @@ def tiled(frames: np.ndarray) -> np.ndarray:
     return padded.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
 
 
+def sheet_width(segments: int) -> float:
+    """Inches for a row of frames."""
+    return min(max(segments * COLUMN, WIDTHS[0]), WIDTHS[1])
+
+
 def sheet_of(pictures: Sequence[np.ndarray], width: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with a grid of pictures (H, W, 3) of one size, `width` inches wide, with room for their texts."""
     rows = -(-len(pictures) // columns)
@@ -145,7 +152,8 @@ def shorten(text: str, letters: int, lines: int) -> str:
     """Text in lines; the middle of a long one is left out, because class names often differ in their last words."""
     wrapped = textwrap.wrap(text, letters)
     if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 2], "\N{HORIZONTAL ELLIPSIS}", text[-letters:].strip()]
+        end = text[-letters:]
+        wrapped = [*wrapped[: lines - 2], "\N{HORIZONTAL ELLIPSIS}", end.partition(" ")[2] or end]
     return "\n".join(wrapped)
 
 

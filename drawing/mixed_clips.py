@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
-from drawing.clips import LARGE, LETTER, QUIET, SMALL, WIDTH, rendered, sheet_of, shorten, style, tiled
+from drawing.clips import LARGE, LETTER, QUIET, SMALL, rendered, sheet_of, sheet_width, shorten, style, tiled
 from ops.mixing.mixer import MixedExample
 
-HALF = int(WIDTH / LETTER / 2)  # letters in half of a line
 OWN, OTHER = "#1d4ed8", "#b45309"  # colours of the clip and of its partner, in mask and text
 
 
@@ -22,14 +21,16 @@ def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Im
     """
     key = clips[0].frames.shape[1] // 2
     pictures = [tiled(np.stack([clip.frames[:, key], mask_picture(clip.own)])) for clip in clips]
-    figure, rows = sheet_of(pictures, WIDTH)
+    width = sheet_width(len(clips[0].frames))
+    letters = int(width / 2 / LETTER)  # of a title beside another one
+    figure, rows = sheet_of(pictures, width)
     for axes, clip in zip(rows, clips, strict=True):
-        own = shorten(f"{clip.share:.0%} {class_names[clip.label]}", HALF, 3)
-        other = shorten(f"{1 - clip.share:.0%} {class_names[clip.partner_label]}", HALF, 3)
+        own = shorten(f"{clip.share:.0%} {class_names[clip.label]}", letters, 3)
+        other = shorten(f"{1 - clip.share:.0%} {class_names[clip.partner_label]}", letters, 3)
         axes.set_title(own, loc="left", color=OWN, size=LARGE, **style(own))
         axes.set_title(other, loc="right", color=OTHER, size=LARGE, **style(other))
         pixels = float(clip.own.mean())
-        details = f"of the label; of the pixels {pixels:.0%} and {1 - pixels:.0%}"
+        details = f"shares of the label; of the pixels: {pixels:.0%} and {1 - pixels:.0%}"
         axes.set_xlabel(details, loc="left", color=QUIET, size=SMALL)
     return rendered(figure)
 
