@@ -96,7 +96,7 @@ def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str
 
 def _choose_arch(args: argparse.Namespace, given: set[str]) -> None:
     """Some networks have only one backbone."""
-    own = NETS[args.net].arch
+    own = None if args.net is None else NETS[args.net].arch
     if own is not None:
         if "arch" in given:
             raise InputError(f"--arch {args.arch}: {args.net} has its own backbone; leave --arch out")

@@ -259,7 +259,7 @@ def test_names_that_a_list_cannot_hold(tmp_path: Path, root: Path, capsys, path:
         (["a/b"], "'a/b' cannot be a name"),
         (["a" * 300], "cannot be a name .* at most 50 letters"),
         (["mine", "--group_pattern", "("], "'\\(' is not a regular expression"),
-        (["mine", "--image_tmpl", "00001.jpg"], "no template"),
+        (["mine", "--image_tmpl", "00001.jpg"], "00001.jpg.*{:05d}.jpg"),
         (["mine", "--split", "folders", "--group_pattern", "p"], "--group_pattern belongs to a random split"),
         (["mine", "--split", "folders"], "must have the folders train and val"),
     ],

@@ -84,7 +84,7 @@ def mean_square(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def test_another_loss_trains_and_validates() -> None:
     [batch] = batches(8)
     expected = Linear()
-    loss = mean_square(expected(batch.clip[:, 0]), batch.label)
+    loss = mean_square(expected(batch.clip.movedim(-1, -3)), batch.label)
     loss.backward()
     model, sums = train(8, loss=mean_square)
     assert torch.allclose(model.fc.weight, expected.fc.weight - 0.5 * expected.fc.weight.grad, atol=1e-7)
@@ -105,7 +105,11 @@ def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
 
     mixer = Mixer(mix_method(mix, model, 16, CPU, SvMixSettings()), 3)
     batch = SimpleNamespace(
-        clip=random_clips()[:, None], label=torch.tensor([0, 1, 2, 1]), video_ids=list("abcd"), replaced=[], seconds=0.0
+        clip=random_clips().movedim(-3, -1),
+        label=torch.tensor([0, 1, 2, 1]),
+        video_ids=list("abcd"),
+        replaced=[],
+        seconds=0.0,
     )
     optimiser, scaler = make_optimiser("sgd", parameter_groups(model, 0.1, 0.0), 0.1, 0.9), NO_SCALER
     settings = TrainSettings(loss=loss)
