@@ -30,7 +30,7 @@ STEP = 150  # milliseconds per frame of the animation
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip with what its picture says."""
+    """A clip and the captions of its picture."""
 
     frames: np.ndarray  # (T, L, H, W, 3) uint8
     numbers: np.ndarray  # (T, L) 0-based frame numbers; shown from 1, as files are numbered
@@ -51,11 +51,9 @@ class ShownClip:
 
 
 def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Image:
-    """One picture per clip, one column per segment: its key frame, or all its frames from top to bottom.
+    """One picture per clip (all of one shape), one column per segment.
 
-    Args:
-        clips: of one shape.
-        all_frames: show L frames per segment instead of the one in the middle.
+    A column shows the middle frame of the segment or, with `all_frames`, all L from top to bottom.
     """
     length = clips[0].frames.shape[1]
     shown = list(range(length)) if all_frames else [length // 2]
@@ -74,11 +72,7 @@ def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Imag
 
 
 def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
-    """The pictures of an animation in which all clips play at once, segment after segment.
-
-    Args:
-        clips: of one shape.
-    """
+    """The pictures of an animation in which all clips, of one shape, play at once, segment after segment."""
     segments, length = clips[0].numbers.shape
     columns = min(len(clips), 4)
     pictures = [clip.frames[0, 0] for clip in clips]

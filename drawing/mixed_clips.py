@@ -13,11 +13,9 @@ OWN, OTHER = "#1d4ed8", "#b45309"  # colours of the clip and of its partner, in 
 
 
 def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Image.Image:
-    """One picture per clip, one column per segment: its key frame, and below its mask in the class names' colours.
+    """One picture per clip (all of one shape), one column per segment: the key frame above its mask.
 
-    Args:
-        clips: of one shape, at least one.
-        class_names: in label order.
+    The mask has the colours of the class names, which are given in label order.
     """
     key = clips[0].frames.shape[1] // 2
     pictures = [tiled(np.stack([clip.frames[:, key], mask_picture(clip.own)])) for clip in clips]

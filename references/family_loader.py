@@ -2,7 +2,7 @@
 
 Every frame of every segment is decoded, even if another segment has the same frame; then resized, cropped, resized
 again and mirrored. All frames are stacked along the channels, converted to floats and normalised, on the CPU. Frame
-numbers, crops and flips are those of `datasets/`, so that speed and pixels can be compared.
+numbers, crops and flips come from `datasets/`, so that speed and pixels can be compared.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Motions of the built-in data set: functions of time that put cards on a frame.
 
 The classes come in pairs. The second of a pair is the first played backwards, and nothing else: all random numbers
-(start, size, curvature, jitter) are drawn in the same way for both, so their frames without order tell nothing.
+(start, size, curvature, jitter) are drawn in the same way for both, so their frames without order reveal nothing.
 """
 
 from collections.abc import Callable

@@ -21,8 +21,8 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from common.errors import InputError, reason
 from datasets.built_in.motions import CLASS_NAMES, Card, sample_motion
+from datasets.catalogue import BUILT_IN
 
-NAME = "moving_digits"
 VERSION = 1  # raise it when the clips change: folders of other versions are refused
 SETTINGS_FILE = "made_by.json"  # written last: only complete folders have it
 PARTS = {"frames", "train.txt", "val.txt", "classes.txt", SETTINGS_FILE}
@@ -35,7 +35,7 @@ JITTER = 0.006  # of a card's position in each frame: standard deviation, share 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a folder is made; raises an `InputError` if a number is too small."""
+    """Settings of the generated clips; raises an `InputError` if a number is too small."""
 
     train_per_class: int = 50  # clips
     val_per_class: int = 12  # clips
@@ -49,7 +49,7 @@ class Settings:
         least = {"train_per_class": 1, "val_per_class": 1, "num_frames": 2, "height": 16, "width": 16, "seed": 0}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
-                raise InputError(f"{NAME}: {name} is {getattr(self, name)}; give {smallest} or more")
+                raise InputError(f"{BUILT_IN}: {name} is {getattr(self, name)}; give {smallest} or more")
 
 
 def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
@@ -58,7 +58,7 @@ def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Pa
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
-    folder = data_root / NAME
+    folder = data_root / BUILT_IN
     if (folder / SETTINGS_FILE).exists():
         _check_settings(folder, settings)
     else:
@@ -70,8 +70,8 @@ def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Pa
 def make_moving_digits(folder: Path, settings: Settings) -> None:
     """Write frames/, train.txt, val.txt and classes.txt into a folder that gets its name when it is complete.
 
-    Each clip depends on (seed, list, label, number) alone, whatever the number of processes. Several runs may make the
-    same folder at the same time: the others use that of the first to finish.
+    Each clip depends on (seed, list, label, number) alone, not on the number of processes. Several runs may make the
+    same folder at the same time: all use the folder of the first to finish.
 
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.

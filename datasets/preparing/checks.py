@@ -24,7 +24,7 @@ class ListCheck:
 
     list_file: Path
     rows: list[Row]  # its lines that are not empty, in order
-    remarks: list[str]  # what is unusual but not wrong
+    remarks: list[str]  # unusual, but not wrong
     clips: list[int]  # clips per class, K numbers, over the lines that are good or corrected
 
     @property
@@ -34,7 +34,7 @@ class ListCheck:
 
     @property
     def faults_by_kind(self) -> list[list[str]]:
-        """One line per bad row, `file:line: what is wrong; what to do`, grouped by kind of fault."""
+        """One line per bad row, `file:line: fault; remedy`, grouped by kind of fault."""
         kinds: dict[str, list[str]] = defaultdict(list)
         for row in filter(attrgetter("fault"), self.rows):
             kinds[row.kind].append(f"{self.list_file}:{row.number}: {row.fault}")
@@ -79,7 +79,7 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
 def _decode_all(
     spec: DatasetSpec, rows: dict[str, list[Row]], remarks: dict[str, list[str]], workers: int
 ) -> StoppedError | None:
-    """Decode the videos of all rows and update `rows` and `remarks`; returns what stopped it."""
+    """Decode the videos of all rows and update `rows` and `remarks`; returns the error that stopped it, if any."""
     stop = None
     for which in rows:
         decoded: list[Row] = []
@@ -112,7 +112,7 @@ def require_good(spec: DatasetSpec) -> None:
 
 
 def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row]:
-    """The lines of a list, bad if they cannot be parsed or repeat a clip (`may_repeat`: in an unequal line)."""
+    """The lines of a list, bad if they cannot be parsed or repeat a clip (`may_repeat`: with other values)."""
     rows = [
         Row(number, parsed) if isinstance(parsed, VideoRecord) else Row(number, None, parsed)
         for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat)

@@ -1,4 +1,4 @@
-"""The user's own data in class folders -> clips, as one list or as one list per folder."""
+"""The user's own data in class folders -> clips, in one list or in one list per folder."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

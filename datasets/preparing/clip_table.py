@@ -24,8 +24,8 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
     """Clips of a CSV file, as one list "all", and their paths, without missing clips.
 
     Args:
-        table: lines `path,label`, perhaps after a header. A path is that of a video file, a frame folder or an
-            archive. Labels are class names, or numbers from 0.
+        table: lines `path,label`, perhaps after a header. A path names a video file, a frame folder or an archive.
+            Labels are class names, or numbers from 0.
         root: folder that the paths are relative to.
         class_file: class names in label order, required for numbers. Without it, class names are sorted.
 
@@ -84,7 +84,7 @@ def _parse_cells(cells: Sequence[str], root: Path) -> tuple[str, str]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a file, folder, archive or broken link."""
+    """Whether a file, folder, archive or broken link exists."""
     return os.path.lexists(path) or os.path.lexists(f"{path}{ARCHIVE_SUFFIX}")
 
 

@@ -1,4 +1,4 @@
-"""Frame counts of videos that only decoding tells. With them in the list, training decodes such a video only once."""
+"""Frame counts that only decoding reveals. With them in the list, training decodes such a video only once."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -15,9 +15,9 @@ NOT_OPENED, NOT_DECODED = "cannot be opened", "cannot be decoded to the end"
 
 
 def with_counts(preparation: Preparation, workers: int) -> Preparation:
-    """Add the frame counts of video files whose packets do not tell them, decoded in `workers` processes.
+    """Add the frame counts of video files whose packets do not give them (AVI, WMV, VP8 and others).
 
-    Such are AVI, WMV, VP8 and others. Remarks name files that could not be opened or decoded on the way.
+    They are decoded in `workers` processes. Remarks name files that could not be opened or decoded.
 
     Raises:
         InputError: a process was killed.
@@ -52,7 +52,7 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
 
 
 def _must_decode(media: Path, path: str) -> bool | str:
-    """Whether the packets of a video file do not tell its number of frames; or its fault."""
+    """Whether only decoding reveals the number of frames of a video file; or its fault."""
     try:
         return VideoFile(media / path, 1).count_by_packets() is None
     except Exception:
@@ -60,7 +60,7 @@ def _must_decode(media: Path, path: str) -> bool | str:
 
 
 def _count(media: Path, path: str) -> int | str | None:
-    """Frames of a video file; None where its packets tell them; or its fault."""
+    """Number of frames of a video file; None where its packets give it; or its fault."""
     answer = _must_decode(media, path)
     if answer is not True:
         return answer or None

@@ -82,7 +82,7 @@ def _target_names(records: Sequence[VideoRecord]) -> list[str]:
 
 
 def _claim_root(frame_root: Path, how: Extraction) -> None:
-    """Write down how the frames are made, or refuse existing frames that were made differently or by something else."""
+    """Store the settings of the frames, or refuse existing frames with other settings or from elsewhere."""
     settings = frame_root / SETTINGS_FILE
     wanted = json.loads(json.dumps(asdict(how)))  # as it will be read back
     # Checked before the settings: another run of the same extraction may claim the folder in between.
@@ -125,7 +125,7 @@ def _figures(results: Sequence[int | InputError]) -> str:
 
 
 def _remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what killed runs left unfinished in these folders."""
+    """Remove unfinished files of killed runs from these folders."""
     for folder in folders:
         for path in folder.glob(UNFINISHED.format(host="*", pid="*")):
             with suppress(FileNotFoundError):  # another run removes it too
@@ -148,7 +148,7 @@ def _is_left_over(unfinished: Path) -> bool:
 
 
 def unwritable(error: OSError, path: Path) -> InputError:
-    """The error if nothing can be written."""
+    """The error for an `OSError` while writing."""
     where = error.filename or path
     return InputError(f"cannot write {where}: {reason(error)}; fix this, then rerun the same command to resume")
 

@@ -26,7 +26,7 @@ Write = Callable[[str, bytes], object]  # a file's name and content
 
 @dataclass(frozen=True)
 class Extraction:
-    """How frames are written."""
+    """The form in which frames are written."""
 
     image_tmpl: str = "{:05d}.jpg"  # frame number (from 1) -> file name; its suffix is the image format
     short_side: int | None = None  # shrink to this short side, in pixels; smaller videos keep their size
@@ -105,7 +105,7 @@ class Extraction:
             remove(unfinished)
 
     def _put_in_place(self, unfinished: Path, target: Path, names: Sequence[str]) -> None:
-        """Another run of the same extraction may do the same at this moment: one wins, the result is the same."""
+        """Rename the finished target. A parallel run of the same extraction may be faster; the result is the same."""
         if self._is_whole(target, names):
             return
         try:
@@ -134,12 +134,8 @@ def image_format(image_tmpl: str) -> str:
 def frames_at_rate(times: Sequence[float], fps: float) -> list[int]:
     """The frames that a video of `fps` frames per second would show: the nearest in time for each moment.
 
-    Args:
-        times: of the frames, in seconds from the first, rising, perhaps with unequal steps.
-        fps: frames per second.
-
-    Returns:
-        Frame numbers, rising; some twice if `fps` exceeds the video's own rate.
+    `times` are in seconds from the first frame, rising, perhaps with unequal steps. The returned numbers rise; some
+    come twice if `fps` exceeds the video's own rate.
     """
     numbers, number = [], 0
     step = times[-1] / max(len(times) - 1, 1)  # the last frame is shown for the average time of the others

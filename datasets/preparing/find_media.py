@@ -1,4 +1,4 @@
-"""Finds the videos or frames of clips by name, whatever folders they were unpacked to."""
+"""Finds the videos or frames of clips by name, in any folder below a root."""
 
 import os
 import unicodedata
@@ -51,11 +51,7 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
     Searches `DEEPEST` levels of folders, but not the frame folders of clips. If clips of several folders share a name,
     each is looked for only in its own folder.
 
-    Args:
-        root: folder of the videos or frame folders.
-        kind: "frames" or "videos".
-        clips: the clips to find.
-        fold_case: ignore case in names.
+    `kind`: "frames" or "videos"; `fold_case`: ignore case in names.
 
     Returns:
         Id of a clip -> paths below `root`, as in lists, the likeliest first. Clips that were not found are left out.
@@ -103,7 +99,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def _key(name: str, fold_case: bool) -> str:
-    """A name in a standard spelling: macOS stores accents and letters separately."""
+    """A name in normal form: macOS stores accents and letters separately."""
     name = unicodedata.normalize("NFC", name)
     return name.casefold() if fold_case else name
 

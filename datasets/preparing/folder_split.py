@@ -23,17 +23,17 @@ def split_records(
     test_share: float = 0.0,
     folds: int = 0,
 ) -> dict[str, list[VideoRecord]]:
-    """Split clips into lists, with the same shares of each class as far as the groups allow.
+    """Split clips into lists, with the same shares of each class where the groups allow it.
 
-    Depends only on the clips and the seed. A class with two groups or more has clips in both lists where the groups
-    allow it; one with a single group is in one list.
+    The split depends only on the clips and the seed. A class with two or more groups has clips in both lists where the
+    groups allow it; a class with a single group is in one list.
 
     Args:
         records: clips of all classes.
         val_share: share of the val list, in (0, 1), of the clips that are not in a test list.
         seed: for the order in which groups are tried.
-        group_pattern: what it matches in a clip's path (or its bracketed parts, if it has any) is the name of the
-            group, such as a person or a source video. Groups are never divided. None: each clip is its own group.
+        group_pattern: its match in a clip's path (or its bracketed parts, if it has any) names the group, such as a
+            person or a source video. Groups are never divided. None: each clip is its own group.
         test_share: share of the test list, in (0, 1); 0: no test list.
         folds: K splits, with each clip in the test list of exactly one; 0: one split.
 
@@ -73,7 +73,7 @@ def split_records(
 
 
 def source_of(path: str, group_pattern: re.Pattern) -> str:
-    """What the pattern (or its bracketed parts, if it has any) matches in a clip's path; empty if nothing."""
+    """The match of the pattern (or of its bracketed parts, if it has any) in a clip's path; empty if there is none."""
     match = group_pattern.search(path)
     return "/".join(filter(None, match.groups() or [match.group()])) if match else ""
 
@@ -81,7 +81,7 @@ def source_of(path: str, group_pattern: re.Pattern) -> str:
 def count_sources(
     lists: Mapping[str, Sequence[VideoRecord]], group_pattern: re.Pattern
 ) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """The sources of each list with their numbers of clips, and lines that show what the pattern matches."""
+    """The sources of each list with their numbers of clips, and lines that show the matches of the pattern."""
     of_lists = {key: Counter(sorted(source_of(r.path, group_pattern) for r in group)) for key, group in lists.items()}
     in_split: dict[str, list[str]] = defaultdict(list)
     for key, counts in of_lists.items():

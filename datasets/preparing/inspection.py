@@ -18,11 +18,11 @@ _USUAL = re.compile(r"((img|image|frame|rgb)[_-]?)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Inspection:
-    """What the files of a video show."""
+    """The result of inspecting the files of a video."""
 
     num_frames: int | None = None  # frames 1 ... num_frames exist, without a gap; None for a video file
     zero_based: bool = False  # there is a frame 0 before them, which is not used because frames count from 1
-    fault: str = ""  # why the video cannot be used as it is, and what to do
+    fault: str = ""  # why the video cannot be used as it is, and the remedy
 
 
 class FrameNames:
@@ -96,7 +96,7 @@ def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
     """The usual template if any of a sample of the videos has it, else the most frequent one.
 
     Raises:
-        InputError: the names do not tell which images are the frames.
+        InputError: the names do not show which images are the frames.
     """
     others = Counter[tuple[str, ...]]()
     for path in paths[:: max(1, len(paths) // SAMPLE)]:

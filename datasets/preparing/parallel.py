@@ -14,6 +14,7 @@ from common.progress import track
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 PARENT_POLL = 1.0  # seconds between checks that the main process is alive
+THREADS = 16
 
 
 class StoppedError(Exception):
@@ -26,10 +27,10 @@ class StoppedError(Exception):
         self.by_user = by_user
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str, threads: int = 16) -> list[Result]:
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> list[Result]:
     """Results of `work` on all items, in order. For waiting on disks: many threads hide the delay of a network."""
     results: list[Result] = []
-    _map(ThreadPoolExecutor(threads), work, items, title, results, every=max(1000, len(items) // 10))
+    _map(ThreadPoolExecutor(THREADS), work, items, title, results, every=max(1000, len(items) // 10))
     return results
 
 
@@ -73,7 +74,7 @@ def _map(
     try:
         done = pool.map(work, items, chunksize=1 if len(items) < 1000 else 4)
         for result in track(done, len(items), title, every, describe):
-            results.append(result)  # not `extend`: what was done before an interruption is kept
+            results.append(result)  # not `extend`, which would lose the results before an interruption
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -86,7 +87,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """A killed main process does not tell its workers, which would wait for work forever."""
+    """End this worker if the main process was killed; it would wait for work forever."""
     while os.getppid() == parent:
         time.sleep(PARENT_POLL)
     os._exit(1)

@@ -18,7 +18,7 @@ from datasets.preparing.parallel import in_threads
 
 @dataclass
 class ListReport:
-    """What happened to the clips of one list."""
+    """The outcome for the clips of one list."""
 
     annotated: int  # number of clips in the annotations
     missing: list[str] = field(default_factory=list)  # ids of clips that were not found
@@ -49,7 +49,7 @@ class Preparation:
     media: Path  # folder of the videos or frames
     image_tmpl: str | None  # file name of a frame; None: there are only video files
     records: dict[str, list[VideoRecord]]  # name of a list -> its records; empty lists are left out
-    reports: dict[str, ListReport]  # name of a list -> what happened to its clips
+    reports: dict[str, ListReport]  # name of a list -> report
     remarks: list[str]  # about the data set
     sources: dict[str, dict[str, int]] = field(default_factory=dict)  # list -> source -> clips, by --group_pattern
 
@@ -120,7 +120,7 @@ def prepare(
         located: id of a clip -> its paths below `media`; the first usable one is taken.
         usual_tmpl: the data set's frame names; others are detected.
         image_tmpl: the frame names, if given by the user; others are refused.
-        fix: what to do if no clip is found, for a message.
+        fix: the advice of the message if no clip is found.
 
     Raises:
         InputError: a list has no annotated clip, no clip at all can be used, the frame names are ambiguous, or

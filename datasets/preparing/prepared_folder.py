@@ -3,12 +3,11 @@
 import errno
 import json
 import os
-import shlex
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
-from common.errors import InputError, counted, few
+from common.errors import InputError, command, counted, few
 from common.files import all_or_nothing
 from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, bare_path, format_line, parse_lines
@@ -160,7 +159,7 @@ def _next_step(preparation: Preparation, home: Path) -> str:
     splits = [] if usual else [key.partition("_")[2] for key in preparation.records if key.startswith("train_")]
     name, *others = usual or names
     split = ["--split", splits[0]] if splits else []
-    data_root = [] if home.parent == Path("data") else ["--data_root", str(home.parent)]
-    command = shlex.join(["python", "scripts/check_data.py", name, *split, *data_root])
+    data_root = [] if home.parent == Path("data") else ["--data_root", home.parent]
+    check = command("python", "scripts/check_data.py", name, *split, *data_root)
     others = others or splits[1:]
-    return f"Next: {command}" + (f"    # and {few(others)}" if others else "")
+    return f"Next: {check}" + (f"    # and {few(others)}" if others else "")

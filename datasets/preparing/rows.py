@@ -22,8 +22,8 @@ class Row(NamedTuple):
     """A line of a list."""
 
     number: int  # of the line, from 1
-    record: VideoRecord | None  # what it says, corrected where possible; None: the line cannot be kept
-    fault: str = ""  # what is wrong and what to do; empty if the line is good
+    record: VideoRecord | None  # its content, corrected where possible; None: the line cannot be kept
+    fault: str = ""  # the fault and its remedy; empty if the line is good
     path: str = ""  # of the clip, in a row with a fault whose line could be parsed
 
     def bad(self, fault: str, corrected: VideoRecord | None = None) -> "Row":
@@ -58,7 +58,7 @@ class Look(NamedTuple):
     row: Row
     found: Inspection
     is_video_file: bool = False  # opened, but not decoded
-    is_unverified: bool = False  # only decoding tells whether the listed number of frames is right
+    is_unverified: bool = False  # only decoding reveals whether the listed number of frames is right
 
 
 def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:

@@ -1,6 +1,6 @@
 """Image files -> RGB pixels. All decoders give the same result; they differ in speed.
 
-Pillow is the reference. The faster ones decode plain JPEGs, which is what frames are, with the same library as Pillow
+Pillow is the reference. The faster ones decode plain JPEGs, the usual form of frames, with the same library as Pillow
 and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and all files that they
 refuse, go to Pillow: so a file is readable with all decoders or with none.
 """
@@ -16,23 +16,23 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from common.errors import InputError
+from common.errors import InputError, reason
 
 Decode = Callable[[bytes], np.ndarray]  # content of a file -> (H, W, 3) uint8 RGB
 
 
 @contextmanager
-def _faults_are_os_errors() -> Iterator[None]:
-    """Turn all errors that Pillow raises for a damaged image into `OSError`: each format has its own."""
+def faults_are_os_errors() -> Iterator[None]:
+    """Turn all errors raised for a damaged file into `OSError`: each format and decompressor has its own."""
     try:
         yield
     except OSError:
         raise
     except Exception as error:
-        raise OSError(str(error) or type(error).__name__) from error
+        raise OSError(reason(error)) from error
 
 
-@_faults_are_os_errors()
+@faults_are_os_errors()
 def decode_pillow(data: bytes) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for a damaged file an `OSError`, not a half-grey picture."""
     with _opened(data) as image:
@@ -53,7 +53,7 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
     return decode_pillow(data)
 
 
-@_faults_are_os_errors()
+@faults_are_os_errors()
 def decode_torchcodec(data: bytes) -> np.ndarray:
     """As `decode_pillow`."""
     from torchcodec.decoders import decode_jpeg

@@ -12,13 +12,13 @@ from string import Formatter
 import numpy as np
 
 from common.errors import InputError, counted, reason
-from datasets.reading.decoders import choose_decoder
+from datasets.reading.decoders import choose_decoder, faults_are_os_errors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in lower or upper case
 ADDED_BY_MACOS = "._"  # prefix of files in which macOS keeps its own metadata, on disks and in archives
 FIRST_NUMBER = 1  # in the name of the first frame's file, in all known data sets
 LARGEST_IMAGE = 256 << 20  # bytes of a file in an archive
-# What decoders raise for damaged images, and zipfile for damaged archives (NotImplementedError: of a newer version).
+# Raised by decoders for damaged images, and by zipfile for damaged archives (NotImplementedError: by newer archives).
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError)
 EXTRACT_AGAIN = "extract the video again or drop it from the list"
 NUMBERED_IMAGE = re.compile(rf"([^/]*?)(\d+)({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.DOTALL)
@@ -74,7 +74,7 @@ class NumberedImages(ABC):
         return max(present) + 1
 
     def _present(self) -> list[int]:
-        """0-based numbers of the frames whose files exist: few, whatever number of frames is listed."""
+        """0-based numbers of the frames whose files exist: few, however many frames are listed."""
         try:
             numbers = (frame_number(name, self.image_tmpl) for name in self.names())
             return [number - FIRST_NUMBER for number in numbers if number is not None and number >= FIRST_NUMBER]
@@ -142,15 +142,13 @@ class FrameArchive(NumberedImages):
             yield load
 
 
+@faults_are_os_errors()
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """The bytes of a member; any fault is an `OSError`, as with a file."""
-    try:
-        if member.file_size > LARGEST_IMAGE:
-            raise OSError(f"its {member.file_size >> 20} MiB are too many for an image file")
-        with archive.open(member) as file:
-            return file.read(member.file_size)  # no more than declared, whatever is packed
-    except Exception as error:  # each decompressor has its own errors; RuntimeError: the member is encrypted
-        raise OSError(str(error) or type(error).__name__) from error
+    if member.file_size > LARGEST_IMAGE:
+        raise OSError(f"its {member.file_size >> 20} MiB are too many for an image file")
+    with archive.open(member) as file:
+        return file.read(member.file_size)  # no more than declared, even if more is packed
 
 
 def frame_number(name: str, image_tmpl: str) -> int | None:
@@ -164,6 +162,6 @@ def frame_number(name: str, image_tmpl: str) -> int | None:
 
 
 def is_flow(name: str) -> bool:
-    """Whether the name of a file is that of an optical flow image."""
+    """Whether a file is an optical flow image by its name."""
     match = NUMBERED_IMAGE.fullmatch(name)
     return match is not None and _FLOW.fullmatch(match[1]) is not None

@@ -24,7 +24,7 @@ class Reader(Protocol):
     num_frames: int  # as listed; counted if the list does not say
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Decode frames, each once, and hand on each as soon as it is decoded.
+        """Decode frames and yield each as soon as it is decoded.
 
         Args:
             numbers: distinct, 0-based.
@@ -32,8 +32,8 @@ class Reader(Protocol):
                 place, and the name of the unreadable one is added here.
 
         Yields:
-            (number, (H, W, 3) uint8 RGB), in any order. A number that comes twice replaces what came before: jumps in
-            a video file may turn out to be wrong.
+            (number, (H, W, 3) uint8 RGB), in any order. A frame that comes again replaces the earlier one: jumps in a
+            video file may turn out to be wrong.
 
         Raises:
             InputError: a frame cannot be read and must not be replaced, or no frame can be read.

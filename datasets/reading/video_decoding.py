@@ -1,4 +1,4 @@
-"""Open and decode video files through PyAV. All errors that it raises are faults of the video."""
+"""Opens and decodes video files with PyAV. All errors that PyAV raises count as faults of the video."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress

@@ -1,9 +1,9 @@
 """Frames of given numbers from a video file.
 
-Frames are numbered in the order in which `decode_video` gives them. To read a few without decoding everything before
+Frames are numbered in the order in which `decode_video` yields them. To read a few without decoding everything before
 them, the reader first looks at the packets (their times and key frames; nothing is decoded) and jumps to the last key
 frame before a wanted frame where that skips enough. Every frame decoded after a jump is checked against the packets. If
-they disagree, or if the packets do not tell the frames, the file is decoded from its start.
+they disagree, or if the packets do not identify the frames, the file is decoded from its start.
 """
 
 from bisect import bisect_right
@@ -37,7 +37,7 @@ MOST_REORDERED = 16  # frames: a time that goes back further belongs to another 
 
 
 class WholePass(NamedTuple):
-    """What decoding a whole video tells."""
+    """The result of decoding a whole video."""
 
     times: list[float | None]  # of the frames, in seconds; None: the file does not say
     fault: str  # why no more frames came; empty at a regular end
@@ -45,12 +45,7 @@ class WholePass(NamedTuple):
 
 
 class VideoFile:
-    """A video file; its frames are those of `decode_video`, to the pixel.
-
-    Attributes:
-        index: times and key frames by the packets; None if they do not tell the frames.
-        num_frames: as listed; counted if the list does not say.
-    """
+    """A video file, with the same frames as `decode_video`, to the pixel."""
 
     def __init__(self, path: Path, num_frames: int | None = None) -> None:
         """Look at a video. Frames are not counted by the header, which is wrong in some files.
@@ -59,8 +54,8 @@ class VideoFile:
             InputError: the file cannot be opened or has no video, or the frames must be counted and there are none.
         """
         self.path = path
-        self.index = index_packets(path)
-        self.num_frames = self._count() if num_frames is None else num_frames
+        self.index = index_packets(path)  # times and key frames; None if the packets do not identify the frames
+        self.num_frames = self._count() if num_frames is None else num_frames  # as listed, or counted
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the file breaks off."""
@@ -86,7 +81,7 @@ class VideoFile:
 
     @property
     def fault(self) -> str:
-        """Where the video breaks off, by its packets or else by decoding; empty if it does not."""
+        """The place where the video breaks off, by its packets or else by decoding; empty if it does not."""
         return self.index.fault if self.index else self._whole.fault
 
     def count_by_decoding(self) -> int:
@@ -136,10 +131,10 @@ class VideoFile:
         """Frames by jumps to key frames.
 
         Raises:
-            BrokenOffError: not all frames come as the packets tell; those that came may be wrong.
+            BrokenOffError: the frames do not match the packets; those that came may be wrong.
         """
         if self.index is None or max(numbers) >= len(self.index.times):
-            raise BrokenOffError("the packets do not tell these frames")
+            raise BrokenOffError("the packets do not identify these frames")
         times, keys = self.index.times, self.index.keys
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
@@ -154,7 +149,7 @@ class VideoFile:
                     frame = next(frames, None)
                     # Some files call every packet a key frame: the decoder knows better.
                     if frame is None or frame.pts != times[coming] or (coming == key > 0 and not frame.key_frame):
-                        raise BrokenOffError("the frames are not those of the packets")
+                        raise BrokenOffError("the frames do not match the packets")
                     coming += 1
                     if coming > wanted:
                         yield wanted, to_rgb(frame)
@@ -198,7 +193,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
 
 
 def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
-    """Time of a frame. Not `frame.time`: PyAV gives the last frames, which no packet brings, no time base."""
+    """Time of a frame. Not `frame.time`: PyAV sets no time base for the last frames, which the flush returns."""
     if frame.pts is None or stream.time_base is None:
         return None
     return frame.pts * stream.time_base.numerator / stream.time_base.denominator

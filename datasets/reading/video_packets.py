@@ -1,4 +1,4 @@
-"""What the packets of a video file tell without decoding: whether it is complete, its frames and their times."""
+"""Facts from the packets of a video file, without decoding: whether it is complete, its frames and their times."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +56,7 @@ def promised_frames(container: InputContainer, stream: VideoStream) -> int:
 
 
 class PacketIndex(NamedTuple):
-    """What the packets of a video tell about its frames."""
+    """The frames of a video, as its packets describe them."""
 
     times: list[int]  # of the frames, in ticks, rising
     keys: list[int]  # numbers of the key frames, rising; the first is 0
@@ -69,8 +69,8 @@ def index_packets(path: Path) -> PacketIndex | None:
     """Look at all packets of a video.
 
     Returns:
-        None if they do not tell the frames: times are missing or repeated, the codec does not have one frame per
-        packet, or the file starts in the middle of a stream, and what the decoder can show is unknown.
+        None if they do not identify the frames: times are missing or repeated, the codec does not have one frame per
+        packet, or the file starts in the middle of a stream, so the first frames may not be decodable.
 
     Raises:
         InputError: the file cannot be opened, or has no video.

@@ -1,4 +1,4 @@
-"""What all parsers share: clips and classes as annotated, the official files, and helpers to read them."""
+"""Shared by all parsers: clips and classes as annotated, the official files, and helpers to read them."""
 
 import csv
 import json
@@ -77,7 +77,7 @@ class Published:
 
 
 class AnnotationFiles:
-    """The files in which a parser looks for those that it knows by name."""
+    """The given files, among which a parser finds official ones by name."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """`paths`: files, or folders that contain them directly or one level deeper.
@@ -151,7 +151,7 @@ def csv_rows(reader: Any, path: Path, fix: str = "use the official file") -> Ite
     """("file:line", row) of each row of a `csv.reader` or `csv.DictReader`.
 
     Raises:
-        InputError: the file is not CSV; `fix` says what to do.
+        InputError: the file is not CSV; the message ends with `fix`.
     """
     try:
         for row in reader:

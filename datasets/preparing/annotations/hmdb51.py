@@ -16,7 +16,7 @@ def _parse(files: AnnotationFiles) -> Annotations:
     """`<class>_test_split{1,2,3}.txt`, one file per class and split; classes in alphabetical order."""
     names = {file.name for file in files.find_all(NAME)}
     if not names:
-        files.find("<class>_test_split1.txt")  # raises an error that says what there is instead
+        files.find("<class>_test_split1.txt")  # raises an error that lists the files found
     found = {re.sub(NAME, r"\1", name) for name in names}
     class_names = base.require_classes(sorted(found), 51, files.paths[0], "HMDB51")
     lists: dict[str, list[Clip]] = {f"{key}_split{split}": [] for split in SPLITS for key in ("train", "val")}

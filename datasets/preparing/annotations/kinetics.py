@@ -47,7 +47,7 @@ class _Row(NamedTuple):
     end: int
 
     def clip(self, label: int, *, alone: bool) -> Clip:
-        """The clip; `alone`: no other row is of this video."""
+        """The clip; `alone`: no other row has this video."""
         start, end = f"{self.start:06d}", f"{self.end:06d}"
         others = (f"_{start}", f"_{self.start}_{self.end}", f"_{self.start}", "") if alone else ()
         aliases = tuple(self.youtube_id + times for times in others)
