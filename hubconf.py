@@ -1,7 +1,7 @@
 """Networks for other projects: torch.hub.load(FOLDER, "h2cn_resnet50", source="local", num_class=174).
 
-The names are those of `ops.models.NETS` in lower case, with the backbone where there is a choice; `load` reads a
-checkpoint. Names that begin with `_` are hidden from `torch.hub.list`.
+Names come from `ops.models.NETS`, in lower case, with the backbone where there is a choice; `load` reads a checkpoint.
+Names that begin with `_` are hidden from `torch.hub.list`.
 
 Only `ops/` and `common/` are imported. The folder `datasets/` is not, since Hugging Face's package has that name.
 """
@@ -57,7 +57,7 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     made_for = weights.trained_on
     if made_for is None:
         raise _InputError(f"{checkpoint} does not hold its class names; give a checkpoint that train.py wrote")
-    model = weights.build(made_for.class_names, net=None, arch=None, num_segments=None, dataset=None)
+    model = weights.build(made_for.class_names)
     if fused:
         model = _fuse_for_inference(model)
     model.class_names = made_for.class_names  # type: ignore[assignment]

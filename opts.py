@@ -53,11 +53,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 
 def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of train.py, with the built-in data set's defaults if that is trained.
-
-    Raises:
-        InputError: options that contradict one another.
-    """
+    """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     args = parse_with_built_in_defaults(parser, argv)
     given = given_options(parser, argv)
@@ -81,11 +77,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Options of a script that trains or shows a training; the built-in data set has its own defaults.
-
-    Raises:
-        InputError: an input size that is not a multiple of the network's stride.
-    """
+    """Options of a script that trains or shows a training; the built-in data set has its own defaults."""
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
         parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
@@ -157,11 +149,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
 
 
 def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of the test script for 1 or 3 crops.
-
-    Raises:
-        InputError: options that contradict one another.
-    """
+    """Options of the test script for 1 or 3 crops; refuses contradictions."""
     parser = view_parser(crops)
     args = parser.parse_args(argv)
     _choose_arch(args, given_options(parser, argv))
@@ -176,11 +164,7 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def data_options(args: argparse.Namespace) -> dict[str, str | None]:
-    """The options that locate the data, for `datasets.catalogue.resolve`.
-
-    Raises:
-        InputError: a list is given twice.
-    """
+    """The options that locate the data, for `datasets.catalogue.resolve`; refuses a list that is given twice."""
     names = ("data_root", "split", "root_path", "train_list", "val_list", "classes", "image_tmpl")
     options = {name: getattr(args, name, None) for name in names}
     given = [f"--{name} {options[name]}" for name in ("train_list", "val_list") if options[name] is not None]
@@ -214,11 +198,6 @@ def predict_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of predict.py."""
-    return predict_parser().parse_args(argv)
-
-
 def results_parser() -> argparse.ArgumentParser:
     """Options of pkl_to_results.py."""
     parser = make_parser(
@@ -239,11 +218,7 @@ def results_parser() -> argparse.ArgumentParser:
 
 
 def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of pkl_to_results.py; `output_dir` then holds the folders of all models.
-
-    Raises:
-        InputError: options that contradict one another.
-    """
+    """Options of pkl_to_results.py, without contradictions; `output_dir` holds the folders of all models."""
     args = results_parser().parse_args(argv)
     if args.multi_segments != (args.output_dir1 is not None):
         raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or neither")

@@ -64,7 +64,7 @@ def clips_by_crops(clips: int, crops: int) -> str:
 
 
 def find_views(folder: Path) -> tuple[int, int]:
-    """Return how many clips and crops have pickles in a folder, at least some of them."""
+    """Return the numbers of clips and of crops of which a folder has pickles."""
     names = [re.fullmatch(r"(\d+)_crop(\d+)\.pkl", path.name) for path in folder.glob("*_crop*.pkl")]
     numbers = [(int(name[1]), int(name[2])) for name in names if name]
     if not numbers:
@@ -186,10 +186,10 @@ def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Non
 
 
 def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
-    """Where results go without --save_dir: to the pickles of one model; an ensemble has a folder of its own.
+    """The folder of results without --save_dir: that of the pickles for one model, a new one for an ensemble.
 
-    That is next to the first model's and named after all: A+B, or A+2xB for weights 1 and 2. A model's name is its path
-    relative to there.
+    The new one is next to the first model's and named after all: A+B, or A+2xB for weights 1 and 2. A model's name is
+    its path relative to there.
     """
     if len(folders) == 1:
         return Path(folders[0])

@@ -27,21 +27,13 @@ from ops.fuse import fuse_for_inference
 from ops.runtime import start_runtime
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
-from opts import parse_predict
+from opts import predict_parser
 
-ANY_NAME = "{}"  # a template that nothing uses: `NamedImages` goes by the names themselves
+ANY_NAME = "{}"  # an unused template: `NamedImages` sorts the names themselves
 
 
 def open_source(source: Path, decoder: str) -> Reader:
-    """The reader of a video file, or of a folder or archive (.zip) of images.
-
-    Args:
-        source: file or folder.
-        decoder: for images, one of `DECODER_NAMES`.
-
-    Raises:
-        InputError: the source does not exist or has no frames, or the video is incomplete.
-    """
+    """The reader of a complete video file, or of a folder or archive (.zip) of images; `decoder`: for images."""
     if os.path.isdir(source):
         return NamedImages(FrameFolder(source, ANY_NAME, 0, decoder))
     if not os.path.exists(source):
@@ -86,16 +78,7 @@ def in_natural_order(name: str) -> tuple[list[str | int], str]:
 
 
 def read_clip(source: Path, decoder: str, plan: ClipPlan) -> Tensor:
-    """A video's clip, (1, T, L, 3, H, W) uint8. Other frames are not kept.
-
-    Args:
-        source: see `open_source`.
-        decoder: see `open_source`.
-        plan: chooses the clip's frames and preprocesses them.
-
-    Raises:
-        InputError: the frames cannot be read.
-    """
+    """A video's clip by `plan`, (1, T, L, 3, H, W) uint8; `source` and `decoder` as in `open_source`."""
     reader = open_source(source, decoder)
     record = VideoRecord(str(source), None, 0)
     try:
@@ -109,7 +92,7 @@ def read_clip(source: Path, decoder: str, plan: ClipPlan) -> Tensor:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parse_predict(argv)
+    args = predict_parser().parse_args(argv)
     log_lines_to(sys.stderr)  # stdout is for the classes
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
     logging.getLogger().setLevel(logging.WARNING)
@@ -119,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     made_for = weights.trained_on
     if made_for is None:
         raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
-    model = weights.build(made_for.class_names, net=None, arch=None, num_segments=None, dataset=None)
+    model = weights.build(made_for.class_names)
 
     # clip
     plan = ClipPlan(model.num_segments, model.frames_per_segment, eval_preprocessing(made_for.input_size))

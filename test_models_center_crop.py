@@ -12,23 +12,22 @@ import numpy as np
 
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
-from common.files import make_folder
+from common.files import file_hash, make_folder
 from datasets.catalogue import DatasetSpec, canonical_name, folder_and_lists, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
-from datasets.lists import clip_ids, list_hash, read_list
+from datasets.lists import clip_ids, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
-from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
+from ops.scoring.journal import ScoreJournal, journal_path
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
-from ops.weights.file import file_hash
 from opts import data_options, parse_test
 
 
@@ -36,7 +35,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
 
-    # what is scored
+    # network and data set
     weights = Weights.read(args.weights)
     dataset = canonical_name(args.dataset) if args.dataset else None
     dataset, options = weights.data_options(dataset, data_options(args))
@@ -45,7 +44,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
     model = weights.build(list(spec.class_names), dataset=spec.name, **given)
 
-    # as which views
+    # views
     input_size = weights.trained_on.input_size if weights.trained_on else model.input_size
     plan = ClipPlan(
         model.num_segments, model.frames_per_segment, eval_preprocessing(input_size, crops, args.full_res),
@@ -57,11 +56,11 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
     folder = make_folder(Path(args.output_dir), "--output_dir")
     if not args.overwrite:
-        check_protocol(folder, protocol, SUFFIX)
+        check_protocol(folder, protocol)
 
-    # one pass over the videos for all clips that have no scores yet
+    # one pass over the videos for all clips without scores
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in plans}
-    claim = partial(replace_protocol, folder, protocol, SUFFIX, overwrite=args.overwrite)
+    claim = partial(replace_protocol, folder, protocol, overwrite=args.overwrite)
     settings = {"batch_size": args.batch_size, "amp": args.amp}
     take_sigterm_as_ctrl_c()
     with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings) as journal:
@@ -93,7 +92,7 @@ def describe_views(
         "frame_order": plan.frame_order, "ablate": list(model.ablate),
         "sampling": "centre of each segment" if plan.clip_index is None else f"random starts, seed {plan.seed}",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
-        "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": list_hash(spec.lists[subset]),
+        "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": file_hash(spec.lists[subset]),
     }  # fmt: skip
 
 
@@ -106,7 +105,7 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 
 
 def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
-    """Return how many clips of the list the network was trained on; log them, or else clips with the same names."""
+    """Return the number of listed clips that the network was trained on; log them, or else clips of the same names."""
     clips = clip_ids(read_list(list_file, spec.num_class))
     record = seen_clips(weights.content, str(weights.path))
     trained = seen(record, folder_and_lists(spec.name)[0], clips)
@@ -145,7 +144,7 @@ def score(
     network = runtime.wrap(fuse_for_inference(runtime.place(model)))
     title = f"clip {', '.join(map(str, journal.clips))}:"
     for batch in score_views(network, loader, runtime, title=title, start=journal.videos, **settings):
-        if not journal.batches:  # now there are scores, so no flag was wrong
+        if not journal.batches:  # scores exist now, so the flags are right
             claim()
         journal.append(batch.numpy())
 

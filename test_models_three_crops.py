@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Score a list of videos with three full-height crops a frame (left, right, centre); three pickles a clip."""
+"""Score a list of videos with three full-height crops per frame (left, right, centre); three pickles per clip."""
 
 from functools import partial
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a video network, or evaluate a checkpoint with -e. `main` is the route; each station is a function below it."""
+"""Train a video network, or evaluate a checkpoint with -e. `main` shows the run; the functions below, its steps."""
 
 import logging
 import sys
@@ -13,9 +13,10 @@ import torch.nn.functional as F
 
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, command, counted
+from common.files import file_hash
 from datasets.catalogue import DatasetSpec, folder_and_lists, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
-from datasets.lists import clip_ids, list_hash
+from datasets.lists import clip_ids
 from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
@@ -82,7 +83,7 @@ def find_data(args: Namespace, runtime: Runtime) -> DatasetSpec:
 
 
 def data_folder(spec: DatasetSpec) -> str:
-    """The name under which a checkpoint remembers the clips of a data set, whatever the split."""
+    """The name under which a checkpoint remembers the clips of a data set, the same for all its splits."""
     return folder_and_lists(spec.name)[0]
 
 
@@ -144,8 +145,8 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
         class_names=list(spec.class_names),
         input_size=args.input_size,
         preprocessing=eval_preprocessing(args.input_size).describe(),
-        train_list_hash=list_hash(spec.lists["train"]),
-        val_list_hash=list_hash(spec.lists["val"]),
+        train_list_hash=file_hash(spec.lists["train"]),
+        val_list_hash=file_hash(spec.lists["val"]),
     )
 
 
@@ -229,11 +230,7 @@ def run_name(args: Namespace, model: VideoNet, spec: DatasetSpec) -> str:
 
 
 def resume_run(state: TrainState, run: RunFolder, epochs: int) -> None:
-    """Continue from the run's checkpoint, if there is one.
-
-    Raises:
-        InputError: it has trained for `epochs` or more already.
-    """
+    """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
     if run.start is not None:
         state.resume(run.start)
     if not (run.folder / BEST).exists():
@@ -248,7 +245,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int) -> None:
 def describe_start(
     args: Namespace, run: RunFolder, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
 ) -> None:
-    """Log what is about to be trained, on how many clips, and how it differs from the published run."""
+    """Log the run, its numbers of clips, and its differences from the published run."""
     clips, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
     logging.info("%s: %s, %s, %s", run.folder.name, clips, val_videos, counted(train_set.spec.num_class, "class"))
     batch = args.batch_size * runtime.world_size

@@ -1,4 +1,4 @@
-"""Parsers, whose help leaves empty defaults out, and types of options: numbers in a range, clip numbers, booleans."""
+"""Parsers whose help omits empty defaults, and option types: numbers in a range, clip numbers, booleans."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -21,6 +21,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 def make_parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+
+
+def add_command(
+    commands: argparse._SubParsersAction, name: str, text: str, description: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand; `text` describes it in the list of commands."""
+    return commands.add_parser(
+        name, help=text, description=description, formatter_class=HelpFormatter, allow_abbrev=False
     )
 
 
@@ -47,7 +56,7 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
     return convert
 
 
-SEED = number(int, 0, 2**32 - 1)  # what every generator takes
+SEED = number(int, 0, 2**32 - 1)  # the range that all generators accept
 MOST_CLIPS = 10_000  # per video
 
 

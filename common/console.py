@@ -16,7 +16,7 @@ from common.errors import InputError
 STDERR = 2  # its file descriptor
 WORKER_DIED = "DataLoader worker (pid"  # the beginning of torch's messages
 
-# Terminal control codes, marks that reverse the order of letters, and whatever is not text.
+# Terminal control codes, marks that change the writing direction, line separators, and surrogates.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -55,7 +55,7 @@ def run_script(main: Callable[[], None]) -> None:
 
 
 def log_lines_to(stream: TextIO) -> None:
-    """Print what is logged, as plain lines."""
+    """Print log messages as plain lines."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream, force=True)
 
 
@@ -109,7 +109,7 @@ def _ignore_end_of_workers() -> None:
 class _Unfailing(io.FileIO):
     """A stream that accepts everything, so that work continues after `| head` or when the disk with its log is full."""
 
-    failed = False  # whether output was lost, other than to a pipe that nobody reads any more
+    failed = False  # whether output was lost, other than to a closed pipe
 
     def write(self, data: Any) -> int:
         try:

@@ -9,7 +9,7 @@ SHOWN = 5  # faults of one kind listed in a message
 
 
 class InputError(ValueError):
-    """Bad input. The message says what was given and where, what is allowed, and what to do."""
+    """Bad input. The message states the value, its place, the allowed values, and the remedy."""
 
 
 def refuse(faults: Sequence[str], what: str = "more bad line", cure: str = "") -> None:
@@ -20,7 +20,7 @@ def refuse(faults: Sequence[str], what: str = "more bad line", cure: str = "") -
 
 
 def unforeseen(name: object, error: Exception) -> InputError:
-    """Turns an unexpected exception from one of many files into its fault, so that the work on the others continues."""
+    """Turn an unexpected exception from one of many files into an `InputError`, so that work on the rest continues."""
     kind = type(error).__name__
     return InputError(f"{name} cannot be read ({kind}: {error}); remove it from the list, and report this")
 
@@ -59,7 +59,7 @@ def command(*words: object) -> str:
 
 
 def wrong_fields(stored: object, kinds: Mapping[str, Any]) -> list[str]:
-    """Names of the fields that are missing, or of the wrong type, in what was read from a file, such as a JSON file.
+    """Names of the fields that are missing or of the wrong type in the content of a file, such as JSON.
 
     `kinds` maps names to types. Numbers must be finite, True is not a number, and `list[str]` is checked per item.
     """

@@ -1,6 +1,7 @@
 """Output files and folders: files are written whole or not at all, one alone or several together."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,11 +14,7 @@ from common.errors import InputError
 
 
 def make_folder(folder: Path, flag: str) -> Path:
-    """Make a folder for results, named by the option `flag`, and check that it can be written.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """Make a folder for results, named by the option `flag`; an `InputError` if it cannot be written."""
     probe = folder / ".can_write"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,9 +25,14 @@ def make_folder(folder: Path, flag: str) -> Path:
     return folder
 
 
+def file_hash(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, in hexadecimal; lists with equal hashes have the same clips."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write to; at the end it replaces `path`.
+    """A temporary file next to `path` to write to; at the end it replaces `path`.
 
     Nobody ever sees half a file, whether the run is killed, the disk is full, or another run is reading.
 
@@ -46,21 +48,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write or replace a text file.
-
-    Raises:
-        OSError: it cannot be written; the old file stays.
-    """
+    """Write or replace a text file; an `OSError` leaves the old file unchanged."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write or replace a file of indented JSON.
-
-    Raises:
-        InputError: it cannot be written; the old file stays.
-    """
+    """Write or replace a file of indented JSON; an `InputError` leaves the old file unchanged."""
     try:
         write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:

@@ -24,9 +24,9 @@ class FolderInUseError(InputError):
 
 
 class FolderLock:
-    """The lock of an existing folder, held until `release` or until this process ends, in whatever way.
+    """The lock of an existing folder, held until `release` or the end of this process.
 
-    The operating system holds it, so the lock file of a killed process is no obstacle.
+    The operating system releases the lock of a killed process; its lock file blocks nobody.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 def track(
     items: Iterable[Item], total: int, title: str, every: int, describe: Callable[[], str] = str, done: int = 0
 ) -> Iterator[Item]:
-    """Iterate over `items` with progress: of `total`, an earlier run has done the first `done`.
+    """Iterate over `items` with progress; an earlier run did the first `done` of `total`.
 
     A terminal gets a bar with an ETA, whose figures (`describe`) change every `every` items; anything else gets a line
     every `every` items.

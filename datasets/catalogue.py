@@ -123,8 +123,8 @@ def resolve(
     folder needs them all. The test list is always the prepared one.
 
     Args:
-        need: which of `SUBSETS` are needed. None: train and val, as far as they are given or prepared (at least one),
-            and the test list if a test would score it.
+        need: which of `SUBSETS` are needed. None: those of train and val that are given or prepared (at least one), and
+            the test list if a test would score it.
 
     Raises:
         InputError: the name is unknown and files are not given, a split or file does not exist, or the number of class
@@ -235,11 +235,7 @@ def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
 
 
 def checked_template(template: str) -> str:
-    """A template, if it has exactly one field, for a number.
-
-    Raises:
-        InputError: it does not.
-    """
+    """The template itself; an `InputError` unless it has exactly one field, for a number."""
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
         if len(fields) == 1 and template.format(1) != template.format(2):

@@ -44,7 +44,7 @@ class SampledClip(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan(ABC):
-    """How clips are sampled. Plans are plain values, which can be pickled for workers."""
+    """The rule by which clips are sampled. Plans are plain values, which can be pickled for workers."""
 
     num_segments: int  # T
     frames_per_segment: int  # L
@@ -123,7 +123,7 @@ class Clips(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
         """The clip for (epoch, index); an index alone means epoch 0.
 
-        The epoch comes from the sampler, so that workers that live through all epochs need not be told.
+        The epoch comes from the sampler, because workers live through all epochs.
         """
         epoch, index = (0, key) if isinstance(key, int) else key
         return self.read(epoch, index, torch.empty(self.clip_shape, dtype=torch.uint8))

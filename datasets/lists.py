@@ -1,6 +1,5 @@
 """List files: one clip per line, `path num_frames label` or `path label`."""
 
-import hashlib
 import os
 import posixpath
 import re
@@ -19,7 +18,7 @@ VIDEO_SUFFIXES = (
 MORE_NUMBERS = "lists with several labels per line or with an offset (mmaction2's with_offset) cannot be read"
 JSON = r"[\[{]\s*([\"\[{]|$)"  # the beginning of a file
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
-# The first line of a file (HMDB51: after the file's name) -> its format, and what to do.
+# The first line of a file (HMDB51: after the file's name) -> its format, and the remedy.
 _OTHER_FORMS = {
     rf"{JSON}.*": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
     r"label,youtube_id,.*": ("Kinetics' official CSV", _PREPARE("kinetics")),
@@ -72,7 +71,7 @@ def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool
 def parse_lines(
     list_file: Path, num_class: int | None, *, may_repeat: bool = False
 ) -> Iterator[tuple[int, VideoRecord | str]]:
-    """Number (from 1) of each line that is not empty, with its record or what is wrong with it. See `read_lines`."""
+    """Number (from 1) of each line that is not empty, with its record or its fault; raises as `read_lines` does."""
     first_line: dict[str, tuple[int, VideoRecord]] = {}
     for number, line in read_lines(list_file):
         try:
@@ -173,7 +172,7 @@ def is_writable(record: VideoRecord) -> bool:
 
 
 def repeated_lines(records: Sequence[VideoRecord]) -> int:
-    """Number of records whose clip an earlier record has."""
+    """Number of records that repeat the clip of an earlier one."""
     return len(records) - len({clip_key(record.path) for record in records})
 
 
@@ -186,8 +185,3 @@ def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -
     """Names of the classes without a record."""
     present = {record.label for record in records}
     return [name for label, name in enumerate(class_names) if label not in present]
-
-
-def list_hash(list_file: Path) -> str:
-    """SHA-256 of the list's content, in hexadecimal: runs with equal hashes saw the same clips."""
-    return hashlib.sha256(Path(list_file).read_bytes()).hexdigest()

@@ -29,7 +29,7 @@ class Batch(SharedTensors):
     index: Tensor  # (N,) int64, in the list
     video_ids: list[str]  # N paths of the list
     replaced: list[str]  # files of frames that could not be read
-    seconds: float  # for reading these samples one after the other
+    seconds: float  # summed over the samples, for reading them
 
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, for faster copies to the GPU."""
@@ -172,10 +172,9 @@ def _start_loader(
 
 
 def _require_sockets() -> None:
-    """Check that workers can pass batches on: through sockets under TMPDIR, whose paths must be short.
+    """Refuse a TMPDIR in which workers cannot open the sockets that pass batches on, such as one with a long path.
 
-    Raises:
-        InputError: they cannot. In a worker the error would be lost, and the main process would wait forever.
+    In a worker the error would be lost, and the main process would wait forever.
     """
     try:
         Listener().close()
@@ -195,6 +194,6 @@ def _start_worker(_number: int) -> None:
 
 
 def _ignore_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An `excepthook`: it is no fault if the main process stops while it takes over a batch."""
+    """An `excepthook` that hides the errors of a worker whose main process stopped while it received a batch."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)

@@ -44,7 +44,7 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
 
 def names_without_mirror(class_names: Sequence[str]) -> list[str]:
-    """Names with a direction that keep their label, because no class has the mirrored name ("left and right" does)."""
+    """Names with one direction (not "left and right") whose clips keep their label: no class has the mirrored name."""
     return [
         class_name
         for label, (class_name, name, mirrored) in enumerate(

@@ -61,7 +61,7 @@ def _shared(size: int) -> Tensor:
 class SharedTensors:
     """Base class of dataclasses with tensors of `uint8_memory`, so that a worker can send them without a copy.
 
-    A slot is free again when the main process holds no tensor in it, nor a view of one.
+    A slot is free again when the main process has dropped the tensor in it and all views of it.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class SharedTensors:
 
 
 def _in_a_slot(value: object) -> bool:
-    """Whether it is a tensor in a slot of this process, which only workers have."""
+    """Whether it is a tensor in a slot of this process; only workers have slots."""
     return isinstance(value, Tensor) and any(value.untyped_storage().data_ptr() == s.data_ptr() for s in _slots)
 
 

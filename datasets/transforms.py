@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BASE_SIZE = 224  # the input size that the sizes below belong to
+BASE_SIZE = 224  # input size to which the sizes below belong
 RESIZE = (240, 320)  # H, W
 SHORT_SIDE = 256
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side; TSN, arXiv 1608.00859, section 3.3
@@ -61,8 +61,8 @@ class TrainTransform:
     def steps(self) -> list[Step]:
         """The augmentation, in order. Add your own steps, or those of `torchvision.transforms.v2`, here.
 
-        Steps take and return frames (F, 3, H, W) uint8. They are called for several frames at a time; what they draw
-        from torch's generator is the same for all frames of a clip, and differs between clips and epochs.
+        Steps take and return frames (F, 3, H, W) uint8. They are called for several frames at a time; their draws from
+        torch's generator are the same for all frames of a clip, and differ between clips and epochs.
         """
         side = (self.input_size, self.input_size)
         return [
@@ -107,14 +107,14 @@ _GRID = (
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What validation and tests do to a frame."""
+    """Resize and crops of the frames in validation and tests."""
 
     resize: tuple[int, int] | int  # (H, W), or the length of the short side
     crop_size: int  # side of the square crops in pixels
     crops: int = 1  # 1: centre; 3: left, right, centre
 
     def describe(self) -> str:
-        """One phrase."""
+        """The resize and the crops in one phrase."""
         size = f"short side {self.resize}" if isinstance(self.resize, int) else "{} x {}".format(*self.resize)
         crops = "centre crop" if self.crops == 1 else "left, right and centre crops"
         return f"resize to {size}, {crops} {self.crop_size} x {self.crop_size}"
@@ -163,7 +163,7 @@ def eval_preprocessing(input_size: int, crops: int = 1, full_res: bool = False) 
 
 
 def scaled(length: int, input_size: int) -> int:
-    """A length that belongs to an input of 224 pixels, for another input size."""
+    """Scale a length that belongs to an input size of 224 pixels to another one."""
     return round(length * input_size / BASE_SIZE)
 
 

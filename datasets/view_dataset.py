@@ -24,7 +24,7 @@ from datasets.transforms import Box, transformed
 class VideoViews(SharedTensors):
     """The views of one video."""
 
-    frames: Tensor  # (F, H, W, 3) uint8 RGB, its distinct frames after the resize, as far as the crops reach
+    frames: Tensor  # (F, H, W, 3) uint8 RGB, its distinct frames after the resize, cut to the area of the crops
     positions: Tensor  # (C, T, L) int64, in `frames`, of the frames of C clips
     boxes: list[Box]  # the V crops, as parts of `frames`
     label: int

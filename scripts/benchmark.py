@@ -16,7 +16,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 
 import torch
 
-from common.cli import HelpFormatter, make_parser, number
+from common.cli import add_command, make_parser, number
 from common.console import log_lines_to, run_script
 from ops.runtime import MALLOC, keep_freed_memory
 from scripts.benchmarking import growth, loading, model_and_step, views
@@ -35,7 +35,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (text, add_options, run) in COMMANDS.items():
-        own = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False)
+        own = add_command(commands, name, text, text)
         add_options(own)
         own.add_argument("--rounds", type=number(int, 1), default=9, help="turns of each variant")
         own.add_argument("--threads", type=number(int, 1), help="PyTorch threads in this process")

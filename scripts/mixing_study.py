@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure what mixing brings on a small data set: run train.py with each method and seed, tabulate the accuracies."""
+"""Measure the gain of mixing on a small data set: run train.py with each method and seed, tabulate the accuracies."""
 
 import argparse
 import json
@@ -22,9 +22,10 @@ import numpy as np
 import train
 from common.cli import number
 from common.console import log_lines_to, run_script
+from common.files import file_hash
 from common.option_groups import add_augmentation_options, add_data_options
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.lists import format_line, list_hash, read_list
+from datasets.lists import format_line, read_list
 from ops.mixing.methods import MIXES
 from ops.models import NETS, require_stride
 from ops.scoring.metrics import spread_text
@@ -144,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     budget = {name: getattr(args, name) for name in (*OPTIONS, *SVMIX_OPTIONS, "clips_per_class", "no_flip")}
-    budget |= {f"{which}_list": list_hash(spec.lists[which]) for which in ("train", "val")}
+    budget |= {f"{which}_list": file_hash(spec.lists[which]) for which in ("train", "val")}
     study = Study(args.output_dir, "mixing", Row, {**budget, "dataset": spec.name})
     for seed in args.seeds:
         draw_split(spec, args.clips_per_class, seed, study.folder)

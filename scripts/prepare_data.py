@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from joblib import cpu_count
 
-from common.cli import SEED, HelpFormatter, make_parser, number
+from common.cli import SEED, add_command, make_parser, number
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, counted, few
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
@@ -35,7 +35,7 @@ def prepare_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="data_set", required=True, metavar="DATA_SET")
     for name, official in OFFICIAL.items():
         text = f"{name}: from {official.files} and the videos or frames {official.media}"
-        command = _add_command(commands, name, official.files, text)
+        command = add_command(commands, name, official.files, text)
         text = "the official files, or their folder"
         command.add_argument("--annotations", type=Path, nargs="+", required=True, metavar="PATH", help=text)
         media = command.add_mutually_exclusive_group()
@@ -47,17 +47,9 @@ def prepare_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_command(
-    commands: argparse._SubParsersAction, name: str, short: str, description: str
-) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name, help=short, description=description, formatter_class=HelpFormatter, allow_abbrev=False
-    )
-
-
 def _add_folder_command(commands: argparse._SubParsersAction) -> None:
     text = "your own data: ROOT/<class>/<video, frame folder or archive>, or a CSV file with lines `path,label`"
-    command = _add_command(commands, "folder", text, text)
+    command = add_command(commands, "folder", text, text)
     add = command.add_argument
     add("name", help="name of the data set, for train.py NAME")
     add("root", type=Path, metavar="ROOT", help="folder of the class folders, or a CSV file")
@@ -75,7 +67,7 @@ def _add_folder_command(commands: argparse._SubParsersAction) -> None:
     tests.add_argument("--folds", type=number(int, 2, 1000), metavar="K", help=text)
     add("--seed", type=SEED, default=0, help="seed of the random split")
     text = (
-        "what it matches in <class>/<clip>, or in a CSV file's path (or its bracketed parts), is the source of a clip, "
+        "its match in <class>/<clip>, or in a CSV file's path (or its bracketed parts), names the source of a clip, "
         "such as a person or a long video; lists never share a source"
     )
     add("--group_pattern", metavar="REGEX", help=text)

@@ -95,11 +95,7 @@ def _decode_all(
 
 
 def require_good(spec: DatasetSpec) -> None:
-    """Check a data set before a run, without decoding, and log the results.
-
-    Raises:
-        InputError: there are bad rows.
-    """
+    """Check a data set before a run, without decoding, log the results, and refuse bad rows."""
     checks = check_data(spec)
     for check in checks.values():
         logging.info("%s", check.summary())
@@ -123,7 +119,7 @@ def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row
 
 
 def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
-    """Lines about many videos at once."""
+    """Remarks that count videos of one kind."""
     remarks = []
     zero_based = sum(look.found.zero_based for look in looks)
     if zero_based:

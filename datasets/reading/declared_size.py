@@ -1,4 +1,4 @@
-"""Size of a video file by its own header: FFmpeg takes a file that lost its end for a shorter one."""
+"""Size of a video file by its own header: FFmpeg treats a file that lost its end as a shorter one."""
 
 from os import SEEK_END
 from pathlib import Path
@@ -13,7 +13,7 @@ FIRST_BOX = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 
 
 def declared_size(path: Path) -> int:
-    """Bytes that a complete file has at least; 0: unknown. Raises an `OSError` if it cannot be read.
+    """Minimum size of the complete file in bytes; 0: unknown. Raises an `OSError` if it cannot be read.
 
     Known for AVI, Matroska, WebM, MP4 and MOV, unless the size was never written (a live recording). A transport stream
     (TS) only tells whether its packets are complete. Other formats store no size.

@@ -97,7 +97,7 @@ class VideoFile:
         return len(self._whole.times)
 
     def count_by_packets(self) -> int | None:
-        """Number of packets, if the first frames show that each is a frame; None: only decoding tells."""
+        """Number of packets, if the first frames show that each is a frame; None: unknown without decoding."""
         if self.index is None:
             return None
         try:

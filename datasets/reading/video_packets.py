@@ -15,21 +15,16 @@ FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 
 def require_whole(path: Path) -> None:
-    """Check that a video can be opened and has its end; nothing is decoded, and no more is read than needed.
-
-    Raises:
-        InputError: it cannot be opened, has no video, or breaks off.
-    """
+    """Refuse a file that cannot be opened, has no video, or breaks off. Nothing is decoded; only the needed is read."""
     with open_video(path) as (container, stream):
         if missing_bytes(path):
             _count_packets(path, container, stream)
 
 
 def require_packets(path: Path, num_frames: int) -> None:
-    """Check that a video has packets for a number of frames, if its codec has one frame per packet; reads all packets.
+    """As `require_whole`, and refuse too few packets for the frames, if the codec has one frame per packet.
 
-    Raises:
-        InputError: it cannot be opened, has no video, breaks off, or has too few.
+    Reads all packets.
     """
     with open_video(path) as (container, stream):
         if stream.codec_context.codec.canonical_name in FRAME_PER_PACKET:

@@ -17,7 +17,7 @@ _PLAIN = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"
 
 
 class DType:
-    """Stands for numpy.dtype; Booleans, integers and floats only."""
+    """Replaces numpy.dtype; Booleans, integers and floats only."""
 
     def __init__(self, name: str, *_flags: object) -> None:
         if name not in _PLAIN:
@@ -29,7 +29,7 @@ class DType:
 
 
 class Array:
-    """Stands for the functions that make an array."""
+    """Replaces the functions that make an array."""
 
     def __init__(self, *_empty: object) -> None:
         self.value = np.empty(0)
@@ -61,7 +61,7 @@ def _encode(text: str, _encoding: str) -> bytes:
     return text.encode("latin-1")  # how protocols 0 to 2 store bytes
 
 
-# Names in pickles -> what is called instead.
+# Names in pickles -> replacements.
 NUMPY_NAMES: dict[str, Any] = {"numpy.ndarray": _ndarray, "numpy.dtype": DType}
 for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
     NUMPY_NAMES[f"{_core}.multiarray.scalar"] = _scalar

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError, counted, wrong_fields
+from ops.scoring.protocol import UNFINISHED
 
-SUFFIX = ".unfinished"
 CHECKSUM = 4  # bytes
 
 
@@ -26,7 +26,7 @@ def journal_path(folder: Path, clips: Sequence[int]) -> Path:
     """File for these (sorted) clips; other machines may score other clips into the same folder."""
     runs = [[clip for _, clip in run] for _, run in groupby(enumerate(clips), lambda pair: pair[1] - pair[0])]
     names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    return folder / f"clips_{','.join(names)}{SUFFIX}"
+    return folder / f"clips_{','.join(names)}{UNFINISHED}"
 
 
 class ScoreJournal:

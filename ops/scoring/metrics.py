@@ -15,7 +15,7 @@ NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
 
 
 def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[int]:
-    """For each k, how many of N samples have their label among the k best of K classes; (N, K) and (N,)."""
+    """For each k, the number of samples whose label is among the k best of K classes; (N, K) and (N,)."""
     num_class = logits.shape[1]
     best = logits.topk(min(max(ks), num_class), dim=1).indices  # (N, k)
     hits = best == labels[:, None]

@@ -21,11 +21,7 @@ MOST_PAIRS = 30
 def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str) -> None:
     """Draw a confusion matrix in percent of each class or, for many classes, the most confused pairs.
 
-    Args:
-        matrix: (K, K) counts, row = label, column = predicted class.
-        class_names: K names.
-        path: PNG file.
-        title: of the figure.
+    `matrix` (K, K) has counts: row = label, column = predicted class. `path` is a PNG file.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""protocol.json: how the views in a folder were made. They are averaged, so all must be made in the same way."""
+"""protocol.json: the settings of the views in a folder, equal for all, because the views are averaged."""
 
 import json
 from contextlib import suppress
@@ -10,6 +10,7 @@ from common.files import write_json
 
 PROTOCOL = "protocol.json"
 VIEWS = "*_crop*.pkl"
+UNFINISHED = ".unfinished"  # suffix of the files with unfinished scores
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
     **dict.fromkeys(("num_segments", "frames_per_segment", "training_clips"), int),
@@ -59,15 +60,11 @@ def describe_protocol(protocol: dict[str, Any]) -> str:
     return line.format_map({**protocol, "without": without, "order": order})
 
 
-def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> None:
-    """Make sure that new views can be added to those in a folder; `unfinished` is the suffix of unfinished scores.
-
-    Raises:
-        InputError: the folder has views of another network, list or protocol.
-    """
+def check_protocol(folder: Path, protocol: dict[str, Any]) -> None:
+    """Refuse a folder that has views of another network, list or protocol."""
     stored = read_protocol(folder)
     different = _different(stored, protocol)
-    if different and _views(folder, unfinished):
+    if different and _views(folder):
         name = different[0]
         there = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
         hint = ", give all clips of a folder the same --sampling and --seed" if stored and name == "sampling" else ""
@@ -77,7 +74,7 @@ def check_protocol(folder: Path, protocol: dict[str, Any], unfinished: str) -> N
         )
 
 
-def replace_protocol(folder: Path, protocol: dict[str, Any], unfinished: str, *, overwrite: bool) -> None:
+def replace_protocol(folder: Path, protocol: dict[str, Any], *, overwrite: bool) -> None:
     """Write a folder's protocol; with `overwrite`, delete the views of any other one.
 
     Call it only when there are scores to write: a wrong flag must not cost the views in the folder.
@@ -89,10 +86,10 @@ def replace_protocol(folder: Path, protocol: dict[str, Any], unfinished: str, *,
         stored: dict[str, Any] = {}
         with suppress(InputError):
             stored = read_protocol(folder)
-        for view in _views(folder, unfinished) if _different(stored, protocol) else []:
+        for view in _views(folder) if _different(stored, protocol) else []:
             view.unlink(missing_ok=True)
     else:
-        check_protocol(folder, protocol, unfinished)
+        check_protocol(folder, protocol)
     write_json(folder / PROTOCOL, protocol)
 
 
@@ -100,5 +97,5 @@ def _different(stored: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
     return [name for name, value in protocol.items() if name not in NOT_COMPARED and stored.get(name) != value]
 
 
-def _views(folder: Path, unfinished: str) -> list[Path]:
-    return [*folder.glob(VIEWS), *folder.glob(f"*{unfinished}")]
+def _views(folder: Path) -> list[Path]:
+    return [*folder.glob(VIEWS), *folder.glob(f"*{UNFINISHED}")]

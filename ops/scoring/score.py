@@ -35,7 +35,7 @@ def score_views(
         runtime: the devices.
         batch_size: N; the frames of N videos are on the device at a time.
         amp: "off", "bf16" or "fp16".
-        title: of the progress lines.
+        title: first words of the progress lines.
         print_freq: videos between two progress lines.
         start: the loader's first video.
 

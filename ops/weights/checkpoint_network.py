@@ -49,17 +49,23 @@ class Weights:
         used = {name: stored.get(name) if value is None and same else value for name, value in given.items()}
         return dataset or self.trained_on.dataset, used
 
-    def build(self, class_names: list[str], **given: Any) -> VideoNet:
-        """The network with these weights, in evaluation mode.
+    def build(
+        self,
+        class_names: list[str],
+        *,
+        dataset: str | None = None,
+        net: str | None = None,
+        arch: str | None = None,
+        num_segments: int | None = None,
+    ) -> VideoNet:
+        """The network with these weights, in evaluation mode; None: not given.
 
-        Args:
-            class_names: of the data set to test, which may be another one with the same class names.
-            given: `net`, `arch`, `num_segments`, `dataset`; None: not given.
+        `class_names` are those of the data set to test, which may be another one than in training.
 
         Raises:
             InputError: the options contradict the weights, or the weights do not fit or are not finite.
         """
-        dataset = given.pop("dataset")
+        given: dict[str, Any] = {"net": net, "arch": arch, "num_segments": num_segments}
         if self.trained_on is not None:
             made_for = self.trained_on
             made_for.require(str(self.path), class_names=class_names, **given)
@@ -67,8 +73,8 @@ class Weights:
                 logging.info("Note: %s was trained on %s, whose class names are the same.", self.path, made_for.dataset)
             given = {name: getattr(made_for, name) for name in ("net", "arch", "num_segments", "ablate")}
         else:
-            net = official_net(self.content, str(self.path)) or "H2CN"
-            defaults = {"net": net, "arch": "resnet50", "num_segments": 8}
+            official = official_net(self.content, str(self.path)) or "H2CN"
+            defaults = {"net": official, "arch": "resnet50", "num_segments": 8}
             assumed = {name: value for name, value in defaults.items() if given.get(name) is None}
             given = {**given, **assumed, "ablate": []}
             if NETS[given["net"]].arch is not None:
@@ -76,13 +82,12 @@ class Weights:
             if assumed:
                 text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in assumed.items())
                 logging.info("%s: neither the file nor a flag says otherwise; assumed: %s", self.path, text)
-        net = given["net"]
-        model = build_model(net, given["arch"], len(class_names), given["num_segments"], ablate=given["ablate"])
+        model = build_model(num_class=len(class_names), **given)
         report = load_weights(model, self.content, where=str(self.path))
         if report.new:
             raise InputError(
                 f"{self.path}: {report}; the new parameters would be random. Train the network first: "
-                f"{command('train.py', '--net', net, '--pretrain', self.path)}"
+                f"{command('train.py', '--net', model.net, '--pretrain', self.path)}"
             )
         require_finite_tensors(model.state_dict(), str(self.path))
         logging.info("%s: %s", self.path, report)

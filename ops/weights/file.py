@@ -1,6 +1,5 @@
 """Checkpoint files: read as tensors and plain values only, written completely or not at all."""
 
-import hashlib
 import os
 import pickle
 import re
@@ -37,7 +36,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         content = _load(path)
     except InputError:
         raise
-    except Exception as error:  # a damaged file raises nearly anything
+    except Exception as error:  # a damaged file can raise almost anything
         raise InputError(f"{path} {_fault(path, error)}") from error
     if not isinstance(content, dict):
         raise InputError(
@@ -50,7 +49,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    """The content; NumPy's numbers beside the weights become plain numbers."""
+    """The content; NumPy's numbers in it become plain numbers."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -84,7 +83,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with an unreadable file, and what to do; torch's own advice is to let it run code."""
+    """The fault of an unreadable file, with its remedy; torch's own advice is to let it run code."""
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
     if isinstance(error, safetensors.SafetensorError):
@@ -108,7 +107,7 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write to a temporary file beside `path`, then rename: if that fails, the old file remains.
+    """Write to a temporary file next to `path`, then rename: if that fails, the old file remains.
 
     Raises:
         InputError: the file cannot be written.
@@ -126,9 +125,3 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             f"cannot write {path}: {reason}; free some space or choose another --root_model. "
             "Earlier checkpoints are untouched."
         ) from error
-
-
-def file_hash(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

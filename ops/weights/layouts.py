@@ -66,7 +66,7 @@ class Converted(NamedTuple):
     state: State
     unused: list[str]  # names of the source that are known to be used by no layer
     reshaped: list[str]  # our names of the values that had another shape
-    shifted: set[str] | None  # our names of the convolutions that follow a shift, if the layout tells
+    shifted: set[str] | None  # our names of the convolutions that follow a shift, if the layout shows them
 
 
 def layout_of(state: State) -> str:
@@ -96,7 +96,7 @@ def is_plain_resnet(state: State) -> bool:
 
 
 def strip_wrappers(state: State, where: str = "the given state dict") -> State:
-    """Remove what wrappers put into names: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
+    """Remove the parts of names that wrappers add: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
 
     Raises:
         InputError: two names become the same.

@@ -13,13 +13,8 @@ from ops.network import VideoNet
 from ops.weights.file import read_checkpoint
 from ops.weights.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
 
-STATE_KEYS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "module",
-)  # places of the weights in a checkpoint; the first found counts
+# Places of the weights in a checkpoint; the first found counts.
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
 LAYOUTS = {
     "ours": "this project",
@@ -31,7 +26,7 @@ LAYOUTS = {
 
 @dataclass
 class LoadReport:
-    """What `load_weights` did with every name. All but those in `unused` are names of our parameters and buffers."""
+    """The result of `load_weights` by names: those of our parameters and buffers, except in `unused`."""
 
     layout: str  # of the source, a key of `LAYOUTS`
     matched: list[str] = field(default_factory=list)  # loaded unchanged
@@ -65,7 +60,7 @@ def load_weights(
         new_classifier: to start a training: keep the model's own classifier if the source's has another number of
             classes or, where both are known, other class names.
         class_names: those that the model will be trained for.
-        where: what messages call a source that is a state dict.
+        where: name of a source that is a state dict, for messages.
 
     Raises:
         InputError: something is missing, unexpected or of another shape; the message has the names.
@@ -102,7 +97,7 @@ def load_weights(
 
 
 def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
-    """What a checkpoint of this project says about its network; None for weights from elsewhere."""
+    """The record of its network in a checkpoint of this project; None for weights from elsewhere."""
     made_for = content.get("trained_on") if isinstance(content, Mapping) else None
     if not isinstance(made_for, Mapping):
         return None
@@ -143,9 +138,9 @@ def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: Load
 
 
 def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
-    """In the official TSM, names tell which convolutions follow a shift."""
+    """In the official TSM, names show which convolutions follow a shift."""
     if shifted is not None and shifted != model.shifted():
-        differing = _some(sorted(shifted ^ model.shifted()))
+        differing = few(sorted(shifted ^ model.shifted()), 6)
         raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
 
 
@@ -186,17 +181,13 @@ def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, 
     ]
     faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
     if any(names for _, names in faults):
-        text = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in faults if names)
+        text = "; ".join(f"{len(names)} {what}: {few(names, 6)}" for what, names in faults if names)
         fix = "build the network that the weights were made for (--net, --arch, the data set)"
         if not any(name in own for name in state):
             fix = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
         if all(name.split(" ")[0] in model.classifier for name in missing + unexpected + reshaped):
             fix = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
         raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {fix}")
-
-
-def _some(names: list[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:

@@ -1,4 +1,4 @@
-"""What a network was trained on. Stored in the checkpoint and checked on loading."""
+"""The record of a training in its checkpoint."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,7 +10,7 @@ LARGEST = 10_000  # segments per clip, or pixels per side
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a network was trained on. Stored in the checkpoint and checked on loading.
+    """Network, data and preprocessing of a training. Stored in the checkpoint and checked on loading.
 
     `class_names` matter most: Something-Something V1 and V2 both have 174 classes, and the weights of one give a
     plausible, wrong accuracy on the other.
@@ -49,11 +49,7 @@ class TrainedOn:
         return cls(**{name: stored[name] for name in kinds})
 
     def require(self, source: str, **given: Any) -> None:
-        """Check values by field name, where None is not given, against the stored ones.
-
-        Raises:
-            InputError: a contradiction; the message calls the checkpoint `source`.
-        """
+        """Refuse values by field name (None: not given) that contradict the stored ones of the checkpoint `source`."""
         for name, value in given.items():
             stored = getattr(self, name)
             if value is None or value == stored:

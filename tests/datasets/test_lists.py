@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from datasets.lists import VideoRecord, format_line, is_writable, list_hash, read_list, repeated_lines
+from common.files import file_hash
+from datasets.lists import VideoRecord, format_line, is_writable, read_list, repeated_lines
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -87,9 +88,9 @@ def test_missing_and_empty_lists(tmp_path: Path) -> None:
 
 
 def test_the_hash_follows_the_content(tmp_path: Path) -> None:
-    first = list_hash(write(tmp_path, "a 1 0\n"))
-    assert first == list_hash(write(tmp_path, "a 1 0\n"))
-    assert first != list_hash(write(tmp_path, "a 1 1\n"))
+    first = file_hash(write(tmp_path, "a 1 0\n"))
+    assert first == file_hash(write(tmp_path, "a 1 0\n"))
+    assert first != file_hash(write(tmp_path, "a 1 1\n"))
 
 
 @pytest.mark.parametrize(

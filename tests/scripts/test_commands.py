@@ -161,7 +161,7 @@ def test_scores_equal_those_of_clips_that_are_read_one_by_one(
     flags = ["--weights", checkpoint, "-j", "0", "-b", "3", "--sampling", sampling]
     center_crop.main([*flags, "--clip_index", f"0-{clips[-1]}", "--output_dir", str(tmp_path)], crops=crops)
     weights = Weights.read(checkpoint)
-    model = weights.build(list(CLASSES), net=None, arch=None, num_segments=None, dataset=None)
+    model = weights.build(list(CLASSES))
     model = fuse_for_inference(start_runtime([]).place(model))
     dataset, options = weights.data_options(None, dict.fromkeys(("root_path", "val_list", "classes")))
     spec = resolve(dataset, **options, need=("val",))

@@ -67,7 +67,7 @@ class Published:
     """The published size of a list."""
 
     clips: int
-    note: str = ""  # how reliable the number is, if there is doubt
+    note: str = ""  # doubts about the number, or its origin
     found: bool = False  # counts the videos of a well-known copy, which has fewer than the annotations name
 
     def compared(self, clips: int, what: str) -> list[str]:
@@ -218,12 +218,9 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
 
 
 def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
-    """Check that no clip is listed twice in a list, or in both the train and the val list of a split.
+    """Refuse a clip that is listed twice in a list, or in both the train and the val list of a split.
 
     Clips with equal `identity` are the same.
-
-    Raises:
-        InputError: a clip is listed twice.
     """
     for train in [key for key in lists if key.startswith("train")]:
         first: dict[str, Clip] = {}

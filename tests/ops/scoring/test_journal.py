@@ -17,7 +17,7 @@ from video_files import CLASSES, write_dataset
 import test_models_center_crop as center_crop
 from common.errors import InputError
 from ops.models import build_model
-from ops.scoring.journal import SUFFIX, ScoreJournal, journal_path
+from ops.scoring.journal import ScoreJournal, journal_path
 from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
@@ -311,9 +311,9 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
     path = tmp_path / "protocol.json"
     path.write_bytes(protocol)
     with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
-        check_protocol(tmp_path, {"net": "H2CN"}, SUFFIX)
+        check_protocol(tmp_path, {"net": "H2CN"})
     (tmp_path / "0_crop0.pkl").touch()
-    replace_protocol(tmp_path, {"net": "H2CN"}, SUFFIX, overwrite=True)
+    replace_protocol(tmp_path, {"net": "H2CN"}, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
 
 
