@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Parts(NamedTuple):
-    """What a network puts into a residual block. None: nothing."""
+    """The temporal modules of a residual block, if any."""
 
     first_conv: Callable[..., nn.Conv2d] = nn.Conv2d  # builds the first convolution, with the arguments of nn.Conv2d
     gate: nn.Module | None = None  # after the first convolution; (N*T, C, H, W) -> the same shape

@@ -13,11 +13,11 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_macs(model: VideoNet, size: int) -> int:
-    """Multiply-adds of one view (one clip of T segments, `size` x `size` pixels): what papers usually print as FLOPs.
+    """Multiply-adds of one view (one clip of T segments, `size` x `size` pixels), which papers usually call FLOPs.
 
-    torch counts the convolutions and matrix products that run. A module with a method `macs(input, output)` counts for
-    what that returns instead: an hourglass runs in a faster form than its equation. As usual, normalisation,
-    activations, pooling and shifts are not counted.
+    torch counts the convolutions and matrix products that run. If a module has a method `macs(input, output)`, its
+    result counts instead: an hourglass runs in a faster form than its equation. As usual, normalisation, activations,
+    pooling and shifts are not counted.
 
     Args:
         model: is moved to the meta device, which has neither weights nor computation.

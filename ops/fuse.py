@@ -19,14 +19,14 @@ def fuse_for_inference(model: VideoNet) -> VideoNet:
 
     A BatchNorm is folded into the convolution before it where it is known to come directly after it: in an
     `nn.Sequential`, and for the pairs of names (convolution, norm) in a class's attribute `fusable`. A module with a
-    method `for_inference` is replaced by what that returns. The result is checked on one random clip, as small as the
+    method `for_inference` is replaced by its result. The new network is checked on one random clip, as small as the
     stride allows.
 
     Scores are equal up to rounding: within 1e-9 of the golden logits in float64. The copy's parameters have other
     names; it cannot be trained or saved as a checkpoint.
 
     Raises:
-        ValueError: the scores differ, so a class declares what its `forward` does not do.
+        ValueError: the scores differ, so a class declares a pair or a replacement that its `forward` contradicts.
     """
     _require_same_scores(model)
     fused = copy.deepcopy(model).eval()
@@ -55,7 +55,7 @@ def _rewrite(module: nn.Module, path: str = "") -> Iterator[str]:
 
 
 def _pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Names of children of which the second takes the output of the first and nothing else does."""
+    """Pairs of children's names: the second takes the output of the first, and nothing else does."""
     if type(module).forward is nn.Sequential.forward:
         names = [name for name, _ in module.named_children()]
         return list(zip(names, names[1:], strict=False))
@@ -67,10 +67,7 @@ def _require_same_scores(model: VideoNet) -> None:
     """Compare the scores of copies on the CPU before and after, and name the first module that differs."""
     shape = (1, model.num_segments, model.frames_per_segment, 3, model.stride, model.stride)
     clip = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for dtype in (
-        torch.float32,
-        torch.float64,
-    ):  # float64 takes longer, but a steep network cannot amplify its rounding
+    for dtype in (torch.float32, torch.float64):  # float64 is slower, but a steep network cannot amplify its rounding
         plain = copy.deepcopy(model).cpu().to(dtype).eval()
         fused = copy.deepcopy(plain)
         changed = list(dict.fromkeys(_rewrite(fused)))
@@ -79,7 +76,7 @@ def _require_same_scores(model: VideoNet) -> None:
         with without_autocast("cpu"):
             expected = plain(clip)
             difference = _difference(fused(clip), expected)
-        if difference <= TOLERANCE or not expected.isfinite().all():  # whoever uses the scores reports the latter
+        if difference <= TOLERANCE or not expected.isfinite().all():  # users of the scores report the latter
             return
     with without_autocast("cpu"):
         before, after = _outputs(plain, clip, changed), _outputs(fused, clip, changed)

@@ -29,7 +29,7 @@ ABLATIONS = {
     "aggregation": "hourglasses without their neighbourhood A: rigid temporal convolutions",
     "shift": "no temporal shift",
 }
-# How the hourglasses of a random network start.
+# Initial hourglasses of a random network.
 HOURGLASS_STARTS = {
     "difference": "A is the pixel itself and gates are constant, so that a still background cancels",
     "published": "A and gates are random",
@@ -60,15 +60,15 @@ class FrameMotion(Motion):
     frames = 5
     share = 0.5
 
-    def __init__(self, out_channels: int = 64, *, aggregate: bool = True, start: str = "difference") -> None:
+    def __init__(self, *, aggregate: bool = True, start: str = "difference") -> None:
         """Without `aggregate`, hourglasses are rigid temporal convolutions; `start`: one of `HOURGLASS_STARTS`."""
         super().__init__()
         self.hourglass1 = FrameHourglass(3, aggregate=aggregate)
         self.bn1 = nn.BatchNorm2d(3)
         self.hourglass2 = FrameHourglass(3, expand=3, aggregate=aggregate)
         self.bn2 = nn.BatchNorm2d(9)
-        self.conv = nn.Conv2d(9, out_channels, 7, stride=2, padding=3, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels)
+        self.conv = nn.Conv2d(9, 64, 7, stride=2, padding=3, bias=False)
+        self.bn = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         nn.init.normal_(self.hourglass2.temporal, std=(2 / 27) ** 0.5)  # Kaiming, fan out = 9 channels * 3 taps
         with torch.no_grad():

@@ -59,17 +59,14 @@ class FrameHourglass(Hourglass):
         y = F.conv2d(x.flatten(1, 2), self.kernel_2d(frames), padding=2, dilation=2)
         return y.unflatten(1, (frames - 2, -1))
 
-    def kernel_3d(self) -> Tensor:
-        """The hourglass itself: (C*expand, 3, 3, 3), axes (output channel, time, height, width)."""
+    def kernel_2d(self, frames: int) -> Tensor:
+        """The kernel for frames stacked in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
+        channels, expand = self.channels, self.expand
         narrow = self.temporal.new_zeros(len(self.temporal), 3, 3)  # (C*expand, 3, 3): the pixel itself
         narrow[:, 1, 1] = 1
-        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(self.expand, dim=0)
-        return torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
-
-    def kernel_2d(self, frames: int) -> Tensor:
-        """The same for frames stacked in the channels: ((F-2)*C*expand, F*C, 3, 3)."""
-        hourglass = self.kernel_3d()
-        channels, expand = self.channels, self.expand
+        wide = narrow if self.spatial is None else self.spatial[:, 0].repeat_interleave(expand, dim=0)
+        # (C*expand, 3, 3, 3): output channel, time, height, width
+        hourglass = torch.stack([wide, narrow, wide], dim=1) * self.temporal[:, :, None, None]
         kernel = hourglass.new_zeros(frames - 2, channels, expand, frames, channels, 3, 3)
         for c in range(channels):
             for t in range(frames - 2):
@@ -81,14 +78,14 @@ CENTRE = 4  # of the nine taps of a 3x3 kernel, row by row
 
 
 class ClipHourglass(Hourglass):
-    """HgC over the segments of a clip, averaged over space: the clip-level gate uses nothing else of it.
+    """HgC over the segments of a clip, averaged over space, which is all that the clip-level gate needs.
 
     Zero beyond the clip's ends (T -> T segments). The mean is linear, so it comes first, and the segments are combined
     as (N*T, C) numbers instead of feature maps:
 
         mean(y_t) = w[0] * mean(A(x_{t-1}))  +  w[1] * mean(x_t)  +  w[2] * mean(A(x_{t+1}))
 
-    mean(A(x)) is linear as well: each tap of A times the mean of what this tap sees, `tap_means`.
+    mean(A(x)) is linear as well: each tap of A times the mean of the pixels that it sees, `tap_means`.
     """
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
@@ -113,15 +110,16 @@ def over_segments(around: Tensor, here: Tensor, temporal: Tensor, num_segments: 
 
 
 def without_autocast(device: str) -> AbstractContextManager:
-    """Full precision inside. `device`: a type such as cuda; the meta device has no autocast to leave."""
+    """A context of full precision. `device`: a type such as cuda; the meta device has no autocast."""
     known = torch.amp.is_autocast_available(device)
     return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
 def tap_means(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 9), in float32 or wider: what each tap of a zero-padded 3x3 kernel sees on average.
+    """(B, C, H, W) -> (B, C, 9), in float32 or wider: means of the pixels that each tap of a 3x3 kernel sees.
 
-    The taps above the centre never see the last row, those left of it never the last column, and so on.
+    Padding with zeros: the taps above the centre never see the last row, those left of it never the last column, and
+    so on.
     """
     height, width = x.shape[2:]
     dtype = torch.promote_types(x.dtype, torch.float32)

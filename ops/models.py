@@ -17,7 +17,7 @@ from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, TorchvisionNet
 
 
 class Network(NamedTuple):
-    """How to build a network, and what is known without building it."""
+    """The builder of a network, and the facts that are known without building it."""
 
     build: Callable[..., VideoNet]  # (NetworkName, dropout) -> VideoNet with random weights
     frames_per_segment: int  # L
@@ -106,11 +106,7 @@ def _require_one_of(flag: str, value: str, known: Collection[str]) -> None:
 
 
 def require_stride(net: str, input_size: int) -> None:
-    """Check that an input size in pixels is a multiple of the network's stride.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Refuse an input size in pixels that is not a multiple of the network's stride."""
     stride = NETS[net].stride
     if input_size % stride:
         near = max(stride, stride * round(input_size / stride))

@@ -132,11 +132,7 @@ def not_finite(tensors: Mapping[str, Any] | Sequence[Any]) -> str | None:
 
 
 def require_finite_tensors(tensors: Mapping[str, Any], where: str) -> None:
-    """Refuse weights with values that are not finite.
-
-    Raises:
-        InputError: there are some; the message calls their source `where`.
-    """
+    """Refuse weights with values that are not finite; `where` names their source in the message."""
     bad = not_finite(tensors)
     if bad is not None:
         raise InputError(

@@ -78,11 +78,9 @@ def make_step(
 
 
 def require_finite(value: Tensor, name: str, where: str) -> None:
-    """Stop a training before a step that would ruin it.
+    """Refuse a loss or a gradient norm that is not finite, before the step that would ruin the training.
 
-    Raises:
-        InputError: the value, a loss or a norm, is not finite. The message has its `name`, and epoch, step and videos
-            (`where`).
+    The message has its `name`, and epoch, step and videos (`where`).
     """
     if not torch.isfinite(value).all():
         raise InputError(
@@ -110,12 +108,9 @@ def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
 
 
 def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: bool) -> None:
-    """Check that each BatchNorm of a training has two values or more per channel, by a pass on the meta device.
+    """Refuse a training in which a BatchNorm has a single value per channel, by a pass on the meta device.
 
     The model is left in training mode. `clips` is the smallest number that a device gets at once; two always suffice.
-
-    Raises:
-        InputError: a BatchNorm has a single value.
     """
     if clips > 1:
         return

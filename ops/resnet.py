@@ -106,11 +106,9 @@ class ResNetVideo(VideoNet):
         return [] if self.motion is None else [f"motion.{name}" for name in self.motion.inflate_from(resnet)]
 
     def is_temporal(self, name: str) -> bool:
-        """Whether the parameter or module of this name belongs to the motion branch or to a part of a block."""
         return is_temporal(name)
 
     def shifted(self) -> set[str]:
-        """Names of the convolution weights that follow a temporal shift."""
         return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, ShiftedConv2d)}
 
 

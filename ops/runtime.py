@@ -20,7 +20,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from common.errors import InputError
 from ops.network import VideoNet
 
-MALLOC = ("keep", "system")  # what happens to freed memory
+MALLOC = ("keep", "system")  # freed memory is kept for reuse, or returned to the system
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -156,7 +156,7 @@ def _require_compiler(runtime: Runtime) -> None:
         )
     try:
         torch.compile(torch.exp)(torch.ones(16, device=runtime.device))
-    except Exception as error:  # a missing or old compiler raises nearly anything
+    except Exception as error:  # a missing or old compiler can raise almost anything
         needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton, a C compiler and Python's headers"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
@@ -214,11 +214,7 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
 
 
 def _use_gpu(number: int) -> torch.device:
-    """Make a GPU the current one of this process, which timing events, pinned memory and NCCL use.
-
-    Raises:
-        InputError: this PyTorch cannot use it.
-    """
+    """Make a GPU the current one of this process, which timing events, pinned memory and NCCL use."""
     try:
         torch.cuda.set_device(number)
     except RuntimeError as error:

@@ -97,7 +97,7 @@ class _ShiftedConv(torch.autograd.Function):
 @contextmanager
 def shifted_in_place(x: Tensor, num_segments: int, fold_div: int) -> Iterator[None]:
     """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its exact own values again."""
-    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: hidden from autograd, as it is undone
+    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: hidden from autograd, because it is undone
     kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
     ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0
     back[:, 1:], back[:, 0] = kept[1][:, :-1], 0

@@ -66,10 +66,10 @@ class LongTermDifference(nn.Module):
 
     fusable = tuple((name, f"{name}_bn") for name in ("reduce", "half_scale", "full_scale", "expand"))
 
-    def __init__(self, channels: int, num_segments: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, num_segments: int) -> None:
         super().__init__()
         self.num_segments = num_segments
-        reduced = channels // reduction
+        reduced = channels // 16
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.reduce_bn = nn.BatchNorm2d(reduced)
         self.spatial = nn.Conv2d(reduced, reduced, 3, padding=1, groups=reduced, bias=False)
@@ -104,11 +104,11 @@ class LongTermDifference(nn.Module):
 class LearnableShift(nn.Module):
     """A depthwise convolution over the segments with three taps, initialised as TSM's shift. Zero beyond the ends."""
 
-    def __init__(self, channels: int, num_segments: int, fold_div: int = 8) -> None:
+    def __init__(self, channels: int, num_segments: int) -> None:
         super().__init__()
         self.num_segments = num_segments
         self.temporal = nn.Parameter(torch.zeros(channels, 3))  # previous, this, next segment
-        fold = channels // fold_div
+        fold = channels // 8
         with torch.no_grad():
             self.temporal[:fold, 2] = 1
             self.temporal[fold : 2 * fold, 0] = 1

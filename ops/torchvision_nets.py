@@ -24,7 +24,7 @@ class Form(NamedTuple):
     stride: int = 32  # in space
     input_size: int = 224  # H = W in pixels that the weights expect
     convolves: bool = False  # whether frames are mixed by 3-D convolutions
-    # What S3D's temporal strides need. It also covers its first temporal kernel: for shorter clips torch's convolution
+    # Required by S3D's temporal strides. Also covers its first temporal kernel: for shorter clips torch's convolution
     # gives wrong gradients on the CPU or writes beyond its memory (seen with torch 2.15).
     min_segments: int = 1
 
@@ -50,7 +50,7 @@ class TorchvisionNet(VideoNet):
         Raises:
             InputError: too few segments.
         """
-        from torchvision.models import get_model, get_model_weights  # here: a second that ResNets need not spend
+        from torchvision.models import get_model, get_model_weights  # imported here because it takes a second
 
         form = TORCHVISION_NETS[name.net]
         if name.num_segments < form.min_segments:

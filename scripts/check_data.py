@@ -26,7 +26,7 @@ SHOWN_CLASSES = 8  # largest classes, and smallest classes, that are shown
 
 def check_parser() -> argparse.ArgumentParser:
     parser = make_parser(
-        "Check the lists of a data set against the files that they name. Prints one line per bad row, with what to do. "
+        "Check the lists of a data set against the files that they name. Prints one line per bad row, with its remedy. "
         "Exit status: 0 if all rows are good, 1 if there are bad rows, 2 if nothing could be checked."
     )
     parser.add_argument("dataset", help="data set name, as for train.py")
@@ -68,8 +68,7 @@ def histogram(clips: Sequence[int], class_names: Sequence[str]) -> list[str]:
 def write_clean(folder: Path, checks: Mapping[str, ListCheck]) -> list[Path]:
     """Write train.txt, val.txt and test.txt without bad rows and with corrected numbers of frames.
 
-    Raises:
-        InputError: the folder cannot be written, or a list would replace a checked one or be empty.
+    Refuses to replace a checked list, or to write an empty one.
     """
     paths = [folder / f"{which}.txt" for which in checks]
     texts = {}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Extract the frames of listed video files into folders or archives, and write the list of what was extracted.
+"""Extract the frames of listed video files into folders or archives, and write their list.
 
 Rerun the same command to resume. OUT_LIST.failed.txt names the videos that failed, and why.
 """
@@ -29,7 +29,7 @@ def extract_parser() -> argparse.ArgumentParser:
     parser.add_argument("list", type=Path, help="lines `path label` or `path num_frames label`; frames are counted")
     parser.add_argument("video_root", type=Path, help="folder that the paths are relative to")
     parser.add_argument("frame_root", type=Path, help="folder for the frames, with one folder or archive per video")
-    parser.add_argument("out_list", type=Path, help="list of what was extracted, `path num_frames label`")
+    parser.add_argument("out_list", type=Path, help="list of the frames, `path num_frames label`")
     size = parser.add_mutually_exclusive_group()
     pixels = number(int, 1, 16384)
     size.add_argument("--short_side", type=pixels, help="shrink to this short side in pixels; smaller videos stay")

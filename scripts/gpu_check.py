@@ -29,7 +29,7 @@ from scripts.gpu_checks.bench import Bench, Fact, Skip
 
 Check = Callable[[Bench], Iterator[Fact]]
 # In this order, so that --limit cuts the least important ones. On an H100 most take 5 to 15 s; logits, tests and speed
-# about 40, compiled 70, accuracy 50; speed_compiled takes what is left.
+# about 40, compiled 70, accuracy 50; speed_compiled takes the remaining time.
 CHECKS: dict[str, Check] = {
     "device": numerics.device,
     "logits": numerics.logits,
@@ -63,7 +63,7 @@ class Result:
 
 
 def run_check(name: str, bench: Bench) -> Result:
-    """Run a check. Whatever it raises becomes its verdict; the other checks still run."""
+    """Run a check. Any exception becomes its verdict; the other checks still run."""
     result, start = Result(name), time.monotonic()
     try:
         bench.require_time(0)

@@ -20,11 +20,7 @@ FIELDS = {"top1": float, "mean_class": float, "num_clips": int, "test_crops": in
 
 
 def read_results(folder: Path) -> Results:
-    """Read a folder's results.json.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
+    """Read and check a folder's results.json."""
     path = folder / "results.json"
     try:
         results = json.loads(path.read_bytes())

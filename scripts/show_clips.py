@@ -70,7 +70,7 @@ def epoch_loader(dataset: VideoDataset, batch_size: int, *, epoch: int, seed: in
 
 
 def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: int) -> list[ShownClip]:
-    """The first clips of an epoch, with what is known of them."""
+    """The first clips of an epoch, with the facts for their captions."""
     names = dataset.spec.class_names
     clips = []
     for batch in track(islice(loader, count), count, "reading clips", LINE_EVERY):
@@ -93,16 +93,12 @@ def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: in
 
 
 def trained_selector(weights: str, spec: DatasetSpec, net: str, num_segments: int) -> tuple[VideoNet, dict[str, Any]]:
-    """The network of a checkpoint of train.py --mix svmix, and the state of its mixing.
-
-    Raises:
-        InputError: it was trained without SV-Mix, or for something else.
-    """
+    """The network of a checkpoint of train.py --mix svmix, and the state of its mixing; refuses other checkpoints."""
     checkpoint = Weights.read(weights)
     state = checkpoint.content.get("mixing", {})
     if "selector" not in state:
         raise InputError(f"{weights} has no selector; give a checkpoint of train.py --mix svmix")
-    model = checkpoint.build(list(spec.class_names), net=net, arch=None, num_segments=num_segments, dataset=spec.name)
+    model = checkpoint.build(list(spec.class_names), dataset=spec.name, net=net, num_segments=num_segments)
     return model, state
 
 

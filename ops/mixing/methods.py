@@ -68,7 +68,7 @@ class MixMethod(ABC):
         return {}
 
     def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
-        """Tensors and plain values for a checkpoint; `optimiser`: including what only training needs."""
+        """Tensors and plain values for a checkpoint; `optimiser`: including those that only training needs."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:  # noqa: B027  (most have none)
@@ -82,7 +82,7 @@ class ImageMix(MixMethod):
     """
 
     def __init__(self, name: str, alpha: float) -> None:
-        from torchvision.transforms import v2  # here: it takes a second, which unmixed trainings save
+        from torchvision.transforms import v2  # imported here because it takes a second
 
         self.transform = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[name](alpha=alpha)
 
@@ -107,7 +107,7 @@ class ImageMix(MixMethod):
 
 
 class VideoMix(MixMethod):
-    """Replaces a cuboid of space and time by the partner's, the clip before (arXiv 2012.03457).
+    """Replaces a cuboid of space and time with that of the partner, the clip before (arXiv 2012.03457).
 
     Its sides are (1 - lambda)^(1/3) of the clip's, its centre is uniform, and it is cut off at the border; the own
     label's share is the share of the volume that remains.

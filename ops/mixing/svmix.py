@@ -32,7 +32,7 @@ MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not
 
 @dataclass(frozen=True)
 class SvMixSettings:
-    """How SV-Mix is trained; `partial_bn` and `amp` as for the network."""
+    """Settings of SV-Mix's training; `partial_bn` and `amp` as for the network."""
 
     selector_lr: float = 0.04  # learning rate of the selector while the network has `network_lr`; the ratio is kept
     network_lr: float = 0.01  # base learning rate of the network
@@ -110,7 +110,7 @@ class SvMix(MixMethod):
         ratio_alpha = SPATIAL_ALPHA if spatial else TEMPORAL_ALPHA
         online, offline = self._pair(clip, ratio_alpha, rng), self._pair(clip, OFFLINE_ALPHA, rng)
         self._teaching_mode()
-        with torch.no_grad():  # in float32 whatever --amp says, like everything that makes the mask
+        with torch.no_grad():  # in float32 regardless of --amp, like everything that makes the mask
             features = self._features(clip)
         selector_loss = self._selector_loss(clip, label, features, *offline, spatial, loss)
         partner, ratio = online

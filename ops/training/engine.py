@@ -1,4 +1,4 @@
-"""One epoch of training and one pass of evaluation. Nothing here sees options: each function gets what it uses.
+"""One epoch of training and one pass of evaluation. Nothing here sees options; functions take their inputs only.
 
 A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index` (N,) positions in the list,
 `video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
@@ -27,7 +27,7 @@ from ops.training.step_clock import Seconds, StepClock
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a training step is made."""
+    """Settings of a training step."""
 
     loss: Loss = F.cross_entropy  # of training, mixing and validation
     label_smoothing: float = 0.0  # share of the target spread over all classes, in training; an argument of the loss
@@ -151,12 +151,12 @@ def evaluate(
     print_freq: int,
     loss: Loss = F.cross_entropy,
 ) -> Sums:
-    """Loss and accuracy over every video of the list exactly once, whatever the number of processes.
+    """Loss and accuracy over the list, each video counted once, with any number of processes.
 
     `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list.
 
     Raises:
-        InputError: a score is not finite, so that there is no accuracy.
+        InputError: a score is not finite, so the accuracy is undefined.
     """
     model.eval()
     runtime.share_buffers(model)

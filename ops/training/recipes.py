@@ -1,7 +1,7 @@
 """Settings of the published runs, and a comparison with this run's.
 
 Published numbers are most often missed by a learning rate that does not fit the batch, a forgotten --npb, or random
-initial weights. Each costs one line before the run.
+initial weights. Each is reported in one line before the run.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ RECIPES = {  # (net, data set, mix)
 def check_recipe(
     net: str, dataset: str, *, mix: str = "none", lr: float, batch: int, partial_bn: bool, random_start: bool
 ) -> list[str]:
-    """A line for each difference from the published run, ending in what would fit; empty where none is published.
+    """A line for each difference from the published run, with the fitting option; empty if no run is published.
 
     `batch` is the number of clips per optimiser step, over all devices and accumulated batches.
     """

@@ -37,11 +37,7 @@ class RunFolder:
         return resume if resume and (in_place or not self.has_checkpoint) else "auto"
 
     def require_valid(self) -> None:
-        """Make sure that the folders still belong to this run.
-
-        Raises:
-            InputError: one was deleted or replaced.
-        """
+        """Refuse to continue if a folder was deleted or replaced."""
         for lock in self.locks:
             if not lock.is_valid():
                 raise InputError(
@@ -110,7 +106,7 @@ def _reopen(root_model: Path, root_log: Path, own: str) -> RunFolder:
 
 
 def _new(root_model: Path, root_log: Path, name: str) -> RunFolder:
-    """Folders that nobody else has: mkdir fails if one exists, on file servers too."""
+    """New folders of this run alone: mkdir fails if one exists, on file servers as well."""
     flags = {root_model: "--root_model"}
     if not root_model.samefile(root_log):
         flags[root_log] = "--root_log"
@@ -126,7 +122,7 @@ def _new(root_model: Path, root_log: Path, name: str) -> RunFolder:
             for folder in made:
                 with suppress(OSError):  # `--resume auto` of another process took it meanwhile
                     folder.rmdir()
-        except FolderInUseError:  # likewise
+        except FolderInUseError:  # for the same reason
             continue
         except OSError as error:
             raise InputError(f"cannot make {own} in {root}: {error.strerror}; choose another {flags[root]}") from error

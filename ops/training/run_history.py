@@ -1,4 +1,4 @@
-"""How a run was started each time: options.json with its history, and what changed when a run resumes."""
+"""The starts of a run: options.json with its history, and the differences between two starts."""
 
 import json
 import time

@@ -47,7 +47,7 @@ class RunLog:
                 raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
         with self._writing():
             write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
-            # tensorboardX's SummaryWriter would fail in its own thread; the suffix tells two starts in a second apart
+            # tensorboardX's SummaryWriter would fail in its own thread; the suffix separates two starts in a second
             self._events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
             purged = start_epoch - missing
             for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):

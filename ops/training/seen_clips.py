@@ -1,4 +1,4 @@
-"""The clips that a network was trained on, stored as digests in its checkpoint, so that tests can look for theirs."""
+"""The clips that a network was trained on: digests in its checkpoint, by which tests find clips of their own list."""
 
 import hashlib
 import logging

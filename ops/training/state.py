@@ -25,7 +25,7 @@ _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list"
 
 
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
-    """Names of the fields that a training cannot resume from: missing or wrong."""
+    """Names of the fields that are missing or wrong, so that a training cannot resume."""
     given = {**_OPTIONAL, **checkpoint}
     wrong = wrong_fields(given, _REQUIRED | dict.fromkeys(_OPTIONAL, dict))
     if "epoch" not in wrong and given["epoch"] < 0:
@@ -36,7 +36,7 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
 
 @dataclass
 class TrainState:
-    """Everything that changes during a run, and what its checkpoints say about it."""
+    """Everything that changes during a run, and the facts that its checkpoints record."""
 
     model: VideoNet
     optimiser: torch.optim.Optimizer
@@ -110,7 +110,7 @@ class TrainState:
         stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in may_change})
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
-            raise InputError(f"{path} is damaged: what its --mix has learnt is missing; give another checkpoint")
+            raise InputError(f"{path} is damaged: the state of its --mix is missing; give another checkpoint")
         read = checkpoint if to_train else {"state_dict": checkpoint.get("state_dict"), "mixing": mixing}
         require_finite_tensors(read, str(path))
         load_weights(self.model, checkpoint, where=str(path))
@@ -118,7 +118,7 @@ class TrainState:
         return checkpoint
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint, and log what differs from the run that wrote it.
+        """Continue from a checkpoint, and log the differences from the run that wrote it.
 
         Raises:
             InputError: as in `load`; or the state is another optimiser's.

@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes, and what to change if the device waits for data."""
+"""The time spent in each part of an epoch, with advice if the device waits for data."""
 
 import time
 from dataclasses import asdict, astuple, dataclass
@@ -20,7 +20,7 @@ class Seconds:
     optimiser: float = 0.0
     decoding: float = 0.0  # summed over the workers
     total: float = 0.0
-    mixing: float = 0.0  # of clips, including what the method learns; 0 without mixing
+    mixing: float = 0.0  # of clips, including a method's own training; 0 without mixing
 
     def __add__(self, other: "Seconds") -> "Seconds":
         return Seconds(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -41,7 +41,7 @@ class Seconds:
 class StepClock:
     """Times the parts of training steps without making the host wait for a GPU.
 
-    On a GPU the marks are events in its stream: they time what the device does in between, idle time included.
+    On a GPU the marks are events in its stream: they time the work of the device in between, idle time included.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -99,7 +99,7 @@ class StepClock:
 def time_report(share: dict[str, float], workers: int, cores: int) -> str:
     """One line on `Seconds.shares`, and a second one with advice if the device waits for data too long.
 
-    `cores` are those of the machine, per process of the run.
+    `cores`: CPU cores available to each process of the run.
     """
     percent = {part: f"{100 * value:.0f} %" for part, value in share.items()}
     busy = f"{counted(workers, 'worker')} {percent['decoding']} busy" if workers else f"decoding {percent['decoding']}"

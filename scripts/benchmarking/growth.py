@@ -1,4 +1,4 @@
-"""`growth`: how time and memory grow with segments, pixels, batch size and workers, and what grows superlinearly."""
+"""`growth`: time and memory against segments, pixels, batch size and workers; superlinear growth is marked."""
 
 import argparse
 import os
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns the content of the JSON file."""
     values = {"segments": args.segments, "size": args.sizes, "batch_size": args.batch_sizes}
     first = {name: axis[0] for name, axis in values.items()}
-    loader = along_workers(args)  # before the networks, whose memory would count
+    loader = along_workers(args)  # before the networks, whose memory would be counted
     tables = []
     for training in (False, True):
         if training and "prepared" in args.variant.changes:

@@ -1,4 +1,4 @@
-"""`loader`: training clips per second from JPEG frames and videos, and how their pixels differ from the family's."""
+"""`loader`: training clips per second from JPEG frames and videos, and their pixels' differences from the family's."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence

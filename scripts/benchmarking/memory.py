@@ -1,4 +1,4 @@
-"""Peak memory of a call: of its tensors, exactly; and of the whole process, as the system reports it."""
+"""Peak memory of a call: exactly for its tensors, and for the whole process as the system reports it."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """Peak memory of tensors during a call, above what they held before.
+    """Peak memory of tensors during a call, minus that before it.
 
     On the CPU this is the sum over all allocations and releases of PyTorch's allocator (oneDNN's scratch memory
     included), which is reproducible; on a GPU it is the allocator's own count.
@@ -40,7 +40,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def peak_resident_bytes(call: Callable[[], object]) -> int | None:
-    """Peak memory of this process during a call, above what it held before; None without /proc."""
+    """Peak memory of this process during a call, minus that before it; None without /proc."""
     status = Path("/proc/self/status")
     before = _field(status, "VmRSS")
     try:

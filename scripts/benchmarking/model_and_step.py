@@ -131,7 +131,7 @@ def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, ca
 
 
 def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Measured:
-    """One turn in a new process. Resident memory is that of the first call: later calls reuse what it left."""
+    """One turn in a new process. Resident memory is measured in the first call, because later ones reuse its memory."""
     torch.set_num_threads(threads)
     if setting.malloc == "keep":
         keep_freed_memory()

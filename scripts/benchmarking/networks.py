@@ -27,7 +27,7 @@ from references.naive_h2cn import NaiveH2CN
 OURS = {"h2cn": "H2CN", "tsn": "TSN", "tsm": "TSM", "tdn": "TDN"}
 NETWORKS = ("torchvision", "naive", *OURS)
 EQUIVALENT = {**OURS, "naive": "H2CN", "torchvision": "TSN"}  # the network of ours that computes the same
-# Change -> what it does, and the networks that it can be applied to.
+# Change -> description, and the networks that it can be applied to.
 CHANGES: dict[str, tuple[str, Collection[str]]] = {
     "channels_last": ("this memory layout instead of NCHW (torchvision only)", ("torchvision",)),
     "prepared": ("fused by fuse_for_inference (ours, evaluation only)", OURS),
@@ -48,7 +48,7 @@ class Setting:
     device: torch.device
     training: bool  # a training step instead of an evaluation
     num_class: int = 174  # K
-    malloc: str = "system"  # what new processes do with freed memory
+    malloc: str = "system"  # in new processes, one of `ops.runtime.MALLOC`
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,7 @@ def describe(about: Mapping[str, Any]) -> str:
 
 
 def require_writable(path: Path | None, flag: str) -> None:
-    """Refuse an output file that cannot be written, before anything is measured.
-
-    Raises:
-        InputError: it is a folder, or its folder does not exist.
-    """
+    """Refuse an output file that is a folder or whose folder does not exist, before anything is measured."""
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         fault = "is a folder" if path.is_dir() else f"is in {path.parent}, which does not exist"
         raise InputError(f"{flag} {path} {fault}; give a file in an existing folder")

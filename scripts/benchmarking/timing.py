@@ -1,4 +1,4 @@
-"""Time variants in turns, A B A B, so that whatever else the machine does affects all of them alike; paired ratios."""
+"""Time variants in turns, A B A B, so that other load on the machine affects all of them alike; paired ratios."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,22 +38,14 @@ def ratios(times: Sequence[float], base: Sequence[float]) -> Spread:
 
 
 def alternate(
-    variants: Mapping[str, Callable[[], object]],
+    variants: Mapping[str, Callable[[], object]],  # name -> function to time
     *,
-    rounds: int,
-    warmup: int = 1,
-    calls: int = 1,
-    device: torch.device | None = None,
+    rounds: int,  # turns of each variant
+    warmup: int = 1,  # calls of each variant before the first round
+    calls: int = 1,  # per turn, to make short calls measurable
+    device: torch.device | None = None,  # a GPU is synchronised at the start and the end of a turn
 ) -> Times:
-    """Time variants in turns: seconds per call, one value per round.
-
-    Args:
-        variants: name -> what is timed.
-        rounds: turns of each variant.
-        warmup: calls of each variant before the first round.
-        calls: calls per turn, to make short calls measurable.
-        device: a GPU is synchronised at the start and the end of a turn.
-    """
+    """Time variants in turns: seconds per call, one value per round."""
     times: Times = {name: [] for name in variants}
     for _ in range(warmup):
         for call in variants.values():

@@ -20,7 +20,7 @@ from ops.runtime import Runtime
 from scripts.benchmarking.networks import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIR = "digit_pair"  # two of the built-in data set's 12 classes: that the others never occur is learnt in a few steps
+PAIR = "digit_pair"  # two of the built-in data set's 12 classes: a few steps teach that the others never occur
 PATIENCE = 240  # seconds after which a script counts as hanging
 
 
@@ -45,7 +45,7 @@ class Fact:
         return (self.low is None or self.low <= self.value) and (self.high is None or self.value <= self.high)
 
     def cells(self) -> list[str]:
-        """What, value and bounds, as cells of a table."""
+        """Name, value and bounds, as cells of a table."""
         values = [self.value if isinstance(self.value, str) else f"{self.value:.4g}"]
         values += [f"{number:.4g} {unit}" for unit, number in self.more.items()]
         bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", self.low), ("<=", self.high)) if bound is not None]

@@ -133,7 +133,7 @@ def network(net: str, bench: Bench) -> tuple[VideoNet, Tensor]:
             nn.init.normal_(norm.bias, std=0.1)
             nn.init.uniform_(norm.weight, *((0.1, 0.3) if name.endswith(("bn2", "bn3")) else (0.8, 1.2)))
     nn.init.normal_(model.fc.weight)
-    side = setting.size // 2 if bench.gpus else setting.size  # since the CPU computes it as well
+    side = setting.size // 2 if bench.gpus else setting.size  # because the CPU computes it as well
     shape = (max(2, len(bench.gpus)), setting.segments, model.frames_per_segment, side, side, 3)
     clip = torch.randint(256, shape, dtype=torch.uint8).movedim(-1, -3)
     with torch.no_grad():

@@ -24,9 +24,8 @@ def memory(bench: Bench) -> Iterator[Fact]:
         step()  # in the first step cuDNN tries algorithms that need more memory
         peaks[name] = peak_tensor_bytes(step, bench.device)
         yield Fact(f"{name}, MiB", peaks[name] / MIB)
-    yield Fact(
-        "h2cn, share of naive's", peaks["h2cn"] / peaks["naive"], high=1.01
-    )  # with small clips all need the same
+    # With small clips all need the same.
+    yield Fact("h2cn, share of naive's", peaks["h2cn"] / peaks["naive"], high=1.01)
 
 
 def speed(bench: Bench) -> Iterator[Fact]:

@@ -1,9 +1,9 @@
 """Clips with a controlled displacement: a card of the built-in data set that moves by d pixels from frame to frame.
 
-For studies of how far a network can follow. The card leaves the picture on one side and comes in again on the other, so
-neither its position nor the distance that it has covered tells the direction; only its position in the frame before
+For studies of how far a network can follow. The card leaves the picture on one side and enters again on the other, so
+neither its position nor the distance that it has covered reveals the direction; only its position in the frame before
 does. Adjacent segments begin one frame apart. So the key frames of adjacent segments differ by d pixels, as do the
-adjacent frames of a segment: every network has to follow the same displacement, whatever it reads of a segment.
+adjacent frames of a segment: every network has to follow the same displacement, however many frames it reads.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Drift:
 
 
 class DriftingClips(Clips):
-    """Clips that are drawn when asked for; every (seed, epoch, index) gives a clip of its own."""
+    """Clips drawn on demand, a different one for every (seed, epoch, index)."""
 
     def __init__(self, drift: Drift, num_clips: int, seed: int) -> None:
         self.drift, self.num_clips, self.seed = drift, num_clips, seed
@@ -79,7 +79,7 @@ def draw_drift(drift: Drift, label: int, rng: np.random.Generator) -> list[Image
     for number in range(drift.num_segments + 4):
         frame = background.copy()
         center = (x + number * step) % 1
-        for copy in (center - 1, center, center + 1):  # what leaves on one side comes in on the other
+        for copy in (center - 1, center, center + 1):  # a card that leaves on one side enters on the other
             paste(frame, Card(0, copy, y, size, angle), looks)
         frames.append(frame)
     return frames

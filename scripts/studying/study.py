@@ -45,13 +45,7 @@ class Study(Generic[Row]):
     """A table of trainings in a folder, `<name>.csv`, with the budget of each of them in settings.json."""
 
     def __init__(self, folder: Path, name: str, kind: type[Row], budget: Mapping[str, Any]) -> None:
-        """Open a study, new or interrupted.
-
-        Args:
-            folder: of --output_dir.
-            name: of its files.
-            kind: class of the rows.
-            budget: settings shared by all trainings.
+        """Open a study, new or interrupted; `kind` is the class of the rows, `budget` the settings of all trainings.
 
         Raises:
             InputError: the folder cannot be written, or has rows of something else or of another budget.
@@ -73,10 +67,7 @@ class Study(Generic[Row]):
     def complete(self, jobs: Sequence[Job], work: Callable[..., Row], workers: int) -> None:
         """Run the missing jobs; each row enters the table as soon as its training ends.
 
-        Args:
-            jobs: the trainings that the table should have.
-            work: `work(*job)` gives the row; it runs in another process.
-            workers: number of these processes.
+        `work(*job)` returns the row; it runs in one of `workers` other processes.
 
         Raises:
             InputError: another study uses the folder, or a training failed.
@@ -111,11 +102,7 @@ class Study(Generic[Row]):
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows of a table; none if there is no file.
-
-    Raises:
-        InputError: the file is not such a table.
-    """
+    """The rows of a table; none if the file does not exist. Refuses other files."""
     if not path.exists():
         return []
     kinds: dict[str, Any] = {field.name: field.type for field in fields(kind)}
