@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints defaults, except those that say nothing: None, an empty list, a switch that is off."""
+    """Prints defaults, except empty ones: None, an empty list, a switch that is off."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)

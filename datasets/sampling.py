@@ -9,6 +9,8 @@ import zlib
 
 import numpy as np
 
+from common.errors import InputError
+
 Rng = np.random.Generator
 FRAME_ORDERS = ("normal", "reversed", "shuffled")
 
@@ -20,6 +22,7 @@ def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rn
         (T,) sorted starts. With a = (n - L + 1) // T: segment k starts at k*a + randint(a) if a > 0, else the starts
         are T sorted draws from [0, n - L].
     """
+    _require_positive(num_segments, frames_per_segment)
     part = (num_frames - frames_per_segment + 1) // num_segments
     if part > 0:
         return np.arange(num_segments) * part + rng.integers(part, size=num_segments)
@@ -34,6 +37,7 @@ def center_starts(num_frames: int, num_segments: int, frames_per_segment: int) -
     Returns:
         (T,) sorted starts: int(tick/2 + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
     """
+    _require_positive(num_segments, frames_per_segment)
     if num_frames <= num_segments + frames_per_segment - 1:
         # As many different starts as possible; at the limit, n = T + L - 1, they equal those of the formula below.
         return _spread(max(num_frames - frames_per_segment + 1, min(num_frames, num_segments)), num_segments)
@@ -75,3 +79,11 @@ def clip_rng(seed: int, video_id: str, clip_index: int) -> Rng:
 def _spread(positions: int, num_segments: int) -> np.ndarray:
     """T starts spread evenly over 0 ... positions-1, sorted, with repeats if positions < T."""
     return (2 * np.arange(num_segments) + 1) * positions // (2 * num_segments)
+
+
+def _require_positive(num_segments: int, frames_per_segment: int) -> None:
+    if num_segments < 1 or frames_per_segment < 1:
+        raise InputError(
+            f"a clip of {num_segments} segments (--num_segments) of {frames_per_segment} frames is empty; "
+            "both must be 1 or more"
+        )

@@ -40,7 +40,7 @@ def extract_parser() -> argparse.ArgumentParser:
     parser.add_argument("--image_tmpl", default="{:05d}.jpg", help="frame file name, numbered from 1; .png is lossless")
     parser.add_argument("--quality", type=number(int, 1, 95), default=90, help="JPEG quality, 1 to 95")
     parser.add_argument("--pack", action="store_true", help="one uncompressed .zip per video instead of a folder")
-    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at the same time")
+    parser.add_argument("-j", "--workers", type=number(int, 1), default=cpu_count(), help="videos at a time")
     return parser
 
 

@@ -80,7 +80,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
     add("--data_root", type=Path, default=Path("data"), help="folder in which the data set's folder is made")
     text = "extract all frames to DATA_ROOT/<name>/frames, W x H pixels (320 240 makes training fastest), and list them"
     add("--extract", type=number(int, 1, 16384), nargs=2, metavar=("W", "H"), help=text)
-    text = "videos extracted at the same time, or decoded to count their frames (AVI, WMV, VP8, ...)"
+    text = "videos extracted in parallel, or decoded to count their frames (AVI, WMV, VP8, ...)"
     add("-j", "--workers", type=number(int, 1), default=cpu_count(), help=text)
 
 

@@ -85,17 +85,22 @@ def choose_decoder(name: str) -> Decode:
     Raises:
         InputError: it is not installed, or does not work here.
     """
-    if name != "auto":
+    if name == "auto":
+        name = next(installed_decoders())  # Pillow is always installed
+    else:
         _require_installed(name)
-        return _DECODERS[name][1]
-    for candidate in _DECODERS:
+    return _DECODERS[name][1]
+
+
+def installed_decoders() -> Iterator[str]:
+    """Names of the decoders that work here, fastest first."""
+    for name in _DECODERS:
         try:
-            _require_installed(candidate)
+            _require_installed(name)
         except InputError as error:
             logging.debug("%s", error)
-            continue
-        return _DECODERS[candidate][1]
-    raise AssertionError("Pillow is always installed")
+        else:
+            yield name
 
 
 def _require_installed(name: str) -> None:

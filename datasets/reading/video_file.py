@@ -68,7 +68,7 @@ class VideoFile:
         """Times of all frames, in seconds from the first.
 
         Raises:
-            InputError: the file does not say them, or breaks off.
+            InputError: the file lacks them, or breaks off.
         """
         if self.fault:
             raise not_to_its_end(self.path, self.fault)
@@ -76,7 +76,7 @@ class VideoFile:
         times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
         known = [time for time in times if time is not None]
         if not known or len(known) < len(times):
-            raise InputError(f"{self.path} does not say the times of its frames; convert it, or extract without --fps")
+            raise InputError(f"{self.path} lacks the times of its frames; convert it, or extract without --fps")
         return _rising(np.array(known)).tolist()
 
     @property

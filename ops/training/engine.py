@@ -110,7 +110,7 @@ def train_one_epoch(
         clip, target = _to_device(batch, runtime.device)
         if mixer is not None:
             clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, step, settings.smoothed_loss)
-            if own_loss is not None:  # no parameter of the network is in it: its graph goes before the network's comes
+            if own_loss is not None:  # without the network's parameters; its graph is freed before the network runs
                 require_finite(own_loss, "loss of the mixing", where)
                 scaler.scale(own_loss * (1 / group)).backward()
             clock.lap("mixing")

@@ -35,13 +35,13 @@ class Weights:
         """
         if self.trained_on is None:
             if dataset is None:
-                raise InputError(f"{self.path} does not say its data set; name it: somethingv1, kinetics, ...")
+                raise InputError(f"{self.path} does not name its data set; give the name: somethingv1, kinetics, ...")
             return dataset, dict(given)
         stored = self.content.get("options", {})
         wrong = wrong_fields(stored, dict.fromkeys(given, (str, type(None))))
         if wrong:
             raise InputError(
-                f"{self.path} does not say the {', '.join(wrong)} of its training: it is damaged; use another one"
+                f"{self.path} lacks the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
             )
         if given.get("split") is not None:  # replaces the lists of the training
             stored = {**stored, "train_list": None, "val_list": None}

@@ -102,7 +102,7 @@ def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
     if not isinstance(made_for, Mapping):
         return None
     if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
-        raise InputError(f"{where} does not say which network it was made for; it is damaged, use another checkpoint")
+        raise InputError(f"{where} does not name its network: it is damaged; use another checkpoint")
     return made_for
 
 
@@ -204,7 +204,7 @@ def _state_dict(content: Any, where: str) -> tuple[State, list[str]]:
     if not isinstance(state, Mapping) or not state or not all(map(_is_parameter, state, state.values())):
         keys = [short(repr(key)) for key in content] if isinstance(content, Mapping) else []
         raise InputError(
-            f"{where} holds no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); "
+            f"{where} has no state dict of dense, real tensors (its keys: {few(keys, 8) or 'none'}); "
             f"use a checkpoint of a training run, or save the weights under {STATE_KEYS[0]!r}"
         )
     return dict(state), [f"not loaded: others with the same names, {few(others)}"] if others else []

@@ -44,7 +44,7 @@ class TrainedOn:
         wrong += [name for name in sorted(sizes) if not 0 < stored[name] <= LARGEST]
         if wrong:
             raise InputError(
-                f"{source} does not say the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
+                f"{source} lacks the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
             )
         return cls(**{name: stored[name] for name in kinds})
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from common.errors import InputError, counted
+from common.errors import counted
 from common.option_groups import add_augmentation_options
 from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import EpochSampler, make_loader
-from datasets.reading.decoders import DECODER_NAMES, choose_decoder
+from datasets.reading.decoders import DECODER_NAMES, installed_decoders
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import FORMS, Size, Specs
@@ -73,15 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def default_variants() -> list[str]:
     """The variants that read frame folders and work here."""
-    return ["family", *filter(_is_installed, DECODERS), "decode", "decode_unique"]
-
-
-def _is_installed(decoder: str) -> bool:
-    try:
-        choose_decoder(decoder)
-    except InputError:
-        return False
-    return True
+    return ["family", *installed_decoders(), "decode", "decode_unique"]
 
 
 def form_of(variant: str) -> str:

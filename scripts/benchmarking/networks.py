@@ -69,7 +69,7 @@ class Variant:
         for change in changes:
             fitting = CHANGES[change][1]
             if network not in fitting:
-                raise argparse.ArgumentTypeError(f"{text!r}: +{change} goes with {', '.join(fitting)}")
+                raise argparse.ArgumentTypeError(f"{text!r}: +{change} is only for {', '.join(fitting)}")
         return cls(network, frozenset(changes))
 
     def __str__(self) -> str:

@@ -58,8 +58,8 @@ class Study(Generic[Row]):
             runs = json.loads(settings.read_text())["runs"] if self.rows else []
             same = not runs or runs[0]["budget"] == budget
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"{settings} does not give the budget of the rows ({error!r}); choose another "
-                             "--output_dir") from error  # fmt: skip
+            fault = f"lacks the budget of the rows ({error!r})"
+            raise InputError(f"{settings} {fault}; choose another --output_dir") from error
         if not same:
             raise InputError(f"{folder} has rows of another budget ({settings}); choose another --output_dir")
         write_json(settings, {"runs": [*runs, {"budget": budget, **provenance()}]})

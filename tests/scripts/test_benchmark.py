@@ -125,7 +125,7 @@ def test_mixing(tmp_path: Path, monkeypatch) -> None:
     variants = ["--variants", "tsn", "tsn+svmix", "--base", "tsn"]
     figures = measured(tmp_path, "step", *tiny, *variants)["variants"]
     assert figures["tsn+svmix"]["tensor_bytes"] > figures["tsn"]["tensor_bytes"]
-    with pytest.raises(InputError, match=r"\+svmix goes with step"):
+    with pytest.raises(InputError, match=r"\+svmix is only for step"):
         benchmark.main(["model", *tiny, *variants])
 
 

@@ -425,7 +425,7 @@ def test_fps_writes_these_frames(here: Path) -> None:
 def test_a_video_without_times_has_no_rate(here: Path) -> None:
     write_video(here / "videos" / "raw.h264", 5, codec="libx264")
     (here / "videos.txt").write_text("raw.h264 0\n")
-    with pytest.raises(InputError, match="does not say the times of its frames"):
+    with pytest.raises(InputError, match="lacks the times of its frames"):
         run("--fps", "5")
 
 

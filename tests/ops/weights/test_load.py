@@ -81,7 +81,7 @@ def test_numpy_numbers_beside_the_weights(model, tmp_path: Path, numpy: str) -> 
 )  # fmt: skip
 def test_what_holds_no_weights_is_refused_with_its_keys(model, tmp_path: Path, content: dict) -> None:
     torch.save({"state": 0, **content}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=rf"w\.pth holds no state dict.*{next(iter(content))}.*'state_dict'"):
+    with pytest.raises(InputError, match=rf"w\.pth has no state dict.*{next(iter(content))}.*'state_dict'"):
         load_weights(model, tmp_path / "w.pth")
 
 
@@ -326,13 +326,13 @@ def test_a_format_of_somebody_else_is_none_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made_for", [{}, {"net": None}, {"net": "H2CN", "ablate": None}])
 def test_a_checkpoint_that_does_not_say_its_network(model, made_for: dict) -> None:
-    with pytest.raises(InputError, match="does not say which network it was made for"):
+    with pytest.raises(InputError, match="does not name its network"):
         load_weights(model, {"state_dict": model.state_dict(), "trained_on": made_for})
 
 
 def test_weights_that_do_not_say_all_they_were_trained_on(model, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.pth.tar", {**declared(model), "options": {}})
-    with pytest.raises(InputError, match=r"does not say the arch, num_segments, dataset, input_size"):
+    with pytest.raises(InputError, match=r"lacks the arch, num_segments, dataset, input_size"):
         Weights.read(str(tmp_path / "w.pth.tar"))
 
 
@@ -349,7 +349,7 @@ def test_odd_values_in_a_checkpoint_are_named(model, tmp_path: Path, name: str, 
     content = {**declared(model, **vars(made_for)), "options": {}}
     (content if name == "options" else content["trained_on"])[name] = value
     save_checkpoint(tmp_path / "w.pth.tar", content)
-    with pytest.raises(InputError, match=rf"w\.pth\.tar does not say the {'root_path' if name == 'options' else name}"):
+    with pytest.raises(InputError, match=rf"w\.pth\.tar lacks the {'root_path' if name == 'options' else name}"):
         Weights.read(str(tmp_path / "w.pth.tar")).data_options(None, {"root_path": None})
 
 
