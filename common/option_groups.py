@@ -23,7 +23,7 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     add("--data_root", default="data", help="folder with one subfolder per prepared data set")
     text = "frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
     add("--root_path", help=text)
-    text = "which of the prepared lists: train_<NAME>.txt, val_<NAME>.txt (split2, fold1, ...)"
+    text = "use the prepared lists train_<NAME>.txt and val_<NAME>.txt (split2, fold1, ...)"
     add("--split", metavar="NAME", help=text)
     for name in lists:
         text = f"{name} list, lines `path num_frames label` or `path label`, instead of the prepared one"
@@ -99,7 +99,7 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
     add("--lr_type", default="step", choices=LR_TYPES, help="x 0.1 at each of --lr_steps, or half a cosine to 0")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step falls")
-    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear rise from lr / 10 to lr")
+    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from lr / 10 to lr")
     add("--momentum", type=SHARE, default=0.9, help="momentum of SGD (first beta of AdamW)")
     add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
     add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")

@@ -76,7 +76,7 @@ def _require_same_scores(model: VideoNet) -> None:
         with without_autocast("cpu"):
             expected = plain(clip)
             difference = _difference(fused(clip), expected)
-        if difference <= TOLERANCE or not expected.isfinite().all():  # users of the scores report the latter
+        if difference <= TOLERANCE or not expected.isfinite().all():  # the caller reports the latter
             return
     with without_autocast("cpu"):
         before, after = _outputs(plain, clip, changed), _outputs(fused, clip, changed)

@@ -85,7 +85,7 @@ class ClipHourglass(Hourglass):
 
         mean(y_t) = w[0] * mean(A(x_{t-1}))  +  w[1] * mean(x_t)  +  w[2] * mean(A(x_{t+1}))
 
-    mean(A(x)) is linear as well: each tap of A times the mean of the pixels that it sees, `tap_means`.
+    mean(A(x)) is linear as well: each tap of A times the mean of its inputs, `tap_means`.
     """
 
     def forward(self, x: Tensor, num_segments: int) -> Tensor:
@@ -116,10 +116,9 @@ def without_autocast(device: str) -> AbstractContextManager:
 
 
 def tap_means(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 9), in float32 or wider: means of the pixels that each tap of a 3x3 kernel sees.
+    """(B, C, H, W) -> (B, C, 9), in float32 or wider: the mean input of each tap of a zero-padded 3x3 kernel.
 
-    Padding with zeros: the taps above the centre never see the last row, those left of it never the last column, and
-    so on.
+    The taps above the centre never see the last row, those left of it never the last column, and so on.
     """
     height, width = x.shape[2:]
     dtype = torch.promote_types(x.dtype, torch.float32)

@@ -63,7 +63,7 @@ def make_step(
     clip_gradient: float | None,
     where: str,
 ) -> None:
-    """Clip the gradients, make the step, drop the gradients. The caller updates the scaler, once for all optimisers.
+    """Clip the gradients, take the step, drop the gradients. The caller updates the scaler, once for all optimisers.
 
     Raises:
         InputError: a gradient is not finite, and there is no scaler to handle it.

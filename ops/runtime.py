@@ -200,9 +200,9 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
     available = torch.cuda.device_count()
     if available == 0:
         if gpus:
-            logging.info("No GPU here: --gpus %s is not used, this run is on the CPU.", " ".join(map(str, gpus)))
+            logging.info("No GPU found: --gpus %s is ignored; running on the CPU.", " ".join(map(str, gpus)))
         else:
-            logging.info("No GPU here: this run is on the CPU.")
+            logging.info("No GPU found: running on the CPU.")
         return Runtime(torch.device("cpu"))
     chosen = (0,) if gpus is None else tuple(gpus)
     unknown = [gpu for gpu in chosen if not 0 <= gpu < available]

@@ -18,7 +18,7 @@ DEEPEST = 4  # levels of folders that are searched
 
 
 def clip_name(entry: os.DirEntry, kind: str) -> str | None:
-    """The name of the clip that a file or folder may contain; None if it cannot contain one. A broken link may.
+    """The name of the clip that a file, a folder or a broken link may contain; None if it cannot contain one.
 
     `kind`: "frames" for a folder or an archive `<name>.zip`, "videos" for a video file.
     """

@@ -15,7 +15,7 @@ FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 
 def require_whole(path: Path) -> None:
-    """Refuse a file that cannot be opened, has no video, or breaks off. Nothing is decoded; only the needed is read."""
+    """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing and reads little."""
     with open_video(path) as (container, stream):
         if missing_bytes(path):
             _count_packets(path, container, stream)

@@ -1,4 +1,4 @@
-"""One epoch of training and one pass of evaluation. Nothing here sees options; functions take their inputs only.
+"""One epoch of training and one pass of evaluation. Nothing here sees options: settings are arguments.
 
 A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index` (N,) positions in the list,
 `video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).

@@ -1,4 +1,4 @@
-"""The clips that a network was trained on: digests in its checkpoint, by which tests find clips of their own list."""
+"""The clips that a network was trained on, as digests in its checkpoint: tests look for their own among them."""
 
 import hashlib
 import logging

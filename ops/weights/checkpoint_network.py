@@ -60,7 +60,7 @@ class Weights:
     ) -> VideoNet:
         """The network with these weights, in evaluation mode; None: not given.
 
-        `class_names` are those of the data set to test, which may be another one than in training.
+        `class_names` belong to the data set to test, which may differ from that of the training.
 
         Raises:
             InputError: the options contradict the weights, or the weights do not fit or are not finite.

@@ -427,7 +427,7 @@ def test_predict_says_where_it_runs(checkpoint: str, capsys, monkeypatch) -> Non
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     predict.main(["own/frames/val 0", "--weights", checkpoint])
     out, err = capsys.readouterr()
-    assert err == "No GPU here: this run is on the CPU.\n"
+    assert err == "No GPU found: running on the CPU.\n"
     assert len(out.splitlines()) == 3
 
 

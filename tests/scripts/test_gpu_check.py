@@ -269,7 +269,7 @@ def test_a_training_that_learns_nothing_fails(name: str, recorded: Recorded) -> 
 
 def test_a_training_on_the_cpu_of_a_machine_with_gpus_fails(recorded: Recorded) -> None:
     recorded.gpus = [0]
-    recorded.wrong["svmix"] = {"output": "No GPU here: this run is on the CPU."}
+    recorded.wrong["svmix"] = {"output": "No GPU found: running on the CPU."}
     assert verdict("svmix", recorded).startswith("FAIL lines about the CPU: 1")
 
 
