@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 DEMO := runs/demo
-DEMO_TRAIN := --epochs 14 --root_log $(DEMO) --root_model $(DEMO) --suffix demo
-DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet18_8f_demo/ckpt.best.pth.tar
+DEMO_TRAIN := --root_log $(DEMO) --root_model $(DEMO) --suffix demo
+DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet10_8f_demo/ckpt.best.pth.tar
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-fast gpu-check lint install install-dev clean

@@ -14,12 +14,14 @@ from ops.models import NETS, require_stride
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
-    "arch": "resnet18",
+    "arch": "resnet10",
     "num_segments": 8,
     "input_size": 32,
     "batch_size": 8,
-    "epochs": 20,
-    "lr": 0.02,
+    "epochs": 14,
+    "optimizer": "adamw",
+    "lr": 0.001,
+    "wd": 0.05,
     "lr_type": "cos",
     "warmup": 1.0,
     "dropout": 0.2,

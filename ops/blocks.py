@@ -93,6 +93,7 @@ class BasicBlock(ResidualBlock):
 
 
 ARCHS: dict[str, tuple[type[Bottleneck] | type[BasicBlock], tuple[int, int, int, int]]] = {
+    "resnet10": (BasicBlock, (1, 1, 1, 1)),  # ours, for small data; there are no published weights
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet34": (BasicBlock, (3, 4, 6, 3)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),

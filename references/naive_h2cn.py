@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 # whether blocks are bottlenecks, blocks in stages 1 to 4
 ARCHS = {
+    "resnet10": (False, (1, 1, 1, 1)),
     "resnet18": (False, (2, 2, 2, 2)),
     "resnet34": (False, (3, 4, 6, 3)),
     "resnet50": (True, (3, 4, 6, 3)),

@@ -30,11 +30,12 @@ from ops.training.engine import Sums, TrainSettings, evaluate, train_one_epoch
 from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
 from scripts.studying.study import Study, study_parser
 
+PUBLISHED = "published"  # start of H2CN's hourglasses
 # Name in the table -> arguments of build_model.
 VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in ("TSN", "TSM", "TDN", "H2CN")}
 VARIANTS |= {f"H2CN-{part}": {"net": "H2CN", "ablate": [part]} for part in ABLATIONS}
 VARIANTS |= {
-    f"{name}-published": {**options, "hourglass_start": "published"}
+    f"{name}-{PUBLISHED}": {**options, "hourglass_start": PUBLISHED}
     for name, options in VARIANTS.items()
     if name.startswith("H2CN")
 }
@@ -122,23 +123,25 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     """
     lines = accuracies(rows)
     panels = {
-        "networks": {name: line for name, line in lines.items() if "-" not in name},
-        "H2CN without a part": {name: line for name, line in lines.items() if name.startswith("H2CN")},
+        "networks": [name for name in lines if "-" not in name or name == f"H2CN-{PUBLISHED}"],
+        "H2CN without a part": [name for name in lines if name.startswith("H2CN") and PUBLISHED not in name],
+        "the same, published start": [name for name in lines if PUBLISHED in name],
     }
-    panels = {heading: panel for heading, panel in panels.items() if panel}
+    panels = {heading: names for heading, names in panels.items() if names}
     figure = Figure(figsize=(6.2 * len(panels), 4.8), layout="constrained")
-    styles: dict[str, tuple[str, str]] = {}  # a variant looks the same in both panels
+    styles: dict[str, tuple[str, str]] = {}  # a variant looks the same in all panels
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (heading, panel) in zip(row, panels.items(), strict=True):
+    for axes, (heading, names) in zip(row, panels.items(), strict=True):
         axes.axhline(CHANCE, color="grey", linestyle=":", linewidth=1)
-        for index, (name, line) in enumerate(panel.items()):
-            colour, marker = styles.setdefault(name, (f"C{len(styles)}", "os^Dv<>P"[len(styles) % 8]))
-            aside = 1 + 0.02 * (index - (len(panel) - 1) / 2)  # keeps the dots of different lines apart
+        for index, name in enumerate(names):
+            line = lines[name]
+            colour, marker = styles.setdefault(name, (f"C{len(styles) % 10}", "os^Dv<>PX*hp"[len(styles) % 12]))
+            aside = 1 + 0.02 * (index - (len(names) - 1) / 2)  # keeps the dots of different lines apart
             means = [fmean(values) for values in line.values()]
             axes.plot([d * aside for d in line], means, color=colour, marker=marker, label=name)
             for d, values in line.items():
                 axes.plot([d * aside] * len(values), values, ".", color=colour, alpha=0.5, markersize=5)
-        displacements = sorted({d for line in panel.values() for d in line})
+        displacements = sorted({d for name in names for d in lines[name]})
         axes.set_xscale("log", base=2)
         axes.set_xticks(displacements, [str(d) for d in displacements])
         axes.set_xlabel("displacement, pixels per frame")
@@ -154,9 +157,9 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
 def print_table(rows: Sequence[Row]) -> None:
     """Mean and sample standard deviation over the seeds, one line per network."""
     displacements = sorted({row.displacement for row in rows})
-    print(f"{'top-1, %':<18}" + "".join(f"{f'{d} px':>14}" for d in displacements))
+    print(f"{'top-1, %':<28}" + "".join(f"{f'{d} px':>14}" for d in displacements))
     for variant, line in accuracies(rows).items():
-        print(f"{variant:<18}" + "".join(f"{spread_text(line.get(d, [])):>14}" for d in displacements))
+        print(f"{variant:<28}" + "".join(f"{spread_text(line.get(d, [])):>14}" for d in displacements))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -34,8 +34,8 @@ def load_pretrained(model: VideoNet, source: str) -> LoadReport:
         if name in PRETRAINED.values() or (name.isupper() and not Path(source).exists()):
             words = [word for word, meaning in PRETRAINED.items() if meaning in known]
             raise InputError(
-                f"--pretrain {source}: torchvision has no such weights of {model.net} {model.arch}; "
-                f"it has {', '.join([*words, *known]) or 'none'}; or give a file, or none"
+                f"--pretrain {source}: torchvision has no such weights for {model.net} {model.arch}; "
+                f"give {', '.join([*words, *known, 'a file'])} or none"
             )
         return load_weights(model, source, new_classifier=True)
     weights = known[name]
