@@ -142,7 +142,8 @@ def score(
     is_gpu = runtime.device.type == "cuda"
     loader = make_view_loader(videos, workers=workers, pin_memory=is_gpu, first=journal.videos)
     network = runtime.wrap(fuse_for_inference(runtime.place(model)))
-    title = f"clip {', '.join(map(str, journal.clips))}:"
+    numbers = ", ".join(map(str, journal.clips))
+    title = f"{'clip' if len(journal.clips) == 1 else 'clips'} {numbers}:"
     for batch in score_views(network, loader, runtime, title=title, start=journal.videos, **settings):
         if not journal.batches:  # scores exist now, so the flags are right
             claim()

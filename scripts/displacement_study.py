@@ -164,7 +164,7 @@ def print_table(rows: Sequence[Row]) -> None:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = study_parser(__doc__, "runs/displacement")
-    text = "networks; H2CN-X is H2CN without X"
+    text = "networks; H2CN-X is H2CN without X, -published starts its hourglasses as published"
     parser.add_argument("--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help=text)
     sizes = [1, 4, 8, 16, 24]
     text = "pixels per frame, in frames 64 pixels wide"

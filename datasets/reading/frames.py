@@ -68,10 +68,14 @@ class NumberedImages(ABC):
         return self.image_tmpl.format(number + FIRST_NUMBER)
 
     def _count(self) -> int:
+        return max(self._some_present()) + 1
+
+    def _some_present(self) -> list[int]:
+        """`_present`, or an `InputError` if there are no frames."""
         present = self._present()
         if not present:
             raise InputError(f"{self.path} has no frames named {self.image_tmpl}; check --image_tmpl")
-        return max(present) + 1
+        return present
 
     def _present(self) -> list[int]:
         """0-based numbers of the frames whose files exist: few, however many frames are listed."""
@@ -82,7 +86,7 @@ class NumberedImages(ABC):
             raise InputError(f"{self.path} cannot be read ({reason(error)}); {EXTRACT_AGAIN}") from error
 
     def _nearest_readable(self, load: Callable[[str], np.ndarray], number: int) -> np.ndarray:
-        present = (other for other in self._present() if other < self.num_frames)
+        present = (other for other in self._some_present() if other < self.num_frames)
         for other in sorted(present, key=lambda other: (abs(other - number), other)):
             try:
                 return load(self._name(other))

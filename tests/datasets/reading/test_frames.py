@@ -76,6 +76,11 @@ def test_a_video_without_a_readable_frame(folder: Path) -> None:
         read(FrameFolder(folder, TEMPLATE, 5), [0])
 
 
+def test_frames_of_other_names_than_image_tmpl(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"no frames named img_.*--image_tmpl"):
+        read(FrameFolder(folder, "img_{:05d}.jpg", 5), [0])
+
+
 def pack(folder: Path, method: int = zipfile.ZIP_STORED) -> Path:
     """The folder's files in an archive beside it."""
     path = folder.with_suffix(".zip")
