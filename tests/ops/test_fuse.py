@@ -15,6 +15,8 @@ from ops.network import VideoNet
 from ops.runtime import Runtime
 from ops.weights.load import load_weights
 
+pytestmark = pytest.mark.slow
+
 
 def trained(net: str, arch: str | None = None, segments: int = 3, **options) -> VideoNet:
     """A network whose BatchNorms have seen something, in float64."""

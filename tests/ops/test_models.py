@@ -11,6 +11,8 @@ from ops.fuse import fuse_for_inference
 from ops.models import FAMILY, NETS, build_model
 from ops.network import IMAGENET_MEAN, IMAGENET_STD, VideoNet
 
+pytestmark = pytest.mark.slow
+
 
 def small(model: VideoNet) -> tuple[int, ...]:
     """N, T, L, C, H, W of a clip for a network of two segments."""

@@ -10,6 +10,8 @@ from ops.network import VideoNet
 from ops.weights.load import load_weights
 from references.naive_h2cn import NaiveH2CN
 
+pytestmark = pytest.mark.slow
+
 # arch, N, T, (H, W) in pixels. Many frames where the last stage has few pixels: a BatchNorm over few values is so steep
 # that rounding shows.
 CASES = [

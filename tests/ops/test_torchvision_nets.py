@@ -11,6 +11,8 @@ from ops.optimiser import freeze_partial_bn, parameter_groups
 from ops.torchvision_nets import TORCHVISION_NETS
 from ops.weights.load import load_weights
 
+pytestmark = pytest.mark.slow
+
 # T and H = W that torchvision's own code takes; MViT is built for this one size there.
 SIZES = {"mvit_v2_s": (16, 224), "s3d": (16, 224)}
 # The classifier of MViT reads the class token alone, and positions never enter that: its last block's positions and

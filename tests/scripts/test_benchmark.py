@@ -21,6 +21,8 @@ from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_by
 from scripts.benchmarking.networks import OURS, Setting, Variant, build
 from scripts.benchmarking.timing import Spread, alternate, ratios
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 TINY = ["--arch", "resnet18", "-b", "1", "--segments", "2", "--size", "32", "--device", "cpu", "--rounds", "2"]
 

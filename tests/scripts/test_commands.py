@@ -30,6 +30,8 @@ from ops.weights.checkpoint_network import Weights
 from ops.weights.file import read_checkpoint, save_checkpoint
 from ops.weights.load import load_weights
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--num_segments", "2", "--input_size", "32", "-j", "0", "--epochs", "1"]
 OWN = "runs/H2CN_mine_resnet18_2f/ckpt.pth.tar"
 
@@ -230,7 +232,7 @@ def test_every_net_trains_and_is_tested_and_merged(digits: list[str], net: str, 
     center_crop.main(["--weights", str(run / "ckpt.pth.tar"), "--output_dir", f"scores/{net}", "-j", "0"])
     shutil.rmtree(run)  # up to a gigabyte
     pkl_to_results.main(["--output_dir", f"scores/{net}"])
-    arch = "resnet18" if net in FAMILY else "torchvision"
+    arch = "resnet10" if net in FAMILY else "torchvision"
     printed = capsys.readouterr().out
     assert f"scores/{net}: {net} {arch}, {segments} x" in printed
     assert "12 videos, 12 classes" in printed

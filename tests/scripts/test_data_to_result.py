@@ -13,6 +13,8 @@ import train
 from ops.scoring.pickles import Scores, read_scores
 from scripts import check_data, extract_frames, prepare_data
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("clap", "throw")
 CLIPS = 4  # of each class
 TINY = ["--net", "TSN", "--arch", "resnet18", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]

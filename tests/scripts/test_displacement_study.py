@@ -13,6 +13,8 @@ from scripts import displacement_study
 from scripts.studying import study
 from scripts.studying.drifting import Drift, DriftingClips, draw_drift
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("displacement", [1, 4, 24])
 @pytest.mark.parametrize("label", [0, 1])

@@ -24,6 +24,8 @@ from datasets.preparing.extraction import Extraction, frames_at_rate
 from datasets.reading.video_decoding import decode_video
 from scripts import extract_frames
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(extract_frames.__file__)
 PATHS = ["videos.txt", "videos", "frames", "train.txt"]
 AS_ANOTHER_RUN = "import os, time\nfrom pathlib import Path\nfrom datasets.preparing.extraction import Extraction\n"

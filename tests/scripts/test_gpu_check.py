@@ -23,6 +23,8 @@ from scripts.gpu_checks import bench as benches
 from scripts.gpu_checks import numerics, speed
 from scripts.gpu_checks.bench import Bench, Fact, Run, Skip
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(gpu_check.__file__).parents[1]
 CPU = Runtime(torch.device("cpu"))
 NEED_GPUS = {"parallel", "compiled", "accuracy", "speed_compiled"}

@@ -9,6 +9,8 @@ import pytest
 from ops.flops import count_macs, count_parameters
 from ops.models import build_model
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 

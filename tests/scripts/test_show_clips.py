@@ -16,6 +16,8 @@ from ops.models import build_model
 from ops.weights.file import save_checkpoint
 from scripts import show_clips
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--num_segments", "3", "--input_size", "32", "-j", "0", "--clips", "4"]
 
 

@@ -24,6 +24,8 @@ from common.errors import InputError
 from ops.training.run_log import RunLog
 from ops.weights.file import read_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.slow
+
 NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
 

@@ -18,6 +18,8 @@ import train
 from common.errors import InputError
 from ops.weights.file import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 NAME = "TSM_mine_resnet18_2f"
 SMALL = ["--net", "TSM", "--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
 

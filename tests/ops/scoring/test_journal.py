@@ -22,6 +22,8 @@ from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
 
+pytestmark = pytest.mark.slow
+
 DEPENDS_ON = {"net": "H2CN", "test_crops": 2, "num_class": 3, "batch_size": 4, "amp": "off"}
 BATCHES = [np.random.default_rng(n).random((2, 2, n, 3), np.float32) for n in (4, 4, 1)]  # two clips, nine videos
 RECORD = 4 * 2 * 2 * 4 * 3 + 4
