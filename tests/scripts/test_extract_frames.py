@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interruptions import stop_after_first
 from PIL import Image
 from video_files import write_sound, write_video
 
@@ -376,12 +377,8 @@ def test_a_killed_worker(here: Path, monkeypatch) -> None:
 
 
 def test_ctrl_c(here: Path, monkeypatch) -> None:
-    def interrupted(items, *_args):
-        yield next(items)
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(parallel, "track", interrupted)
+        patch.setattr(parallel, "track", stop_after_first)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert not (here / "train.txt").exists()

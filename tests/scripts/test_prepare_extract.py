@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from annotation_files import write_ucf101
+from interruptions import stop_after_first
 from PIL import Image
 from video_files import write_frames, write_video
 
@@ -66,12 +67,8 @@ def test_frames_are_split_like_their_videos(here: Path, flags: list[str], capsys
 def test_the_same_command_resumes(here: Path, monkeypatch) -> None:
     """A stop loses nothing and leaves no list of missing frames."""
 
-    def interrupted(items, *_args):
-        yield next(items)
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(parallel, "track", interrupted)
+        patch.setattr(parallel, "track", stop_after_first)
         patch.setattr("datasets.preparing.preparation.in_threads", lambda work, items, _title: list(map(work, items)))
         with pytest.raises(KeyboardInterrupt):
             prepare(*EXTRACT)

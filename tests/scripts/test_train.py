@@ -16,7 +16,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX.event_file_writer import EventsWriter
-from training_runs import in_empty_folder, stop_at
+from training_runs import stop_at
 from video_files import own_data_flags, write_dataset
 
 import train
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.slow
 
 NAME = "H2CN_mine_resnet18_2f"
 SMALL = ["--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
-
-
-@pytest.fixture
-def run(tiny_data, tmp_path: Path, monkeypatch):
-    """Run train.py in an empty folder; returns the run's folder."""
-    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
 
 
 def test_what_a_run_leaves_behind(run) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import in_empty_folder
 from video_files import own_data_flags, write_dataset
 
 import test_models_center_crop
@@ -22,12 +21,6 @@ pytestmark = pytest.mark.slow
 
 NAME = "TSM_mine_resnet18_2f"
 SMALL = ["--net", "TSM", "--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
-
-
-@pytest.fixture
-def run(tiny_data, tmp_path: Path, monkeypatch):
-    """Run train.py in an empty folder; returns the run's folder."""
-    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
 
 
 def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import in_empty_folder, stop_at
+from training_runs import stop_at
 from video_files import own_data_flags, write_dataset
 
 import train
@@ -20,12 +20,6 @@ pytestmark = pytest.mark.slow
 NAME = "TSN_mine_resnet18_1f"
 SMALL = ["--net", "TSN", "--arch", "resnet18", "--num_segments", "1", "--input_size", "32", "-b", "3", "-j", "0"]
 SMALL += ["--epochs", "2", "--lr", "0.001"]
-
-
-@pytest.fixture
-def run(tiny_data, tmp_path: Path, monkeypatch):
-    """Run train.py in an empty folder; returns the run's folder."""
-    return in_empty_folder(tmp_path, monkeypatch, tiny_data, SMALL, NAME)
 
 
 @pytest.fixture(scope="module")
