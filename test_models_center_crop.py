@@ -13,7 +13,7 @@ import numpy as np
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
 from common.files import file_hash, make_folder
-from datasets.catalogue import DatasetSpec, canonical_name, folder_and_lists, list_to_score, resolve
+from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import clip_ids, read_list
 from datasets.loader import make_view_loader
@@ -108,11 +108,11 @@ def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path)
     """Return the number of listed clips that the network was trained on; log them, or else clips of the same names."""
     clips = clip_ids(read_list(list_file, spec.num_class))
     record = seen_clips(weights.content, str(weights.path))
-    trained = seen(record, folder_and_lists(spec.name)[0], clips)
+    trained = seen(record, data_folder(spec.name), clips)
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(clips), list_file, str(weights.path)))
     elif weights.trained_on:  # the data set may have another name now, or other clips the same names
-        alike = seen(record, folder_and_lists(weights.trained_on.dataset)[0], clips)
+        alike = seen(record, data_folder(weights.trained_on.dataset), clips)
         if alike:
             names = describe_seen(alike, len(clips), list_file, str(weights.path))
             logging.warning("warning: by their names, %s", names)

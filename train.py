@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, command, counted
 from common.files import file_hash
-from datasets.catalogue import DatasetSpec, folder_and_lists, resolve
+from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids
 from datasets.loader import ClipLoader, make_loader
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         trained_on=describe_training(args, model, spec),
         settings={"options": vars(args), "environment": environment(runtime)},
         mixer=mixer,
-        seen=joined(seen_before, {data_folder(spec): clip_digests(clip_ids(train_set.records))}),
+        seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
         evaluate_checkpoint(args, state, val_set, runtime, step)
@@ -80,11 +80,6 @@ def find_data(args: Namespace, runtime: Runtime) -> DatasetSpec:
     if args.check_data and runtime.is_main:
         require_good(spec)
     return spec
-
-
-def data_folder(spec: DatasetSpec) -> str:
-    """The name under which a checkpoint remembers the clips of a data set, the same for all its splits."""
-    return folder_and_lists(spec.name)[0]
 
 
 def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[VideoNet, SeenClips]:
@@ -155,7 +150,7 @@ def evaluate_checkpoint(
 ) -> None:
     """-e: loss and accuracy of --resume CKPT on the val list, optionally of its teacher as well."""
     val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
-    trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec), val_clips)
+    trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
     if args.eval_teacher and state.mixer is not None:
         networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(state.mixer.method.teacher)
@@ -198,7 +193,7 @@ def run_epochs(
     with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs)
         val_clips = clip_ids(val_set.records)
-        require_unseen(state.seen, data_folder(spec), val_clips, spec.lists["val"], allow=args.allow_overlap)
+        require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
             logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))
         elif runtime.is_main:

@@ -71,9 +71,14 @@ def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str
     return known.folder or name, {which: f"{which}_{split}" if split else which for which in SUBSETS}
 
 
+def data_folder(name: str) -> str:
+    """A data set's folder under the data root, the same for all its splits; checkpoints list their clips under it."""
+    return folder_and_lists(name)[0]
+
+
 def names_of(folder: str) -> list[str]:
     """The data sets that have this folder under the data root: "egtea" -> "egtea1", "egtea2", "egtea3"."""
-    return [name for name in CATALOGUE if folder_and_lists(name)[0] == folder] or [folder]
+    return [name for name in CATALOGUE if data_folder(name) == folder] or [folder]
 
 
 def usual_template(folder: str) -> str:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from common.errors import InputError, counted, few, quoted, refuse
-from datasets.catalogue import SUBSETS, DatasetSpec, folder_and_lists
+from datasets.catalogue import SUBSETS, DatasetSpec, data_folder
 from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
 from datasets.preparing.annotations import published_size
 from datasets.preparing.inspection import FrameNames
@@ -144,6 +144,6 @@ def _list_check(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[st
     if absent:
         hint = "; are the labels counted from 1?" if absent == [spec.class_names[0]] else ""
         remarks.append(f"{len(absent)} of {counted(spec.num_class, 'class')} without a good clip: {few(absent)}{hint}")
-    published = published_size(folder_and_lists(spec.name)[0], spec.lists[which].stem)
+    published = published_size(data_folder(spec.name), spec.lists[which].stem)
     remarks += published.compared(len(rows), "listed") if published else []
     return ListCheck(spec.lists[which], rows, remarks, [count[label] for label in range(spec.num_class)])

@@ -15,7 +15,6 @@ from datasets.reading.video_file import VideoFile
 from datasets.reading.video_packets import require_packets, require_whole
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
-IN_MEMORY = 32  # frames of a folder that are decoded at a time
 
 
 class Row(NamedTuple):
@@ -97,9 +96,8 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
         if reader is VideoFile:
             return row.counted(_decode(path))
         images = open_record(spec.root_path, record, spec.image_tmpl)
-        for start in range(0, images.num_frames, IN_MEMORY):
-            for _ in images.frames(range(start, min(start + IN_MEMORY, images.num_frames))):
-                pass
+        for _ in images.frames(range(images.num_frames)):
+            pass
     except Exception as error:
         return row.bad(_fault(spec.root_path / record.path, error))
     return row

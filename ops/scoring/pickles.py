@@ -73,7 +73,7 @@ def read_scores(path: Path) -> Scores:
         fault = short(error) or "it is incomplete"
         raise InputError(f"{path} is damaged or not a score pickle: {fault}; {_CURE}") from error
     if not isinstance(records, list) or not records:
-        raise InputError(f"{path} is not a score pickle: it has no list of records; {_CURE}")
+        raise InputError(f"{path} is not a score pickle: it does not contain a list of records; {_CURE}")
     try:
         rows = [record[0].value.reshape(-1) for record in records]
         if sum(row.nbytes for row in rows) > len(content):
