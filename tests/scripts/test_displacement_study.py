@@ -94,17 +94,26 @@ def test_an_interrupted_study_keeps_the_finished_trainings(tmp_path: Path, monke
     assert len(study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)) == 1
 
 
-def test_rows_and_budget_of_earlier_versions_are_read(tmp_path: Path, capsys) -> None:
-    """The formats of displacement.csv and settings.json; a variant that no longer exists is not shown."""
+def test_tables_in_the_stored_format_are_read(tmp_path: Path, capsys) -> None:
+    """The formats of displacement.csv and settings.json; a variant that no longer exists is not shown.
+
+    A table whose settings do not name H2CN's start is refused: its rows of "H2CN" had the published one.
+    """
     (tmp_path / "displacement.csv").write_text(
         "variant,displacement,seed,top1,top1_reversed,train_loss,seconds\n"
         "TSN,1,0,53.67,46.33,0.7158,37.34\nH2CN-gone,1,0,50,50,0.7,1\n"
     )
     budget = {"arch": "resnet18", "num_segments": 4, "epochs": 5, "clips": 320, "batch_size": 16, "lr": 0.02}
-    settings = {"runs": [{"budget": {**budget, "val_clips": 300}}]}
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    displacement_study.main(["--output_dir", str(tmp_path), "--net", "TSN", "--displacement", "1", "--seeds", "0"])
+    flags = ["--output_dir", str(tmp_path), "--net", "TSN", "--displacement", "1", "--seeds", "0"]
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"runs": [{"budget": {**budget, "val_clips": 300}}]}))
+    with pytest.raises(InputError, match="another budget"):
+        displacement_study.main(flags)
+    settings.write_text(
+        json.dumps({"runs": [{"budget": {**budget, "val_clips": 300, "hourglass_start": "difference"}}]})
+    )
+    displacement_study.main(flags)
     assert "H2CN-gone" not in capsys.readouterr().out
     (row, _) = study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)
     assert (row.job, row.top1, row.top1_reversed) == (("TSN", 1, 0), 53.67, 46.33)
-    assert len(json.loads((tmp_path / "settings.json").read_text())["runs"]) == 2
+    assert len(json.loads(settings.read_text())["runs"]) == 2
