@@ -11,6 +11,7 @@ from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
+from ops.scoring.predictions import SUBMISSIONS
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -216,6 +217,8 @@ def results_parser() -> argparse.ArgumentParser:
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
     text = "folder for tables and plot; by default the model's --output_dir, and A+B for an ensemble of A and B"
     add("--save_dir", metavar="DIR", help=text)
+    text = "also write submission.csv or submission.json, for the server of this data set's official test set"
+    add("--submission", choices=list(SUBMISSIONS), help=text)
     return parser
 
 
