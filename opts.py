@@ -11,6 +11,7 @@ from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
+from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
@@ -140,6 +141,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
+    text = "also write the input of the classifier, averaged over segments, to <clip>_crop<crop>_features.npy"
+    group.add_argument("--dump_features", choices=DTYPES, help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)
     groups.add_data_options(parser, ("val",))
