@@ -51,8 +51,10 @@ def load(folder: Path) -> Features:
     if (labels < 0).any():
         raise InputError(f"{folder / INDEX} has no labels; fill in its column `label`, or dump a list with labels")
     print(f"{folder}: {counted(len(rows), 'video')}, {counted(len(views), 'view')}, {describe_protocol(protocol)}")
-    mean = sum(view.astype(np.float32) for view in views) / len(views)
-    return Features(mean, labels, videos, protocol)
+    total = np.zeros(views[0].shape, np.float32)
+    for view in views:
+        total += view
+    return Features(total / len(views), labels, videos, protocol)
 
 
 def require_comparable(train: Features, test: Features) -> None:
