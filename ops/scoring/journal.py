@@ -53,9 +53,8 @@ class ScoreJournal:
         self.clips, self.batches = clips, []
         self.num_features: int = depends_on.get("num_features") or 0  # D
         self.dtype = np.dtype(depends_on.get("dump_features") or np.float32)  # of the features
-        self._num_class, self._crops, self._batch_size = (
-            depends_on[name] for name in ("num_class", "test_crops", "batch_size")
-        )
+        self._num_class: int = depends_on["num_class"]
+        self._view_bytes = 4 * self._num_class + self.dtype.itemsize * self.num_features  # of one view of one video
         self._header = json.dumps({**depends_on, "clips": clips}).encode() + b"\n"
         self._again = "the same command without --overwrite" if overwrite else "the same command"
         with suppress(OSError):
@@ -76,18 +75,15 @@ class ScoreJournal:
                         "%s comes from a test with other %s: starting at the first video", self.path, ", ".join(other)
                     )
                 return
-            clips = stored["clips"]
-            while record := file.read(self._bytes(len(clips), self._batch_size) + CHECKSUM):
+            clips, crops = stored["clips"], depends_on["test_crops"]
+            video_bytes = len(clips) * crops * self._view_bytes
+            while record := file.read(depends_on["batch_size"] * video_bytes + CHECKSUM):
                 content = record[:-CHECKSUM]
                 if record[-CHECKSUM:] != _checksum(header, content):
                     return
-                shape = len(clips), self._crops, len(content) // self._bytes(len(clips), 1), self._num_class
+                shape = len(clips), crops, len(content) // video_bytes, self._num_class
                 self.batches.append(np.frombuffer(content, np.float32, math.prod(shape)).reshape(shape).copy())
                 self.clips, self._header = clips, header  # the checksum covers the header
-
-    def _bytes(self, clips: int, videos: int) -> int:
-        """Size of a batch in the file, without its checksum."""
-        return clips * self._crops * videos * (4 * self._num_class + self.dtype.itemsize * self.num_features)
 
     @property
     def videos(self) -> int:
@@ -123,17 +119,23 @@ class ScoreJournal:
         self.batches.append(scores)
 
     def features(self) -> Iterator[np.ndarray]:
-        """(C, V, N, D) features of each batch, read from the file."""
+        """(C, V, N, D) features of each batch, read from the file.
+
+        Raises:
+            InputError: another process that scored the same has just finished and deleted the file.
+        """
         with self.path.open("rb") as file:
-            file.readline()
+            header = file.readline()
             for batch in self.batches:
                 record = file.read(self._size(batch))
+                if record[-CHECKSUM:] != _checksum(header, record[:-CHECKSUM]):
+                    raise InputError(f"{self.path} was changed by another test of the same clips; run this one again")
                 features = np.frombuffer(record[batch.nbytes : -CHECKSUM], self.dtype)
                 yield features.reshape(*batch.shape[:3], self.num_features)
 
     def _size(self, batch: np.ndarray) -> int:
         """Size of a batch in the file, with its checksum."""
-        return self._bytes(len(batch), batch.shape[2]) + CHECKSUM
+        return batch[..., 0].size * self._view_bytes + CHECKSUM
 
     def __enter__(self) -> "ScoreJournal":
         return self

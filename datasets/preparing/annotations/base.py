@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -221,14 +222,14 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
 
 
 def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
-    """Refuse a clip that is listed twice in a list, or in both the train and the val list of a split.
+    """Refuse a clip that is listed twice in a list, or in two of the train, val and test list of a split.
 
     Clips with equal `identity` are the same.
     """
     for train in [key for key in lists if key.startswith("train")]:
         first: dict[str, Clip] = {}
         faults = []
-        for clip in lists[train] + lists.get(train.replace("train", "val"), []):
+        for clip in chain(*(lists.get(train.replace("train", which), []) for which in ("train", "val", "test"))):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
                 faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}; keep one of them")

@@ -44,8 +44,8 @@ def _parse_csv(files: AnnotationFiles, prefix: str, class_names: Sequence[str], 
     lists = {
         key: files.parse_lines(f"{prefix}-{which}.csv", partial(_csv_clip, labels)) for key, which in LISTS.items()
     }
-    for test in files.find_all(re.escape(f"{prefix}-test.csv"))[:1]:
-        lists["test"] = base.parse_each(base.numbered_lines(test), _test_clip)
+    if files.find_all(re.escape(f"{prefix}-test.csv")):
+        lists["test"] = files.parse_lines(f"{prefix}-test.csv", _test_clip)
     return Annotations(tuple(class_names), lists, order)
 
 
@@ -87,9 +87,9 @@ def _parse_v2(files: AnnotationFiles) -> Annotations:
         key: base.parse_each(base.json_entries(find(which)), partial(_json_clip, labels))
         for key, which in LISTS.items()
     }
-    for test in files.find_all(r"(something-something-v2-)?test\.json")[:1]:
+    if files.find_all(r"(something-something-v2-)?test\.json"):
         lists["test"] = base.parse_each(
-            base.json_entries(test), lambda origin, entry: _test_clip(origin, str(base.value_of(entry, "id")))
+            base.json_entries(find("test")), lambda origin, entry: _test_clip(origin, str(base.value_of(entry, "id")))
         )
     class_names = tuple(sorted(labels, key=lambda name: labels[name]))
     return Annotations(class_names, lists, "the official numbers, as in TSM and mmaction2")

@@ -147,6 +147,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
         ("somethingv1", "something-something-v1-train.csv", "1;T", "1,T", [":1: ", "commas"]),
         ("somethingv1", "something-something-v1-train.csv", "2;", "2", [":2: ", "id;class"]),
         ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "one release"]),
+        ("somethingv1", "something-something-v1-test.csv", "101", "4", [":2: ", "'4'", "validation.csv:1"]),
         ("somethingv1", "something-something-v1-test.csv", "101", "101;x", [":2: ", "not an id alone"]),
         ("somethingv1", "something-something-v1-labels.csv", "Class 000\n", "", ["173 classes", "has 174"]),
         ("somethingv1", "something-something-v1-labels.csv", " 000", " 001", ["'Class 001'", "more than once"]),

@@ -142,6 +142,18 @@ def test_two_processes_score_the_same_videos(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_features_of_two_processes(path: Path) -> None:
+    """When one has finished and deleted the file, the other must not write what it finds there."""
+    with opened(path, num_features=1, dump_features="float32") as slow:
+        for batch in BATCHES:
+            slow.append(np.concatenate([batch, batch[..., :1]], 3))
+        assert np.array_equal(np.concatenate(list(slow.features()), 2), np.concatenate(BATCHES, 2)[..., :1])
+        path.unlink()
+        slow.append(np.concatenate([batch, batch[..., :1]], 3))
+        with pytest.raises(InputError, match="changed by another test of the same clips"):
+            list(slow.features())
+
+
 def test_a_test_resumes_with_all_of_its_clips(path: Path) -> None:
     """It may have been interrupted between two pickles, or with --overwrite."""
     stopped(path)
