@@ -15,7 +15,7 @@ from common.errors import command, counted
 from common.files import file_hash, make_folder
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
-from datasets.lists import clip_ids, read_list
+from datasets.lists import NO_LABEL, clip_ids, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
@@ -77,6 +77,8 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings, **features) as journal:
         if journal.clips:
             videos = ViewDataset(spec, [plans[clip] for clip in journal.clips], args.decoder, which=subset)
+            if videos.records[0].label == NO_LABEL:
+                logging.info("the list has no labels: it is scored, but has no accuracies")
             print_freq = args.print_freq * args.batch_size
             score(model, videos, journal, runtime, claim, args.workers, print_freq=print_freq, **settings)
             write_views(journal, files, videos)

@@ -29,9 +29,9 @@ class Predictions:
     """The most likely classes of the videos of a list."""
 
     videos: Sequence[str]  # M ids
-    labels: np.ndarray  # (M,), -1 without labels
-    best: np.ndarray  # (M, 5) classes, or all if there are fewer, the most likely first
-    probabilities: np.ndarray  # (M, 5), theirs
+    labels: list[int]  # M, -1 without labels
+    best: list[list[int]]  # M x 5 classes, or all if there are fewer, the most likely first
+    probabilities: list[list[float]]  # M x 5, theirs
     class_names: Sequence[str]  # K
 
     @classmethod
@@ -41,15 +41,16 @@ class Predictions:
         """From (M, K) probabilities; videos without ids are numbered from 1. Of equal classes, the first is best."""
         best = np.argsort(-merged, axis=1, kind="stable")[:, :TOP]
         names = videos or [str(number) for number in range(1, len(merged) + 1)]
-        return cls(names, labels, best, np.take_along_axis(merged, best, 1), class_names)
+        probabilities = np.take_along_axis(merged, best, 1)
+        return cls(names, labels.tolist(), best.tolist(), probabilities.tolist(), class_names)
 
     def write_csv(self, path: Path) -> None:
         """Write a row per video; the label, its class and `correct` are empty if the list has no labels."""
-        columns = [name for k in range(1, self.best.shape[1] + 1) for name in (f"top{k}", f"top{k}_probability")]
+        columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"top{k}", f"top{k}_probability")]
         with open_table(path) as file:
             writer = csv.writer(file)
             writer.writerow(["video", "label", "class", "correct", *columns])
-            rows = zip(self.videos, self.labels.tolist(), self.best.tolist(), self.probabilities.tolist(), strict=True)
+            rows = zip(self.videos, self.labels, self.best, self.probabilities, strict=True)
             for video, label, best, probabilities in rows:
                 known = ["", "", ""] if label < 0 else [label, self.class_names[label], label == best[0]]
                 pairs = zip(best, probabilities, strict=True)
@@ -83,10 +84,9 @@ class Predictions:
                 writer.writerow([clip, *(top1 if data_set == "somethingv1" else numbers[best].tolist())])
 
     def _kinetics(self, clips: Sequence[str]) -> dict[str, object]:
-        rows = zip(clips, self.best.tolist(), self.probabilities.tolist(), strict=True)
         results = {
             clip: [{"label": self.class_names[k], "score": share} for k, share in zip(best, shares, strict=True)]
-            for clip, best, shares in rows
+            for clip, best, shares in zip(clips, self.best, self.probabilities, strict=True)
         }
         external = {"used": True, "details": _EXTERNAL}
         return {"version": "KINETICS VERSION 1.0", "results": results, "external_data": external}

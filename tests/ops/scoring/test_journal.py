@@ -308,14 +308,15 @@ def test_features_are_added_to_scores(flags: list[str], whole: dict, tmp_path: P
     assert len(index) == 6
 
 
-def test_a_list_without_labels(flags: list[str], whole: dict, tmp_path: Path) -> None:
+def test_a_list_without_labels(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
     """Its scores and features are those of the same list with labels."""
     here = flags.index("--val_list") + 1
     lines = [line.rsplit(maxsplit=2)[:2] for line in Path(flags[here]).read_text().splitlines()]
     bare = tmp_path / "bare.txt"
     bare.write_text("".join(f"{path} {frames} -1\n" for path, frames in lines))
     flags = [*flags[:here], str(bare), *flags[here + 1 :]]
-    score(flags, tmp_path / "out", *FEATURES, "--clip_index", "0-1")
+    score(flags, tmp_path / "out", *FEATURES)
+    assert "the list has no labels" in capsys.readouterr().out
     labelled = tmp_path / "x.pkl"
     labelled.write_bytes(whole["1_crop2.pkl"])
     views = [read_scores(path) for path in (labelled, tmp_path / "out" / "1_crop2.pkl")]
