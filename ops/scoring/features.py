@@ -65,7 +65,8 @@ def read_features(path: Path) -> np.ndarray:
 def have_features(pickles: Sequence[Path], dtype: str) -> bool:
     """Whether all these views have features; refuses features of another type, which would stay beside new ones."""
     paths = [path for path in map(features_path, pickles) if path.exists()]
-    for path, found in [(path, read_features(path).dtype) for path in paths]:
+    for path in paths:
+        found = read_features(path).dtype
         if found != dtype:
             raise InputError(
                 f"{path} has {found} features, not {dtype}; choose another --output_dir, or --overwrite them"
