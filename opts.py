@@ -11,6 +11,8 @@ from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
+from ops.scoring.features import DTYPES
+from ops.scoring.predictions import SUBMISSIONS
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -139,6 +141,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
+    text = "also write the input of the classifier, averaged over segments, to <clip>_crop<crop>_features.npy"
+    group.add_argument("--dump_features", choices=DTYPES, help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)
     groups.add_data_options(parser, ("val",))
@@ -216,6 +220,8 @@ def results_parser() -> argparse.ArgumentParser:
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
     text = "folder for tables and plot; by default the model's --output_dir, and A+B for an ensemble of A and B"
     add("--save_dir", metavar="DIR", help=text)
+    text = "also write submission.csv or submission.json, for the server of this data set's official test set"
+    add("--submission", choices=list(SUBMISSIONS), help=text)
     return parser
 
 

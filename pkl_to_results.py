@@ -21,6 +21,7 @@ from ops.scoring import metrics
 from ops.scoring.merge import merge_clips, merge_models
 from ops.scoring.pickles import Scores, pickle_path, read_scores
 from ops.scoring.plots import plot_confusion
+from ops.scoring.predictions import SUBMISSIONS, Predictions, open_table
 from ops.scoring.protocol import PROTOCOL, describe_protocol, read_protocol
 from opts import parse_results
 
@@ -48,15 +49,22 @@ def main(argv: list[str] | None = None) -> None:
     require_same_data(models)
     warn_of_repeated_scores(models)
 
+    if args.submission:
+        require_names(models[0], args.submission)
     merged, results = merge(models, args.coeff)
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(merged.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
-    print_report(models, results, folder, len(class_names))
-    matrix = metrics.confusion_matrix(merged, models[0].clips[0][0].labels)
-    write_tables(folder, results, metrics.per_class(matrix, class_names))
-    title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
-    with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
-        plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
+    first = models[0].clips[0][0]
+    names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
+    names += ["per_class.csv", "confusion_matrix.png"] if first.has_labels else []
+    print_report(models, results, [folder / name for name in names], len(class_names))
+    matrix = metrics.confusion_matrix(merged, first.labels) if first.has_labels else None
+    predictions = Predictions.of(merged, first.labels, first.video_ids, class_names)
+    write_tables(folder, results, matrix, predictions, args.submission)
+    if matrix is not None:
+        title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
+        with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
+            plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
 
 
 def clips_by_crops(clips: int, crops: int) -> str:
@@ -111,6 +119,16 @@ def require_same_data(models: Sequence[Model]) -> None:
                 )
 
 
+def require_names(model: Model, submission: str) -> None:
+    """Make sure that classes and videos have the names that a submission to this data set's server needs."""
+    data_set = model.protocol.get("dataset")
+    if data_set is None or model.clips[0][0].video_ids is None:
+        what = f"class names ({PROTOCOL})" if data_set is None else "video ids"
+        raise InputError(f"--submission {submission}: {model.folder} has no {what}; test the model with this project")
+    if data_set in SUBMISSIONS and data_set != submission:
+        raise InputError(f"--submission {submission}: {model.folder} has scores of {data_set}")
+
+
 def warn_of_repeated_scores(models: Sequence[Model]) -> None:
     """Warn of views with the same scores, such as copies of a pickle: each is counted."""
     first: dict[bytes, Path] = {}
@@ -124,58 +142,64 @@ def warn_of_repeated_scores(models: Sequence[Model]) -> None:
 
 
 def merge(models: Sequence[Model], coeff: Sequence[float]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the merged (M, K) probabilities and the content of results.json."""
+    """Return the merged (M, K) probabilities and the content of results.json, without labels without accuracies."""
     first = models[0].clips[0][0]
     labels = first.labels
     by_clips: list[dict[str, float]] = []  # after the first clip, the first two clips, ...
     for of_models in zip(*(merge_clips(model.clips, first) for model in models), strict=True):
         merged = merge_models(of_models, coeff)
-        by_clips.append(accuracies(merged, labels))
-    result = by_clips[-1]
-    intervals = {name: metrics.accuracy_interval(result[name], len(labels)) for name in ("top1", "top5")}
+        by_clips.append(metrics.accuracies(merged, labels))
+    accuracies = by_clips[-1]
     return merged, {
-        **result,
-        "intervals": {**intervals, "mean_class": metrics.mean_class_interval(result["mean_class"], labels)},
+        "labelled": first.has_labels,
+        **accuracies,
+        "intervals": metrics.intervals(accuracies, labels),
         "videos": len(labels),
         "num_clips": len(by_clips),
         "test_crops": len(models[0].clips[0]),
         "by_clips": [{"clips": i + 1, **row} for i, row in enumerate(by_clips)],
         "models": [
-            {"output_dir": str(model.folder), "coeff": weight, **accuracies(own, labels), "protocol": model.protocol}
+            {
+                "output_dir": str(model.folder),
+                "coeff": weight,
+                **metrics.accuracies(own, labels),
+                "protocol": model.protocol,
+            }
             for model, weight, own in zip(models, coeff, of_models, strict=True)
         ],
     }
 
 
-def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracies in percent of (M, K) probabilities for (M,) labels."""
-    return {
-        "top1": metrics.topk_accuracy(probabilities, labels, 1),
-        "top5": metrics.topk_accuracy(probabilities, labels, 5),
-        "mean_class": metrics.mean_class_accuracy(probabilities, labels),
-    }
-
-
-def print_report(models: Sequence[Model], results: dict[str, Any], folder: Path, num_class: int) -> None:
+def print_report(models: Sequence[Model], results: dict[str, Any], files: Sequence[Path], num_class: int) -> None:
     for model in models:
         print(model.describe())
+    if results["labelled"]:
+        print_accuracies(results)
+    print(f"\nFiles: {', '.join(map(str, files))}")
+    videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
+    of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
+    print(f"{videos}, {counted(num_class, 'class')}: {summary(results)}{of_training}", flush=True)
+
+
+def print_accuracies(results: dict[str, Any]) -> None:
+    """Print the accuracies by the number of clips, and of the models, if there are several."""
     if results["num_clips"] > 1:
         print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
-    if len(models) > 1:
+    if len(results["models"]) > 1:
         weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
         rows = [(row["output_dir"], row) for row in results["models"]]
         print_table("model", [*rows, (f"together ({weights})", results)])
-    names = ("results.json", "per_class.csv", "confusion_matrix.png")
-    print(f"\nFiles: {', '.join(str(folder / name) for name in names)}")
+
+
+def summary(results: dict[str, Any]) -> str:
+    if not results["labelled"]:
+        return "the list has no labels, so there are no accuracies"
     labels = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy"}
     shown = [
         f"{label} {results[key]:.2f} % ({results['intervals'][key][0]:.1f} to {results['intervals'][key][1]:.1f})"
         for key, label in labels.items()
     ]
-    videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
-    of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
-    summary = f"{videos}, {counted(num_class, 'class')}: {', '.join(shown)}; 95 % intervals in brackets{of_training}"
-    print(summary, flush=True)
+    return f"{', '.join(shown)}; 95 % intervals in brackets"
 
 
 def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -200,13 +224,19 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
     return Path(*home, "+".join(names))
 
 
-def write_tables(folder: Path, results: dict[str, Any], rows: Sequence[metrics.ClassRow]) -> None:
-    """Write results.json and per_class.csv, both or none."""
+def write_tables(
+    folder: Path, results: dict[str, Any], matrix: np.ndarray | None, predictions: Predictions, submission: str | None
+) -> None:
+    """Write results.json and predictions.csv, with labels per_class.csv, and a submission if asked for; all or none."""
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        # names from a protocol.json, unlike those from a classes.txt, need not be valid text
-        with (scratch / "per_class.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
+        predictions.write_csv(scratch / "predictions.csv")
+        if submission:
+            predictions.write_submission(submission, scratch)
+        if matrix is not None:
+            rows = metrics.per_class(matrix, predictions.class_names)
+            with open_table(scratch / "per_class.csv") as file:
+                csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
 
 
 if __name__ == "__main__":

@@ -15,13 +15,21 @@ from common.errors import command, counted
 from common.files import file_hash, make_folder
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
-from datasets.lists import clip_ids, read_list
+from datasets.lists import NO_LABEL, clip_ids, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
+from ops.scoring.features import (
+    INDEX,
+    have_features,
+    num_features,
+    return_features,
+    write_features,
+    write_index,
+)
 from ops.scoring.journal import ScoreJournal, journal_path
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
@@ -62,10 +70,15 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in plans}
     claim = partial(replace_protocol, folder, protocol, overwrite=args.overwrite)
     settings = {"batch_size": args.batch_size, "amp": args.amp}
+    features: dict[str, Any] = {}
+    if args.dump_features:
+        features = {"dump_features": args.dump_features, "num_features": num_features(model)}
     take_sigterm_as_ctrl_c()
-    with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings) as journal:
+    with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings, **features) as journal:
         if journal.clips:
             videos = ViewDataset(spec, [plans[clip] for clip in journal.clips], args.decoder, which=subset)
+            if videos.records[0].label == NO_LABEL:
+                logging.info("the list has no labels: it is scored, but has no accuracies")
             print_freq = args.print_freq * args.batch_size
             score(model, videos, journal, runtime, claim, args.workers, print_freq=print_freq, **settings)
             write_views(journal, files, videos)
@@ -106,7 +119,7 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 
 def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or else clips of the same names."""
-    clips = clip_ids(read_list(list_file, spec.num_class))
+    clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True))
     record = seen_clips(weights.content, str(weights.path))
     trained = seen(record, data_folder(spec.name), clips)
     if trained:
@@ -123,7 +136,12 @@ def open_journal(
     folder: Path, protocol: dict[str, Any], files: Mapping[int, list[Path]], overwrite: bool, **settings: Any
 ) -> ScoreJournal:
     """The journal of the clips that are to be scored; log the others."""
-    missing = [clip for clip, paths in files.items() if overwrite or not all(path.exists() for path in paths)]
+    dtype = settings.get("dump_features")
+    missing = [
+        clip
+        for clip, paths in files.items()
+        if overwrite or not all(path.exists() for path in paths) or (dtype and not have_features(paths, dtype))
+    ]
     depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED} | settings
     journal = ScoreJournal(journal_path(folder, list(files)), depends_on, missing, overwrite=overwrite)
     for clip in sorted(files.keys() - set(journal.clips)):
@@ -141,7 +159,10 @@ def score(
         claim()
     is_gpu = runtime.device.type == "cuda"
     loader = make_view_loader(videos, workers=workers, pin_memory=is_gpu, first=journal.videos)
-    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
+    fused = fuse_for_inference(runtime.place(model))
+    if journal.num_features:
+        return_features(fused)
+    network = runtime.wrap(fused)
     numbers = ", ".join(map(str, journal.clips))
     title = f"{'clip' if len(journal.clips) == 1 else 'clips'} {numbers}:"
     for batch in score_views(network, loader, runtime, title=title, start=journal.videos, **settings):
@@ -153,6 +174,14 @@ def score(
 def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: ViewDataset) -> None:
     labels = [record.label for record in videos.records]
     video_ids = [record.path for record in videos.records]
+    if journal.num_features:
+        shape = len(videos), journal.num_features
+        write_features([files[clip] for clip in journal.clips], journal.features(), shape, journal.dtype.name)
+        index = files[journal.clips[0]][0].with_name(INDEX)
+        write_index(index, video_ids, labels, videos.spec.class_names)
+        logging.info(
+            "features: %d x %d %s in <clip>_crop<crop>_features.npy, videos in %s", *shape, journal.dtype, index
+        )
     for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
         for path, view in zip(files[clip], views, strict=True):
             write_scores(path, view, labels, video_ids)

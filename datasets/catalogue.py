@@ -194,7 +194,10 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
     elif split is not None:
         cure = "it has no named splits: leave --split out, or give other lists (--val_list)"
     elif "test" in wanted:
-        cure = "scripts/prepare_data.py folder makes one with --test_share or --folds; --subset val scores the val list"
+        cure = (
+            "scripts/prepare_data.py makes one from an official test file, or with folder --test_share or --folds; "
+            "--subset val scores the val list"
+        )
     else:
         return
     raise InputError(f"{home} has no {', no '.join(absent)}; {cure}")

@@ -139,7 +139,7 @@ def fill_clip(clip: Tensor, indices: np.ndarray, frames: Iterable[tuple[int, np.
 class VideoList:
     """The videos of a list."""
 
-    def __init__(self, spec: DatasetSpec, which: str, decoder: str) -> None:
+    def __init__(self, spec: DatasetSpec, which: str, decoder: str, *, may_lack_labels: bool = False) -> None:
         """Read a list ("train", "val" or "test"); `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
 
         Raises:
@@ -147,7 +147,9 @@ class VideoList:
         """
         choose_decoder(decoder)  # fails here rather than in a worker
         self.spec = spec
-        self.records = read_list(spec.lists[which], spec.num_class, may_repeat=which == "train")
+        self.records = read_list(
+            spec.lists[which], spec.num_class, may_repeat=which == "train", may_lack_labels=may_lack_labels
+        )
         self.decoder = decoder
 
     def __len__(self) -> int:

@@ -11,12 +11,14 @@ from common.errors import InputError, counted, quoted, refuse
 
 UNWRITABLE = "a text file with one name per line cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
+NO_LABEL = -1  # label of every record of a list without labels
 VIDEO_SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )  # in lower or upper case
 MORE_NUMBERS = "lists with several labels per line or with an offset (mmaction2's with_offset) cannot be read"
 JSON = r"[\[{]\s*([\"\[{]|$)"  # the beginning of a file
+_WITHOUT = "a list for tests may lack labels, but then in every line"
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
 # The first line of a file (HMDB51: after the file's name) -> its format, and the remedy.
 _OTHER_FORMS = {
@@ -39,10 +41,12 @@ class VideoRecord:
 
     path: str  # of its frame folder, archive or video file, under the data set's root; also the clip's id
     num_frames: int | None  # None: the list does not say
-    label: int  # class, from 0
+    label: int  # class, from 0, or NO_LABEL
 
 
-def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool = False) -> list[VideoRecord]:
+def read_list(
+    list_file: Path, num_class: int | None = None, *, may_repeat: bool = False, may_lack_labels: bool = False
+) -> list[VideoRecord]:
     """Read a list file.
 
     Args:
@@ -51,13 +55,15 @@ def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool
             its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
         num_class: K; labels are 0 ... K-1. None: any number of classes.
         may_repeat: allow equal lines, as in a train list that shows some clips more often than others.
+        may_lack_labels: allow a list without labels, as of an official test set: each of its lines is
+            `path num_frames -1`, `path -1` or `path`. (`path num_frames` would be read as `path label`.)
 
     Raises:
         InputError: the file cannot be read, has no lines or bad ones (the first five are shown), or is in another
             project's format.
     """
     records, faults = [], []
-    for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat):
+    for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat, may_lack_labels=may_lack_labels):
         if isinstance(parsed, VideoRecord):
             records.append(parsed)
         else:
@@ -69,13 +75,15 @@ def read_list(list_file: Path, num_class: int | None = None, *, may_repeat: bool
 
 
 def parse_lines(
-    list_file: Path, num_class: int | None, *, may_repeat: bool = False
+    list_file: Path, num_class: int | None, *, may_repeat: bool = False, may_lack_labels: bool = False
 ) -> Iterator[tuple[int, VideoRecord | str]]:
     """Number (from 1) of each line that is not empty, with its record or its fault; raises as `read_lines` does."""
     first_line: dict[str, tuple[int, VideoRecord]] = {}
-    for number, line in read_lines(list_file):
+    lines = read_lines(list_file)
+    has_labels = not (may_lack_labels and all(_lacks_label(line) for _, line in lines))
+    for number, line in lines:
         try:
-            record = parse_line(line, num_class)
+            record = parse_line(line, num_class, has_label=has_labels)
         except ValueError as error:
             header = "" if first_line or re.search(r"\d", line) else "; if it is a header, remove it"
             yield number, f"{error}{header}"
@@ -126,26 +134,36 @@ def read_text(path: Path, what: str) -> str:
         raise InputError(f"{what} {path} is not UTF-8 text but {found} ({error}); save it as UTF-8") from error
 
 
-def parse_line(line: str, num_class: int | None) -> VideoRecord:
-    """The record of a line.
+def _lacks_label(line: str) -> bool:
+    words = line.split()
+    return len(words) == 1 or _whole_number(words[-1]) in (None, NO_LABEL)
+
+
+def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> VideoRecord:
+    """The record of a line; `has_label`: of a list with labels.
 
     Raises:
         ValueError: the line is bad; the message does not say where it is.
     """
+    if not has_label and not re.search(rf"\s{NO_LABEL}\s*$", line):
+        line = f"{line} {NO_LABEL}"
     fields = line.rsplit(maxsplit=2)
     frames = _whole_number(fields[1]) if len(fields) == 3 else None
     if frames is None:  # the path may contain blanks
         fields = line.rsplit(maxsplit=1)
     path, label = fields[0].strip(), _whole_number(fields[-1])
     if len(fields) < 2 or label is None:
-        raise ValueError(f"{quoted(line.strip())} does not end in a whole number, the label; a line is {LINE_FORMS}")
+        raise ValueError(
+            f"{quoted(line.strip())} does not end in a whole number, the label; a line is {LINE_FORMS}; {_WITHOUT}"
+        )
     if frames is not None and frames < 1:
         more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # probably not a number of frames
         raise ValueError(
             f"{quoted(path)} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
         )
-    if label < 0 or (num_class is not None and label >= num_class):
+    if (has_label and label < 0) or (num_class is not None and label >= num_class):
         hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
+        hint = _WITHOUT if label == NO_LABEL else hint
         allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({counted(num_class, 'class')})"
         raise ValueError(f"label {label} is {allowed}; {hint}")
     return VideoRecord(path, frames, label)
@@ -166,7 +184,8 @@ def is_writable(record: VideoRecord) -> bool:
     line = format_line(record)
     try:
         line.encode()
-        return len(line.splitlines()) == 1 and parse_line(line, None) == record
+        has_label = record.label != NO_LABEL
+        return len(line.splitlines()) == 1 and parse_line(line, None, has_label=has_label) == record
     except ValueError:
         return False
 
@@ -182,6 +201,8 @@ def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
 
 
 def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
-    """Names of the classes without a record."""
+    """Names of the classes without a record; none for a list without labels."""
     present = {record.label for record in records}
+    if present == {NO_LABEL}:
+        return []
     return [name for label, name in enumerate(class_names) if label not in present]

@@ -27,7 +27,7 @@ class VideoViews(SharedTensors):
     frames: Tensor  # (F, H, W, 3) uint8 RGB, its distinct frames after the resize, cut to the area of the crops
     positions: Tensor  # (C, T, L) int64, in `frames`, of the frames of C clips
     boxes: list[Box]  # the V crops, as parts of `frames`
-    label: int
+    label: int  # class, or NO_LABEL
     index: int  # in the list
     video_id: str  # the list's path
 
@@ -51,13 +51,13 @@ class VideoViews(SharedTensors):
 
 
 class ViewDataset(VideoList, Dataset[VideoViews]):
-    """A list for a test of several clips per video; an unreadable frame stops it."""
+    """A list, with or without labels, for a test of several clips per video; an unreadable frame stops it."""
 
     def __init__(
         self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
     ) -> None:
         """As `VideoList`, with a plan for each of the C clips, all with the same preprocessing."""
-        super().__init__(spec, which, decoder)
+        super().__init__(spec, which, decoder, may_lack_labels=True)
         self.plans = plans
 
     def __getitem__(self, index: int) -> VideoViews:

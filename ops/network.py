@@ -26,7 +26,8 @@ class VideoNet(nn.Module, ABC):
     """A network that scores clips. `net`, `arch`, `num_class`, `num_segments` and `ablate` are its `NetworkName`."""
 
     frames_per_segment: int  # L
-    classifier: tuple[str, str] = ("fc.weight", "fc.bias")  # names of the parameters that depend on the classes
+    # Names of the parameters that depend on the classes. Nothing but means follows their layer: its input is dumped.
+    classifier: tuple[str, str] = ("fc.weight", "fc.bias")
     memory_format: torch.memory_format = torch.preserve_format  # in which its weights are fastest
     stride: int = 32  # H and W of a clip are multiples of it
     input_size: int = 224  # H = W in pixels that its published weights expect

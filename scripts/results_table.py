@@ -24,6 +24,8 @@ def read_results(folder: Path) -> Results:
     path = folder / "results.json"
     try:
         results = json.loads(path.read_bytes())
+        if isinstance(results, dict) and results.get("labelled") is False:
+            raise InputError(f"{path}: its list of videos has no labels, so it has no accuracies; do not give {folder}")
         wrong = wrong_fields(results, FIELDS) or ([] if results["models"] else ["models"])
         for model in [] if wrong else results["models"]:
             wrong += wrong_fields(model, {"protocol": dict})
@@ -31,6 +33,8 @@ def read_results(folder: Path) -> Results:
                 model["protocol"] = complete_protocol(model["protocol"])
         if wrong:
             raise ValueError(f"it has no valid {', '.join(wrong)}")
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         cure = command("pkl_to_results.py", "--output_dir", folder)
         raise InputError(f"cannot read {path} ({short(reason(error))}); make it with {cure}") from error

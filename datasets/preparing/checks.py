@@ -57,7 +57,7 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
     """
     rows, remarks = {}, {}
     for which, list_file in spec.lists.items():
-        parsed = _read_rows(list_file, spec.num_class, may_repeat=which == "train")
+        parsed = _read_rows(list_file, spec.num_class, which)
         looks = in_threads(partial(look_at, spec, FrameNames(spec.image_tmpl)), parsed, f"inspecting {which} videos")
         rows[which] = [look.row for look in looks]
         remarks[which] = _remarks(looks, decode)
@@ -107,11 +107,12 @@ def require_good(spec: DatasetSpec) -> None:
     refuse(faults, "more bad row", "; scripts/check_data.py shows all")
 
 
-def _read_rows(list_file: Path, num_class: int, *, may_repeat: bool) -> list[Row]:
-    """The lines of a list, bad if they cannot be parsed or repeat a clip (`may_repeat`: with other values)."""
+def _read_rows(list_file: Path, num_class: int, which: str) -> list[Row]:
+    """The lines of a list, bad if they cannot be parsed or repeat a clip (in the train list: with other values)."""
+    allowed = {"may_repeat": which == "train", "may_lack_labels": which == "test"}
     rows = [
         Row(number, parsed) if isinstance(parsed, VideoRecord) else Row(number, None, parsed)
-        for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat)
+        for number, parsed in parse_lines(list_file, num_class, **allowed)
     ]
     if not rows:
         raise InputError(f"the list {list_file} has no clips")

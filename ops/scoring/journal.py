@@ -1,14 +1,15 @@
 """Unfinished scores: a file to which each scored batch is added, so that an interrupted test can resume.
 
-The first line is JSON: everything that the scores depend on. Each batch follows as float32 and a checksum, at the
-offset that its number gives. A killed process therefore leaves at most one incomplete batch, which the checksum
-rejects, and two processes that score the same videos write the same bytes.
+The first line is JSON: everything that the scores depend on. Each batch follows as float32, its features if they are
+kept, and a checksum, at the offset that its number gives. A killed process therefore leaves at most one incomplete
+batch, which the checksum rejects, and two processes that score the same videos write the same bytes.
 """
 
 import json
 import logging
+import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +31,7 @@ def journal_path(folder: Path, clips: Sequence[int]) -> Path:
 
 
 class ScoreJournal:
-    """Scores of one pass over the videos, kept until their pickles are written.
+    """Scores, and features if asked for, of one pass over the videos, kept until their files are written.
 
     A context manager that deletes the file at the end. After an error the file stays, and a message says how to resume.
     """
@@ -43,38 +44,46 @@ class ScoreJournal:
 
         Args:
             path: from `journal_path`.
-            depends_on: plain values, among them `test_crops` V, `batch_size` N and `num_class` K.
+            depends_on: plain values, among them `test_crops` V, `batch_size` N and `num_class` K. With features also
+                `num_features` D and their type `dump_features`.
             clips: clips to score. If the interrupted test scored more, all of its clips are continued.
             overwrite: start at the first video instead.
         """
         self.path = path
         self.clips, self.batches = clips, []
+        self.num_features: int = depends_on.get("num_features") or 0  # D
+        self.dtype = np.dtype(depends_on.get("dump_features") or np.float32)  # of the features
+        self._num_class: int = depends_on["num_class"]
+        self._view_bytes = 4 * self._num_class + self.dtype.itemsize * self.num_features  # of one view of one video
         self._header = json.dumps({**depends_on, "clips": clips}).encode() + b"\n"
         self._again = "the same command without --overwrite" if overwrite else "the same command"
-        content = b""
         with suppress(OSError):
-            content = b"" if overwrite else path.read_bytes()
-        header = content[: content.find(b"\n") + 1]
-        stored = _parse(header)
-        other = [name for name, value in depends_on.items() if stored.get(name) != value]
-        if not set(clips) <= set(stored.get("clips", [])):
-            other.append("clips")
-        if not other:
-            self._resume(content, header, stored["clips"], depends_on)
-        elif stored and clips:
-            logging.info("%s comes from a test with other %s: starting at the first video", path, ", ".join(other))
+            if not overwrite:
+                self._resume(depends_on)
 
-    def _resume(self, content: bytes, header: bytes, clips: list[int], depends_on: Mapping[str, Any]) -> None:
+    def _resume(self, depends_on: Mapping[str, Any]) -> None:
         """Take the batches up to the first incomplete or damaged one, and with them the header and its clips."""
-        shape = (len(clips), depends_on["test_crops"], -1, depends_on["num_class"])
-        size = 4 * len(clips) * depends_on["test_crops"] * depends_on["batch_size"] * depends_on["num_class"] + CHECKSUM
-        for start in range(len(header), len(content) - CHECKSUM, size):
-            record = memoryview(content)[start : start + size]
-            scores = record[:-CHECKSUM]
-            if record[-CHECKSUM:] != _checksum(header, scores):
+        with self.path.open("rb") as file:
+            header = file.readline()
+            stored = _parse(header)
+            other = [name for name, value in depends_on.items() if stored.get(name) != value]
+            if not set(self.clips) <= set(stored.get("clips", [])):
+                other.append("clips")
+            if other:
+                if stored and self.clips:
+                    logging.info(
+                        "%s comes from a test with other %s: starting at the first video", self.path, ", ".join(other)
+                    )
                 return
-            self.batches.append(np.frombuffer(scores, np.float32).reshape(shape))
-            self.clips, self._header = clips, header  # the checksum covers the header
+            clips, crops = stored["clips"], depends_on["test_crops"]
+            video_bytes = len(clips) * crops * self._view_bytes
+            while record := file.read(depends_on["batch_size"] * video_bytes + CHECKSUM):
+                content = record[:-CHECKSUM]
+                if record[-CHECKSUM:] != _checksum(header, content):
+                    return
+                shape = len(clips), crops, len(content) // video_bytes, self._num_class
+                self.batches.append(np.frombuffer(content, np.float32, math.prod(shape)).reshape(shape).copy())
+                self.clips, self._header = clips, header  # the checksum covers the header
 
     @property
     def videos(self) -> int:
@@ -82,14 +91,19 @@ class ScoreJournal:
         return sum(batch.shape[2] for batch in self.batches)
 
     def append(self, batch: np.ndarray) -> None:
-        """Store the scores of the next batch, (C, V, N, K) float32.
+        """Store the scores of the next batch, (C, V, N, K) float32, or with its features (C, V, N, K + D).
 
         Raises:
-            InputError: the file cannot be written; the batches before this one stay in it.
+            InputError: the file cannot be written, or the features are too large; the batches before stay in it.
         """
-        scores = batch.tobytes()
-        record = scores + _checksum(self._header, scores)
-        offset = len(self._header) + sum(earlier.nbytes + CHECKSUM for earlier in self.batches)
+        scores = np.ascontiguousarray(batch[..., : self._num_class])
+        with np.errstate(over="ignore"):
+            features = batch[..., self._num_class :].astype(self.dtype)
+        if not np.isfinite(features).all():
+            raise InputError("a feature is too large for float16, whose largest number is 65504; dump them as float32")
+        content = scores.tobytes() + features.tobytes()
+        record = content + _checksum(self._header, content)
+        offset = len(self._header) + sum(self._size(earlier) for earlier in self.batches)
         if not self.batches:
             record, offset = self._header + record, 0
         try:
@@ -102,7 +116,26 @@ class ScoreJournal:
                 f"cannot write {self.path}: {error.strerror}; free some space and run the same command again, or "
                 "choose another --output_dir"
             ) from error
-        self.batches.append(batch)
+        self.batches.append(scores)
+
+    def features(self) -> Iterator[np.ndarray]:
+        """(C, V, N, D) features of each batch, read from the file.
+
+        Raises:
+            InputError: another process that scored the same has just finished and deleted the file.
+        """
+        with self.path.open("rb") as file:
+            header = file.readline()
+            for batch in self.batches:
+                record = file.read(self._size(batch))
+                if record[-CHECKSUM:] != _checksum(header, record[:-CHECKSUM]):
+                    raise InputError(f"{self.path} was changed by another test of the same clips; run this one again")
+                features = np.frombuffer(record[batch.nbytes : -CHECKSUM], self.dtype)
+                yield features.reshape(*batch.shape[:3], self.num_features)
+
+    def _size(self, batch: np.ndarray) -> int:
+        """Size of a batch in the file, with its checksum."""
+        return batch[..., 0].size * self._view_bytes + CHECKSUM
 
     def __enter__(self) -> "ScoreJournal":
         return self
@@ -123,6 +156,6 @@ def _parse(header: bytes) -> dict[str, Any]:
     return {} if wrong_fields(stored, {"clips": list[int]}) else stored
 
 
-def _checksum(header: bytes, scores: bytes | memoryview) -> bytes:
+def _checksum(header: bytes, content: bytes) -> bytes:
     """Checksum of a batch under this header, so that batches of any other test are rejected."""
-    return zlib.crc32(scores, zlib.crc32(header)).to_bytes(CHECKSUM, "little")
+    return zlib.crc32(content, zlib.crc32(header)).to_bytes(CHECKSUM, "little")

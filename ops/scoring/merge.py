@@ -53,6 +53,8 @@ def order_like(first: Scores, other: Scores) -> np.ndarray:
         raise InputError(f"{pair} differ in the number of classes, {others} and {num_class}: not the same data set")
     if len(other.labels) != len(first.labels):
         raise InputError(f"{pair} differ in the number of videos, {len(other.labels)} and {len(first.labels)}")
+    if other.has_labels != first.has_labels:
+        raise InputError(f"of {pair}, one has labels and one has none; score both again with the same list")
     order = np.arange(len(first.labels))
     if first.video_ids is not None and other.video_ids is not None:
         index = {video: i for i, video in enumerate(other.video_ids)}

@@ -5,7 +5,7 @@ scikit-learn is imported where it is used: that takes a second, and training doe
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,25 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.metrics import recall_score
 
     return 100.0 * float(recall_score(labels, scores.argmax(1), labels=np.unique(labels), average="macro"))
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracies in percent by name, of (M, K) scores for (M,) labels; none if the labels are -1, not known."""
+    if (labels < 0).any():
+        return {}
+    return {
+        "top1": topk_accuracy(scores, labels, 1),
+        "top5": topk_accuracy(scores, labels, 5),
+        "mean_class": mean_class_accuracy(scores, labels),
+    }
+
+
+def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:
+    """95 % intervals of `accuracies`, in percent."""
+    return {
+        name: mean_class_interval(percent, labels) if name == "mean_class" else accuracy_interval(percent, len(labels))
+        for name, percent in accuracies.items()
+    }
 
 
 def accuracy_interval(percent: float, videos: int) -> tuple[float, float]:

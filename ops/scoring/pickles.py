@@ -26,8 +26,13 @@ class Scores:
 
     path: Path
     logits: np.ndarray  # (M, K) float32
-    labels: np.ndarray  # (M,) int64
+    labels: np.ndarray  # (M,) int64; all -1 for a list without labels
     video_ids: tuple[str, ...] | None  # M ids; None: a file of the official code, which has none
+
+    @property
+    def has_labels(self) -> bool:
+        """False for a list without labels."""
+        return bool((self.labels >= 0).any())
 
 
 def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
@@ -108,7 +113,8 @@ def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -
         raise InputError(f"{path} has no scores: its arrays are empty; {_CURE}")
     for i in np.flatnonzero(~np.isfinite(logits).all(1))[:1]:
         raise InputError(f"{path}: record {i} has scores that are not finite; {_CURE}")
-    for i in np.flatnonzero((labels < 0) | (labels >= num_class))[:1]:
+    outside = (labels < 0) | (labels >= num_class)
+    for i in np.flatnonzero(outside if (labels != -1).any() else [])[:1]:
         raise InputError(f"{path}: record {i} has label {labels[i]}, outside 0 ... {num_class - 1}; {_CURE}")
     if ids and len(ids) != len(labels):
         raise InputError(

@@ -9,7 +9,7 @@ from common.errors import InputError, reason, short, wrong_fields
 from common.files import write_json
 
 PROTOCOL = "protocol.json"
-VIEWS = "*_crop*.pkl"
+VIEWS = ("*_crop*.pkl", "*_crop*_features.npy")
 UNFINISHED = ".unfinished"  # suffix of the files with unfinished scores
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
@@ -98,4 +98,4 @@ def _different(stored: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
 
 
 def _views(folder: Path) -> list[Path]:
-    return [*folder.glob(VIEWS), *folder.glob(f"*{UNFINISHED}")]
+    return [path for pattern in (*VIEWS, f"*{UNFINISHED}") for path in folder.glob(pattern)]

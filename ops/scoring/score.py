@@ -40,7 +40,7 @@ def score_views(
         start: the loader's first video.
 
     Yields:
-        (C, V, N, K) float32 logits of each batch, in list order.
+        (C, V, N, K) float32 logits of each batch, in list order; with `return_features`, (C, V, N, K + D).
     """
     model.eval()
     waiting: list[Any] = []

@@ -43,6 +43,36 @@ def test_without_a_class_count_every_label_from_0_is_fine(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("line", "record"),
+    [
+        ("b 12 -1", VideoRecord("b", 12, -1)),
+        ("b.mp4 -1", VideoRecord("b.mp4", None, -1)),
+        ("take 2.mp4", VideoRecord("take 2.mp4", None, -1)),
+        ("10012", VideoRecord("10012", None, -1)),
+    ],
+)
+def test_a_list_without_labels(tmp_path: Path, line: str, record: VideoRecord) -> None:
+    path = write(tmp_path, f"a.mp4\n{line}\n")
+    assert read_list(path, 3, may_lack_labels=True) == [VideoRecord("a.mp4", None, -1), record]
+    with pytest.raises(InputError, match=r"train\.txt:1: 'a.mp4' does not end in .*list for tests"):
+        read_list(path, 3)
+
+
+@pytest.mark.parametrize("line", ["b", "b.mp4 -1", "b 12 -1"])
+def test_a_missing_label_among_others(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, f"a.mp4 0\n{line}\n")
+    for may_lack_labels in (False, True):
+        with pytest.raises(InputError, match=r"train\.txt:2: .*label.*list for tests may lack labels"):
+            read_list(path, 3, may_lack_labels=may_lack_labels)
+
+
+def test_a_number_of_frames_is_taken_for_the_label(tmp_path: Path) -> None:
+    """A line `path num_frames` is a line `path label`, which the number of classes may reveal."""
+    with pytest.raises(InputError, match=r":1: label 48 is outside 0 ... 2"):
+        read_list(write(tmp_path, "10012 48\n10013 2\n"), 3, may_lack_labels=True)
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("b", ["'b'", "the label", "`path num_frames label`", "`path label`"]),
@@ -94,11 +124,17 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [VideoRecord("a b/é 'q'", 12, 3), VideoRecord("my 12.mp4", None, 0), VideoRecord("clip  12", 5, 0)]
+    "record",
+    [
+        VideoRecord("a b/é 'q'", 12, 3),
+        VideoRecord("my 12.mp4", None, 0),
+        VideoRecord("clip  12", 5, 0),
+        VideoRecord("12", None, -1),
+    ],
 )
 def test_lists_survive_writing_and_reading(tmp_path: Path, record: VideoRecord) -> None:
     assert is_writable(record)
-    assert read_list(write(tmp_path, format_line(record))) == [record]
+    assert read_list(write(tmp_path, format_line(record)), may_lack_labels=True) == [record]
 
 
 @pytest.mark.parametrize("path", ["a ", " a", "a\nb", "a\x85b", "a\udcff", "", "clip 12"])

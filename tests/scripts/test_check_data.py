@@ -377,3 +377,16 @@ def test_train_checks_first_and_stops_at_bad_rows(own: Path, monkeypatch, capsys
     with pytest.raises(InputError, match=r"train\.txt:5: 'more' has 3 frames, the list says 4"):
         train.main([*flags, "--suffix", "second"])
     assert [path.name for path in (own / "runs").iterdir()] == ["H2CN_mine_resnet18_2f"]
+
+
+def test_a_test_list_without_labels(tmp_path: Path, capsys) -> None:
+    """It has no histogram; another list needs its labels."""
+    own = write_dataset(tmp_path / "mine", train=4, val=3, num_frames=5)
+    (own / "test.txt").write_text("val 0 5 -1\nval nine\n")
+    (own / "val.txt").write_text("val 1 6 1\nval 2 -1\n")
+    with pytest.raises(SystemExit):
+        main(["mine", "--data_root", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "val.txt:2: label -1 is outside 0 ... 2" in out
+    assert "test.txt:2: there is no frame folder" in out
+    assert out.endswith("test.txt: 2 rows, 1 good, 1 bad\n")

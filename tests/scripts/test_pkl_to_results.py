@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import re
 import resource
 from pathlib import Path
@@ -23,12 +24,14 @@ PROTOCOL = {
 }  # fmt: skip
 
 
-def write_views(folder: Path, clips: int = 1, crops: int = 1, seed: int = 0, protocol: dict | None = None) -> Path:
+def write_views(
+    folder: Path, clips: int = 1, crops: int = 1, seed: int = 0, protocol: dict | None = None, labels=LABELS, ids=IDS
+) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(seed)
     for clip in range(clips):
         for crop in range(crops):
-            write_scores(pickle_path(folder, clip, crop), rng.normal(size=(4, 3)), LABELS, IDS)
+            write_scores(pickle_path(folder, clip, crop), rng.normal(size=(4, 3)), labels, ids)
     if protocol is not None:
         (folder / "protocol.json").write_text(json.dumps(protocol))
     return folder
@@ -150,7 +153,122 @@ def test_results_are_written_even_if_the_picture_cannot_be_drawn(tmp_path: Path,
     with pytest.raises(MemoryError):
         main(["--output_dir", str(folder)])
     assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
-    assert sorted(path.name for path in folder.iterdir()) == ["0_crop0.pkl", "per_class.csv", "results.json"]
+    names = ["0_crop0.pkl", "per_class.csv", "predictions.csv", "results.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def table(path: Path, **form) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, **form))
+
+
+def test_predictions(tmp_path: Path, capsys) -> None:
+    """Names may hold anything; the probabilities are those of the merged views, the best class first."""
+    protocol = {**PROTOCOL, "class_names": ['from "left", ; to', "right\nup", "$x$ \ud800"]}
+    folder = write_views(tmp_path / "a", protocol=protocol, ids=["a,b", "=1", "c", "d\ne"])
+    write_scores(
+        pickle_path(folder, 0, 0), np.log([[0.1, 0.7, 0.2], [1e-9, 0.5, 0.5]] * 2), LABELS, ["a,b", "=1", "c", "d\ne"]
+    )
+    main(["--output_dir", str(folder)])
+    assert f"{folder}/predictions.csv" in capsys.readouterr().out
+    head, first, second, *_, last = table(folder / "predictions.csv")
+    assert head == [
+        "video",
+        "label",
+        "class",
+        "correct",
+        *(f"top{k}{w}" for k in (1, 2, 3) for w in ("", "_probability")),
+    ]
+    assert first == [
+        "a,b",
+        "0",
+        'from "left", ; to',
+        "False",
+        "right\nup",
+        "0.700000",
+        "$x$ \\ud800",
+        "0.200000",
+        'from "left", ; to',
+        "0.100000",
+    ]
+    assert second[:6] == ["=1", "1", "right\nup", "True", "right\nup", "0.500000"]
+    assert last[0] == "d\ne"
+
+
+def test_predictions_of_official_pickles_are_numbered(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a")
+    records = [[np.eye(9)[[k % 9]], k % 9] for k in range(12)]
+    pickle_path(folder, 0, 0).write_bytes(pickle.dumps(records))
+    main(["--output_dir", str(folder)])
+    rows = table(folder / "predictions.csv")
+    assert [row[0] for row in rows[1:]] == [str(number) for number in range(1, 13)]
+    assert (len(rows[0]), rows[2][:5]) == (14, ["2", "1", "class 1", "True", "class 1"])
+
+
+def test_a_list_without_labels(tmp_path: Path, capsys) -> None:
+    folder = write_views(tmp_path / "a", clips=2, protocol=PROTOCOL, labels=[-1] * 4)
+    main(["--output_dir", str(folder)])
+    printed = capsys.readouterr().out
+    assert "4 videos, 3 classes: the list has no labels" in printed
+    assert "%" not in printed
+    names = ["0_crop0.pkl", "1_crop0.pkl", "predictions.csv", "protocol.json", "results.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert results(folder)["labelled"] is False
+    assert not {"top1", "top5", "mean_class"} & {*results(folder), *results(folder)["models"][0]}
+    assert table(folder / "predictions.csv")[1][:4] == ["a", "", "", ""]
+    with pytest.raises(InputError, match="a/results.json.*no labels"):
+        results_table.main([str(folder)])
+    labelled = write_views(tmp_path / "b", protocol=PROTOCOL)
+    assert main(["--output_dir", str(labelled)]) is None
+    assert results(labelled)["labelled"] is True
+    with pytest.raises(InputError, match="one has labels and one has none"):
+        main(["--output_dir", str(folder), str(labelled), "--num_clips", "1"])
+
+
+OTHER_ORDER = {"dataset": "mine", "class_names": ["b, c", "a", "d"]}  # 1, 0, 2 in the order of names
+
+
+@pytest.mark.parametrize(
+    ("data_set", "rows"),
+    [("somethingv1", [["10", "a"], ["9", "b, c"]]), ("somethingv2", [["10", "0", "1", "2"], ["9", "1", "2", "0"]])],
+)
+def test_submissions_of_something_something(tmp_path: Path, data_set: str, rows: list, capsys) -> None:
+    folder = write_views(tmp_path / "a", protocol={**PROTOCOL, **OTHER_ORDER})
+    write_scores(pickle_path(folder, 0, 0), np.array([[2.0, 3, 1], [3, 1, 2]]), [-1, -1], ["10", "x/9.webm"])
+    main(["--output_dir", str(folder), "--submission", data_set])
+    assert table(folder / "submission.csv", delimiter=";") == rows
+    assert f"{folder}/submission.csv" in capsys.readouterr().out
+
+
+KINETICS = ["a b/-3B32lodo2M_000001_000011.mp4", "_x_00000000"]
+
+
+def test_a_submission_of_kinetics(tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "a", protocol=PROTOCOL)
+    write_scores(pickle_path(folder, 0, 0), np.log([[0.1, 0.7, 0.2], [0.8, 0.1, 0.1]]), [-1, -1], KINETICS)
+    main(["--output_dir", str(folder), "--submission", "kinetics"])
+    content = json.loads((folder / "submission.json").read_text())
+    assert sorted(content) == ["external_data", "results", "version"]
+    assert list(content["results"]) == ["-3B32lodo2M", "_x_00000000"]
+    assert [(p["label"], round(p["score"], 6)) for p in content["results"]["-3B32lodo2M"]] == [
+        ("right", 0.7), ("up", 0.2), ("left", 0.1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data_set", "protocol", "ids", "words"),
+    [
+        ("somethingv2", None, IDS, "no class names"),
+        ("somethingv2", {**PROTOCOL, "dataset": "kinetics"}, IDS, "has scores of kinetics"),
+        ("kinetics", PROTOCOL, IDS, "'a' is not <YouTube id>"),
+        ("somethingv1", PROTOCOL, ["a", "b", "x/a", "c"], "2 videos are 'a'"),
+    ],
+)
+def test_bad_submissions(tmp_path: Path, data_set: str, protocol: dict | None, ids: list[str], words: str) -> None:
+    folder = write_views(tmp_path / "a", protocol=protocol, ids=ids)
+    with pytest.raises(InputError, match=words):
+        main(["--output_dir", str(folder), "--submission", data_set])
+    assert not (folder / "results.json").exists()
 
 
 @pytest.mark.parametrize("size", [10, 1500])

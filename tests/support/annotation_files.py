@@ -1,12 +1,12 @@
 """Small made-up annotation files of the official formats, for tests. Each writer returns their content.
 
-The result is {list: {clip as a path below the folder of the media: class name}}.
+The result is {list: {clip as a path below the folder of the media: class name, or None without a label}}.
 """
 
 import json
 from pathlib import Path
 
-Expected = dict[str, dict[str, str]]
+Expected = dict[str, dict[str, str | None]]
 
 # Two of Something-Something's names, a name with a comma, and fillers; in no order, as in the official files.
 SOMETHING = [
@@ -29,7 +29,7 @@ def write_something_csv(
         lines = "".join(f"{clip};{name}\n" for clip, name in lists[key].items())
         (folder / f"{prefix}-{which}.csv").write_text(lines)
     (folder / f"{prefix}-test.csv").write_text("100\n101\n")
-    return lists
+    return {**lists, "test": {"100": None, "101": None}}
 
 
 def write_somethingv2(folder: Path, prefix: str = "something-something-v2-") -> Expected:
@@ -50,7 +50,7 @@ def write_somethingv2(folder: Path, prefix: str = "something-something-v2-") -> 
         ]
         (folder / f"{prefix}{which}.json").write_text(json.dumps(entries))
     (folder / f"{prefix}test.json").write_text(json.dumps([{"id": "1420"}]))
-    return lists
+    return {**lists, "test": {"1420": None}}
 
 
 KINETICS = ["petting animal (not cat)", "massaging person's head", *(f"class {i:03d}" for i in range(398))]

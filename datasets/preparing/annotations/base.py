@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import difference, in_order_of, read_class_names
-from datasets.lists import read_text
+from datasets.lists import NO_LABEL, read_text
 
 MOST_FOLDERS = 20  # a folder with more subfolders holds videos or frames, so they are not searched
 SPLITS = (1, 2, 3)  # of EGTEA Gaze+, UCF101 and HMDB51
@@ -24,7 +25,7 @@ class Clip(NamedTuple):
     """An annotated clip."""
 
     name: str  # of its frame folder, or of its video file without the suffix
-    label: int  # class, from 0
+    label: int  # class, from 0, or NO_LABEL
     origin: str  # file and line of the annotation
     folder: str = ""  # folder of its class or session, if the data set has such folders
     aliases: tuple[str, ...] = ()  # other names that its file may have and no other clip's file has
@@ -57,8 +58,11 @@ class Annotations:
                 f"--classes {class_file} has {counted(len(given), 'name')}, the annotations have "
                 f"{len(self.class_names)} ({difference(given, self.class_names)}); they must be the same names"
             )
-        new_labels = [class_names.index(name) for name in self.class_names]
-        lists = {key: [c._replace(label=new_labels[c.label]) for c in clips] for key, clips in self.lists.items()}
+        new_labels = {label: class_names.index(name) for label, name in enumerate(self.class_names)}
+        lists = {
+            key: [c._replace(label=new_labels.get(c.label, NO_LABEL)) for c in clips]
+            for key, clips in self.lists.items()
+        }
         return replace(self, class_names=class_names, lists=lists, class_order=f"as in {class_file}")
 
 
@@ -218,14 +222,14 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
 
 
 def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
-    """Refuse a clip that is listed twice in a list, or in both the train and the val list of a split.
+    """Refuse a clip that is listed twice in a list, or in two of the train, val and test list of a split.
 
     Clips with equal `identity` are the same.
     """
     for train in [key for key in lists if key.startswith("train")]:
         first: dict[str, Clip] = {}
         faults = []
-        for clip in lists[train] + lists.get(train.replace("train", "val"), []):
+        for clip in chain(*(lists.get(train.replace("train", which), []) for which in ("train", "val", "test"))):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
                 faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}; keep one of them")

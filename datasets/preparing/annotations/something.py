@@ -1,10 +1,12 @@
 """Something-Something V1 and V2, and Jester, which has the file format of V1."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from common.errors import InputError, quoted
+from datasets.lists import NO_LABEL
 from datasets.preparing.annotations import base
 from datasets.preparing.annotations.base import AnnotationFiles, Annotations, Clip, Official, Published
 
@@ -13,7 +15,7 @@ CLASSES = 174
 
 
 def _parse_v1(files: AnnotationFiles) -> Annotations:
-    """`something-something-v1-{train,validation,labels}.csv`; classes sorted by name.
+    """`something-something-v1-{train,validation,labels[,test]}.csv`; classes sorted by name.
 
     NOTE: the labels file has another order. TSM, TDN and H2CN sort it, which gives the official order of V2; mmaction2
     keeps the order of the file.
@@ -23,7 +25,7 @@ def _parse_v1(files: AnnotationFiles) -> Annotations:
 
 
 def _parse_jester(files: AnnotationFiles) -> Annotations:
-    """`jester-v1-{train,validation,labels}.csv`; classes in the order of the labels file.
+    """`jester-v1-{train,validation,labels[,test]}.csv`; classes in the order of the labels file.
 
     NOTE: mmaction2 has the same order; TSM's weights use the order of its own category.txt.
     """
@@ -42,7 +44,16 @@ def _parse_csv(files: AnnotationFiles, prefix: str, class_names: Sequence[str], 
     lists = {
         key: files.parse_lines(f"{prefix}-{which}.csv", partial(_csv_clip, labels)) for key, which in LISTS.items()
     }
+    if files.find_all(re.escape(f"{prefix}-test.csv")):
+        lists["test"] = files.parse_lines(f"{prefix}-test.csv", _test_clip)
     return Annotations(tuple(class_names), lists, order)
+
+
+def _test_clip(origin: str, name: str) -> Clip:
+    """The clip of an official test file, which has no labels."""
+    if ";" in name:
+        raise ValueError(f"{quoted(name)} is not an id alone; use the official file")
+    return Clip(name, NO_LABEL, origin)
 
 
 def _csv_clip(labels: Mapping[str, int], origin: str, line: str) -> Clip:
@@ -61,7 +72,7 @@ def _clip(labels: Mapping[str, int], origin: str, name: str, class_name: str) ->
 
 
 def _parse_v2(files: AnnotationFiles) -> Annotations:
-    """`something-something-v2-{train,validation,labels}.json`, or the newer names without the prefix."""
+    """`something-something-v2-{train,validation,labels[,test]}.json`, or the newer names without the prefix."""
 
     def find(which: str) -> Path:
         return files.find(f"something-something-v2-{which}.json", rf"(something-something-v2-)?{which}\.json")
@@ -76,6 +87,10 @@ def _parse_v2(files: AnnotationFiles) -> Annotations:
         key: base.parse_each(base.json_entries(find(which)), partial(_json_clip, labels))
         for key, which in LISTS.items()
     }
+    if files.find_all(r"(something-something-v2-)?test\.json"):
+        lists["test"] = base.parse_each(
+            base.json_entries(find("test")), lambda origin, entry: _test_clip(origin, str(base.value_of(entry, "id")))
+        )
     class_names = tuple(sorted(labels, key=lambda name: labels[name]))
     return Annotations(class_names, lists, "the official numbers, as in TSM and mmaction2")
 
@@ -88,19 +103,27 @@ def _json_clip(labels: Mapping[str, int], origin: str, entry: object) -> Clip:
 
 SOMETHING_V1 = Official(
     _parse_v1,
-    files="something-something-v1-{train,validation,labels}.csv",
+    files="something-something-v1-{train,validation,labels[,test]}.csv",
     media="frame folders <id>/",
-    published={"train": Published(86_017), "val": Published(11_522, "not confirmed")},
+    published={
+        "train": Published(86_017),
+        "val": Published(11_522, "not confirmed"),
+        "test": Published(10_960, "not confirmed"),
+    },
 )
 SOMETHING_V2 = Official(
     _parse_v2,
-    files="something-something-v2-{train,validation,labels}.json, newer: {train,...}.json",
+    files="something-something-v2-{train,validation,labels[,test]}.json, newer: {train,...}.json",
     media="<id>.webm",
-    published={"train": Published(168_913), "val": Published(24_777)},
+    published={"train": Published(168_913), "val": Published(24_777), "test": Published(27_157)},
 )
 JESTER = Official(
     _parse_jester,
-    files="jester-v1-{train,validation,labels}.csv",
+    files="jester-v1-{train,validation,labels[,test]}.csv",
     media="frame folders <id>/",
-    published={"train": Published(118_562, "third party"), "val": Published(14_787, "third party")},
+    published={
+        "train": Published(118_562, "third party"),
+        "val": Published(14_787, "third party"),
+        "test": Published(14_743, "not confirmed"),
+    },
 )

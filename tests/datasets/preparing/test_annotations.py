@@ -14,6 +14,7 @@ from annotation_files import (
 )
 
 from common.errors import InputError
+from datasets.lists import NO_LABEL
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.base import AnnotationFiles, Annotations, require_distinct
 
@@ -30,7 +31,7 @@ def test_every_clip_gets_its_class(tmp_path: Path, data_set: str) -> None:
     annotations = parse(data_set, tmp_path)
     assert set(annotations.lists) == set(expected)
     for key, clips in annotations.lists.items():
-        found = {clip.name: annotations.class_names[clip.label] for clip in clips}
+        found = {clip.name: annotations.class_names[clip.label] if clip.label != NO_LABEL else None for clip in clips}
         assert found == {path.rpartition("/")[2]: name for path, name in expected[key].items()}
 
 
@@ -56,7 +57,7 @@ def test_files_one_by_one_and_a_byte_order_mark(tmp_path: Path) -> None:
     write_something_csv(tmp_path)
     train = tmp_path / "something-something-v1-train.csv"
     train.write_bytes(b"\xef\xbb\xbf" + train.read_bytes().replace(b"\n", b"\r\n"))
-    files = [tmp_path / f"something-something-v1-{which}.csv" for which in ("train", "validation", "labels")]
+    files = [tmp_path / f"something-something-v1-{which}.csv" for which in ("train", "validation", "test", "labels")]
     assert [clip.name for clip in parse("somethingv1", *files).lists["train"]] == ["1", "2", "30"]
     assert parse("somethingv1", tmp_path, train).lists == parse("somethingv1", *files).lists  # a file given twice
 
@@ -67,6 +68,7 @@ def test_another_order_of_the_classes(tmp_path: Path) -> None:
     order.write_text("\n".join(SOMETHING))
     annotations = parse("somethingv1", tmp_path).in_order(order)
     assert [clip.label for clip in annotations.lists["train"]] == [0, 1, 2]
+    assert [clip.label for clip in annotations.lists["test"]] == [NO_LABEL] * 2
     assert annotations.class_order == f"as in {order}"
     order.write_text("\n".join(["a", *SOMETHING[2:]]))
     with pytest.raises(InputError) as error:
@@ -145,6 +147,8 @@ def replace_in(path: Path, old: str, new: str) -> None:
         ("somethingv1", "something-something-v1-train.csv", "1;T", "1,T", [":1: ", "commas"]),
         ("somethingv1", "something-something-v1-train.csv", "2;", "2", [":2: ", "id;class"]),
         ("somethingv1", "something-something-v1-train.csv", "Turning", "Bending", [":1: ", "'Bending", "one release"]),
+        ("somethingv1", "something-something-v1-test.csv", "101", "4", [":2: ", "'4'", "validation.csv:1"]),
+        ("somethingv1", "something-something-v1-test.csv", "101", "101;x", [":2: ", "not an id alone"]),
         ("somethingv1", "something-something-v1-labels.csv", "Class 000\n", "", ["173 classes", "has 174"]),
         ("somethingv1", "something-something-v1-labels.csv", " 000", " 001", ["'Class 001'", "more than once"]),
         ("somethingv1", "something-something-v1-validation.csv", "4;", "1;", [":1: ", "'1'", "train.csv:1"]),

@@ -18,6 +18,7 @@ import test_models_center_crop as center_crop
 from common.errors import InputError
 from ops.models import build_model
 from ops.scoring.journal import ScoreJournal, journal_path
+from ops.scoring.pickles import read_scores
 from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
 from ops.weights.file import save_checkpoint
 from ops.weights.trained_on import TrainedOn
@@ -139,6 +140,18 @@ def test_two_processes_score_the_same_videos(path: Path) -> None:
             second.append(BATCHES[1])
             assert same(opened(path).batches, BATCHES)
     assert list(path.parent.iterdir()) == []
+
+
+def test_features_of_two_processes(path: Path) -> None:
+    """When one has finished and deleted the file, the other must not write what it finds there."""
+    with opened(path, num_features=1, dump_features="float32") as slow:
+        for batch in BATCHES:
+            slow.append(np.concatenate([batch, batch[..., :1]], 3))
+        assert np.array_equal(np.concatenate(list(slow.features()), 2), np.concatenate(BATCHES, 2)[..., :1])
+        path.unlink()
+        slow.append(np.concatenate([batch, batch[..., :1]], 3))
+        with pytest.raises(InputError, match="changed by another test of the same clips"):
+            list(slow.features())
 
 
 def test_a_test_resumes_with_all_of_its_clips(path: Path) -> None:
@@ -267,6 +280,51 @@ def test_an_interrupted_test_says_how_to_resume(flags: list[str], whole: dict, t
     assert content(tmp_path) == whole
 
 
+FEATURES = "--dump_features", "float16"
+
+
+def test_features_are_added_to_scores(flags: list[str], whole: dict, tmp_path: Path, request, capsys) -> None:
+    """The scores stay the same, and an interrupted test resumes to the same features, to the bit."""
+    added, stopped = tmp_path / "added", tmp_path / "stopped"
+    added.mkdir()
+    for name, data in whole.items():
+        (added / name).write_bytes(data)
+    score(flags, added, *FEATURES)
+    assert "already scored" not in capsys.readouterr().out
+    uninterrupted = content(added)
+    assert {name: data for name, data in uninterrupted.items() if "features" not in name} == whole
+    request.getfixturevalue("stop")
+    with pytest.raises(KeyboardInterrupt):
+        score(flags, stopped, *FEATURES)
+    assert sorted(content(stopped)) == ["clips_0-1.unfinished", "protocol.json"]
+    score(flags, stopped, *FEATURES)
+    assert "resuming after video 4 of 5" in capsys.readouterr().out
+    assert content(stopped) == uninterrupted
+    views = [np.load(path, mmap_mode="r") for path in sorted(added.glob("*_crop*_features.npy"))]
+    assert [(view.shape, view.dtype) for view in views] == [((5, 512), np.float16)] * 6
+    assert not np.array_equal(views[0], views[1])
+    index = (added / "features_index.csv").read_text().splitlines()
+    assert index[:2] == ["row,video,label,class", f"0,val 0,0,{CLASSES[0]}"]
+    assert len(index) == 6
+
+
+def test_a_list_without_labels(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
+    """Its scores and features are those of the same list with labels."""
+    here = flags.index("--val_list") + 1
+    lines = [line.rsplit(maxsplit=2)[:2] for line in Path(flags[here]).read_text().splitlines()]
+    bare = tmp_path / "bare.txt"
+    bare.write_text("".join(f"{path} {frames} -1\n" for path, frames in lines))
+    flags = [*flags[:here], str(bare), *flags[here + 1 :]]
+    score(flags, tmp_path / "out", *FEATURES)
+    assert "the list has no labels" in capsys.readouterr().out
+    labelled = tmp_path / "x.pkl"
+    labelled.write_bytes(whole["1_crop2.pkl"])
+    views = [read_scores(path) for path in (labelled, tmp_path / "out" / "1_crop2.pkl")]
+    assert np.array_equal(views[0].logits, views[1].logits)
+    assert views[1].labels.tolist() == [-1] * 5
+    assert (tmp_path / "out" / "features_index.csv").read_text().splitlines()[1] == "0,val 0,-1,"
+
+
 @pytest.mark.usefixtures("stop")
 def test_another_batch_size_starts_again(flags: list[str], tmp_path: Path, capsys) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -314,7 +372,8 @@ def test_a_damaged_protocol(tmp_path: Path, protocol: bytes) -> None:
     path.write_bytes(protocol)
     with pytest.raises(InputError, match=r"protocol\.json does not say how the views were made.*--overwrite"):
         check_protocol(tmp_path, {"net": "H2CN"})
-    (tmp_path / "0_crop0.pkl").touch()
+    for name in ("0_crop0.pkl", "0_crop0_features.npy"):
+        (tmp_path / name).touch()
     replace_protocol(tmp_path, {"net": "H2CN"}, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ['{\n  "net": "H2CN"\n}\n']
 

@@ -31,6 +31,12 @@ def test_scores_are_read_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["3_crop1.pkl"]
 
 
+def test_scores_without_labels(tmp_path: Path) -> None:
+    write_scores(tmp_path / "x.pkl", LOGITS, [-1, -1], ["a", "b"])
+    assert not read_scores(tmp_path / "x.pkl").has_labels
+    assert scores().has_labels
+
+
 def test_records_have_the_official_layout(tmp_path: Path) -> None:
     write_scores(tmp_path / "x.pkl", LOGITS, [0, 1], ["a", "b"])
     records = pickle.loads((tmp_path / "x.pkl").read_bytes())
@@ -128,6 +134,8 @@ def test_arrays_of_any_number_type_and_memory_order(tmp_path: Path, dtype: str) 
         (pickle.dumps({"a": 1}), "list of records"),
         (pickle.dumps([1, 2]), "not `.scores"),
         (pickle.dumps([[LOGITS[:1], 7, "a"]]), "label 7, outside 0 ... 2"),
+        (pickle.dumps([[LOGITS[:1], 2, "a"], [LOGITS[:1], -1, "b"]]), "record 1 has label -1, outside 0 ... 2"),
+        (pickle.dumps([[LOGITS[:1], -2, "a"]]), "label -2, outside 0 ... 2"),
         (pickle.dumps([[LOGITS[:1] * np.nan, 0, "a"]]), "not finite"),
         (pickle.dumps([[LOGITS[:1], 0, r"a\b"], [LOGITS[:1], 0, r"a\b"]]), r"'a\\b' is listed 2 times"),
         (pickle.dumps([[LOGITS[:1], 0, "a"], [LOGITS[:1], 0]]), "1 of 2 records"),
@@ -189,6 +197,7 @@ def test_models_are_weighted() -> None:
         (scores(LOGITS[:1], (0,), ("a",), "1_crop0.pkl"), "number of videos.* 1 and 2"),
         (scores(LOGITS[:, :2], (0, 1), ("a", "b"), "1_crop0.pkl"), "number of classes.* 2 and 3"),
         (scores(LOGITS, (0, 2), ("a", "b"), "1_crop0.pkl"), "labels.*video b.* 2 and 1"),
+        (scores(LOGITS, (-1, -1), ("a", "b"), "1_crop0.pkl"), "one has labels and one has none"),
         (scores(LOGITS, (0, 1), ("a", "c"), "1_crop0.pkl"), "different videos: 'b'"),
         (scores(LOGITS, (0, 2), None, "1_crop0.pkl"), "different labels"),
     ],

@@ -1,0 +1,119 @@
+"""Features of views: what a network's classifier is applied to, in one NumPy file per view.
+
+They are averaged as the network averages its scores: over the segments (H2CN, TDN, TSM, TSN) or windows (S3D). So a
+view's logits are `features @ weight.T + bias` of the classifier.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.errors import InputError, reason
+from common.files import replacing
+from ops.network import VideoNet
+from ops.scoring.predictions import open_table
+
+DTYPES = ("float16", "float32")
+INDEX = "features_index.csv"  # video, label and class of each row
+
+
+def features_path(pickle: Path) -> Path:
+    """File of the (M, D) features of the view with this score pickle, in list order."""
+    return pickle.with_name(f"{pickle.stem}_features.npy")
+
+
+def num_features(model: VideoNet) -> int:
+    """D."""
+    return model.get_parameter(model.classifier[0]).shape[1]
+
+
+class WithInput(nn.Module):
+    """A classifier that returns its scores and its input, (N, D, ...) -> (N, K + D, ...)."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.classifier(x), x], 1)
+
+
+def return_features(model: VideoNet) -> None:
+    """Let a network return (N, K + D), its features after its logits. All networks only average after `classifier`."""
+    path = model.classifier[0].rpartition(".")[0]
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, WithInput(model.get_submodule(path)))
+
+
+def read_features(path: Path) -> np.ndarray:
+    """(M, D), a memory map; raises an `InputError` if the file cannot be read."""
+    try:
+        features = np.load(path, mmap_mode="r")
+        if features.ndim != 2 or features.dtype not in DTYPES:
+            raise ValueError(f"it holds {features.dtype} of shape {features.shape}")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} has no features ({reason(error)}); dump them again with --overwrite") from error
+    return features
+
+
+def have_features(pickles: Sequence[Path], dtype: str) -> bool:
+    """Whether all these views have features; refuses features of another type, which would stay beside new ones."""
+    paths = [path for path in map(features_path, pickles) if path.exists()]
+    for path in paths:
+        found = read_features(path).dtype
+        if found != dtype:
+            raise InputError(
+                f"{path} has {found} features, not {dtype}; choose another --output_dir, or --overwrite them"
+            )
+    return len(paths) == len(pickles)
+
+
+def write_features(
+    pickles: Sequence[Sequence[Path]], batches: Iterable[np.ndarray], shape: tuple[int, int], dtype: str
+) -> None:
+    """Write the features of C x V views, whole or not at all, from (C, V, N, D) batches; `shape` is (M, D).
+
+    Raises:
+        InputError: a file cannot be written, or the batches cannot be read.
+    """
+    try:
+        with ExitStack() as stack:
+            files = [
+                [stack.enter_context(_npy_file(features_path(path), shape, dtype)) for path in of_clip]
+                for of_clip in pickles
+            ]
+            for batch in batches:
+                for of_clip, clip in zip(files, batch, strict=True):
+                    for file, view in zip(of_clip, clip, strict=True):
+                        file.write(view.tobytes())
+    except OSError as error:
+        cure = "free some space and run the same command again, or choose another --output_dir"
+        raise InputError(f"cannot write {features_path(pickles[0][0])}: {error.strerror}; {cure}") from error
+
+
+@contextmanager
+def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[BinaryIO]:
+    """A file to which the rows of an array are written, without all of them in memory."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        yield file
+
+
+def write_index(path: Path, videos: Sequence[str], labels: Sequence[int], class_names: Sequence[str]) -> None:
+    """Write the video, label and class of each row; label -1 and no class for a list without labels."""
+    rows = [
+        [row, video, label, class_names[label] if label >= 0 else ""]
+        for row, (video, label) in enumerate(zip(videos, labels, strict=True))
+    ]
+    try:
+        with replacing(path) as temporary, open_table(temporary) as file:
+            csv.writer(file).writerows([["row", "video", "label", "class"], *rows])
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space, run it again") from error

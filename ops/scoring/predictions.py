@@ -1,0 +1,102 @@
+"""The predicted classes of each video: predictions.csv, and submissions to the servers of official test sets."""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from common.errors import InputError, quoted, short
+
+TOP = 5  # classes per video
+SUBMISSIONS = {"somethingv1": "submission.csv", "somethingv2": "submission.csv", "kinetics": "submission.json"}
+_YOUTUBE = r"([\w-]{11})(_\d{6}_\d{6})?"  # Kinetics: <id>, or <id>_<start>_<end>
+_EXTERNAL = "not filled in: name all data besides Kinetics, such as ImageNet weights; if none, set used to false"
+
+
+def open_table(path: Path) -> TextIO:
+    """A CSV file to write; names from a protocol.json, unlike those from a classes.txt, need not be valid text."""
+    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The most likely classes of the videos of a list."""
+
+    videos: Sequence[str]  # M ids
+    labels: list[int]  # M, -1 without labels
+    best: list[list[int]]  # M x 5 classes, or all if there are fewer, the most likely first
+    probabilities: list[list[float]]  # M x 5, theirs
+    class_names: Sequence[str]  # K
+
+    @classmethod
+    def of(
+        cls, merged: np.ndarray, labels: np.ndarray, videos: Sequence[str] | None, class_names: Sequence[str]
+    ) -> "Predictions":
+        """From (M, K) probabilities; videos without ids are numbered from 1. Of equal classes, the first is best."""
+        best = np.argsort(-merged, axis=1, kind="stable")[:, :TOP]
+        names = videos or [str(number) for number in range(1, len(merged) + 1)]
+        probabilities = np.take_along_axis(merged, best, 1)
+        return cls(names, labels.tolist(), best.tolist(), probabilities.tolist(), class_names)
+
+    def write_csv(self, path: Path) -> None:
+        """Write a row per video; the label, its class and `correct` are empty if the list has no labels."""
+        columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"top{k}", f"top{k}_probability")]
+        with open_table(path) as file:
+            writer = csv.writer(file)
+            writer.writerow(["video", "label", "class", "correct", *columns])
+            rows = zip(self.videos, self.labels, self.best, self.probabilities, strict=True)
+            for video, label, best, probabilities in rows:
+                known = ["", "", ""] if label < 0 else [label, self.class_names[label], label == best[0]]
+                pairs = zip(best, probabilities, strict=True)
+                top = [cell for k, share in pairs for cell in (self.class_names[k], f"{share:.6f}")]
+                writer.writerow([video, *known, *top])
+
+    def write_submission(self, data_set: str, folder: Path) -> None:
+        """Write the file `SUBMISSIONS[data_set]`, in which videos have no folder and no suffix.
+
+        Kinetics: the JSON of the ActivityNet challenges (activity-net.org/challenges/2017/trimmed.html). Something-
+        Something: `id;class` for V1, and for V2 `id;number;...` with five class numbers, as TSM's test_models.py.
+
+        Raises:
+            InputError: two videos have the same name, or one of Kinetics is not a YouTube id.
+        """
+        clips = [video.rpartition("/")[2].partition(".")[0] for video in self.videos]
+        if data_set == "kinetics":
+            clips = [_youtube_id(clip) for clip in clips]
+        twice, times = Counter(clips).most_common(1)[0]
+        if times > 1:
+            raise InputError(f"--submission {data_set}: {times} videos are {short(quoted(twice))}; list each once")
+        path = folder / SUBMISSIONS[data_set]
+        if data_set == "kinetics":
+            path.write_text(json.dumps(self._kinetics(clips), indent=1) + "\n", encoding="utf-8")
+            return
+        numbers = np.argsort(np.argsort(self.class_names))  # label -> official number: V2's are in the order of names
+        with open_table(path) as file:
+            writer = csv.writer(file, delimiter=";", lineterminator="\n")
+            for clip, best in zip(clips, self.best, strict=True):
+                top1 = [self.class_names[best[0]]]
+                writer.writerow([clip, *(top1 if data_set == "somethingv1" else numbers[best].tolist())])
+
+    def _kinetics(self, clips: Sequence[str]) -> dict[str, object]:
+        results = {
+            clip: [{"label": self.class_names[k], "score": share} for k, share in zip(best, shares, strict=True)]
+            for clip, best, shares in zip(clips, self.best, self.probabilities, strict=True)
+        }
+        external = {"used": True, "details": _EXTERNAL}
+        return {"version": "KINETICS VERSION 1.0", "results": results, "external_data": external}
+
+
+def _youtube_id(clip: str) -> str:
+    found = re.fullmatch(_YOUTUBE, clip)
+    if not found:
+        raise InputError(
+            f"--submission kinetics: {short(quoted(clip))} is not <YouTube id> or <YouTube id>_<start>_<end>, as "
+            "Kinetics names its clips"
+        )
+    return found[1]
