@@ -216,6 +216,8 @@ def results_parser() -> argparse.ArgumentParser:
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
     text = "folder for tables and plot; by default the model's --output_dir, and A+B for an ensemble of A and B"
     add("--save_dir", metavar="DIR", help=text)
+    text = "also write report.html: the models side by side and as an ensemble, with intervals, classes and mistakes"
+    add("--report", action="store_true", help=text)
     return parser
 
 

@@ -57,6 +57,18 @@ def main(argv: list[str] | None = None) -> None:
     title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
     with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
         plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
+    if args.report:
+        report(models, args.coeff, class_names, folder)
+
+
+def report(models: Sequence[Model], coeff: Sequence[float], class_names: Sequence[str], folder: Path) -> None:
+    """Write report.html; its imports take a second."""
+    from drawing.frame_strip import frame_strip
+    from ops.scoring.report.models import Tested
+    from ops.scoring.report.page import write_report
+
+    tested = [Tested(model.folder, model.clips, model.protocol) for model in models]
+    logging.info("Report: %s", write_report(folder, tested, coeff, class_names, frame_strip))
 
 
 def clips_by_crops(clips: int, crops: int) -> str:

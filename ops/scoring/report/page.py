@@ -1,0 +1,142 @@
+"""The report: what the page says about one or several tested models, and its HTML."""
+
+import base64
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from common.console import printable
+from common.errors import InputError, short
+from common.files import all_or_nothing
+from ops.scoring.metrics import per_class
+from ops.scoring.report.charts import Line, line_chart
+from ops.scoring.report.models import Model, Tested, measured
+from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
+from ops.scoring.report.training_log import Training, read_training
+from ops.training.run_log import provenance
+
+REPORT = "report.html"
+MOST_MISTAKES, MOST_PAIRS = 12, 30
+FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id, template of frame names -> JPEG
+
+
+def write_report(
+    folder: Path, tested: Sequence[Tested], coeff: Sequence[float], class_names: Sequence[str], frame_strip: FrameStrip
+) -> Path:
+    """Write report.html into `folder`: each model on its own and, of several, their mean weighted by `coeff`.
+
+    Raises:
+        InputError: the page cannot be written, or a video has no label.
+    """
+    labels = tested[0].clips[0][0].labels
+    if (labels < 0).any():
+        raise InputError("--report needs the label of every video, and this list lacks some; leave --report out")
+    models = measured(tested, coeff)
+    merged = models[-1].matrix
+    names = [printable(name) for name in class_names]
+    trainings = [read_training(str(model.protocol.get("weights", ""))) for model in tested]
+    content = {
+        "models": models, "names": names, "labels": labels, "protocol": tested[0].protocol,
+        "clips": len(tested[0].clips), "crops": len(tested[0].clips[0]), "draws": DRAWS, "num_bins": BINS,
+        "pairs": {
+            (a, b): compare(models[b].correct, models[a].correct, labels)
+            for a, b in combinations(range(len(models)), 2)
+        },
+        "charts": charts(models, trainings), "trainings": trainings, "settings": settings(tested, trainings),
+        "rows": per_class(merged, names), "confused": confused_pairs(merged),
+        "mistakes": [picture(tested, video, frame_strip) for video in confident_mistakes(models[-1])],
+        "made": provenance(), "when": time.strftime("%Y-%m-%d %H:%M"),
+        "data": {
+            "names": names,
+            "models": [{"key": model.key, "cells": cells(model.matrix)} for model in models],
+            "orders": [list(range(len(names))), similar_order(merged), np.argsort(models[-1].recall).tolist()],
+        },
+    }  # fmt: skip
+    loader = FileSystemLoader(Path(__file__).parent)
+    jinja = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = jinja.get_template("template.html.j2").render(content)
+    with all_or_nothing(folder, "--save_dir") as scratch:
+        (scratch / REPORT).write_text(printable(page), encoding="utf-8")
+    return folder / REPORT
+
+
+def charts(models: Sequence[Model], trainings: Sequence[Training]) -> dict[str, dict[str, Any]]:
+    """The charts that have something to show."""
+    found = {}
+    if len(models[0].by_clips) > 1:
+        lines = [Line(i, model.key, list(enumerate(model.by_clips, start=1))) for i, model in enumerate(models)]
+        found["views"] = line_chart("Accuracy against the number of clips", "clips", "top-1 in %", lines)
+    lines = []
+    for i, model in enumerate(models):
+        points = [(row.confidence, row.accuracy) for row in model.bins]
+        areas = [0.2 + 6 * row.videos / len(model.correct) for row in model.bins]
+        lines.append(Line(i, model.key, points, areas))
+    found["calibration"] = line_chart("Reliability diagram", "confidence in %", "accuracy in %", lines, is_square=True)
+    for figure, unit in (("loss", "loss"), ("top1", "top-1 in %")):
+        lines = [
+            Line(i, f"{models[i].key} {part}", points, is_dashed=part == "train")
+            for i, training in enumerate(trainings)
+            for part in ("train", "val")
+            if (points := training.curve(f"{part}/{figure}"))
+        ]
+        if lines:
+            found[figure] = line_chart(f"Training: {unit}", "epoch", unit, lines)
+    return found
+
+
+def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int]]:
+    """The most confused (label, predicted class); of equal counts, the larger share of the label's videos first."""
+    wrong = matrix - np.diag(matrix.diagonal())
+    labels, predicted = np.nonzero(wrong)
+    counts = wrong[labels, predicted]
+    order = np.lexsort((matrix.sum(1)[labels], -counts))[:MOST_PAIRS]
+    return list(zip(labels[order].tolist(), predicted[order].tolist(), strict=True))
+
+
+def confident_mistakes(model: Model) -> list[int]:
+    """The wrong videos with the highest probability of a class."""
+    wrong = np.flatnonzero(~model.correct)
+    return wrong[np.argsort(-model.probabilities[wrong].max(1), kind="stable")][:MOST_MISTAKES].tolist()
+
+
+def picture(tested: Sequence[Tested], video: int, frame_strip: FrameStrip) -> dict[str, Any]:
+    """Number and id of a video, with a JPEG of its frames (base64) or the reason why there is none."""
+    ids, protocol = tested[0].clips[0][0].video_ids, tested[0].protocol
+    shown = {"video": video, "id": ids[video] if ids else f"video {video + 1}", "jpeg": "", "fault": ""}
+    if ids is None or "root_path" not in protocol:
+        lack = "protocol.json does not say where the videos are" if ids else "the score files have no video ids"
+        return {**shown, "fault": lack}
+    try:
+        jpeg = frame_strip(Path(str(protocol["root_path"])), ids[video], str(protocol["image_tmpl"]))
+    except InputError as error:
+        return {**shown, "fault": short(error, 200)}
+    return {**shown, "jpeg": base64.b64encode(jpeg).decode()}
+
+
+def cells(matrix: np.ndarray) -> list[int]:
+    """Row, column and count of each cell of a matrix that is not 0, one after the other."""
+    rows, columns = np.nonzero(matrix)
+    return np.stack([rows, columns, matrix[rows, columns]], 1).ravel().tolist()
+
+
+def settings(tested: Sequence[Tested], trainings: Sequence[Training]) -> list[tuple[str, list[str]]]:
+    """Name and value per model of every setting of the tests and of the trainings."""
+    columns = []
+    for model, training in zip(tested, trainings, strict=True):
+        record = training.record
+        about = {name: record[name] for name in ("started", "git_revision", "torch") if name in record}
+        command = {"command": shlex.join(map(str, record["command"]))} if isinstance(record.get("command"), list) else {}
+        own = {name: value for name, value in model.protocol.items() if name != "class_names"}
+        columns.append(
+            {"folder": model.folder, **own, **{f"training: {name}": value for name, value in {**about, **command}.items()}}
+        )
+    fields = dict.fromkeys(name for column in columns for name in column)
+    return [(name, [str(column.get(name, "\N{EN DASH}")) for column in columns]) for name in fields]
