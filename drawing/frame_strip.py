@@ -9,27 +9,24 @@ from PIL import Image
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord
 from datasets.reading.readers import open_record
+from drawing.clips import tiled
 
-FRAMES, HEIGHT, WIDTH = 4, 72, 160  # frames per video, and the size of each in pixels at most
+FRAMES, WIDTH, HEIGHT = 4, 160, 72  # per video, and the size of each in pixels at most
 
 
 def frame_strip(root_path: Path, video_id: str, image_tmpl: str) -> bytes:
-    """The first, last and two frames between them of a listed video, from left to right; fewer if it has fewer.
+    """The first frame of a listed video, the last, and two between them, from left to right; fewer if it has fewer.
 
     Raises:
         InputError: the video is not there or cannot be read.
     """
     reader = open_record(root_path, VideoRecord(video_id, None, 0), checked_template(image_tmpl))
-    numbers = sorted({int(number) for number in np.linspace(0, reader.num_frames - 1, FRAMES)})
-    frames = dict(reader.frames(numbers))
-    images = [Image.fromarray(frames[number]) for number in numbers]
-    for image in images:
-        image.thumbnail((WIDTH, HEIGHT))
-    strip = Image.new("RGB", (sum(image.width + 2 for image in images) - 2, max(image.height for image in images)))
-    left = 0
-    for image in images:
-        strip.paste(image, (left, 0))
-        left += image.width + 2
+    numbers = np.unique(np.linspace(0, reader.num_frames - 1, FRAMES).astype(int)).tolist()
+    frames = {number: Image.fromarray(frame) for number, frame in reader.frames(numbers)}
+    width, height = frames[0].size
+    scale = min(1, WIDTH / width, HEIGHT / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    pictures = np.stack([np.asarray(frames[number].resize(size)) for number in numbers])
     content = io.BytesIO()
-    strip.save(content, "JPEG", quality=70)
+    Image.fromarray(tiled(pictures[None])).save(content, "JPEG", quality=70)
     return content.getvalue()

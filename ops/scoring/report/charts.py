@@ -16,8 +16,12 @@ class Line(NamedTuple):
     model: int  # its number: the colour, and the key at the end
     name: str
     points: Sequence[tuple[float, float]]
-    areas: Sequence[float] = ()  # of the points, relative to the usual one
+    videos: Sequence[int] = ()  # per point; the more, the larger is its dot
     is_dashed: bool = False
+
+    def radii(self) -> list[float]:
+        """Radius of each dot in pixels."""
+        return [round(1.5 + 6 * (n / sum(self.videos)) ** 0.5, 1) for n in self.videos] or [3] * len(self.points)
 
 
 def line_chart(
@@ -26,32 +30,27 @@ def line_chart(
     """A chart; `is_square`: both axes are percentages from 0 to 100, with the line of equal values.
 
     Returns:
-        Its texts, and in pixels the ticks, the points of the lines, and the keys at their ends.
+        Its texts, and in pixels the ticks, the dots of the lines, and the keys at their ends.
     """
     points = [(0.0, 0.0), (100.0, 100.0)] if is_square else [point for line in lines for point in line.points]
-    xs, ys = np.array(points).T
-    x_ticks = MaxNLocator(6, integer=True, min_n_ticks=1).tick_values(xs.min(), xs.max())
-    x_ticks = x_ticks[(x_ticks >= xs.min()) & (x_ticks <= xs.max())]
-    y_ticks = MaxNLocator(5).tick_values(ys.min(), ys.max())
+    (left, low), (right, high) = np.min(points, 0), np.max(points, 0)
+    x_ticks = MaxNLocator(6, integer=True, min_n_ticks=1).tick_values(left, right)
+    y_ticks = np.asarray(MaxNLocator(5).tick_values(low, high))
 
     def x_of(x: float) -> float:
-        return round(float(np.interp(x, [xs.min(), xs.max() + (xs.min() == xs.max())], [LEFT, RIGHT])), 1)
+        return round(float(np.interp(x, [left, right + (left == right)], [LEFT, RIGHT])), 1)
 
     def y_of(y: float) -> float:
         return round(float(np.interp(y, y_ticks[[0, -1]], [BOTTOM, TOP])), 1)
 
-    marks = [
-        [
-            (x_of(x), y_of(y), round(3 * area**0.5, 1), f"{line.name}: {y:.4g} at {x:.4g}")
-            for (x, y), area in zip(line.points, line.areas or [1] * len(line.points), strict=True)
-        ]
-        for line in lines
+    dots = [
+        [(x_of(x), y_of(y), radius) for (x, y), radius in zip(line.points, line.radii(), strict=True)] for line in lines
     ]
     return {
         "title": title, "x_label": x_label, "y_label": y_label, "is_square": is_square,
-        "x_ticks": [(x_of(tick), f"{tick:g}") for tick in x_ticks],
+        "x_ticks": [(x_of(tick), f"{tick:g}") for tick in x_ticks if left <= tick <= right],
         "y_ticks": [(y_of(tick), f"{tick:g}") for tick in y_ticks],
-        "lines": list(zip(lines, marks, _spread([own[-1][1] for own in marks]), strict=True)),
+        "lines": list(zip(lines, dots, _spread([own[-1][1] for own in dots]), strict=True)),
     }  # fmt: skip
 
 

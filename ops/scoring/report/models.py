@@ -58,7 +58,9 @@ def measured(tested: Sequence[Tested], coeff: Sequence[float]) -> list[Model]:
         history.append([metrics.topk_accuracy(probabilities, first.labels, 1) for probabilities in scores])
     return [
         Model(*title, list(by_clips), probabilities, **_measures(probabilities, first.labels))
-        for title, by_clips, probabilities in zip(_titles(tested, coeff), zip(*history, strict=True), scores, strict=False)
+        for title, by_clips, probabilities in zip(
+            _titles(tested, coeff), zip(*history, strict=True), scores, strict=True
+        )
     ]
 
 
@@ -72,7 +74,8 @@ def _titles(tested: Sequence[Tested], coeff: Sequence[float]) -> list[tuple[str,
         about = describe_protocol(model.protocol) if model.protocol else "protocol unknown"
         found.append((key, os.path.relpath(folder, home), about, f"k{i % COLOURS}"))
     weights = " : ".join(f"{weight:g}" for weight in coeff)
-    return [*found, (ENSEMBLE, "ensemble", f"mean of the probabilities, weights {weights}", "sum")]
+    ensemble = (ENSEMBLE, "ensemble", f"mean of the probabilities, weights {weights}", "sum")
+    return [*found, ensemble] if len(found) > 1 else found
 
 
 def _measures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

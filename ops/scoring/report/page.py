@@ -1,7 +1,6 @@
 """The report: what the page says about one or several tested models, and its HTML."""
 
 import base64
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -59,9 +58,7 @@ def write_report(
         },
     }  # fmt: skip
     loader = FileSystemLoader(Path(__file__).parent)
-    jinja = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = jinja.get_template("template.html.j2").render(content)
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / REPORT).write_text(printable(page), encoding="utf-8")
@@ -74,11 +71,10 @@ def charts(models: Sequence[Model], trainings: Sequence[Training]) -> dict[str, 
     if len(models[0].by_clips) > 1:
         lines = [Line(i, model.key, list(enumerate(model.by_clips, start=1))) for i, model in enumerate(models)]
         found["views"] = line_chart("Accuracy against the number of clips", "clips", "top-1 in %", lines)
-    lines = []
-    for i, model in enumerate(models):
-        points = [(row.confidence, row.accuracy) for row in model.bins]
-        areas = [0.2 + 6 * row.videos / len(model.correct) for row in model.bins]
-        lines.append(Line(i, model.key, points, areas))
+    lines = [
+        Line(i, model.key, [(row.confidence, row.accuracy) for row in model.bins], [row.videos for row in model.bins])
+        for i, model in enumerate(models)
+    ]
     found["calibration"] = line_chart("Reliability diagram", "confidence in %", "accuracy in %", lines, is_square=True)
     for figure, unit in (("loss", "loss"), ("top1", "top-1 in %")):
         lines = [
@@ -127,16 +123,11 @@ def cells(matrix: np.ndarray) -> list[int]:
     return np.stack([rows, columns, matrix[rows, columns]], 1).ravel().tolist()
 
 
-def settings(tested: Sequence[Tested], trainings: Sequence[Training]) -> list[tuple[str, list[str]]]:
-    """Name and value per model of every setting of the tests and of the trainings."""
+def settings(tested: Sequence[Tested], trainings: Sequence[Training]) -> list[tuple[str, list[str], bool]]:
+    """Name, value per model, and whether these differ, of every setting of the tests and of the trainings."""
     columns = []
     for model, training in zip(tested, trainings, strict=True):
-        record = training.record
-        about = {name: record[name] for name in ("started", "git_revision", "torch") if name in record}
-        command = {"command": shlex.join(map(str, record["command"]))} if isinstance(record.get("command"), list) else {}
-        own = {name: value for name, value in model.protocol.items() if name != "class_names"}
-        columns.append(
-            {"folder": model.folder, **own, **{f"training: {name}": value for name, value in {**about, **command}.items()}}
-        )
-    fields = dict.fromkeys(name for column in columns for name in column)
-    return [(name, [str(column.get(name, "\N{EN DASH}")) for column in columns]) for name in fields]
+        own = {name: str(value) for name, value in model.protocol.items() if name != "class_names"}
+        columns.append({"folder": str(model.folder), **own, **training.facts()})
+    rows = {name: [column.get(name, "\N{EN DASH}") for column in columns] for column in columns for name in column}
+    return [(name, values, len(set(values)) > 1) for name, values in rows.items()]

@@ -2,100 +2,107 @@
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 
-// Tables: a heading sorts its column, missing values last; the search hides the other classes.
+// Tables: a heading sorts its column, with missing values last; the search hides the other classes.
 for (const button of document.querySelectorAll(".sortable th button")) {
   button.onclick = () => {
-    const heading = button.parentElement, row = heading.parentElement, body = heading.closest("table").tBodies[0];
-    const column = [...row.cells].indexOf(heading), isNumber = heading.classList.contains("number");
+    const heading = button.parentElement, headings = [...heading.parentElement.cells];
+    const column = headings.indexOf(heading), body = heading.closest("table").tBodies[0];
+    const isNumber = heading.classList.contains("number");
     const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    const lines = [...body.rows].map((line) => {
-      const text = line.cells[column].textContent.trim();
-      return [isNumber ? parseFloat(text.replace("< ", "")) : text, line];
+    const rows = [...body.rows].map((row) => {
+      const text = row.cells[column].textContent.trim();
+      return [isNumber ? parseFloat(text.replace("< ", "")) : text, row];
     });
-    const compare = (a, b) => isNumber ? a - b : a.localeCompare(b);
-    lines.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * compare(a, b) || 0);
-    body.append(...lines.map(([, line]) => line));
-    for (const other of row.cells) other.removeAttribute("aria-sort");
+    const compare = (a, b) => sign * (isNumber ? a - b : a.localeCompare(b));
+    rows.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || compare(a, b) || 0);
+    body.append(...rows.map(([, row]) => row));
+    for (const other of headings) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
   };
 }
 byId("search").oninput = () => {
-  const wanted = byId("search").value.trim().toLowerCase(), lines = [...byId("class-table").tBodies[0].rows];
-  for (const line of lines) line.hidden = !line.cells[1].textContent.toLowerCase().includes(wanted);
-  byId("found").textContent = wanted ? `${lines.filter((line) => !line.hidden).length} of ${lines.length} classes` : "";
+  const wanted = byId("search").value.trim().toLowerCase(), rows = [...byId("class-table").tBodies[0].rows];
+  for (const row of rows) row.hidden = !row.cells[1].textContent.toLowerCase().includes(wanted);
+  byId("found").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} classes`;
 };
 
-// Confusion matrix: a canvas that shows `side` by `side` cells from (left, top) on; the cursor is a cell.
+// Confusion matrix: the canvas shows `side` by `side` cells from (top, left) on; (row, column) is the cursor.
 const canvas = byId("matrix"), context = canvas.getContext("2d");
 const size = data.names.length;
-const view = { side: size, left: 0, top: 0, row: 0, column: 0, margin: 0, cell: 1 };
+const view = { side: size, top: 0, left: 0, row: 0, column: 0, width: 0, margin: 0, cell: 1 };
 const tables = data.models.map(({ cells }) => {
-  const table = Array.from({ length: size }, () => new Map());
+  const table = Array.from({ length: size }, () => new Map()); // of each label: predicted class -> videos
   for (let i = 0; i < cells.length; i += 3) table[cells[i]].set(cells[i + 1], cells[i + 2]);
   return table;
 });
 const videos = tables[0].map((row) => [...row.values()].reduce((sum, count) => sum + count, 0));
-const table = () => tables[byId("model").value];
 const order = () => data.orders[byId("order").value];
 const clamp = (value, most) => Math.max(0, Math.min(most, value));
+const xOf = (column) => view.margin + (column - view.left) * view.cell;
+const yOf = (row) => view.margin + (row - view.top) * view.cell;
 
 function draw() {
-  const style = getComputedStyle(canvas), colour = (name) => style.getPropertyValue(name), ratio = devicePixelRatio;
-  const width = Math.min(canvas.parentElement.clientWidth, 900);
-  const isNamed = (0.7 * width) / view.side >= 11;
-  view.margin = isNamed ? Math.min(0.3 * width, 240) : 18;
-  view.cell = Math.min(56, (width - view.margin) / view.side);
-  const extent = view.margin + view.cell * view.side;
-  canvas.style.width = canvas.style.height = `${extent}px`;
-  canvas.width = canvas.height = extent * ratio;
-  canvas.style.touchAction = view.side < size ? "none" : "pan-y";
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  const shown = order(), place = new Map(shown.map((label, i) => [label, i]));
-  const at = (i, start) => view.margin + (i - start) * view.cell;
+  view.width = Math.min(canvas.parentElement.clientWidth, 900);
+  const hasNames = (0.7 * view.width) / view.side >= 11;
+  view.margin = hasNames ? Math.min(0.3 * view.width, 240) : 2;
+  view.cell = Math.min(56, (view.width - view.margin - 2) / view.side);
+  const length = view.margin + view.cell * view.side + 2;
+  canvas.style.width = canvas.style.height = `${length}px`;
+  canvas.width = canvas.height = length * devicePixelRatio;
+  canvas.style.touchAction = view.side < size ? "none" : "pan-y"; // a finger drags a part of the matrix, or the page
+  context.scale(devicePixelRatio, devicePixelRatio);
+  context.font = `${clamp(view.cell * 0.6, 13)}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  context.font = `${Math.min(13, Math.max(10, view.cell * 0.6))}px system-ui, sans-serif`;
-  for (let i = view.top; i < view.top + view.side; i++) {
-    for (const [column, count] of table()[shown[i]]) {
-      const j = place.get(column);
-      if (j < view.left || j >= view.left + view.side) continue;
-      const share = count / videos[shown[i]], x = at(j, view.left), y = at(i, view.top);
-      context.globalAlpha = 0.12 + 0.88 * Math.sqrt(share);
-      context.fillStyle = colour(i === j ? "--hit" : "--miss");
-      context.fillRect(x, y, Math.max(view.cell - (isNamed ? 1 : 0), 1), Math.max(view.cell - (isNamed ? 1 : 0), 1));
-      context.globalAlpha = 1;
-      if (view.cell >= 24) {
-        context.fillStyle = colour(share > 0.3 ? "--on" : "--ink");
-        context.textAlign = "center";
-        context.fillText(count, x + view.cell / 2, y + view.cell / 2);
-      }
-    }
-  }
-  context.fillStyle = colour("--ink");
-  const fit = (name) => {
-    const letters = Math.floor((name.length * (view.margin - 8)) / context.measureText(name).width);
-    return letters < name.length ? `${name.slice(0, letters - 1)}…` : name;
-  };
-  for (let k = 0; isNamed && k < view.side; k++) {
-    context.textAlign = "right";
-    context.fillText(fit(data.names[shown[view.top + k]]), view.margin - 5, at(k + 0.5, 0));
-    context.save();
-    context.translate(at(k + 0.5, 0), view.margin - 5);
-    context.rotate(-Math.PI / 2);
-    context.textAlign = "left";
-    context.fillText(fit(data.names[shown[view.left + k]]), 0, 0);
-    context.restore();
-  }
+  const style = getComputedStyle(canvas), colour = (name) => style.getPropertyValue(name);
+  drawCells(colour("--fill-hit"), colour("--fill-miss"), colour("--ink"), hasNames ? colour("--strongest") : 1);
+  if (hasNames) drawNames();
   context.strokeStyle = colour("--line");
-  context.strokeRect(view.margin - 0.5, view.margin - 0.5, extent - view.margin, extent - view.margin);
+  context.strokeRect(view.margin, view.margin, view.cell * view.side, view.cell * view.side);
   context.strokeStyle = colour("--ink");
   context.lineWidth = 2;
-  context.strokeRect(at(view.column, view.left), at(view.row, view.top), view.cell, view.cell);
+  context.strokeRect(xOf(view.column), yOf(view.row), view.cell, view.cell);
+}
+
+function drawCells(hit, miss, ink, strongest) {
+  const table = tables[byId("model").value], shown = order(), place = new Map(shown.map((label, i) => [label, i]));
+  const extent = view.cell > 10 ? view.cell - 1 : view.cell;
+  context.textAlign = "center";
+  for (let i = view.top; i < view.top + view.side; i++) {
+    for (const [predicted, count] of table[shown[i]]) {
+      const j = place.get(predicted);
+      if (j < view.left || j >= view.left + view.side) continue;
+      context.globalAlpha = strongest * (0.2 + 0.8 * Math.sqrt(count / videos[shown[i]]));
+      context.fillStyle = i === j ? hit : miss;
+      context.fillRect(xOf(j), yOf(i), extent, extent);
+      context.globalAlpha = 1;
+      context.fillStyle = ink;
+      if (view.cell >= 24) context.fillText(count, xOf(j + 0.5), yOf(i + 0.5));
+    }
+  }
+}
+
+function drawNames() {
+  const fit = (name) => {
+    let shown = name.slice(0, 80);
+    while (context.measureText(shown).width > view.margin - 8) shown = `${shown.slice(0, -2)}…`;
+    return shown;
+  };
+  for (let k = 0; k < view.side; k++) {
+    context.textAlign = "right";
+    context.fillText(fit(data.names[order()[view.top + k]]), view.margin - 5, yOf(view.top + k + 0.5));
+    context.save();
+    context.translate(xOf(view.left + k + 0.5), view.margin - 5);
+    context.rotate(-Math.PI / 2);
+    context.textAlign = "left";
+    context.fillText(fit(data.names[order()[view.left + k]]), 0, 0);
+    context.restore();
+  }
 }
 
 function moveTo(row, column) {
   view.row = clamp(row, size - 1);
   view.column = clamp(column, size - 1);
-  const follow = (start, i) => clamp(Math.max(Math.min(start, i), i - view.side + 1), size - view.side);
+  const follow = (start, i) => Math.max(Math.min(start, i), i - view.side + 1);
   view.top = follow(view.top, view.row);
   view.left = follow(view.left, view.column);
   const label = order()[view.row], predicted = order()[view.column];
@@ -114,47 +121,42 @@ function zoom(factor) {
 
 function cellAt(event) {
   const box = canvas.getBoundingClientRect();
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((v) => Math.floor((v - view.margin) / view.cell));
-  return [clamp(y, view.side - 1) + view.top, clamp(x, view.side - 1) + view.left];
+  const index = (pixels) => clamp(Math.floor((pixels - view.margin) / view.cell), view.side - 1);
+  return [view.top + index(event.clientY - box.top), view.left + index(event.clientX - box.left)];
 }
 
-let held = null;
+let held = null; // the cell that is being dragged
 canvas.onpointerdown = (event) => { held = cellAt(event); moveTo(...held); };
 window.onpointerup = () => { held = null; };
 canvas.onpointermove = (event) => {
   const [row, column] = cellAt(event);
-  if (held && view.side < size) {
-    view.top = clamp(view.top + held[0] - row, size - view.side);
-    view.left = clamp(view.left + held[1] - column, size - view.side);
-    draw();
-  } else moveTo(row, column);
+  if (!held || view.side === size) return moveTo(row, column);
+  view.top = clamp(view.top + held[0] - row, size - view.side);
+  view.left = clamp(view.left + held[1] - column, size - view.side);
+  draw();
 };
-canvas.addEventListener("wheel", (event) => {
-  if (!event.ctrlKey) return;
-  event.preventDefault();
-  zoom(event.deltaY < 0 ? 0.8 : 1.25);
-}, { passive: false });
 const keys = {
-  ArrowUp: () => moveTo(view.row - 1, view.column), ArrowDown: () => moveTo(view.row + 1, view.column),
-  ArrowLeft: () => moveTo(view.row, view.column - 1), ArrowRight: () => moveTo(view.row, view.column + 1),
-  "+": () => zoom(0.5), "-": () => zoom(2), 0: () => zoom(size),
+  ArrowUp: () => moveTo(view.row - 1, view.column),
+  ArrowDown: () => moveTo(view.row + 1, view.column),
+  ArrowLeft: () => moveTo(view.row, view.column - 1),
+  ArrowRight: () => moveTo(view.row, view.column + 1),
+  "+": () => zoom(0.5),
+  "-": () => zoom(2),
+  0: () => zoom(size),
 };
 canvas.onkeydown = (event) => {
   if (!(event.key in keys) || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   keys[event.key]();
 };
-byId("closer").onclick = () => zoom(0.5);
-byId("farther").onclick = () => zoom(2);
-byId("model").onchange = () => moveTo(view.row, view.column);
-byId("order").onchange = () => moveTo(view.row, view.column);
+byId("closer").onclick = keys["+"];
+byId("farther").onclick = keys["-"];
+byId("model").onchange = byId("order").onchange = () => moveTo(view.row, view.column);
 for (const button of document.querySelectorAll(".show")) {
   button.onclick = () => {
-    const [row, column] = [button.dataset.label, button.dataset.predicted].map((label) => order().indexOf(Number(label)));
-    view.row = row;
-    view.column = column;
-    zoom(20 / view.side);
-    canvas.scrollIntoView({ block: "nearest" });
+    view.row = order().indexOf(Number(button.dataset.label));
+    view.column = order().indexOf(Number(button.dataset.predicted));
+    zoom((0.7 * view.width) / 28 / view.side); // cells large enough for numbers
     canvas.focus();
   };
 }

@@ -6,13 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.errors import command
 from ops.training.run_log import LINES, OPTIONS
 
 
 class Training(NamedTuple):
-    """What a run folder says; empty where it is not found."""
+    """The content of a run folder; empty where it is not found."""
 
-    record: dict[str, Any]  # options.json: options, command, versions
+    record: dict[str, Any]  # options.json
     epochs: list[dict[str, Any]]  # log.jsonl
 
     def curve(self, name: str) -> list[tuple[float, float]]:
@@ -20,17 +21,27 @@ class Training(NamedTuple):
         points = [(entry["epoch"] + 1, entry.get(name)) for entry in self.epochs]
         return [(x, y) for x, y in points if isinstance(y, (int, float)) and math.isfinite(y)]
 
+    def facts(self) -> dict[str, str]:
+        """What the training depends on, as text."""
+        shown = {
+            name: self.record[name] for name in ("command", "git_revision", "torch", "started") if name in self.record
+        }
+        return {
+            f"training: {name}": command(*value) if isinstance(value, list) else str(value)
+            for name, value in shown.items()
+        }
+
 
 def read_training(weights: str) -> Training:
-    """Read the files next to a checkpoint; the log may be under the run's --root_log instead.
+    """Read the files beside a checkpoint; the log may be under the run's --root_log instead.
 
     Damaged lines are skipped: the run may be writing.
     """
     folder = Path(weights).parent
     record = _parsed(_text(folder / OPTIONS))
     options = record.get("options")
-    root_log = str(options.get("root_log")) if isinstance(options, dict) else ""
-    text = _text(folder / LINES) or _text(Path(root_log, folder.name, LINES))
+    root_log = options.get("root_log") if isinstance(options, dict) else ""
+    text = _text(folder / LINES) or _text(Path(str(root_log), folder.name, LINES))
     entries = [_parsed(line) for line in text.splitlines()]
     return Training(record, [entry for entry in entries if isinstance(entry.get("epoch"), int)])
 
