@@ -64,10 +64,10 @@ def main(argv: list[str] | None = None) -> None:
 def report(models: Sequence[Model], coeff: Sequence[float], class_names: Sequence[str], folder: Path) -> None:
     """Write report.html; its imports take a second."""
     from drawing.frame_strip import frame_strip
-    from ops.scoring.report.models import Tested
+    from ops.scoring.report.models import ModelScores
     from ops.scoring.report.page import write_report
 
-    tested = [Tested(model.folder, model.clips, model.protocol) for model in models]
+    tested = [ModelScores(model.folder, model.clips, model.protocol) for model in models]
     logging.info("Report: %s", write_report(folder, tested, coeff, class_names, frame_strip))
 
 

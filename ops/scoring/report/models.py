@@ -18,7 +18,7 @@ ENSEMBLE = "\N{GREEK CAPITAL LETTER SIGMA}"  # its key; the models have letters
 COLOURS = 7  # of models in style.css
 
 
-class Tested(NamedTuple):
+class ModelScores(NamedTuple):
     """The score files of one model."""
 
     folder: Path
@@ -49,27 +49,27 @@ class Model:
         return 100 * self.matrix.diagonal() / np.where(videos, videos, np.nan)
 
 
-def measured(tested: Sequence[Tested], coeff: Sequence[float]) -> list[Model]:
+def measured(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[Model]:
     """Each model and, of several, their mean weighted by `coeff` as the last."""
-    first = tested[0].clips[0][0]
+    first = scored[0].clips[0][0]
     history = []
-    for own in zip(*(merge_clips(model.clips, first) for model in tested), strict=True):
+    for own in zip(*(merge_clips(model.clips, first) for model in scored), strict=True):
         scores = [*own, merge_models(own, coeff)][: None if len(own) > 1 else 1]
         history.append([metrics.topk_accuracy(probabilities, first.labels, 1) for probabilities in scores])
     return [
         Model(*title, list(by_clips), probabilities, **_measures(probabilities, first.labels))
         for title, by_clips, probabilities in zip(
-            _titles(tested, coeff), zip(*history, strict=True), scores, strict=True
+            _titles(scored, coeff), zip(*history, strict=True), scores, strict=True
         )
     ]
 
 
-def _titles(tested: Sequence[Tested], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
+def _titles(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
     """Key, name, description and colour of the models and of the ensemble; a name is a path that tells them apart."""
-    folders = [os.path.abspath(model.folder) for model in tested]
+    folders = [os.path.abspath(model.folder) for model in scored]
     home = os.path.commonpath([os.path.dirname(folder) for folder in folders])
     found = []
-    for i, (model, folder) in enumerate(zip(tested, folders, strict=True)):
+    for i, (model, folder) in enumerate(zip(scored, folders, strict=True)):
         key = chr(ord("A") + i) if i < 26 else str(i + 1)
         about = describe_protocol(model.protocol) if model.protocol else "protocol unknown"
         found.append((key, os.path.relpath(folder, home), about, f"k{i % COLOURS}"))

@@ -1,4 +1,4 @@
-"""The report: what the page says about one or several tested models, and its HTML."""
+"""The report: what the page says about one or several scored models, and its HTML."""
 
 import base64
 import time
@@ -15,7 +15,7 @@ from common.errors import InputError, short
 from common.files import all_or_nothing
 from ops.scoring.metrics import per_class
 from ops.scoring.report.charts import Line, line_chart
-from ops.scoring.report.models import Model, Tested, measured
+from ops.scoring.report.models import Model, ModelScores, measured
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
 from ops.scoring.report.training_log import Training, read_training
 from ops.training.run_log import provenance
@@ -26,30 +26,34 @@ FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id,
 
 
 def write_report(
-    folder: Path, tested: Sequence[Tested], coeff: Sequence[float], class_names: Sequence[str], frame_strip: FrameStrip
+    folder: Path,
+    scored: Sequence[ModelScores],
+    coeff: Sequence[float],
+    class_names: Sequence[str],
+    frame_strip: FrameStrip,
 ) -> Path:
     """Write report.html into `folder`: each model on its own and, of several, their mean weighted by `coeff`.
 
     Raises:
         InputError: the page cannot be written, or a video has no label.
     """
-    labels = tested[0].clips[0][0].labels
+    labels = scored[0].clips[0][0].labels
     if (labels < 0).any():
         raise InputError("--report needs the label of every video, and this list lacks some; leave --report out")
-    models = measured(tested, coeff)
+    models = measured(scored, coeff)
     merged = models[-1].matrix
     names = [printable(name) for name in class_names]
-    trainings = [read_training(str(model.protocol.get("weights", ""))) for model in tested]
+    trainings = [read_training(str(model.protocol.get("weights", ""))) for model in scored]
     content = {
-        "models": models, "names": names, "labels": labels, "protocol": tested[0].protocol,
-        "clips": len(tested[0].clips), "crops": len(tested[0].clips[0]), "draws": DRAWS, "num_bins": BINS,
+        "models": models, "names": names, "labels": labels, "protocol": scored[0].protocol,
+        "clips": len(scored[0].clips), "crops": len(scored[0].clips[0]), "draws": DRAWS, "num_bins": BINS,
         "pairs": {
             (a, b): compare(models[b].correct, models[a].correct, labels)
             for a, b in combinations(range(len(models)), 2)
         },
-        "charts": charts(models, trainings), "trainings": trainings, "settings": settings(tested, trainings),
+        "charts": charts(models, trainings), "trainings": trainings, "settings": settings(scored, trainings),
         "rows": per_class(merged, names), "confused": confused_pairs(merged),
-        "mistakes": [picture(tested, video, frame_strip) for video in confident_mistakes(models[-1])],
+        "mistakes": [picture(scored, video, frame_strip) for video in confident_mistakes(models[-1])],
         "made": provenance(), "when": time.strftime("%Y-%m-%d %H:%M"),
         "data": {
             "names": names,
@@ -103,9 +107,9 @@ def confident_mistakes(model: Model) -> list[int]:
     return wrong[np.argsort(-model.probabilities[wrong].max(1), kind="stable")][:MOST_MISTAKES].tolist()
 
 
-def picture(tested: Sequence[Tested], video: int, frame_strip: FrameStrip) -> dict[str, Any]:
+def picture(scored: Sequence[ModelScores], video: int, frame_strip: FrameStrip) -> dict[str, Any]:
     """Number and id of a video, with a JPEG of its frames (base64) or the reason why there is none."""
-    ids, protocol = tested[0].clips[0][0].video_ids, tested[0].protocol
+    ids, protocol = scored[0].clips[0][0].video_ids, scored[0].protocol
     shown = {"video": video, "id": ids[video] if ids else f"video {video + 1}", "jpeg": "", "fault": ""}
     if ids is None or "root_path" not in protocol:
         lack = "protocol.json does not say where the videos are" if ids else "the score files have no video ids"
@@ -123,10 +127,10 @@ def cells(matrix: np.ndarray) -> list[int]:
     return np.stack([rows, columns, matrix[rows, columns]], 1).ravel().tolist()
 
 
-def settings(tested: Sequence[Tested], trainings: Sequence[Training]) -> list[tuple[str, list[str], bool]]:
+def settings(scored: Sequence[ModelScores], trainings: Sequence[Training]) -> list[tuple[str, list[str], bool]]:
     """Name, value per model, and whether these differ, of every setting of the tests and of the trainings."""
     columns = []
-    for model, training in zip(tested, trainings, strict=True):
+    for model, training in zip(scored, trainings, strict=True):
         own = {name: str(value) for name, value in model.protocol.items() if name != "class_names"}
         columns.append({"folder": str(model.folder), **own, **training.facts()})
     rows = {name: [column.get(name, "\N{EN DASH}") for column in columns] for column in columns for name in column}

@@ -160,5 +160,6 @@ for (const button of document.querySelectorAll(".show")) {
     canvas.focus();
   };
 }
-new ResizeObserver(draw).observe(canvas.parentElement);
+window.onresize = draw; // not a ResizeObserver: drawing changes the height
 matchMedia("(prefers-color-scheme: dark)").onchange = draw;
+draw();
