@@ -9,9 +9,9 @@ from PIL import Image
 from datasets.catalogue import checked_template
 from datasets.lists import VideoRecord
 from datasets.reading.readers import open_record
-from drawing.clips import tiled
 
 FRAMES, WIDTH, HEIGHT = 4, 160, 72  # per video, and the size of each in pixels at most
+GAP = 2  # black pixels between two frames
 
 
 def frame_strip(root_path: Path, video_id: str, image_tmpl: str) -> bytes:
@@ -26,7 +26,7 @@ def frame_strip(root_path: Path, video_id: str, image_tmpl: str) -> bytes:
     width, height = frames[0].size
     scale = min(1, WIDTH / width, HEIGHT / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    pictures = np.stack([np.asarray(frames[number].resize(size)) for number in numbers])
+    pictures = [np.pad(frames[number].resize(size), ((0, 0), (0, GAP), (0, 0))) for number in numbers]
     content = io.BytesIO()
-    Image.fromarray(tiled(pictures[None])).save(content, "JPEG", quality=70)
+    Image.fromarray(np.hstack(pictures)[:, :-GAP]).save(content, "JPEG", quality=70)
     return content.getvalue()

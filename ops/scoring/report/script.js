@@ -106,7 +106,7 @@ function moveTo(row, column) {
   view.top = follow(view.top, view.row);
   view.left = follow(view.left, view.column);
   const label = order()[view.row], predicted = order()[view.column];
-  const counts = data.models.map(({ key }, i) => `${key} ${tables[i][label].get(predicted) ?? 0}`).join(", ");
+  const counts = data.models.map(({ key }, i) => `${key}\u00a0${tables[i][label].get(predicted) ?? 0}`).join(", ");
   const what = label === predicted ? "recognised" : `taken for “${data.names[predicted]}”`;
   byId("cell").textContent = `“${data.names[label]}” ${what}: ${counts} of ${videos[label]} videos`;
   draw();

@@ -288,7 +288,7 @@ def test_in_a_browser(html: str, tmp_path: Path, width: int) -> None:
     ]
     command = [BROWSER, *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    seen = json.loads(unescape(re.search("RESULT(.*)END", done.stdout, re.DOTALL)[1]))
+    seen = json.loads(unescape(re.search("RESULT(.*)END", done.stdout, re.DOTALL)[1]).replace("\xa0", " "))
 
     assert seen["problems"] == []
     assert seen["title"] == "Test report: mine"
