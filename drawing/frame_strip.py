@@ -26,7 +26,7 @@ def frame_strip(root_path: Path, video_id: str, image_tmpl: str) -> bytes:
     width, height = frames[0].size
     scale = min(1, WIDTH / width, HEIGHT / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    pictures = [np.pad(frames[number].resize(size), ((0, 0), (0, GAP), (0, 0))) for number in numbers]
+    pictures = [np.pad(np.asarray(frames[number].resize(size)), ((0, 0), (0, GAP), (0, 0))) for number in numbers]
     content = io.BytesIO()
     Image.fromarray(np.hstack(pictures)[:, :-GAP]).save(content, "JPEG", quality=70)
     return content.getvalue()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ class Model:
     ece: float
     bins: list[Bin]
 
-    @property
+    @cached_property
     def recall(self) -> np.ndarray:
         """(K,) top-1 in percent of each class; NaN without videos."""
         videos = self.matrix.sum(1)
