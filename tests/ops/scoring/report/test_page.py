@@ -27,7 +27,7 @@ LABELS = np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 4])  # class 5 has no videos
 PROTOCOL = {
     "dataset": "mine", "net": "TSN", "arch": "resnet18", "num_segments": 8, "frames_per_segment": 1, "ablate": [],
     "frame_order": "normal", "sampling": "centre of each segment", "preprocessing": "centre crop", "subset": "val",
-    "class_names": NAMES, "weights": "none.pth.tar", "root_path": "frames", "image_tmpl": "{:05d}.jpg",
+    "class_names": NAMES, "weights": "none\x1b\ud800.tar", "root_path": "frames", "image_tmpl": "{:05d}.jpg",
 }  # fmt: skip
 SECTIONS = [
     "accuracy",
@@ -135,6 +135,7 @@ def test_names_are_text(html: str) -> None:
     assert {own["src"][:5] for own in found.of("img")} == {"data:"}
     for name in (*NAMES[:5], r"-->\x1b[31m\u202e\ud800<!--", "<b>4"):
         assert name in "".join(found.texts)
+    assert r"none\x1b\ud800.tar" in found.text
     data = json.loads(re.search(r'id="data">(.*?)</script>', html)[1])
     assert data["names"][:5] == NAMES[:5]
 
@@ -241,7 +242,8 @@ const sorted = (i) => { heading(i).firstElementChild.click(); return [column(i),
 const change = (id, event, value) => { byId(id).value = value; byId(id).dispatchEvent(new Event(event)); };
 const press = (...keys) => keys.forEach((key) => canvas.dispatchEvent(new KeyboardEvent("keydown", {key})));
 const state = () => [byId("cell").textContent, view.side];
-const seen = {title: document.title, widths: [innerWidth, document.documentElement.scrollWidth]};
+const seen = {title: document.title, width: innerWidth};
+seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 seen.heights = [...document.querySelectorAll("svg, canvas, img")].map((figure) => figure.clientHeight);
 seen.colours = new Set(context.getImageData(0, 0, canvas.width, canvas.height).data).size;
 seen.ascending = sorted(3);
@@ -292,7 +294,7 @@ def test_in_a_browser(html: str, tmp_path: Path, width: int) -> None:
 
     assert seen["problems"] == []
     assert seen["title"] == "Test report: mine"
-    assert seen["widths"] == [width, width]  # nothing is wider than the window
+    assert (seen["width"], seen["overflow"]) == (width, 0)  # nothing is wider than the window
     assert len(seen["heights"]) == 2 + 1 + html.count("<img")
     assert min(seen["heights"][:3]) > 100
     assert seen["colours"] > 20
