@@ -222,6 +222,8 @@ def results_parser() -> argparse.ArgumentParser:
     add("--save_dir", metavar="DIR", help=text)
     text = "also write submission.csv or submission.json, for the server of this data set's official test set"
     add("--submission", choices=list(SUBMISSIONS), help=text)
+    text = "also write report.html: the models side by side and as an ensemble, with intervals, classes and mistakes"
+    add("--report", action="store_true", help=text)
     return parser
 
 

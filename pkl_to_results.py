@@ -49,12 +49,14 @@ def main(argv: list[str] | None = None) -> None:
     require_same_data(models)
     warn_of_repeated_scores(models)
 
+    first = models[0].clips[0][0]
     if args.submission:
         require_names(models[0], args.submission)
+    if args.report and not first.has_labels:
+        raise InputError(f"--report compares predictions with labels, but {first.path} has none; leave it out")
     merged, results = merge(models, args.coeff)
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(merged.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
-    first = models[0].clips[0][0]
     names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
     names += ["per_class.csv", "confusion_matrix.png"] if first.has_labels else []
     print_report(models, results, [folder / name for name in names], len(class_names))
@@ -65,6 +67,18 @@ def main(argv: list[str] | None = None) -> None:
         title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
         with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
             plot_confusion(matrix, class_names, scratch / "confusion_matrix.png", title)
+    if args.report:
+        report(models, args.coeff, class_names, folder)
+
+
+def report(models: Sequence[Model], coeff: Sequence[float], class_names: Sequence[str], folder: Path) -> None:
+    """Write report.html; its imports take a second."""
+    from drawing.frame_strip import frame_strip
+    from ops.scoring.report.models import ModelScores
+    from ops.scoring.report.page import write_report
+
+    tested = [ModelScores(model.folder, model.clips, model.protocol) for model in models]
+    logging.info("Report: %s", write_report(folder, tested, coeff, class_names, frame_strip))
 
 
 def clips_by_crops(clips: int, crops: int) -> str:

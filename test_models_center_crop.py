@@ -106,6 +106,7 @@ def describe_views(
         "sampling": "centre of each segment" if plan.clip_index is None else f"random starts, seed {plan.seed}",
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": file_hash(spec.lists[subset]),
+        "root_path": str(spec.root_path), "image_tmpl": spec.image_tmpl,
     }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ FIELDS: dict[str, Any] = {
 }
 NEWER_FIELDS = {"frame_order": "normal", "ablate": [], "training_clips": 0}  # not in older files -> their meaning
 OTHER_FIELDS = (str, int, float, type(None))
-NOT_COMPARED = ("weights", "val_list", "subset", "training_clips")  # the hashes of weights and list are compared
+# Not compared: places, because hashes are; and what follows from the rest.
+NOT_COMPARED = ("weights", "val_list", "subset", "training_clips", "root_path", "image_tmpl")
 
 
 def complete_protocol(stored: object) -> dict[str, Any]:

@@ -36,7 +36,7 @@ ALL_FLAGS = {
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
-        "--submission",
+        "--submission", "--report",
     },
     "predict": {"--weights", "--top", "--decoder", "--gpus", "--amp", "--compile", "--malloc"},
 }  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from video_files import write_frames
 
 import pkl_to_results
 from common.errors import InputError
@@ -354,3 +355,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--save_dir"):
         main(["--output_dir", str(folder), "--save_dir", str(tmp_path / "file" / "x")])
+
+
+def test_report(tmp_path: Path, capsys) -> None:
+    """A page with frames of the mistakes and the curves of the training; nothing of the kind without the flag."""
+    for video in IDS[:3]:
+        write_frames(tmp_path / "frames" / video, 4)
+    (tmp_path / "log.jsonl").write_text('{"epoch": 0, "train/loss": 1.5}\n')
+    media = {"root_path": str(tmp_path / "frames"), "image_tmpl": "{:05d}.jpg", "weights": str(tmp_path / "x.pth.tar")}
+    a, b = (write_views(tmp_path / name, seed=seed, protocol={**PROTOCOL, **media}) for seed, name in enumerate("ab"))
+    for folder in (a, b):
+        write_scores(pickle_path(folder, 0, 0), np.eye(3)[[1, 2, 0, 0]] * 3, LABELS, IDS)
+    main(["--output_dir", str(a), str(b)])
+    assert not (tmp_path / "a+b" / "report.html").exists()
+    main(["--output_dir", str(a), str(b), "--report"])
+    assert "a+b/report.html" in capsys.readouterr().out
+    html = (tmp_path / "a+b" / "report.html").read_text(encoding="utf-8")
+    assert html.count('<img src="data:image/jpeg;base64,') == 3
+    assert "frames/d" in html  # the missing one is named
+    assert "Training: loss" in html

@@ -1,0 +1,94 @@
+"""The models that a report compares: their merged scores and what is measured of them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ops.scoring import metrics
+from ops.scoring.merge import merge_clips, merge_models
+from ops.scoring.pickles import Scores
+from ops.scoring.protocol import describe_protocol
+from ops.scoring.report.statistics import Bin, Estimate, bootstrap, calibration
+
+ENSEMBLE = "\N{GREEK CAPITAL LETTER SIGMA}"  # its key; the models have letters
+COLOURS = 7  # of models in style.css
+
+
+class ModelScores(NamedTuple):
+    """The score files of one model."""
+
+    folder: Path
+    clips: Sequence[Sequence[Scores]]  # for each clip its crops
+    protocol: dict[str, Any]  # empty if unknown
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, or the ensemble of all."""
+
+    key: str  # a letter
+    name: str
+    about: str  # network and frames, or the weights of the ensemble
+    colour: str  # a class of style.css
+    by_clips: list[float]  # top-1 in percent with the first clip, the first two, ...
+    probabilities: np.ndarray  # (M, K)
+    correct: np.ndarray  # (M,) whether the best class is the label
+    matrix: np.ndarray  # (K, K) counts: row = label, column = best class
+    accuracies: dict[str, Estimate]
+    ece: float
+    bins: list[Bin]
+
+    @cached_property
+    def recall(self) -> np.ndarray:
+        """(K,) top-1 in percent of each class; NaN without videos."""
+        videos = self.matrix.sum(1)
+        return 100 * self.matrix.diagonal() / np.where(videos, videos, np.nan)
+
+
+def measured(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[Model]:
+    """Each model and, of several, their mean weighted by `coeff` as the last."""
+    first = scored[0].clips[0][0]
+    history = []
+    for own in zip(*(merge_clips(model.clips, first) for model in scored), strict=True):
+        scores = [*own, merge_models(own, coeff)][: None if len(own) > 1 else 1]
+        history.append([metrics.topk_accuracy(probabilities, first.labels, 1) for probabilities in scores])
+    return [
+        Model(*title, list(by_clips), probabilities, **_measures(probabilities, first.labels))
+        for title, by_clips, probabilities in zip(
+            _titles(scored, coeff), zip(*history, strict=True), scores, strict=True
+        )
+    ]
+
+
+def _titles(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
+    """Key, name, description and colour of the models and of the ensemble; a name is a path that tells them apart."""
+    folders = [os.path.abspath(model.folder) for model in scored]
+    home = os.path.commonpath([os.path.dirname(folder) for folder in folders])
+    found = []
+    for i, (model, folder) in enumerate(zip(scored, folders, strict=True)):
+        key = chr(ord("A") + i) if i < 26 else str(i + 1)
+        about = describe_protocol(model.protocol) if model.protocol else "protocol unknown"
+        found.append((key, os.path.relpath(folder, home), about, f"k{i % COLOURS}"))
+    weights = " : ".join(f"{weight:g}" for weight in coeff)
+    ensemble = (ENSEMBLE, "ensemble", f"mean of the probabilities, weights {weights}", "sum")
+    return [*found, ensemble] if len(found) > 1 else found
+
+
+def _measures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    matrix = metrics.confusion_matrix(probabilities, labels)
+    correct = probabilities.argmax(1) == labels
+    ece, bins = calibration(probabilities.max(1), correct)
+    videos = np.array([len(labels)])
+    top5 = (metrics.topk_accuracy(probabilities, labels, 5) / 100 * videos).round().astype(int)
+    hits = {
+        "top1": (correct.sum(keepdims=True), videos),
+        "top5": (top5, videos),
+        "mean_class": (matrix.diagonal(), matrix.sum(1)),
+    }
+    accuracies = {name: bootstrap(right, np.zeros_like(right), count) for name, (right, count) in hits.items()}
+    return {"correct": correct, "matrix": matrix, "accuracies": accuracies, "ece": ece, "bins": bins}
