@@ -219,6 +219,8 @@ def test_a_list_without_labels(tmp_path: Path, capsys) -> None:
     assert table(folder / "predictions.csv")[1][:4] == ["a", "", "", ""]
     with pytest.raises(InputError, match="a/results.json.*no labels"):
         results_table.main([str(folder)])
+    with pytest.raises(InputError, match="--report .*0_crop0.pkl has none"):
+        main(["--output_dir", str(folder), "--report"])
     labelled = write_views(tmp_path / "b", protocol=PROTOCOL)
     assert main(["--output_dir", str(labelled)]) is None
     assert results(labelled)["labelled"] is True

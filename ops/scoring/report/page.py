@@ -34,12 +34,12 @@ def write_report(
 ) -> Path:
     """Write report.html into `folder`: each model on its own and, of several, their mean weighted by `coeff`.
 
+    All videos have labels.
+
     Raises:
-        InputError: the page cannot be written, or a video has no label.
+        InputError: the page cannot be written.
     """
     labels = scored[0].clips[0][0].labels
-    if (labels < 0).any():
-        raise InputError("--report needs the label of every video, and this list lacks some; leave --report out")
     models = measured(scored, coeff)
     merged = models[-1].matrix
     names = [printable(name) for name in class_names]

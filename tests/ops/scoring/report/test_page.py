@@ -202,14 +202,6 @@ def test_unknown_protocol(tmp_path: Path) -> None:
     assert "protocol unknown" in Elements(written(tmp_path / "report", [model])).text
 
 
-def test_lists_without_labels_are_refused(tmp_path: Path) -> None:
-    model = scored(FIRST, "a")
-    views = [[Scores(Path("x.pkl"), model.clips[0][0].logits, LABELS - 1, None)]]
-    with pytest.raises(InputError, match="--report needs the label"):
-        write_report(tmp_path / "report", [model._replace(clips=views)], [1.0], NAMES, jpeg)
-    assert not (tmp_path / "report").exists()
-
-
 def luminance(colour: str) -> float:
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
