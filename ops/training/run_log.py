@@ -114,10 +114,9 @@ class RunLog:
     def write_options(self, epoch: int, options: Mapping[str, Any], metric: str) -> None:
         """Options of a start after `epoch` epochs, for TensorBoard's table of runs and their `metric`."""
         texts = {name: " ".join(map(str, value)) for name, value in options.items() if isinstance(value, list)}
+        columns, row, _end_of_run = summary.hparams({**options, **texts}, {metric: 0})
         with self._writing():
-            for content in summary.hparams({**options, **texts}, {metric: 0})[
-                :2
-            ]:  # the third says that the run is over
+            for content in (columns, row):
                 _add(self._events, epoch, content)
 
     def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
