@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from common.console import printable
+from common.errors import short
 from drawing.clips import CELL, INK, LARGE, LETTER, QUIET, SMALL, rendered, sheet_of, sheet_width, shorten, style, tiled
 
 OPACITY = 0.6  # of a heat map where it is largest
@@ -48,7 +49,7 @@ def explanation_sheet(clip: ExplainedClip) -> Image.Image:
     figure, rows = sheet_of([*pictures, *([pictures[0]] if clip.gates else [])], width)
     for axes, title in zip(rows, strips, strict=False):
         _write_title(axes, title, width)
-    _write_below(rows[0], clip.name)
+    _write_below(rows[0], short(clip.name, int(width / LETTER)))
     if clip.gates:
         _draw_gates(rows[-1], clip.gates)
     column = pictures[0].shape[1] / segments
