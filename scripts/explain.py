@@ -56,7 +56,8 @@ def explained_clip(name: str, clip: Tensor, found: Explanation, class_names: lis
     """The content of the pictures; `clip` (T, L, 3, H, W) is the only one that `found` explains."""
     shares = found.logits.softmax(1)[0]
     best = shares.topk(min(SHOWN, len(class_names))).indices.tolist()
-    maps = {f"Grad-CAM for {class_names[int(found.label)]}": found.grad_cam[0].numpy()}
+    empty = "" if found.grad_cam.any() else ": empty, as no feature speaks for it"
+    maps = {f"Grad-CAM for {class_names[int(found.label)]}{empty}": found.grad_cam[0].numpy()}
     for place, map_ in zip(("the stem", "stage 1"), found.motion, strict=False):
         maps[f"added by the motion branch after {place}"] = map_[0].numpy()
     return ExplainedClip(

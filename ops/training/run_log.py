@@ -26,6 +26,7 @@ from common.files import write_whole
 LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
 STEPS = "steps"  # subfolder of the curves within epochs: a restart drops points by their step, which is another unit
 STEPS_PER_EPOCH = 1000  # of these curves: TensorBoard takes whole numbers only
+FLUSH_AFTER = 10  # seconds between their writes to the disk, each of which waits for it
 
 
 class RunLog:
@@ -55,7 +56,7 @@ class RunLog:
             self._events = _open_events(folder, start_epoch, start_epoch - missing)
             (folder / STEPS).mkdir(exist_ok=True)
             self._steps = _open_events(folder / STEPS, start_epoch, start_epoch * STEPS_PER_EPOCH + 1)
-        self._last_step = 0
+        self._last_step, self._last_flush = 0, 0.0
         if before and missing:
             self.write(start_epoch - 1, before)
 
@@ -95,9 +96,9 @@ class RunLog:
                 file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
 
     def write_step(self, epoch: float, figures: Mapping[str, float]) -> None:
-        """Figures within an epoch (0-based, with its fraction), for TensorBoard only; at most `STEPS_PER_EPOCH` points.
+        """Figures within an epoch (0-based, with its fraction), for TensorBoard only.
 
-        A failure does not stop the epoch, which would be lost.
+        An epoch has at most `STEPS_PER_EPOCH` points; more are left out. A failure does not stop it: it would be lost.
         """
         step = round(epoch * STEPS_PER_EPOCH)
         if self._steps is None or step == self._last_step:
@@ -106,7 +107,9 @@ class RunLog:
         try:
             for name, value in figures.items():
                 _add(self._steps, step, summary.scalar(name, value))
-            self._steps.flush()
+            if step % STEPS_PER_EPOCH == 0 or time.monotonic() > self._last_flush + FLUSH_AFTER:
+                self._steps.flush()
+                self._last_flush = time.monotonic()
         except OSError as error:
             logging.warning("No more curves within epochs: cannot write to %s: %s", self.path.parent, error.strerror)
             self._steps = None

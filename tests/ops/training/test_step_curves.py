@@ -83,8 +83,8 @@ def test_a_point_that_cannot_be_written_does_not_stop_the_epoch(tmp_path: Path, 
     log.write_step(0.1, {"step/loss": 1.0})
     with monkeypatch.context() as full:
         full.setattr(EventsWriter, "flush", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
-        log.write_step(0.2, {"step/loss": 2.0})
-    log.write_step(0.3, {"step/loss": 3.0})
+        log.write_step(1.0, {"step/loss": 2.0})
+    log.write_step(2.0, {"step/loss": 3.0})
     log.write(0, {"train/loss": 1.0})
     log.close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
