@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from common.errors import InputError
 from ops.h2cn import ClipMotion
 from ops.network import VideoNet
+from ops.resnet import ResNetVideo
 
 
 @dataclass
@@ -78,9 +79,8 @@ class _Recording:
 
     def __enter__(self) -> "_Recording":
         self._hook(self._model.get_submodule(str(self._model.explained_layer)), self._keep_features)
-        motion = getattr(self._model, "motion", None)
-        if motion is not None:
-            self._hook(motion, lambda _module, _inputs, maps: self.motion.extend(maps))
+        if isinstance(self._model, ResNetVideo) and self._model.motion is not None:
+            self._hook(self._model.motion, lambda _module, _inputs, maps: self.motion.extend(maps))
         for name, module in self._model.named_modules():
             if isinstance(module, ClipMotion):
                 stage = int(name.removeprefix("layer").partition(".")[0])
