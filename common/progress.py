@@ -1,4 +1,4 @@
-"""Progress of a long loop: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a long loop: a bar on a terminal, plain lines elsewhere; times as on a clock."""
 
 import logging
 import sys
@@ -29,3 +29,12 @@ def track(
         yield item
         if count % every == 0 or count == total:
             logging.info("%s %d/%d %s", title, count, total, describe())
+
+
+def clock(seconds: float) -> str:
+    """Seconds as on a clock: 1:23:45, or 3:45.5 if they are not whole."""
+    tenths = round(10 * seconds)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
+    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
