@@ -157,7 +157,7 @@ def predict_live(args: argparse.Namespace, classifier: Classifier, source: Sourc
     latest: list[tuple[str, float]] = []
     try:
         with ExitStack() as stack:
-            video = stack.enter_context(live_frames(str(source.path), args.fps))
+            video = stack.enter_context(live_frames(args.source[0], args.fps))
             if args.save is not None:
                 from drawing.annotated_video import annotated  # loads matplotlib
 

@@ -32,9 +32,7 @@ def track(
 
 
 def clock(seconds: float) -> str:
-    """Seconds as on a clock: 1:23:45, or 3:45.5 if they are not whole."""
-    tenths = round(10 * seconds)
-    minutes, rest = divmod(tenths, 600)
+    """Seconds as on a clock, with tenths: 3:45.5 or 1:03:45.5."""
+    minutes, tenths = divmod(round(10 * seconds), 600)
     hours, minutes = divmod(minutes, 60)
-    text = f"{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
-    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
+    return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{tenths / 10:04.1f}"

@@ -48,6 +48,6 @@ def sliding_windows(frames: Iterable[TimedFrame], path: Path, length: float, str
             raise InputError(f"{path}: more than {MOST_FRAMES:,} frames in {length:g} seconds; give a shorter --window")
     if kept:
         end = kept[-1][0] + step
-        is_covered = count and end <= (count - 1) * stride + length + step / 2
-        if not is_covered and count * stride < end - ROUNDING:
+        is_covered = end <= (count - 1) * stride + length + step / 2
+        if count == 0 or (not is_covered and count * stride < end - ROUNDING):
             yield Window(path, max(end - length, 0.0), end + 2 * ROUNDING, kept)

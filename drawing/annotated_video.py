@@ -65,13 +65,15 @@ def overlay(top: tuple[tuple[str, float], ...], size: tuple[int, int]) -> Image.
     """Class names on bars for their probabilities, for a frame of `size` (W, H); as many as fit into its half."""
     line = max(size[1] // LINES, SMALLEST)
     top = top[: max(size[1] // 2 // line, 1)]
-    width = min(size[0], 20 * line)
+    texts = [f"{100 * share:3.0f} % {' '.join(printable(name).split())}" for name, share in top]
+    files = [font_manager.findfont(fonts_for(frozenset(text))[-1]) for text in texts]
+    fonts = [ImageFont.truetype(file, round(0.68 * line)) for file in files]
+    longest = max((font.getlength(text) for font, text in zip(fonts, texts, strict=True)), default=0)
+    width = min(size[0], max(round(longest), 8 * line) + line // 2)
     picture = Image.new("RGBA", (width, line * len(top)), SHADE)
     draw = ImageDraw.Draw(picture)
-    for row, (name, share) in enumerate(top):
-        draw.rectangle((0, row * line, round(width * share), (row + 1) * line - 2), BAR)
-        text = f"{100 * share:3.0f} % {' '.join(printable(name).split())}"
-        font = ImageFont.truetype(font_manager.findfont(fonts_for(frozenset(text))[-1]), round(0.68 * line))
+    for row, (text, font) in enumerate(zip(texts, fonts, strict=True)):
+        draw.rectangle((0, row * line, round(width * top[row][1]), (row + 1) * line - 2), BAR)
         cut, letters = text, len(text)
         while font.getlength(cut) > width - line // 2 and letters > 8:
             letters -= 1  # out of the middle: class names often differ in their last words

@@ -58,7 +58,7 @@ def draw_timeline(
     axes.set_yticks(range(len(shown)), names, color=INK, size=SMALL, **fonts)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 1.5, 2, 3, 5, 6, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds).removesuffix(".0")))
     axes.tick_params(length=0, labelsize=SMALL)
     axes.set_xlabel("time; a dot marks the most likely class of a window", color=QUIET, size=SMALL)
     more = f" ({len(shown)} of the {len(classes)} most likely classes)" if len(classes) > len(shown) else ""

@@ -81,7 +81,8 @@ def _listed(list_file: Path, root_path: Path | None) -> list[Source]:
     if not lines:
         raise InputError(f"the list {list_file} is empty; write one path per line, or `path num_frames label`")
     parent = list_file.parent
-    roots = [Path(), parent, parent / "frames", parent / "videos"] if root_path is None else [root_path]
+    usual = (Path(), parent, parent / "frames", parent / "videos")
+    roots = list(dict.fromkeys(usual)) if root_path is None else [root_path]
     for root in roots:
         sources = [_listed_source(line, root) for line in lines]
         if any(os.path.exists(source.path) for source in sources):

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from common.errors import InputError, reason
+from common.errors import InputError, counted, reason
 from datasets.reading.readers import ARCHIVE_SUFFIX
 from datasets.reading.sources import Source, open_source, refuse_text
 from datasets.reading.video_decoding import (
@@ -99,12 +99,15 @@ def live_frames(address: str, fps: float | None) -> Iterator[TimedFrames]:
 
 
 def _decoded_live(container: InputContainer, stream: VideoStream, title: str) -> Iterator[VideoFrame]:
+    count = 0
     try:
         for packet in all_packets(container, stream):
             with suppress(av.FFmpegError):  # the first frames of a stream may refer to earlier ones
-                yield from packet.decode()
+                for frame in packet.decode():
+                    count += 1
+                    yield frame
     except BrokenOffError as error:
-        raise InputError(f"{title} broke off ({error}); what came before has been classified") from error
+        raise InputError(f"{title} broke off after {counted(count, 'frame')} ({error})") from error
 
 
 def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None, title: str) -> Iterator[TimedFrame]:
