@@ -245,6 +245,7 @@ def finish(faults: Sequence[InputError], videos: int, is_stopped: bool) -> None:
     if faults and videos == 1:
         raise InputError("\n".join(map(str, faults)))
     if faults:
+        logging.error("%d of %d videos could not be classified", len(faults), videos)
         sys.exit(1)
 
 

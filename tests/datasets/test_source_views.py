@@ -42,7 +42,7 @@ def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: 
 
 
 def test_fewer_frames_than_packets(tmp_path: Path) -> None:
-    """The last packets have a frame header and no frame; with a listed number of frames that is an error, as in tests."""
+    """The last packets have a frame header and no frame. With a listed number of frames it is an error, as in tests."""
     path = write_video(
         tmp_path / "a.mkv", 40, codec="libx265", options={"x265-params": "keyint=12:bframes=0:log-level=none"}
     )

@@ -14,8 +14,7 @@ def test_all_items_in_order_and_the_error_at_its_place() -> None:
 
     found = []
     with ReadAhead(items(), 2) as ahead, pytest.raises(OSError, match="unplugged"):
-        for item in ahead:
-            found.append(item)
+        found.extend(ahead)
     assert found == list(range(5))
 
 

@@ -32,7 +32,8 @@ def test_windows_have_times_and_k_is_at_most_the_classes(tmp_path: Path) -> None
     found = [Prediction("v", SHARES, (0.5, 2.5))]
     write_prediction_csv(tmp_path / "a.csv", found, NAMES, 9)
     header, row = (tmp_path / "a.csv").read_text().split("\n", 1)
-    assert header.startswith("video,start,end,class_1,") and header.endswith("probability_4")
+    assert header.startswith("video,start,end,class_1,")
+    assert header.endswith("probability_4")
     assert row.startswith("v,0.500,2.500,")
     write_prediction_json(tmp_path / "a.json", found, NAMES, 1)
     assert json.loads((tmp_path / "a.json").read_text())["predictions"] == [
