@@ -207,8 +207,7 @@ def predict_parser() -> argparse.ArgumentParser:
     _add_weights(parser)
     add = parser.add_argument
     add("--classes", metavar="FILE", help="class names, one per line, if the weights do not have them")
-    text = "folder of the paths in lists; by default this one, or the list's with its frames/ or videos/"
-    add("--root_path", type=Path, help=text)
+    add("--root_path", type=Path, help="folder of the paths in lists; by default that of the list")
     add = parser.add_argument_group("views, as in the test scripts").add_argument
     add("--clips", type=number(int, 1, MOST_CLIPS), default=1, help="clips per video or window")
     add("--crops", type=int, choices=[1, 3], default=1, help="crops per frame")

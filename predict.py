@@ -25,7 +25,7 @@ from datasets.loader import make_view_loader
 from datasets.reading.read_ahead import ReadAhead
 from datasets.reading.sources import Source, find_sources
 from datasets.reading.timed_frames import TimedFrames, live_frames, shown_address, timed_frames
-from datasets.source_views import SourceViews, Unreadable
+from datasets.source_views import SourceViews
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
@@ -87,7 +87,13 @@ def main(argv: list[str] | None = None) -> None:
             write()
         except InputError as error:
             faults.append(error)
-    finish(faults, len(sources), is_stopped)
+    if is_stopped:
+        raise KeyboardInterrupt
+    if faults and len(sources) == 1:
+        raise InputError("\n".join(map(str, faults)))
+    if faults:
+        logging.error("%d of %d videos could not be classified", len(faults), len(sources))
+        sys.exit(1)
 
 
 def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
@@ -136,10 +142,7 @@ def predict_videos(args: argparse.Namespace, classifier: Classifier, sources: Se
     is_gpu = classifier.runtime.device.type == "cuda"
     loader = make_view_loader(views, workers=0 if is_single else min(args.workers, len(sources)), pin_memory=is_gpu)
     for video in tqdm(loader, "videos", disable=is_single or None, leave=False, dynamic_ncols=True):
-        if isinstance(video, Unreadable):
-            yield video.error
-        else:
-            yield Prediction(video.video_id, classifier(video))
+        yield InputError(video) if isinstance(video, str) else Prediction(video.video_id, classifier(video))
 
 
 def predict_windows(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
@@ -219,7 +222,9 @@ def output_writers(
 
         times = np.array([found.span for found in predictions])
         shares = np.stack([found.probabilities for found in predictions])
-        yield partial(draw_timeline, args.timeline, times, shares, classifier.class_names, source.record.path)
+        yield partial(
+            draw_timeline, args.timeline, times, shares, classifier.class_names, Path(source.record.path).name
+        )
     if args.save is not None and not args.live:
         yield partial(save_video, args, source, predictions, classifier.class_names)
 
@@ -236,17 +241,6 @@ def save_video(
         frames = annotated(video.frames, args.save, lambda time: tops[np.abs(middles - time).argmin()])
         for _ in tqdm(frames, str(args.save), video.num_frames or None, unit=" frames", leave=False, disable=None):
             pass
-
-
-def finish(faults: Sequence[InputError], videos: int, is_stopped: bool) -> None:
-    """End with the exit status that the faults, or Ctrl-C, ask for."""
-    if is_stopped:
-        raise KeyboardInterrupt
-    if faults and videos == 1:
-        raise InputError("\n".join(map(str, faults)))
-    if faults:
-        logging.error("%d of %d videos could not be classified", len(faults), videos)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from common.console import stops_wait
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.shared_memory import SharedTensors, uint8_memory
-from datasets.source_views import SourceViews, Unreadable
+from datasets.source_views import SourceViews
 from datasets.view_dataset import VideoViews, ViewDataset
 
 
@@ -83,8 +83,8 @@ def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
     )
 
 
-def _read_views(dataset: ViewDataset | SourceViews, keys: Sequence[tuple[int, int]]) -> VideoViews | Unreadable:
-    """The views of one video."""
+def _read_views(dataset: ViewDataset | SourceViews, keys: Sequence[tuple[int, int]]) -> VideoViews | str:
+    """The views of one video; for `SourceViews` perhaps why there are none."""
     ((_epoch, index),) = keys
     return dataset[index]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch.utils.data import Dataset
 
@@ -13,15 +12,9 @@ from datasets.reading.video_file import VideoFile
 from datasets.view_dataset import VideoViews, read_views
 
 
-class Unreadable(NamedTuple):
-    """A video that cannot be read."""
-
-    error: InputError
-
-
 @dataclass(frozen=True)
-class SourceViews(Dataset[VideoViews | Unreadable]):
-    """The views of sources, for a loader; plans and decoder as for `ViewDataset`."""
+class SourceViews(Dataset[VideoViews | str]):
+    """The views of each source, for a loader, or the reason why it cannot be read. Arguments as for `ViewDataset`."""
 
     sources: Sequence[Source]
     plans: Sequence[ClipPlan]
@@ -30,13 +23,13 @@ class SourceViews(Dataset[VideoViews | Unreadable]):
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index: int) -> VideoViews | Unreadable:
+    def __getitem__(self, index: int) -> VideoViews | str:
         try:
             return self.read(index)
         except InputError as error:
-            return Unreadable(error)
+            return str(error)
         except Exception as error:  # a damaged file may raise anything
-            return Unreadable(unforeseen(self.sources[index].path, error))
+            return str(unforeseen(self.sources[index].path, error))
 
     def read(self, index: int) -> VideoViews:
         """All views of a video, as the test scripts score them; raises as `open_source` and `read_views` do."""

@@ -18,6 +18,7 @@ from drawing.clips import fonts_for
 TICKS = 1000  # per second, of the frames' times
 LINES = 16  # of text in the height of a frame
 SMALLEST = 9  # height of a line in pixels
+LETTER = 0.42  # mean width of a letter, in heights of a line
 SHADE, BAR, INK = (0, 0, 0, 150), (56, 132, 255, 170), (255, 255, 255, 255)  # RGBA
 
 TimedImage = tuple[float, np.ndarray]  # seconds, and (H, W, 3) uint8 RGB
@@ -65,18 +66,15 @@ def overlay(top: tuple[tuple[str, float], ...], size: tuple[int, int]) -> Image.
     """Class names on bars for their probabilities, for a frame of `size` (W, H); as many as fit into its half."""
     line = max(size[1] // LINES, SMALLEST)
     top = top[: max(size[1] // 2 // line, 1)]
-    texts = [f"{100 * share:3.0f} % {' '.join(printable(name).split())}" for name, share in top]
-    files = [font_manager.findfont(fonts_for(frozenset(text))[-1]) for text in texts]
-    fonts = [ImageFont.truetype(file, round(0.68 * line)) for file in files]
-    longest = max((font.getlength(text) for font, text in zip(fonts, texts, strict=True)), default=0)
-    width = min(size[0], max(round(longest), 8 * line) + line // 2)
+    width = min(size[0], 20 * line)
+    letters = round(width / line / LETTER)
     picture = Image.new("RGBA", (width, line * len(top)), SHADE)
     draw = ImageDraw.Draw(picture)
-    for row, (text, font) in enumerate(zip(texts, fonts, strict=True)):
-        draw.rectangle((0, row * line, round(width * top[row][1]), (row + 1) * line - 2), BAR)
-        cut, letters = text, len(text)
-        while font.getlength(cut) > width - line // 2 and letters > 8:
-            letters -= 1  # out of the middle: class names often differ in their last words
-            cut = f"{text[: letters - letters // 2]}\N{HORIZONTAL ELLIPSIS}{text[-(letters // 2) :]}"
-        draw.text((line // 4, row * line), cut, INK, font)
+    for row, (name, share) in enumerate(top):
+        text = f"{100 * share:3.0f} % {' '.join(printable(name).split())}"
+        if len(text) > letters:  # class names often differ in their last words
+            text = f"{text[: letters - letters // 2]}\N{HORIZONTAL ELLIPSIS}{text[-(letters // 2) :]}"
+        font = font_manager.findfont(fonts_for(frozenset(text))[-1])
+        draw.rectangle((0, row * line, round(width * share), (row + 1) * line - 2), BAR)
+        draw.text((line // 4, row * line), text, INK, ImageFont.truetype(font, round(0.68 * line)))
     return picture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from common.console import printable
 from common.files import writing
@@ -14,7 +14,8 @@ from drawing.clips import INK, QUIET, SMALL, rendered, shorten, style
 
 MOST_CLASSES = 10  # rows
 WIDTH, ROW = 11.0, 0.42  # of the picture and of a class, in inches
-NAME_LETTERS = 34  # per line of a class name
+NAME_LETTERS = 44  # per line of a class name
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds between two
 
 
 def draw_timeline(
@@ -53,15 +54,16 @@ def draw_timeline(
     is_shown = np.isin(best, shown)
     marked = [rows[label] for label in best[is_shown]]
     axes.scatter(centres[is_shown], marked, s=9, color="#f59e0b", linewidths=0, zorder=3)
-    names = [shorten(" ".join(printable(class_names[label]).split()), NAME_LETTERS, 2) for label in shown]
+    names = [shorten(" ".join(printable(class_names[label]).split()), NAME_LETTERS, 3) for label in shown]
     fonts = style("".join(names), "normal")
     axes.set_yticks(range(len(shown)), names, color=INK, size=SMALL, **fonts)
     axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 1.5, 2, 3, 5, 6, 10]))
+    tick = next((tick for tick in TICKS if times.max() <= 12 * tick), times.max() / 12)
+    axes.xaxis.set_major_locator(MultipleLocator(tick))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds).removesuffix(".0")))
     axes.tick_params(length=0, labelsize=SMALL)
     axes.set_xlabel("time; a dot marks the most likely class of a window", color=QUIET, size=SMALL)
-    more = f" ({len(shown)} of the {len(classes)} most likely classes)" if len(classes) > len(shown) else ""
+    more = f" ({len(shown)} of {len(classes)} likely classes)" if len(classes) > len(shown) else ""
     title = shorten(" ".join(printable(title).split()), 90, 2) + more
     axes.set_title(title, loc="left", color=INK, size=SMALL + 1, **style(title))
     with writing(path) as temporary:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from common.errors import InputError, counted, few, reason
+from common.errors import InputError, counted, reason
 from datasets.lists import VIDEO_SUFFIXES, VideoRecord, parse_line, read_text
 from datasets.missing_path import there_is
 from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages, is_flow
@@ -76,21 +76,16 @@ def _videos_below(root: Path) -> list[Path]:
 
 
 def _listed(list_file: Path, root_path: Path | None) -> list[Source]:
-    """The videos of a list, below the first folder that has any of them."""
+    """The videos of a list, whose paths are below `root_path` or else the list's own folder."""
     lines = [line.strip() for line in read_text(list_file, "the list").splitlines() if line.strip()]
-    if not lines:
-        raise InputError(f"the list {list_file} is empty; write one path per line, or `path num_frames label`")
-    parent = list_file.parent
-    usual = (Path(), parent, parent / "frames", parent / "videos")
-    roots = list(dict.fromkeys(usual)) if root_path is None else [root_path]
-    for root in roots:
-        sources = [_listed_source(line, root) for line in lines]
-        if any(os.path.exists(source.path) for source in sources):
-            return sources
-    raise InputError(
-        f"none of the {counted(len(lines), 'video')} of the list {list_file} is in {few(list(map(str, roots)), 4)}; "
-        "give the folder of its paths with --root_path"
-    )
+    root = list_file.parent if root_path is None else root_path
+    sources = [_listed_source(line, root) for line in lines]
+    if not any(os.path.exists(source.path) for source in sources):
+        raise InputError(
+            f"none of the {counted(len(lines), 'video')} of the list {list_file} is in {root}; give the folder of its "
+            "paths with --root_path. A line is a path, or `path num_frames label`"
+        )
+    return sources
 
 
 def _listed_source(line: str, root: Path) -> Source:

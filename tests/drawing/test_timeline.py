@@ -33,8 +33,9 @@ def test_many_classes_and_one_window(tmp_path: Path, monkeypatch) -> None:
     names = [f"class {number} {'long ' * 30}end" for number in range(40)]
     rows, title = draw(tmp_path / "a.png", [*range(40), 39], names, monkeypatch)
     assert len(rows) == timeline.MOST_CLASSES
+    assert [row.split(" long")[0] for row in rows] == [f"class {number}" for number in [*range(9), 39]]
     assert all(row.endswith("end") for row in rows)
-    assert "10 of the 40" in title
+    assert "10 of 40" in title
     assert len(draw(tmp_path / "b.png", [1], names, monkeypatch)[0]) == 1
 
 

@@ -78,27 +78,28 @@ def test_a_folder_of_videos(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_list(tmp_path: Path, monkeypatch) -> None:
-    """Paths may stand alone or with numbers, and lie beside the list; the first folder that has one counts."""
+    """Paths with or without numbers, below the list's folder or another one."""
     monkeypatch.chdir(tmp_path)
-    write_frames(Path("data/frames/clip 5"), 2)
+    write_frames(Path("data/clip 5"), 2)
     for name in ("a b.mp4", "c.mp4", "packed.zip"):
-        Path("data/frames", name).touch()
+        Path("data", name).touch()
     Path("data/val.txt").write_text("\ufeffa b.mp4\nc.mp4 7\nclip 5\nclip 5 2 1\npacked 9 0\n\nmissing.mp4\n")
     sources = find_sources(["data/val.txt"])
-    assert [(source.path.name, source.record.path, source.record.num_frames) for source in sources] == [
-        ("a b.mp4", "a b.mp4", None),
-        ("c.mp4", "c.mp4", None),
-        ("clip 5", "clip 5", None),
-        ("clip 5", "clip 5", 2),
-        ("packed.zip", "packed", 9),
-        ("missing.mp4", "missing.mp4", None),
+    assert [(str(source.path), source.record.path, source.record.num_frames) for source in sources] == [
+        ("data/a b.mp4", "a b.mp4", None),
+        ("data/c.mp4", "c.mp4", None),
+        ("data/clip 5", "clip 5", None),
+        ("data/clip 5", "clip 5", 2),
+        ("data/packed.zip", "packed", 9),
+        ("data/missing.mp4", "missing.mp4", None),
     ]
-    assert names("data/val.txt", root_path=Path("data/frames")) == [source.record.path for source in sources]
-    with pytest.raises(InputError, match=r"none of the 6 videos of the list data/val\.txt is in data;.* --root_path"):
-        names("data/val.txt", root_path=Path("data"))
+    shutil.move("data/val.txt", "val.txt")
+    assert find_sources(["val.txt"], Path("data")) == sources
+    with pytest.raises(InputError, match=r"none of the 6 videos of the list val\.txt is in \.;.* --root_path"):
+        find_sources(["val.txt"])
     Path("empty.txt").write_text("\n")
-    with pytest.raises(InputError, match=r"empty\.txt is empty"):
-        names("empty.txt")
+    with pytest.raises(InputError, match=r"none of the 0 videos of the list empty\.txt"):
+        find_sources(["empty.txt"])
 
 
 def test_live_addresses(tmp_path: Path, monkeypatch) -> None:
