@@ -73,8 +73,8 @@ def main(argv: list[str] | None = None) -> None:
         for found in results:
             if isinstance(found, Prediction):
                 is_next = len(sources) > 1 and (not predictions or predictions[-1].video != found.video)
-                show(found, classifier.class_names, args.top, name=found.video if is_next else None)
                 predictions.append(found)
+                show(found, classifier.class_names, args.top, name=found.video if is_next else None)
             else:
                 faults.append(found)
                 if len(sources) > 1:

@@ -31,13 +31,13 @@ def annotated(
     """Write frames to an MP4 file with the classes of their times at the lower left, and hand them on unchanged.
 
     H.264 where PyAV has it, without sound; frames of other sizes get the size of the first. The file appears when the
-    generator ends or is closed.
+    frames end or break off, or the generator is closed.
 
     Raises:
         InputError: the file cannot be written, or there are no frames.
     """
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    ticks = -1
+    ticks, fault = -1, None
     with writing(path) as temporary, av.open(str(temporary.absolute()), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=30, pix_fmt="yuv420p")
         stream.codec_context.time_base = Fraction(1, TICKS)
@@ -56,9 +56,13 @@ def annotated(
                 yield time, image
         except GeneratorExit:
             pass
+        except InputError as error:  # what came before it is worth keeping
+            fault = error
         if ticks < 0:
-            raise InputError(f"{path} is not written: there are no frames")
+            raise fault or InputError(f"{path} is not written: there are no frames")
         container.mux(stream.encode(None))
+    if fault:
+        raise fault
 
 
 @lru_cache(maxsize=1)  # of many frames

@@ -44,6 +44,16 @@ def test_a_closed_stream_leaves_a_whole_video(tmp_path: Path) -> None:
     assert len(read(tmp_path / "o.mp4")) == 4
 
 
+def test_a_stream_that_breaks_off_leaves_a_whole_video(tmp_path: Path) -> None:
+    def unplugged():
+        yield from grey(5, 64, 64)
+        raise InputError("unplugged")
+
+    with pytest.raises(InputError, match="unplugged"):
+        list(annotated(unplugged(), tmp_path / "o.mp4", lambda _: TOP))
+    assert len(read(tmp_path / "o.mp4")) == 5
+
+
 def test_no_frames_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"o\.mp4 is not written: there are no frames"):
         list(annotated([], tmp_path / "o.mp4", lambda _: TOP))

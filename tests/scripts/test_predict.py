@@ -124,8 +124,8 @@ def test_windows_of_frame_folders() -> None:
     assert [row["end"] for row in rows("p.csv")] == ["1.000", "1.500", "2.000"]
 
 
-@pytest.mark.parametrize("where", ["show", "class_probabilities"])
-def test_ctrl_c_ends_a_stream_with_whole_files(where: str, monkeypatch) -> None:
+@pytest.mark.parametrize(("where", "count"), [("show", 4), ("class_probabilities", 3)])
+def test_ctrl_c_ends_a_stream_with_whole_files(where: str, count: int, monkeypatch) -> None:
     calls = []
     original = getattr(predict, where)
 
@@ -137,14 +137,14 @@ def test_ctrl_c_ends_a_stream_with_whole_files(where: str, monkeypatch) -> None:
 
     monkeypatch.setattr(predict, where, stop)
     run(f"file:{Path('v.mkv').resolve()}", "--window", "1", "--csv", "p.csv", "--timeline", "t.png", "--save", "o.mp4")
-    assert len(rows("p.csv")) == 3
+    assert len(rows("p.csv")) == count
     with av.open("o.mp4") as saved:
         assert sum(1 for _ in saved.decode(video=0)) >= 25
     assert Path("t.png").exists()
     calls.clear()
     with pytest.raises(KeyboardInterrupt):  # of files not all have been classified, so the exit status says it
         run("v.mkv", "--window", "1", "--csv", "q.csv")
-    assert len(rows("q.csv")) == 3
+    assert len(rows("q.csv")) == count
 
 
 def test_an_endless_stream_is_not_kept_waiting(monkeypatch) -> None:
