@@ -82,17 +82,20 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         results.close()
         is_stopped = not args.live
+    unread = len(faults)
     for write in output_writers(args, classifier, sources[0], predictions) if predictions else []:
         try:
             write()
         except InputError as error:
             faults.append(error)
+    if unread and len(sources) > 1:
+        logging.error("%d of %d videos could not be classified", unread, len(sources))
+    unsaid = faults if len(sources) == 1 else faults[unread:]
+    if unsaid:
+        raise InputError("\n".join(map(str, unsaid)))
     if is_stopped:
         raise KeyboardInterrupt
-    if faults and len(sources) == 1:
-        raise InputError("\n".join(map(str, faults)))
-    if faults:
-        logging.error("%d of %d videos could not be classified", len(faults), len(sources))
+    if unread:
         sys.exit(1)
 
 

@@ -101,6 +101,18 @@ def test_a_bad_file_does_not_stop_the_others(capsys) -> None:
     assert set(rows("new/p.csv")[0]) == {"video", "class_1", "probability_1", "class_2", "probability_2"}
 
 
+def test_a_table_that_cannot_be_written_does_not_stop_the_other(capsys, monkeypatch) -> None:
+    def full(*_args):
+        raise InputError("cannot write p.csv")
+
+    monkeypatch.setattr(predict, "write_prediction_csv", full)
+    for sources in (["v.mkv"], ["v.mkv", "own/frames/val 0"]):
+        with pytest.raises(InputError, match=r"cannot write p\.csv"):
+            run(*sources, "-j", "0", "--csv", "p.csv", "--json", "p.json")
+        assert len(json.loads(Path("p.json").read_text())["predictions"]) == len(sources)
+    assert "could not be classified" not in capsys.readouterr().err
+
+
 def test_windows_with_timeline_and_video(capsys) -> None:
     """A window as long as the video has the prediction of the video."""
     run("v.mkv", "--window", "1.5", "--stride", "1", "--csv", "p.csv", "--timeline", "t.png", "--save", "o.mp4")
