@@ -191,7 +191,7 @@ def windows_of(
         for window in sliding_windows(bar, source.path, length, stride):
             if not video.is_endless or ahead.queue.qsize() < window.num_frames * stride / length:
                 views = read_views(window, source.record, classifier.plans)
-                yield Prediction(name, classifier(views), (window.start, window.end))
+                yield Prediction(name, classifier(views), (round(window.start, 3), round(window.end, 3)))
 
 
 def show(found: Prediction, class_names: Sequence[str], count: int, *, name: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +34,26 @@ def sliding_windows(frames: Iterable[TimedFrame], path: Path, length: float, str
     a window is one window. A window without frames is left out.
     """
     kept: deque[TimedFrame] = deque()  # the frames of the last `length` seconds
-    count, step = 0, 0.0
+    count, step = 0, inf  # windows; seconds between the closest frames
     for time, image in frames:
         while time >= count * stride + length - ROUNDING:
             window = Window(path, count * stride, count * stride + length, kept)
             count += 1
             if window.images:
                 yield window
+            else:  # over a gap
+                count = max(count, int((time - length) / stride))
         while kept and kept[0][0] < time - length - ROUNDING:
             kept.popleft()
-        step = time - kept[-1][0] if kept else step
+        step = min(step, time - kept[-1][0]) if kept else step
         kept.append((time, image))
         if len(kept) > MOST_FRAMES:
-            raise InputError(f"{path}: more than {MOST_FRAMES:,} frames in {length:g} seconds; give a shorter --window")
+            raise InputError(
+                f"{path}: more than {MOST_FRAMES:,} frames in {length:g} seconds; give a shorter --window, or --fps if "
+                "the times in the file are wrong"
+            )
     if kept:
-        end = kept[-1][0] + step
-        is_covered = end <= (count - 1) * stride + length + step / 2
+        end = kept[-1][0] + (step if step < inf else 0.0)
+        is_covered = end <= (count - 1) * stride + length + ROUNDING
         if count == 0 or (not is_covered and count * stride < end - ROUNDING):
             yield Window(path, max(end - length, 0.0), end + 2 * ROUNDING, kept)

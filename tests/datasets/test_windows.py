@@ -42,6 +42,9 @@ def test_windows_with_gaps_between_them() -> None:
 def test_a_still_screen_gives_no_empty_windows() -> None:
     """A screen recording has no frames while nothing changes."""
     assert cut([0.0, 0.1, 50.0, 50.1], 2, 1) == [(0, 2, 0, 1), (48.2, 50.2, 2, 3)]
+    assert cut([0.0, 0.1, 50.0], 2, 1) == [(0, 2, 0, 1), (48.1, 50.1, 2, 2)]
+    assert cut([0.0, 1e9], 2, 1)[0] == (0, 2, 0, 0)  # a damaged time
+    assert [window[2:] for window in cut([0.0, 1e9], 2, 1)] == [(0, 0), (1, 1)]
 
 
 def test_no_more_than_a_window_is_in_memory() -> None:
