@@ -28,7 +28,7 @@ class Window:
 
 
 def sliding_windows(frames: Iterable[TimedFrame], path: Path, length: float, stride: float) -> Iterator[Window]:
-    """Windows that start every `stride` seconds, each given as soon as its last frame is there.
+    """Windows that start every `stride` seconds, each given once a later frame has come.
 
     Where the last one would reach past the end, it starts earlier, so that it ends with the video. A video shorter than
     a window is one window. A window without frames is left out.
@@ -54,6 +54,5 @@ def sliding_windows(frames: Iterable[TimedFrame], path: Path, length: float, str
             )
     if kept:
         end = kept[-1][0] + (step if step < inf else 0.0)
-        is_covered = end <= (count - 1) * stride + length + ROUNDING
-        if count == 0 or (not is_covered and count * stride < end - ROUNDING):
+        if count == 0 or count * stride < end - ROUNDING:
             yield Window(path, max(end - length, 0.0), end + 2 * ROUNDING, kept)
