@@ -95,7 +95,7 @@ def _listed_source(line: str, root: Path) -> Source:
         with suppress(ValueError):
             record = parse_line(line, None)
     path = root / record.path
-    archive = path.with_name(path.name + ARCHIVE_SUFFIX)
+    archive = Path(f"{path}{ARCHIVE_SUFFIX}")
     return Source(archive if not os.path.exists(path) and os.path.exists(archive) else path, record)
 
 

@@ -97,6 +97,8 @@ def test_a_list(tmp_path: Path, monkeypatch) -> None:
     assert find_sources(["val.txt"], Path("data")) == sources
     with pytest.raises(InputError, match=r"none of the 6 videos of the list val\.txt is in \.;.* --root_path"):
         find_sources(["val.txt"])
+    Path("odd.txt").write_text("/\n.\n")
+    assert [str(source.path) for source in find_sources(["odd.txt"])] == ["/", "."]
     Path("empty.txt").write_text("\n")
     with pytest.raises(InputError, match=r"none of the 0 videos of the list empty\.txt"):
         find_sources(["empty.txt"])
