@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -23,7 +22,6 @@ from datasets.reading.video_decoding import (
     all_packets,
     decode_frames,
     first_video,
-    not_to_its_end,
     open_video,
 )
 from datasets.reading.video_file import frame_time
@@ -68,14 +66,7 @@ def timed_frames(source: Source, fps: float | None, decoder: str = "auto") -> It
     refuse_text(path)
     with open_video(path) as (container, stream):
         decoded = _timed(decode_frames(path, container, stream), stream, fps, str(path))
-        yield TimedFrames(_to_its_end(path, decoded), promised_frames(container, stream))
-
-
-def _to_its_end(path: Path, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
-    try:
-        yield from frames
-    except BrokenOffError as error:
-        raise not_to_its_end(path, error) from error
+        yield TimedFrames(decoded, promised_frames(container, stream))
 
 
 @contextmanager
@@ -94,37 +85,34 @@ def live_frames(address: str, fps: float | None) -> Iterator[TimedFrames]:
         raise InputError(f"{title} cannot be opened ({reason(error)}); check that it is there") from error
     with container:
         stream = first_video(title, container)
-        decoded = _timed(_decoded_live(container, stream, title), stream, fps, title)
+        decoded = _timed(_decoded_live(container, stream), stream, fps, title)
         yield TimedFrames(decoded, promised_frames(container, stream), container.duration is None)
 
 
-def _decoded_live(container: InputContainer, stream: VideoStream, title: str) -> Iterator[VideoFrame]:
-    count = 0
-    try:
-        for packet in all_packets(container, stream):
-            with suppress(av.FFmpegError):  # the first frames of a stream may refer to earlier ones
-                for frame in packet.decode():
-                    count += 1
-                    yield frame
-    except BrokenOffError as error:
-        raise InputError(f"{title} broke off after {counted(count, 'frame')} ({error})") from error
+def _decoded_live(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    for packet in all_packets(container, stream):
+        with suppress(av.FFmpegError):  # the first frames of a stream may refer to earlier ones
+            yield from packet.decode()
 
 
 def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None, title: str) -> Iterator[TimedFrame]:
     """Frames with their times, which never go back: a recording that was joined to another one follows it."""
     to_rgb = ToRgb()
-    first, last, step = None, 0.0, 0.0
-    for number, frame in enumerate(decoded):
-        time = number / fps if fps else frame_time(frame, stream)
-        if time is None:
-            raise InputError(f"{title} lacks the times of its frames; give its frames per second with --fps")
-        if first is None:
-            first = time
-        elif time - first < last - RESTART:
-            first = time - last - step
-        now = max(time - first, last)
-        step, last = now - last, now
-        yield now, to_rgb(frame)
+    first, last, step, number = None, 0.0, 0.0, 0
+    try:
+        for number, frame in enumerate(decoded, start=1):
+            time = (number - 1) / fps if fps else frame_time(frame, stream)
+            if time is None:
+                raise InputError(f"{title} lacks the times of its frames; give its frames per second with --fps")
+            if first is None:
+                first = time
+            elif time - first < last - RESTART:
+                first = time - last - step
+            now = max(time - first, last)
+            step, last = now - last, now
+            yield now, to_rgb(frame)
+    except BrokenOffError as error:
+        raise InputError(f"{title} breaks off after {counted(number, 'frame')} ({error})") from error
 
 
 def shown_address(address: str) -> str:

@@ -1,7 +1,6 @@
 """Predictions for videos, or for windows of them: computed from their views, and written as CSV and JSON."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,15 +56,13 @@ def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_na
     count = min(count, len(class_names))
     header = ["video", *(("start", "end") if predictions[0].span else ())]
     header += [f"{what}_{place}" for place in range(1, count + 1) for what in ("class", "probability")]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    for prediction in predictions:
-        times = [f"{seconds:.3f}" for seconds in prediction.span]
-        top = [(name, f"{probability:.6f}") for name, probability in prediction.top(class_names, count)]
-        table.writerow([printable(prediction.video), *times, *(value for pair in top for value in pair)])
-    with writing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        for prediction in predictions:
+            times = [f"{seconds:.3f}" for seconds in prediction.span]
+            top = [(name, f"{share:.6f}") for name, share in prediction.top(class_names, count)]
+            table.writerow([printable(prediction.video), *times, *(value for pair in top for value in pair)])
 
 
 def write_prediction_json(
