@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from common import option_groups as groups
-from common.cli import MOST_CLIPS, SEED, clip_numbers, given_options, make_parser, number, true_or_false
+from common.cli import MOST_CLIPS, SEED, clip_numbers, file_name, given_options, make_parser, number, true_or_false
 from common.errors import InputError, command
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
@@ -30,6 +30,7 @@ BUILT_IN_DEFAULTS = {
     "npb": True,
     "workers": 2,
 }
+LIVE_WINDOW = 4.0  # seconds
 # Options that only a mixing method reads, and those that only SV-Mix reads.
 MIX_OPTIONS = ("mix_prob", "mix_alpha", "log_images")
 SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teacher")
@@ -122,10 +123,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("dataset", nargs="?", help="data set name, if not the checkpoint's")
-    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official, or torchvision's")
-    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if nothing does")
-    add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
-    add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
+    _add_weights(parser)
     add = parser.add_argument_group("views").add_argument
     add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
     if crops == 1:
@@ -152,6 +150,15 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint has it
     groups.add_device_options(parser)
     return parser
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, and the options that say what a file from elsewhere does not."""
+    add = parser.add_argument
+    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official, or torchvision's")
+    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if nothing does")
+    add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
+    add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
 
 
 def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
@@ -195,13 +202,59 @@ def resume_command(argv: list[str], resume: str) -> str:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
-    parser = make_parser("Classify one video: a video file, or a folder or archive of frames.")
-    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one JPEG per frame")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
-    parser.add_argument("--top", type=groups.COUNT, default=5, help="number of classes to print")
+    parser = make_parser("Classify videos: print the most likely classes of each, or of each window of a long one.")
+    text = (
+        "video file, folder or .zip of images, folder of videos, list (.txt), stream URL, or number of a webcam; a "
+        "stream or webcam is classified while it runs, until Ctrl-C"
+    )
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
+    _add_weights(parser)
+    add = parser.add_argument
+    add("--classes", metavar="FILE", help="class names, one per line, if the weights do not have them")
+    add("--root_path", type=Path, help="folder of the paths in lists; by default that of the list")
+    add = parser.add_argument_group("views, as in the test scripts").add_argument
+    add("--clips", type=number(int, 1, MOST_CLIPS), default=1, help="clips per video or window")
+    add("--crops", type=int, choices=[1, 3], default=1, help="crops per frame")
+    text = "larger crops: 256 instead of 224; by default with three crops"
+    add("--full_res", action=argparse.BooleanOptionalAction, help=text)
+    add = parser.add_argument_group("long videos").add_argument
+    text = f"classify each window of this many seconds; webcams and streams: {LIVE_WINDOW:g} by default"
+    add("--window", type=groups.POSITIVE, metavar="SECONDS", help=text)
+    text = "time between the starts of two windows; by default half of --window"
+    add("--stride", type=groups.POSITIVE, metavar="SECONDS", help=text)
+    add("--fps", type=groups.POSITIVE, help="frames per second, for images and for videos without times")
+    text = "picture of the classes over time"
+    add("--timeline", type=file_name(".png"), metavar="FILE.png", help=text)
+    text = "the video with its most likely classes drawn in, without sound"
+    add("--save", type=file_name(".mp4"), metavar="FILE.mp4", help=text)
+    add = parser.add_argument_group("output").add_argument
+    add("--top", type=groups.COUNT, default=5, help="number of classes to print and write")
+    add("--csv", type=Path, metavar="FILE", help="table with one row per video (or window)")
+    add("--json", type=Path, metavar="FILE", help="the same as JSON")
+    groups.add_workers(parser.add_argument_group("reading"), "processes that read videos")
     groups.add_decoder_option(parser)
     groups.add_device_options(parser)
     return parser
+
+
+def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of predict.py; refuses contradictions. `live` says whether the source is a webcam or a stream."""
+    from datasets.reading.sources import is_live  # here because it loads PyAV
+
+    parser = predict_parser()
+    args = parser.parse_args(argv)
+    _choose_arch(args, given_options(parser, argv))
+    args.live = any(map(is_live, args.source))
+    if args.live and len(args.source) > 1:
+        raise InputError("a webcam or a stream runs until Ctrl-C; give it as the only SOURCE")
+    if args.live and args.window is None:
+        args.window = LIVE_WINDOW
+    for name in ("stride", "fps", "timeline", "save"):
+        if args.window is None and getattr(args, name) is not None:
+            raise InputError(f"--{name} belongs to --window SECONDS; give both or neither")
+    if args.stride is None and args.window is not None:
+        args.stride = args.window / 2
+    return args
 
 
 def results_parser() -> argparse.ArgumentParser:

@@ -1,120 +1,249 @@
 #!/usr/bin/env python
-"""Classify one video (a video file, or a folder or archive of frames): print its most likely classes."""
+"""Classify videos, each as a whole or in sliding windows: print the most likely classes, write tables and pictures."""
 
+import argparse
 import logging
-import os
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import nn
+from tqdm import tqdm
 
-from common.console import log_lines_to, run_script
-from common.errors import InputError, reason
+from common.console import log_lines_to, run_script, take_sigterm_as_ctrl_c
+from common.errors import InputError
+from common.files import make_folder
+from common.progress import clock
+from datasets.class_names import read_class_names
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
-from datasets.missing_path import there_is
-from datasets.reading.frames import IMAGE_SUFFIXES, UNREADABLE, FrameArchive, FrameFolder, NumberedImages, is_flow
-from datasets.reading.readers import ARCHIVE_SUFFIX, Reader
-from datasets.reading.video_decoding import not_to_its_end
-from datasets.reading.video_file import VideoFile
+from datasets.loader import make_view_loader
+from datasets.reading.read_ahead import ReadAhead
+from datasets.reading.sources import Source, find_sources
+from datasets.reading.timed_frames import TimedFrames, live_frames, shown_address, timed_frames
+from datasets.source_views import SourceViews
 from datasets.transforms import eval_preprocessing
-from datasets.view_dataset import read_views
+from datasets.view_dataset import VideoViews, clip_plans, read_views
+from datasets.windows import sliding_windows
 from ops.fuse import fuse_for_inference
-from ops.runtime import start_runtime
-from ops.scoring.score import on_the_cpu
+from ops.predicting.predictions import Prediction, class_probabilities, write_prediction_csv, write_prediction_json
+from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint_network import Weights
-from opts import predict_parser
+from opts import parse_predict
 
-ANY_NAME = "{}"  # an unused template: `NamedImages` sorts the names themselves
-
-
-def open_source(source: Path, decoder: str) -> Reader:
-    """The reader of a complete video file, or of a folder or archive (.zip) of images; `decoder`: for images."""
-    if os.path.isdir(source):
-        return NamedImages(FrameFolder(source, ANY_NAME, 0, decoder))
-    if not os.path.exists(source):
-        raise InputError(f"there is no {source}; give a video file, or a folder or .zip of frames{there_is(source)}")
-    if source.suffix.lower() == ARCHIVE_SUFFIX:
-        return NamedImages(FrameArchive(source, ANY_NAME, 0, decoder))
-    video = VideoFile(source)
-    if video.fault:
-        raise not_to_its_end(source, video.fault)
-    return video
+FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
+Results = Generator[Prediction | InputError, None, None]  # an error says why a video, or its rest, cannot be read
 
 
-class NamedImages:
-    """The images of a folder or archive, in the order of the numbers in their names."""
+class Classifier(NamedTuple):
+    """A network that is ready to score videos."""
 
-    def __init__(self, images: NumberedImages) -> None:
-        self.images, self.path = images, images.path
-        try:
-            names = [name for name in images.names() if name.lower().endswith(IMAGE_SUFFIXES) and "/" not in name]
-        except UNREADABLE as error:
-            raise InputError(f"{images.path} cannot be read ({reason(error)}); extract the video again") from error
-        self.names = sorted([name for name in names if not is_flow(name)] or names, key=in_natural_order)
-        self.num_frames = len(self.names)
-        if not names:
-            raise InputError(f"{images.path} has no frames; give a video file, or a folder or .zip of images")
+    network: nn.Module  # uint8 clips (N, T, L, 3, H, W) -> logits (N, K)
+    class_names: Sequence[str]
+    plans: Sequence[ClipPlan]  # of each clip of a video
+    runtime: Runtime
+    amp: str
 
-    def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """As `Reader.frames`; nothing is replaced."""
-        with self.images.opened() as load:
-            for number in numbers:
-                try:
-                    image = load(self.names[number])
-                except UNREADABLE as error:
-                    path = self.path / self.names[number]
-                    raise InputError(f"{path} cannot be read ({reason(error)}); extract the video again") from error
-                yield number, image
-
-
-def in_natural_order(name: str) -> tuple[list[str | int], str]:
-    """Sort key that puts 2.jpg before 10.jpg."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def read_clip(source: Path, decoder: str, plan: ClipPlan) -> Tensor:
-    """A video's clip by `plan`, (1, T, L, 3, H, W) uint8; `source` and `decoder` as in `open_source`."""
-    reader = open_source(source, decoder)
-    record = VideoRecord(str(source), None, 0)
-    try:
-        views = read_views(reader, record, [plan])
-    except InputError:
-        if not isinstance(reader, VideoFile):
-            raise
-        decodable = VideoFile(source, reader.count_by_decoding())  # it may have fewer frames than packets
-        views = read_views(decodable, record, [plan])
-    return views.clip(0).movedim(-1, -3)
+    def __call__(self, video: VideoViews) -> np.ndarray:
+        """(K,) class probabilities."""
+        return class_probabilities(self.network, video, self.runtime, self.amp)
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = predict_parser().parse_args(argv)
+    args = parse_predict(argv)
     log_lines_to(sys.stderr)  # stdout is for the classes
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
-    logging.getLogger().setLevel(logging.WARNING)
+    sources = [live_source(args.source[0])] if args.live else find_sources(args.source, args.root_path)
+    check_outputs(args, len(sources))
+    classifier = ready_classifier(args, runtime)
+    take_sigterm_as_ctrl_c()
 
-    # network
+    predictions: list[Prediction] = []
+    faults: list[InputError] = []
+    is_stopped = False
+    if args.live:
+        results = predict_live(args, classifier, sources[0])
+    else:
+        results = (predict_windows if args.window else predict_videos)(args, classifier, sources)
+    try:
+        for found in results:
+            if isinstance(found, Prediction):
+                is_next = len(sources) > 1 and (not predictions or predictions[-1].video != found.video)
+                predictions.append(found)
+                show(found, classifier.class_names, args.top, name=found.video if is_next else None)
+            else:
+                faults.append(found)
+                if len(sources) > 1:
+                    tqdm.write(f"error: {found}", file=sys.stderr)
+    except KeyboardInterrupt:
+        results.close()
+        is_stopped = not args.live
+    unread = len(faults)
+    for write in output_writers(args, classifier, sources[0], predictions) if predictions else []:
+        try:
+            write()
+        except InputError as error:
+            faults.append(error)
+    if unread and len(sources) > 1:
+        logging.error("%d of %d videos could not be classified", unread, len(sources))
+    unsaid = faults if len(sources) == 1 else faults[unread:]
+    if unsaid:
+        raise InputError("\n".join(map(str, unsaid)))
+    if is_stopped:
+        raise KeyboardInterrupt
+    if unread:
+        sys.exit(1)
+
+
+def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
+    """Read the weights, and prepare their network and the views that it is given."""
     weights = Weights.read(args.weights)
     made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
-    model = weights.build(made_for.class_names)
-
-    # clip
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, eval_preprocessing(made_for.input_size))
-    clip = read_clip(Path(args.source), args.decoder, plan)
-
-    # scores
+    if made_for is not None:
+        logging.getLogger().setLevel(logging.WARNING)  # nothing is assumed
+    if args.classes is not None:
+        class_names = list(read_class_names(Path(args.classes)))
+    elif made_for is not None:
+        class_names = made_for.class_names
+    else:
+        raise InputError(f"{args.weights} has no class names; give them with --classes FILE, one per line")
+    model = weights.build(class_names, net=args.net, arch=args.arch, num_segments=args.test_segments)
     network = runtime.wrap(fuse_for_inference(runtime.place(model)))
-    with torch.inference_mode(), runtime.autocast(args.amp):
-        logits = network(clip.to(runtime.device))
-    best = on_the_cpu(logits).softmax(1)[0].topk(min(args.top, len(made_for.class_names)))
-    for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        print(f"{100 * probability:5.1f} %  {made_for.class_names[label]}")
+    input_size, dataset = (model.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
+    full_res = args.crops == 3 if args.full_res is None else args.full_res
+    views = eval_preprocessing(input_size, args.crops, full_res)
+    plan = ClipPlan(model.num_segments, model.frames_per_segment, views)
+    plans = clip_plans(plan, list(range(args.clips)), "auto", dataset)
+    return Classifier(network, class_names, list(plans.values()), runtime, args.amp)
+
+
+def live_source(address: str) -> Source:
+    return Source(Path(address), VideoRecord(shown_address(address), None, 0))
+
+
+def check_outputs(args: argparse.Namespace, videos: int) -> None:
+    """Refuse output files that cannot be written, before the work begins."""
+    for flag in ("timeline", "save"):
+        if getattr(args, flag) is not None and videos > 1:
+            raise InputError(f"--{flag} is for one video, and there are {videos:,}; classify them one by one")
+    for flag in ("csv", "json", "timeline", "save"):
+        path = getattr(args, flag)
+        if path is not None:
+            make_folder(path.parent, f"--{flag}")
+            if path.is_dir():
+                raise InputError(f"--{flag} {path} is a folder; give the name of a file")
+
+
+def predict_videos(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
+    """The prediction for each video as a whole."""
+    views = SourceViews(sources, classifier.plans, args.decoder)
+    is_single = len(sources) == 1
+    is_gpu = classifier.runtime.device.type == "cuda"
+    loader = make_view_loader(views, workers=0 if is_single else min(args.workers, len(sources)), pin_memory=is_gpu)
+    for video in tqdm(loader, "videos", disable=is_single or None, leave=False, dynamic_ncols=True):
+        yield InputError(video) if isinstance(video, str) else Prediction(video.video_id, classifier(video))
+
+
+def predict_windows(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
+    """The predictions for the windows of each video."""
+    for source in sources:
+        try:
+            with timed_frames(source, args.fps, args.decoder) as video:
+                yield from windows_of(source, video, classifier, args.window, args.stride)
+        except InputError as error:
+            yield error
+
+
+def predict_live(args: argparse.Namespace, classifier: Classifier, source: Source) -> Results:
+    """The predictions for the windows of a webcam or a stream, until Ctrl-C or until the generator is closed."""
+    latest: list[tuple[str, float]] = []
+    try:
+        with ExitStack() as stack:
+            video = stack.enter_context(live_frames(args.source[0], args.fps))
+            if args.save is not None:
+                from drawing.annotated_video import annotated  # loads matplotlib
+
+                frames = stack.enter_context(closing(annotated(video.frames, args.save, lambda _: latest)))
+                video = video._replace(frames=frames)
+            for prediction in windows_of(source, video, classifier, args.window, args.stride):
+                latest = prediction.top(classifier.class_names, args.top)
+                yield prediction
+    except InputError as error:
+        yield error
+
+
+def windows_of(
+    source: Source, video: TimedFrames, classifier: Classifier, length: float, stride: float
+) -> Iterator[Prediction]:
+    """The predictions for the windows of a video; those for which a stream does not wait are left out."""
+    resized = classifier.plans[0].preprocessing.resized
+    small = ((time, resized(image[None])[0]) for time, image in video.frames)
+    name = source.record.path
+    with ReadAhead(small, 0 if video.is_endless else FRAMES_AHEAD) as ahead:
+        bar = tqdm(
+            ahead, name, video.num_frames or None, unit=" frames", leave=False, dynamic_ncols=True,
+            disable=video.is_endless or None,
+        )  # fmt: skip
+        for window in sliding_windows(bar, source.path, length, stride):
+            if not video.is_endless or ahead.queue.qsize() < window.num_frames * stride / length:
+                views = read_views(window, source.record, classifier.plans)
+                yield Prediction(name, classifier(views), (round(window.start, 3), round(window.end, 3)))
+
+
+def show(found: Prediction, class_names: Sequence[str], count: int, *, name: str | None) -> None:
+    """Print a prediction; `name`: of its video, as a heading."""
+    top = found.top(class_names, count)
+    lines = [f"{100 * share:5.1f} %  {one_line(label)}" for label, share in top]
+    if found.span:
+        start, end = map(clock, found.span)
+        lines = [f"{start:>9} to {end:<9} {lines[0]}"]
+    heading = [] if name is None else [one_line(name)]
+    tqdm.write("\n".join(heading + lines))  # above a progress bar
+    sys.stdout.flush()
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def output_writers(
+    args: argparse.Namespace, classifier: Classifier, source: Source, predictions: Sequence[Prediction]
+) -> Iterator[Callable[[], None]]:
+    """Functions that write the files that were asked for; each may raise an `InputError`."""
+    table = (predictions, classifier.class_names, args.top)
+    if args.csv is not None:
+        yield partial(write_prediction_csv, args.csv, *table)
+    if args.json is not None:
+        made_with = {name: getattr(args, name) for name in ("weights", "clips", "crops", "window", "stride")}
+        yield partial(write_prediction_json, args.json, *table, **made_with)
+    if args.timeline is not None:
+        from drawing.timeline import draw_timeline  # matplotlib takes a second to load
+
+        times = np.array([found.span for found in predictions])
+        shares = np.stack([found.probabilities for found in predictions])
+        yield partial(
+            draw_timeline, args.timeline, times, shares, classifier.class_names, Path(source.record.path).name
+        )
+    if args.save is not None and not args.live:
+        yield partial(save_video, args, source, predictions, classifier.class_names)
+
+
+def save_video(
+    args: argparse.Namespace, source: Source, predictions: Sequence[Prediction], class_names: Sequence[str]
+) -> None:
+    """Write a video once more, each frame with the classes of the window whose middle is nearest."""
+    from drawing.annotated_video import annotated
+
+    middles = np.array([found.span for found in predictions]).mean(1)
+    tops = [found.top(class_names, args.top) for found in predictions]
+    with timed_frames(source, args.fps, args.decoder) as video:
+        frames = annotated(video.frames, args.save, lambda time: tops[np.abs(middles - time).argmin()])
+        for _ in tqdm(frames, str(args.save), video.num_frames or None, unit=" frames", leave=False, disable=None):
+            pass
 
 
 if __name__ == "__main__":

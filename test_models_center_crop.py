@@ -2,8 +2,7 @@
 """Score a list of videos with one centre crop per frame; one pickle per clip. Merge them with pkl_to_results.py."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from datasets.clip_dataset import ClipPlan
 from datasets.lists import NO_LABEL, clip_ids, read_list
 from datasets.loader import make_view_loader
 from datasets.transforms import eval_preprocessing
-from datasets.view_dataset import ViewDataset
+from datasets.view_dataset import ViewDataset, clip_plans
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
@@ -84,12 +83,6 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
             write_views(journal, files, videos)
     flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
     logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
-
-
-def clip_plans(plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str) -> dict[int, ClipPlan]:
-    """A plan for each clip, with the segments in the centres of their parts or at random places."""
-    is_random = sampling == "random" or (sampling == "auto" and (dataset == "kinetics" or clips != [0]))
-    return {clip: replace(plan, clip_index=clip if is_random else None) for clip in clips}
 
 
 def describe_views(

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -53,6 +54,17 @@ def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool
         return value
 
     convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse prints it in "invalid ... value"
+    return convert
+
+
+def file_name(suffix: str) -> Callable[[str], Path]:
+    """An argparse type: the path of a file to write, which must have this suffix."""
+
+    def convert(text: str) -> Path:
+        if not text.lower().endswith(suffix):
+            raise argparse.ArgumentTypeError(f"{text} must end in {suffix}")
+        return Path(text)
+
     return convert
 
 

@@ -47,6 +47,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a file that the user names: an `InputError` says that it cannot be written."""
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another file") from error
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write or replace a text file; an `OSError` leaves the old file unchanged."""
     with replacing(path) as temporary:

@@ -19,7 +19,8 @@ COUNT, POSITIVE, SHARE = number(int, 1), number(float, 0, open_low=True), number
 
 def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *, workers: bool = True) -> None:
     """Add the options that `opts.data_options` reads; `lists`: "train", "val"; `workers`: also --workers."""
-    add = parser.add_argument_group("data").add_argument
+    group = parser.add_argument_group("data")
+    add = group.add_argument
     add("--data_root", default="data", help="folder with one subfolder per prepared data set")
     text = "frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
     add("--root_path", help=text)
@@ -31,8 +32,12 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     add("--classes", help="class names, one per line, instead of the prepared classes.txt")
     add("--image_tmpl", help="pattern of frame file names, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
     if workers:
-        few = min(4, cpu_count())  # of the cores that this process may use
-        add("-j", "--workers", type=number(int, 0), default=few, help="processes that read frames")
+        add_workers(group, "processes that read frames")
+
+
+def add_workers(group: argparse._ArgumentGroup, text: str) -> None:
+    few = min(4, cpu_count())  # of the cores that this process may use
+    group.add_argument("-j", "--workers", type=number(int, 0), default=few, help=text)
 
 
 def add_decoder_option(parser: argparse.ArgumentParser) -> None:

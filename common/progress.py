@@ -1,4 +1,4 @@
-"""Progress of a long loop: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a long loop: a bar on a terminal, plain lines elsewhere; times as on a clock."""
 
 import logging
 import sys
@@ -29,3 +29,10 @@ def track(
         yield item
         if count % every == 0 or count == total:
             logging.info("%s %d/%d %s", title, count, total, describe())
+
+
+def clock(seconds: float) -> str:
+    """Seconds as on a clock, with tenths: 3:45.5 or 1:03:45.5."""
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{tenths / 10:04.1f}"

@@ -17,6 +17,7 @@ from common.console import stops_wait
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.shared_memory import SharedTensors, uint8_memory
+from datasets.source_views import SourceViews
 from datasets.view_dataset import VideoViews, ViewDataset
 
 
@@ -82,8 +83,8 @@ def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
     )
 
 
-def _read_views(dataset: ViewDataset, keys: Sequence[tuple[int, int]]) -> VideoViews:
-    """The views of one video."""
+def _read_views(dataset: ViewDataset | SourceViews, keys: Sequence[tuple[int, int]]) -> VideoViews | str:
+    """The views of one video; for `SourceViews` perhaps why there are none."""
     ((_epoch, index),) = keys
     return dataset[index]
 
@@ -147,7 +148,9 @@ def make_loader(
     )  # fmt: skip
 
 
-def make_view_loader(dataset: ViewDataset, *, workers: int, first: int = 0, pin_memory: bool = False) -> ClipLoader:
+def make_view_loader(
+    dataset: ViewDataset | SourceViews, *, workers: int, first: int = 0, pin_memory: bool = False
+) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time, in list order from index `first` on."""
     keys = [(0, index) for index in range(first, len(dataset))]
     return _start_loader(_Batches(dataset, _read_views), keys, workers, pin_memory, batch_size=1)

@@ -91,6 +91,12 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
     return VideoViews(views, torch.from_numpy(positions), boxes, record.label, index, record.path)
 
 
+def clip_plans(plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str) -> dict[int, ClipPlan]:
+    """A plan for each clip, with the segments in the centres of their parts or at random places."""
+    is_random = sampling == "random" or (sampling == "auto" and (dataset == "kinetics" or clips != [0]))
+    return {clip: replace(plan, clip_index=clip if is_random else None) for clip in clips}
+
+
 def _reach(boxes: Sequence[Box]) -> tuple[Box, list[Box]]:
     """The part of a picture that boxes cover, and the boxes within this part."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)

@@ -21,12 +21,14 @@ from common.errors import InputError, quoted
 from common.files import all_or_nothing
 from common.option_groups import add_decoder_option
 from datasets.clip_dataset import ClipPlan
+from datasets.lists import VideoRecord
+from datasets.reading.sources import Source
+from datasets.source_views import SourceViews
 from datasets.transforms import eval_preprocessing
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain
 from ops.weights.checkpoint_network import Weights
-from predict import read_clip
 
 SHOWN = 3  # classes in the title
 
@@ -77,7 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     label = None if args.class_name is None else torch.tensor([label_of(args.class_name, names)])
     model = weights.build(names)  # not fused: the gates are read inside
     plan = ClipPlan(model.num_segments, model.frames_per_segment, eval_preprocessing(made_for.input_size))
-    clip = read_clip(Path(args.source), args.decoder, plan)  # (1, T, L, 3, H, W)
+    source = Source(Path(args.source), VideoRecord(args.source, None, 0))
+    clip = SourceViews([source], [plan], args.decoder).read(0).clip(0).movedim(-1, -3)  # (1, T, L, 3, H, W)
     explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), names)
     with all_or_nothing(Path(args.output_dir), "--output_dir") as folder:
         explanation_sheet(explained).save(folder / "explanation.png")

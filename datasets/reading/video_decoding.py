@@ -39,7 +39,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         try:
             # absolute: FFmpeg takes "a:b.mp4" for a URL. Tags are not used, and not always UTF-8.
             container = stack.enter_context(av.open(str(path.absolute()), metadata_errors="ignore"))
-            stream = _first_video(path, container)
+            stream = first_video(path, container)
         except InputError:
             raise
         except Exception as error:  # FFmpeg's errors, and Python's that PyAV raises for damaged files
@@ -50,7 +50,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def _first_video(path: Path, container: InputContainer) -> VideoStream:
+def first_video(path: Path | str, container: InputContainer) -> VideoStream:
+    """The first video stream of an opened file or stream, which messages call `path`; decoded in one thread."""
     if container.format.name.endswith("_pipe"):  # to FFmpeg, a picture is a video of one frame
         raise InputError(f"{path} is a picture; give a video file, or the folder of a video's frames")
     cover = Disposition.attached_pic  # the picture in a sound file

@@ -122,7 +122,7 @@ class VideoFile:
         with open_video(self.path) as (container, stream):
             try:
                 for frame in decode_frames(self.path, container, stream):
-                    times.append(_seconds(frame, stream))
+                    times.append(frame_time(frame, stream))
             except BrokenOffError as error:
                 fault = str(error)
             return WholePass(times, fault, promised_frames(container, stream))
@@ -192,7 +192,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             yield from packet.decode()
 
 
-def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
+def frame_time(frame: VideoFrame, stream: VideoStream) -> float | None:
     """Time of a frame. Not `frame.time`: PyAV sets no time base for the last frames, which the flush returns."""
     if frame.pts is None or stream.time_base is None:
         return None

@@ -50,7 +50,7 @@ def score_views(
         waiting.append(video.to(runtime.device))
         if len(waiting) == batch_size or count == total:
             clips = range(len(video.positions))
-            yield torch.stack([_score_clip(model, waiting, clip, runtime, amp) for clip in clips])
+            yield torch.stack([score_clip(model, waiting, clip, runtime, amp) for clip in clips])
             waiting.clear()
 
 
@@ -69,7 +69,7 @@ def on_the_cpu(logits: Tensor) -> Tensor:
     return logits
 
 
-def _score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
+def score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
     """Logits (V, N, K) of one clip of N videos."""
     clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
     views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)

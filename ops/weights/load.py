@@ -186,7 +186,10 @@ def _check_names(model: VideoNet, own: State, state: State, report: LoadReport, 
         if not any(name in own for name in state):
             fix = f"none of its names ({few(list(state))}) is known; rename them to those of a known layout"
         if all(name.split(" ")[0] in model.classifier for name in missing + unexpected + reshaped):
-            fix = "the class counts differ: test on its own data set, or start a training from it with --tune_from"
+            fix = (
+                "the class counts differ: give its own class names (--classes) or data set, or start a training "
+                "from it with --tune_from"
+            )
         raise InputError(f"{where} (layout of {LAYOUTS[report.layout]}) does not fit: {text}; {fix}")
 
 

@@ -434,7 +434,8 @@ def test_predict_says_where_it_runs(checkpoint: str, capsys, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "there is no"), (b"text", "cannot be opened"), ("folder", "no frames")]
+    ("content", "words"),
+    [(None, "there is no"), (b"\0" * 9, "cannot be opened"), (b"text", "is a text file"), ("folder", "no frames")],
 )
 def test_predict_refuses_other_files(checkpoint: str, tmp_path: Path, content, words: str) -> None:
     source = tmp_path / "source"

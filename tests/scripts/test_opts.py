@@ -38,7 +38,11 @@ ALL_FLAGS = {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
         "--submission", "--report",
     },
-    "predict": {"--weights", "--top", "--decoder", "--gpus", "--amp", "--compile", "--malloc"},
+    "predict": {
+        "--weights", "--net", "--archs", "--test_segments", "--classes", "--root_path", "--clips", "--crops",
+        "--full_res", "--window", "--stride", "--fps", "--timeline", "--save", "--top", "--csv", "--json", "--workers",
+        "--decoder", "--gpus", "--amp", "--compile", "--malloc",
+    },
 }  # fmt: skip
 PARSERS = {
     "train": train_parser(), "view": view_parser(1), "results": results_parser(), "predict": predict_parser(),

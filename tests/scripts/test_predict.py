@@ -1,98 +1,243 @@
-"""predict.py without a network: which frames it reads from which sources."""
+"""predict.py as a whole, with an untrained network: views as in tests, windows, live sources, output files, faults."""
 
-import shutil
+import csv
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
-from video_files import write_video
+from golden_data import official_state
+from video_files import CLASSES, write_dataset, write_video
 
 import predict
+import test_models_center_crop as center_crop
 from common.errors import InputError
-from datasets.clip_dataset import ClipPlan
-from datasets.reading import video_file
-from datasets.reading.video_decoding import ToRgb, decode_video
-from datasets.transforms import eval_preprocessing
+from datasets.reading.timed_frames import TimedFrames
+from ops.models import build_model
+from ops.scoring.merge import merge_clips
+from ops.scoring.pickles import pickle_path, read_scores
+from ops.weights.file import save_checkpoint
+from ops.weights.trained_on import TrainedOn
+
+pytestmark = pytest.mark.slow
 
 
-def reds(source: Path) -> list[int]:
-    """The red value of each frame, from grey PNGs."""
-    reader = predict.open_source(source, "auto")
-    return [int(image[0, 0, 0]) for _, image in reader.frames(range(reader.num_frames))]
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a data set (own/), a video of 4 seconds (v.mkv) and a checkpoint (c.pth.tar)."""
+    home = tmp_path_factory.mktemp("home")
+    write_dataset(home / "own", train=1, val=3)
+    write_video(home / "v.mkv", 40)
+    trained_on = TrainedOn("TDN", "resnet10", 2, "mine", list(CLASSES), 32, "", "", "")
+    torch.manual_seed(0)
+    state = build_model("TDN", "resnet10", len(CLASSES), 2).state_dict()
+    state["fc.weight"] *= 30  # so that probabilities differ
+    save_checkpoint(home / "c.pth.tar", {"state_dict": state, "trained_on": vars(trained_on)})
+    return home
 
 
-def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    """Even without leading zeros; optical flow and files added by macOS are skipped."""
-    frames = tmp_path / "clip"
-    frames.mkdir()
-    for number in range(1, 13):
-        Image.new("L", (4, 4), 10 * number).save(frames / f"{number}.png")
-        for flow in ("flow_x", "flow_y"):
-            Image.new("L", (4, 4)).save(frames / f"{flow}_{number:05d}.png")
-        (frames / f"._{number}.png").write_bytes(b"\0\5\x16\7")
-    shutil.make_archive(str(frames), "zip", frames)
-    assert reds(frames) == reds(tmp_path / "clip.zip") == [10 * number for number in range(1, 13)]
+@pytest.fixture(autouse=True)
+def _here(home: Path, tmp_path: Path, monkeypatch) -> None:
+    """Run in an empty folder with links to all that is in `home`."""
+    monkeypatch.chdir(tmp_path)
+    for path in home.iterdir():
+        Path(path.name).symlink_to(path)
 
 
-def test_a_truncated_archive(tmp_path: Path) -> None:
-    (tmp_path / "clip").mkdir()
-    Image.new("L", (4, 4)).save(tmp_path / "clip" / "1.png")
-    archive = Path(shutil.make_archive(str(tmp_path / "clip"), "zip", tmp_path / "clip"))
-    archive.write_bytes(archive.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"clip\.zip cannot be read \(File is not a zip file\)"):
-        reds(archive)
+def run(*flags: str) -> None:
+    predict.main([*flags, "--weights", "c.pth.tar"])
 
 
-@pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])
-def test_a_missing_source_suggests_a_similar_name(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).touch()
-    with pytest.raises(InputError, match=rf"or a folder or \.zip of frames \(there is {name}\)"):
-        reds(tmp_path / "clip")
+def rows(path: str) -> list[dict[str, str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def read_clip(source: Path) -> Tensor:
-    return predict.read_clip(source, "auto", ClipPlan(4, 1, eval_preprocessing(32)))
+@pytest.mark.parametrize(("clips", "crops"), [(1, 1), (2, 3)])
+def test_probabilities_are_those_of_the_test_scripts(clips: int, crops: int, capsys) -> None:
+    """For frame folders and video files."""
+    for number, lines in enumerate([Path("own/val.txt").read_text(), "v.mkv 39 0\n"]):
+        Path(f"{number}.txt").write_text(lines)
+        root = "." if number else "own/frames"
+        data = ["--root_path", root, "--val_list", f"{number}.txt", "--classes", "own/classes.txt"]
+        flags = ["--weights", "c.pth.tar", "--clip_index", f"0-{clips - 1}", "-j", "0", "--output_dir", f"s{number}"]
+        center_crop.main([*data, *flags], crops=crops)
+        views = [
+            [read_scores(pickle_path(Path(f"s{number}"), clip, crop)) for crop in range(crops)] for clip in range(clips)
+        ]
+        *_, expected = merge_clips(views, views[0][0])
+        run(
+            f"{number}.txt", "--root_path", root, "-j", "0", "--json", "p.json", "--clips", str(clips),
+            "--crops", str(crops),
+        )  # fmt: skip
+        found = json.loads(Path("p.json").read_text())["predictions"]
+        assert [video["video"] for video in found] == list(views[0][0].video_ids)
+        for video, shares in zip(found, expected, strict=True):
+            of = {entry["name"]: entry["probability"] for entry in video["classes"]}
+            assert [of[name] for name in CLASSES] == pytest.approx(shares.tolist(), rel=1e-5)
+    assert "v.mkv\n" not in capsys.readouterr().out.splitlines()  # one video has no heading
 
 
-def clip_of(source: Path, numbers: list[int]) -> Tensor:
-    """The clip of these frames, from a video that is decoded whole."""
-    frames = torch.from_numpy(eval_preprocessing(32)(np.stack(list(decode_video(source)))))
-    return frames[numbers].movedim(-1, -3)[None, :, None]
+def test_a_bad_file_does_not_stop_the_others(capsys) -> None:
+    """Also in worker processes; each video has a heading."""
+    Path("mixed").mkdir()
+    Path("mixed/b.mp4").write_text("text")
+    for name in "ac":
+        Path(f"mixed/{name}.mkv").symlink_to(Path("v.mkv").resolve())
+    with pytest.raises(SystemExit) as stopped:
+        run("mixed", "-j", "2", "--csv", "new/p.csv", "--top", "2")
+    assert stopped.value.code == 1
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if "%" not in line] == ["mixed/a.mkv", "mixed/c.mkv"]
+    assert "error: mixed/b.mp4 is a text file" in err
+    assert "1 of 3" in err
+    assert [row["video"] for row in rows("new/p.csv")] == ["mixed/a.mkv", "mixed/c.mkv"]
+    assert set(rows("new/p.csv")[0]) == {"video", "class_1", "probability_1", "class_2", "probability_2"}
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("raw.h264", "libx264")])
-def test_only_the_frames_of_the_clip_are_kept(tmp_path: Path, name: str, codec: str, monkeypatch) -> None:
-    """Also in files without a frame count."""
-    path = write_video(tmp_path / name, 60, codec=codec)
-    converted = []
-    monkeypatch.setattr(video_file, "ToRgb", lambda: lambda frame: (converted.append(frame.pts), ToRgb()(frame))[1])
-    clip = read_clip(path)
-    assert len(converted) <= 4 + 1  # the one at which the packets were compared with the frames
-    assert clip.equal(clip_of(path, [7, 22, 37, 52]))
+def test_a_table_that_cannot_be_written_does_not_stop_the_other(capsys, monkeypatch) -> None:
+    def full(*_args):
+        raise InputError("cannot write p.csv")
+
+    monkeypatch.setattr(predict, "write_prediction_csv", full)
+    for sources in (["v.mkv"], ["v.mkv", "own/frames/val 0"]):
+        with pytest.raises(InputError, match=r"cannot write p\.csv"):
+            run(*sources, "-j", "0", "--csv", "p.csv", "--json", "p.json")
+        assert len(json.loads(Path("p.json").read_text())["predictions"]) == len(sources)
+    assert "could not be classified" not in capsys.readouterr().err
 
 
-def test_fewer_frames_than_packets(tmp_path: Path) -> None:
-    """The last packets have a frame header and no frame."""
-    path = write_video(
-        tmp_path / "a.mkv", 40, codec="libx265", options={"x265-params": "keyint=12:bframes=0:log-level=none"}
+def test_windows_with_timeline_and_video(capsys) -> None:
+    """A window as long as the video has the prediction of the video."""
+    run("v.mkv", "--window", "1.5", "--stride", "1", "--csv", "p.csv", "--timeline", "t.png", "--save", "o.mp4")
+    assert [(row["start"], row["end"]) for row in rows("p.csv")] == [
+        ("0.000", "1.500"), ("1.000", "2.500"), ("2.000", "3.500"), ("2.500", "4.000"),
+    ]  # fmt: skip
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert Path("t.png").stat().st_size > 5000
+    with av.open("o.mp4") as saved:
+        assert sum(1 for _ in saved.decode(video=0)) == 40
+    run("v.mkv", "--window", "60", "--crops", "3", "--clips", "2", "--csv", "w.csv")
+    run("v.mkv", "--crops", "3", "--clips", "2", "--csv", "p.csv")
+    (window,), (whole,) = rows("w.csv"), rows("p.csv")
+    assert {name: window[name] for name in whole} == whole
+
+
+def test_windows_of_frame_folders() -> None:
+    with pytest.raises(InputError, match=r"--fps"):
+        run("own/frames/val 0", "--window", "1")
+    run("own/frames/val 0", "--window", "1", "--fps", "6", "--csv", "p.csv")
+    assert [row["end"] for row in rows("p.csv")] == ["1.000", "1.500", "2.000"]
+
+
+@pytest.mark.parametrize(("where", "count"), [("show", 4), ("class_probabilities", 3)])
+def test_ctrl_c_ends_a_stream_with_whole_files(where: str, count: int, monkeypatch) -> None:
+    calls = []
+    original = getattr(predict, where)
+
+    def stop(*args, **named):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return original(*args, **named)
+
+    monkeypatch.setattr(predict, where, stop)
+    run(f"file:{Path('v.mkv').resolve()}", "--window", "1", "--csv", "p.csv", "--timeline", "t.png", "--save", "o.mp4")
+    assert len(rows("p.csv")) == count
+    with av.open("o.mp4") as saved:
+        assert sum(1 for _ in saved.decode(video=0)) >= 25
+    assert Path("t.png").exists()
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):  # of files not all have been classified, so the exit status says it
+        run("v.mkv", "--window", "1", "--csv", "q.csv")
+    assert len(rows("q.csv")) == count
+
+
+def test_an_endless_stream_is_not_kept_waiting(monkeypatch) -> None:
+    """While the network works, frames pile up: their windows are left out."""
+    is_busy, all_came = threading.Event(), threading.Event()
+
+    def frames():
+        for number in range(100):
+            if number == 12:  # the first window is complete
+                assert is_busy.wait(60)
+            yield number / 10, np.full((40, 40, 3), number, np.uint8)
+        all_came.set()
+
+    def classify(*args):
+        is_busy.set()
+        assert all_came.wait(60)
+        return original(*args)
+
+    @contextmanager
+    def endless(_address, _fps):
+        yield TimedFrames(frames(), 0, True)
+
+    original = predict.class_probabilities
+    monkeypatch.setattr(predict, "live_frames", endless)
+    monkeypatch.setattr(predict, "class_probabilities", classify)
+    run("0", "--window", "1", "--stride", "0.5", "--csv", "p.csv")
+    first, *others = (float(row["end"]) for row in rows("p.csv"))
+    assert first == 1
+    assert set(others) - {9.5} == {10.0}
+
+
+def test_official_weights_need_class_names(capsys) -> None:
+    state = official_state("tsn")
+    torch.save({"state_dict": state}, "o.pth.tar")
+    classes = len(state["new_fc.bias"])
+    flags = ["own/frames/val 0", "--weights", "o.pth.tar", "--test_segments", "1", "--top", "2"]
+    with pytest.raises(InputError, match=r"o\.pth\.tar has no class names; .*--classes"):
+        predict.main(flags)
+    for count in (classes, classes + 1):
+        Path(f"{count}.txt").write_text("".join(f"name {number}\n" for number in range(count)))
+    predict.main([*flags, "--classes", f"{classes}.txt", "--archs", "resnet50", "--net", "TSN"])
+    assert capsys.readouterr().out.count("%  name ") == 2
+    with pytest.raises(
+        InputError, match=rf"\({classes},\) instead of \({classes + 1},\); the class counts differ.*--cl"
+    ):
+        predict.main([*flags, "--classes", f"{classes + 1}.txt"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["v.mkv", "--stride", "1"], "--stride belongs to --window"),
+        (["v.mkv", "--save", "o.mp4"], "--save belongs to --window"),
+        (["v.mkv", "0"], "only SOURCE"),
+        (["v.mkv", "own/frames/val 0", "--window", "1", "--timeline", "t.png"], "--timeline is for one video"),
+        (["v.mkv", "--csv", "own"], "--csv own is a folder"),
+        (["v.mkv", "--json", "c.pth.tar/x.json"], "cannot write to c.pth.tar.* --json"),
+        (["v.mkv", "--classes", "own/val.txt"], "was trained with the class names"),
+        (["none.mkv"], "there is no none.mkv"),
+    ],
+)
+def test_contradictions(flags: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        run(*flags)
+
+
+def test_what_is_loaded() -> None:
+    """No training, no annotation parser, and no matplotlib or scikit-learn unless there is a picture to draw."""
+    code = (
+        "import sys, predict; predict.main(sys.argv[1:]); "
+        "print(*(name for name in sys.modules if name.split('.')[0] in sys.argv[-1].split(',')))"
     )
-    source = tmp_path / "empty_end.mkv"
-    with av.open(str(path)) as whole, av.open(str(source), "w") as copy:
-        stream = copy.add_stream_from_template(whole.streams.video[0])
-        for number, packet in enumerate(packet for packet in whole.demux(video=0) if packet.size):
-            new = packet if number < 28 else av.Packet(b"\0\0\0\3\x46\1\x50")
-            new.pts, new.dts, new.time_base, new.stream = packet.pts, packet.dts, packet.time_base, stream
-            copy.mux(new)
-    assert (len(list(decode_video(source))), video_file.VideoFile(source).num_frames) == (28, 40)
-    assert read_clip(source).equal(clip_of(source, [3, 10, 17, 24]))
-
-
-def test_a_video_that_breaks_off(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.avi", 60)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
-    with pytest.raises(InputError, match=r"a\.avi cannot be decoded to its end \(it breaks off"):
-        read_clip(path)
+    root = Path(predict.__file__).parent
+    packages = "ops,datasets,matplotlib,sklearn,scipy,pandas,onnx,drawing"
+    flags = ["v.mkv", "--weights", "c.pth.tar", "--csv", "p.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("sys.argv[1:]", "sys.argv[1:-1]"), *flags, packages],
+        env={"PYTHONPATH": str(root), "PATH": "", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "ops.predicting.predictions" in loaded
+    unwanted = ("ops.training", "ops.mixing", "datasets.preparing", "datasets.built_in", "drawing")
+    others = ("matplotlib", "sklearn", "scipy", "pandas", "onnx")
+    assert [name for name in loaded if name.startswith(unwanted) or name.split(".")[0] in others] == []
