@@ -39,6 +39,7 @@ from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERANCE = 1e-4  # of the check, relative to the largest logit
 BATCH_SIZES = (1, 2, 5)  # of the check
+DYNAMIC_BATCH = {"clip": {0: torch.export.Dim("N", min=1)}}  # of `VideoNet.forward`
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -83,7 +84,7 @@ def moving_photograph(model: VideoNet, size: int, count: int) -> Tensor:
 def export(network: VideoNet, clips: Tensor) -> torch.export.ExportedProgram:
     """The network as a program for any number of clips of this size."""
     try:
-        program = torch.export.export(network, (clips,), dynamic_shapes=dynamic_batch(), strict=False)
+        program = torch.export.export(network, (clips,), dynamic_shapes=DYNAMIC_BATCH, strict=False)
     except Exception as error:  # such as code that depends on values
         raise InputError(f"torch.export cannot export {network.net}: {short(reason(error), 500)}") from error
     for module in program.graph_module.modules():
@@ -91,11 +92,6 @@ def export(network: VideoNet, clips: Tensor) -> torch.export.ExportedProgram:
             node.meta.pop("stack_trace", None)  # names the folders of this machine
     program.example_inputs = None
     return program
-
-
-def dynamic_batch() -> dict[str, dict[int, torch.export.Dim]]:
-    """`dynamic_shapes` of `VideoNet.forward`."""
-    return {"clip": {0: torch.export.Dim("N", min=1)}}
 
 
 def file_content(program: torch.export.ExportedProgram, suffix: str, metadata: str, net: str) -> bytes:
@@ -110,26 +106,28 @@ def file_content(program: torch.export.ExportedProgram, suffix: str, metadata: s
         logging.getLogger(library).setLevel(logging.WARNING)  # they log each simplification
     try:
         exported = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT],
-            dynamic_shapes=dynamic_batch(),
-        )  # fmt: skip
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=DYNAMIC_BATCH,
+        )
     except Exception as error:  # such as an operator that ONNX lacks
         raise InputError(f"ONNX cannot express {net}: {short(reason(error), 500)}; export to .pt2") from error
     assert exported is not None
-    onnx.helper.set_model_props(exported.model_proto, {METADATA_KEY: metadata})
-    return exported.model_proto.SerializeToString()
+    model = exported.model_proto
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata})
+    return model.SerializeToString()
 
 
 def require_same_logits(model: VideoNet, exported: Callable[[Tensor], Tensor], size: int, name: str) -> None:
     """Compare logits on noise and on a photograph, in batches of several sizes, and print the largest difference."""
-    difference, largest = 0.0, 0.0
-    for make in (noise, moving_photograph):
-        for count in BATCH_SIZES:
-            clips = make(model, size, count)
-            with torch.inference_mode():
-                expected = model(clips)
-            difference = max(difference, float((exported(clips) - expected).abs().max()))
-            largest = max(largest, float(expected.abs().max()))
+    batches = [make(model, size, count) for make in (noise, moving_photograph) for count in BATCH_SIZES]
+    with torch.inference_mode():
+        expected = torch.cat([model(clips) for clips in batches])
+    found = torch.cat([exported(clips) for clips in batches])
+    difference, largest = (float(values.abs().max()) for values in (found - expected, expected))
     if not difference <= TOLERANCE * largest:
         raise InputError(
             f"{name} gives other logits than {model.net}: they differ by {difference:.2g}, the largest is "
@@ -184,9 +182,8 @@ def main(argv: list[str] | None = None) -> None:
             require_same_logits(model, read_exported(file), size, str(path))
     if args.latency:
         files = {str(path): read_exported(path) for path in args.output}
-        print_latency(
-            {"eager": network, **compiled(network), **files}, noise(model, size, args.batch_size), args.rounds
-        )
+        variants = {"eager": network, **compiled(network), **files}
+        print_latency(variants, noise(model, size, args.batch_size), args.rounds)
 
 
 if __name__ == "__main__":

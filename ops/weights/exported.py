@@ -1,7 +1,7 @@
 """Exported networks, the .onnx and .pt2 files of scripts/export.py: read, checked and run.
 
-A .pt2 file is a program: `torch.export.load` unpickles objects, evaluates expressions and loads compiled libraries that
-it finds in the file. Only archives without any of these are loaded.
+`torch.export.load` unpickles objects, evaluates expressions, calls functions and loads compiled libraries that a .pt2
+file names. Only archives without any of these, beyond what scripts/export.py writes, are loaded.
 """
 
 import json
@@ -30,9 +30,12 @@ _MEMBERS = re.compile(
     r"|data/(weights/model_weights|constants/model_constants)_config\.json"
 )
 _OPERATOR = re.compile(
-    r"torch\.ops\.aten\.(?!from_file)\w+\.\w+|torch\.ops\.higher_order\.wrap_with_autocast|_operator\.mul"
+    r"torch\.ops\.(aten\.(?!from_file|__)\w+\.(?!__)\w+|higher_order\.wrap_with_autocast)|_operator\.mul"
 )
-_SIZE = re.compile(r"((Mul|Add|Integer|Symbol)\(|'?s\d+'?|(positive|integer)=True|-?\d+|[*+), ])+")  # such as 8 * N
+_SIZE = re.compile(r"((Mul|Add|Integer|Symbol)\(|(positive|integer)=True|[\ds'*+), -])+")  # such as 8 * N
+_TREE = re.compile(r'(builtins\.(tuple|dict)|type|context|children_spec|null|[\d\[\]{}:,"\s])+')  # a tensor in a tuple
+# Fields of its program that torch evaluates, and what they hold in an exported network.
+_EVALUATED = {"target": _OPERATOR, "as_operator": _OPERATOR, "expr_str": _SIZE, "in_spec": _TREE, "out_spec": _TREE}
 
 
 class ExportedNet:
@@ -120,13 +123,12 @@ def _require_plain(path: Path, archive: zipfile.ZipFile) -> None:
             entries = json.loads(archive.read(full))["config"].items()
             strange += [f"{key}, which is pickled" for key, entry in entries if entry["use_pickle"]]
     for key, value in _fields(json.loads(archive.read(files["models/model.json"]))):
-        allowed = {"target": _OPERATOR, "expr_str": _SIZE}.get(key)
-        if (allowed and not allowed.fullmatch(str(value))) or (key == "guards_code" and value):
+        if (key in _EVALUATED and not _EVALUATED[key].fullmatch(str(value))) or (key == "guards_code" and value):
             strange.append(f"{key} {value!r}")
     if strange:
         raise InputError(
-            f"{path} holds {short(strange[0])}: it could run code, so it was not read. Exporting with this version of "
-            "torch gives a file without it; from others take .onnx files"
+            f"{path} holds {short(strange[0])}: it could run code, so it was not read. Export your checkpoint again; "
+            "from other people take .onnx files"
         )
 
 
