@@ -182,8 +182,8 @@ def main(argv: list[str] | None = None) -> None:
             require_same_logits(model, read_exported(file), size, str(path))
     if args.latency:
         files = {str(path): read_exported(path) for path in args.output}
-        variants = {"eager": network, **compiled(network), **files}
-        print_latency(variants, noise(model, size, args.batch_size), args.rounds)
+        clips = noise(model, size, args.batch_size)
+        print_latency({"eager": network, **compiled(network), **files}, clips, args.rounds)
 
 
 if __name__ == "__main__":
