@@ -28,6 +28,7 @@ from common.console import run_script
 from common.errors import InputError, command, reason, short
 from common.files import all_or_nothing, file_hash
 from common.version import project_version
+from datasets.transforms import eval_preprocessing
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
@@ -48,6 +49,8 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", metavar="CKPT", help="checkpoint of train.py, or a file of scripts/publish.py")
     text = f"files to write, with the suffix {' or '.join(EXPORTED)}"
     parser.add_argument("--output", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+    text = "for clips as large as those of the tests with this option: 256 pixels for an input size of 224"
+    parser.add_argument("--full_res", action="store_true", help=text)
     text = "also compare the speed of the network in PyTorch, compiled, and in each of the files, in turns on the CPU"
     parser.add_argument("--latency", action="store_true", help=text)
     parser.add_argument("--batch_size", type=number(int, 1), default=1, help="clips per call, with --latency")
@@ -169,8 +172,9 @@ def main(argv: list[str] | None = None) -> None:
     if made_for is None:
         raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
     model = Runtime(torch.device("cpu")).place(weights.build(made_for.class_names))
-    network, size = fuse_for_inference(model), made_for.input_size
-    facts = {"frames_per_segment": model.frames_per_segment, "weights_sha256": file_hash(args.weights)}
+    network = fuse_for_inference(model)
+    size = eval_preprocessing(made_for.input_size, full_res=args.full_res).crop_size
+    facts = {"frames_per_segment": model.frames_per_segment, "size": size, "weights_sha256": file_hash(args.weights)}
     metadata = json.dumps({"trained_on": asdict(made_for), "version": project_version(), **facts})
 
     program = export(network, noise(model, size, 2))

@@ -41,19 +41,20 @@ _EVALUATED = {"target": _OPERATOR, "as_operator": _OPERATOR, "expr_str": _SIZE, 
 class ExportedNet:
     """A network from an exported file, with the facts of its checkpoint. It runs on the CPU."""
 
-    def __init__(self, path: Path, trained_on: TrainedOn, frames_per_segment: int, run: Run) -> None:
+    def __init__(self, path: Path, trained_on: TrainedOn, frames_per_segment: int, size: int, run: Run) -> None:
         self.path, self.trained_on, self._run = path, trained_on, run
         self.net, self.arch, self.class_names = trained_on.net, trained_on.arch, trained_on.class_names
         self.num_segments, self.input_size = trained_on.num_segments, trained_on.input_size
         self.frames_per_segment = frames_per_segment
+        self.size = size  # H = W in pixels; with --full_res larger than the input size of the training
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """Clips (N, T, L, 3, H, W) uint8, H = W = `input_size` -> logits (N, K) on the CPU.
+        """Clips (N, T, L, 3, H, W) uint8, H = W = `size` -> logits (N, K) on the CPU.
 
         Raises:
             ValueError: the clips have another shape or type.
         """
-        wanted = (self.num_segments, self.frames_per_segment, 3, self.input_size, self.input_size)
+        wanted = (self.num_segments, self.frames_per_segment, 3, self.size, self.size)
         if clips.shape[1:] != wanted or clips.dtype != torch.uint8:
             sizes = ", ".join(map(str, wanted))
             raise ValueError(
@@ -79,10 +80,11 @@ def read_exported(path: Path) -> ExportedNet:
         raise
     except Exception as error:  # a damaged file can raise almost anything
         raise InputError(f"{path} cannot be read ({short(reason(error), 200)}); export the checkpoint again") from error
-    trained_on = None if wrong_fields(about, {"frames_per_segment": int}) else TrainedOn.of(about, str(path))
+    sizes = {"frames_per_segment": int, "size": int}
+    trained_on = None if wrong_fields(about, sizes) else TrainedOn.of(about, str(path))
     if trained_on is None:
         raise InputError(f"{path} does not name its network and classes; give a file of scripts/export.py")
-    return ExportedNet(path, trained_on, about["frames_per_segment"], run)
+    return ExportedNet(path, trained_on, about["frames_per_segment"], about["size"], run)
 
 
 def _read_onnx(path: Path) -> tuple[str | None, Run]:

@@ -46,6 +46,7 @@ def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], suffix: st
     assert net(clips[:1]).shape == (1, 3)
     assert (net.net, net.arch, net.class_names, net.num_segments) == ("H2CN", "resnet10", CLASSES, 2)
     assert (net.frames_per_segment, net.input_size) == (5, SIZE)
+    assert net.size == SIZE
     for wrong in (clips.float(), clips[:, :1], clips[..., :16], clips[0]):
         with pytest.raises(ValueError, match=r"takes \(N, 2, 5, 3, 32, 32\) of torch.uint8"):
             net(wrong)
@@ -173,14 +174,17 @@ def test_a_network_that_cannot_be_exported(tsn: str, tmp_path: Path, monkeypatch
         export.main([tsn, "--output", str(tmp_path / "a.pt2")])
 
 
-def test_latency_without_a_compiler(tsn: str, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_latency_of_full_res_without_a_compiler(tmp_path: Path, capsys, monkeypatch) -> None:
     def start_runtime(_gpus: list[int], compiled: bool = False) -> None:
         if compiled:
             raise InputError("torch.compile fails here")
 
     monkeypatch.setattr(export, "start_runtime", start_runtime)
-    path = str(tmp_path / "a.pt2")
-    export.main([tsn, "--output", path, "--latency", "--rounds", "2"])
+    path, checkpoint = str(tmp_path / "a.pt2"), tmp_path / "ckpt.pth.tar"
+    write_checkpoint(checkpoint, "TSN", input_size=128)
+    export.main([str(checkpoint), "--output", path, "--full_res", "--latency", "--rounds", "2"])
+    net = read_exported(Path(path))
+    assert (net.input_size, net.size) == (128, 160)
     out = capsys.readouterr().out
     assert "torch.compile fails here" in out
     assert [line.split(" |")[0] for line in out.splitlines() if line.startswith("| ")] == [

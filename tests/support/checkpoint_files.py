@@ -13,13 +13,13 @@ CLASSES = ["left", "right", "a, <b> & \x1b[1mc"]
 SIZE = 32  # pixels
 
 
-def write_checkpoint(path: Path, net: str = "H2CN", arch: str | None = "resnet10", **content: Any) -> VideoNet:
-    """Write a checkpoint of two segments at 32 pixels, with more `content`; returns its network."""
+def write_checkpoint(path: Path, net: str = "H2CN", input_size: int = SIZE, **content: Any) -> VideoNet:
+    """Write a checkpoint of two segments, with more `content`; returns its network."""
     torch.manual_seed(0)
-    model = build_model(net, arch, len(CLASSES), 2, hourglass_start="published").eval()
+    model = build_model(net, "resnet10", len(CLASSES), 2, hourglass_start="published").eval()
     made_for = {
         "net": net, "arch": model.arch, "num_segments": 2, "dataset": "mine", "class_names": CLASSES,
-        "input_size": SIZE, "preprocessing": "", "train_list_hash": "", "val_list_hash": "", "ablate": [],
+        "input_size": input_size, "preprocessing": "", "train_list_hash": "", "val_list_hash": "", "ablate": [],
     }  # fmt: skip
     save_checkpoint(path, {"state_dict": model.state_dict(), "trained_on": made_for, **content})
     return model
