@@ -28,16 +28,16 @@ from ops.weights.checkpoint_network import Weights
 from ops.weights.file import METADATA_KEY
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-CLIPS = 8  # random ones, to compare logits
+CLIPS = 8  # number of random clips whose logits are compared
 
 
 def publish_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("weights", metavar="CKPT", help="checkpoint of train.py")
     parser.add_argument("--output_dir", type=Path, default=Path(), help="folder of the file")
-    text = "beginning of the file's name; by default network, data set, backbone and segments, as in runs/"
+    text = "start of the file's name; by default network, data set, backbone and segments, as in runs/"
     parser.add_argument("--name", help=text)
-    text = "of the weights; float16 halves the file, and networks compute with it in float32"
+    text = "type of the stored weights; float16 halves the file, and networks still compute in float32"
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help=text)
     return parser
 
@@ -61,14 +61,14 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
 
 
 def accuracies(weights: Weights) -> dict[str, float]:
-    """Those of the checkpoint's epoch in percent, by curve name; none if it was not evaluated."""
+    """Top-1 and top-5 of the checkpoint's epoch in percent, by curve name; empty if it was not evaluated."""
     figures = weights.content.get("figures", {})
     return {name: figures[name] for name in ("val/top1", "val/top5") if not wrong_fields(figures, {name: float})}
 
 
 @torch.inference_mode()
 def largest_difference(model: VideoNet, published: VideoNet, size: int) -> tuple[float, float]:
-    """Of the logits of random clips, and the largest logit."""
+    """The largest difference between the logits of random clips, and the largest logit."""
     shape = (CLIPS, model.num_segments, model.frames_per_segment, 3, size, size)
     clips = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected, found = (torch.cat([each(clip) for clip in clips.split(1)]) for each in (model, published))

@@ -34,7 +34,7 @@ _OPERATOR = re.compile(
 )
 _SIZE = re.compile(r"((Mul|Add|Integer|Symbol)\(|(positive|integer)=True|[\ds'*+), -])+")  # such as 8 * N
 _TREE = re.compile(r'(builtins\.(tuple|dict)|type|context|children_spec|null|[\d\[\]{}:,"\s])+')  # a tensor in a tuple
-# Fields of its program that torch evaluates, and what they hold in an exported network.
+# Fields of the program that torch evaluates, and their values in an exported network.
 _EVALUATED = {"target": _OPERATOR, "as_operator": _OPERATOR, "expr_str": _SIZE, "in_spec": _TREE, "out_spec": _TREE}
 
 
@@ -97,7 +97,7 @@ def _read_onnx(path: Path) -> tuple[str | None, Run]:
     options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would slow down the rest
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(clips: Tensor) -> Tensor:
         return torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0])

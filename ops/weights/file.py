@@ -20,7 +20,7 @@ from common.files import replacing
 from ops.scoring.array_pickles import NUMPY_NAMES
 
 FORMAT = 1  # version of the checkpoint's fields
-METADATA_KEY = "h2cn"  # of the JSON with a published checkpoint's other fields, in its safetensors file
+METADATA_KEY = "h2cn"  # name of the JSON in the metadata of published (safetensors) and exported files
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a file from elsewhere; a file of scripts/publish.py as a checkpoint.
+    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py.
 
     Raises:
         InputError: the hash in the name of the published file is not its own.

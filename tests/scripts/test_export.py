@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pickle
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,10 @@ def test_damaged_and_foreign_files(made, suffix: str, tmp_path: Path) -> None:
 def test_missing_packages_and_other_formats(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(InputError, match=r"--output a\.trt: .*\.onnx or \.pt2"):
         export.main(["ckpt", "--output", "a.trt"])
+    (tmp_path / "a.onnx").touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="pip install onnxruntime -c constraints.txt"):
+        read_exported(tmp_path / "a.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         InputError, match="pip install onnx onnxscript onnxruntime -c constraints.txt; or export to .pt2"
