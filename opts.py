@@ -13,6 +13,7 @@ from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
 from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
+from ops.weights.exported import EXPORTED
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -243,7 +244,11 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 
     parser = predict_parser()
     args = parser.parse_args(argv)
-    _choose_arch(args, given_options(parser, argv))
+    given = given_options(parser, argv)
+    _choose_arch(args, given)
+    fixed = given.intersection(("net", "arch", "test_segments", "classes", "amp", "compile"))
+    if fixed and Path(args.weights).suffix in EXPORTED:
+        raise InputError(f"--{min(fixed)}: {args.weights} is an exported network, in which this is fixed; leave it out")
     args.live = any(map(is_live, args.source))
     if args.live and len(args.source) > 1:
         raise InputError("a webcam or a stream runs until Ctrl-C; give it as the only SOURCE")

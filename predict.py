@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
+from torch import Tensor
 from tqdm import tqdm
 
 from common.console import log_lines_to, run_script, take_sigterm_as_ctrl_c
@@ -30,9 +30,12 @@ from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
 from ops.fuse import fuse_for_inference
+from ops.network import VideoNet
 from ops.predicting.predictions import Prediction, class_probabilities, write_prediction_csv, write_prediction_json
 from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint_network import Weights
+from ops.weights.exported import EXPORTED, ExportedNet, read_exported
+from ops.weights.trained_on import TrainedOn
 from opts import parse_predict
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
@@ -42,7 +45,7 @@ Results = Generator[Prediction | InputError, None, None]  # an error says why a 
 class Classifier(NamedTuple):
     """A network that is ready to score videos."""
 
-    network: nn.Module  # uint8 clips (N, T, L, 3, H, W) -> logits (N, K)
+    network: Callable[[Tensor], Tensor]  # uint8 clips (N, T, L, 3, H, W) -> logits (N, K)
     class_names: Sequence[str]
     plans: Sequence[ClipPlan]  # of each clip of a video
     runtime: Runtime
@@ -100,25 +103,46 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
-    """Read the weights, and prepare their network and the views that it is given."""
+    """Read a checkpoint or an exported network, and prepare the views that it is given."""
+    if Path(args.weights).suffix in EXPORTED:
+        net = read_exported(Path(args.weights))
+        full_res = net.size != net.input_size if args.full_res is None else args.full_res
+        plans = view_plans(args, net, net.input_size, net.trained_on.dataset, full_res)
+        if plans[0].preprocessing.crop_size != net.size:
+            raise InputError(
+                f"{args.weights} takes crops of {net.size} pixels, and these options give "
+                f"{plans[0].preprocessing.crop_size}; change --full_res, or export the network with or without it"
+            )
+        return Classifier(net, net.class_names, plans, runtime, args.amp)
     weights = Weights.read(args.weights)
     made_for = weights.trained_on
     if made_for is not None:
         logging.getLogger().setLevel(logging.WARNING)  # nothing is assumed
-    if args.classes is not None:
-        class_names = list(read_class_names(Path(args.classes)))
-    elif made_for is not None:
-        class_names = made_for.class_names
-    else:
-        raise InputError(f"{args.weights} has no class names; give them with --classes FILE, one per line")
+    class_names = known_class_names(args, made_for)
     model = weights.build(class_names, net=args.net, arch=args.arch, num_segments=args.test_segments)
-    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
     input_size, dataset = (model.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
     full_res = args.crops == 3 if args.full_res is None else args.full_res
+    plans = view_plans(args, model, input_size, dataset, full_res)
+    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
+    return Classifier(network, class_names, plans, runtime, args.amp)
+
+
+def view_plans(
+    args: argparse.Namespace, net: VideoNet | ExportedNet, input_size: int, dataset: str, full_res: bool
+) -> list[ClipPlan]:
+    """The plan of each clip, as the test scripts make it."""
     views = eval_preprocessing(input_size, args.crops, full_res)
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, views)
-    plans = clip_plans(plan, list(range(args.clips)), "auto", dataset)
-    return Classifier(network, class_names, list(plans.values()), runtime, args.amp)
+    plan = ClipPlan(net.num_segments, net.frames_per_segment, views)
+    return list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
+
+
+def known_class_names(args: argparse.Namespace, made_for: TrainedOn | None) -> list[str]:
+    """The class names of --classes, or else of the checkpoint."""
+    if args.classes is not None:
+        return list(read_class_names(Path(args.classes)))
+    if made_for is None:
+        raise InputError(f"{args.weights} has no class names; give them with --classes FILE, one per line")
+    return made_for.class_names
 
 
 def live_source(address: str) -> Source:

@@ -23,13 +23,10 @@ def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
     """
     fold = x.shape[1] // fold_div
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
-    out = torch.empty_like(clips)
-    out[:, :-1, :fold] = clips[:, 1:, :fold]
-    out[:, -1, :fold] = 0
-    out[:, 1:, fold : 2 * fold] = clips[:, :-1, fold : 2 * fold]
-    out[:, 0, fold : 2 * fold] = 0
-    out[:, :, 2 * fold :] = clips[:, :, 2 * fold :]
-    return out.flatten(0, 1)
+    # Not written into an empty tensor: an exporter turns each such step into many operations.
+    ahead = F.pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
+    back = F.pad(clips[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([ahead, back, clips[:, :, 2 * fold :]], 2).flatten(0, 1)
 
 
 class ShiftedConv2d(nn.Conv2d):

@@ -1,13 +1,13 @@
 """Predictions for videos, or for windows of them: computed from their views, and written as CSV and JSON."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from common.console import printable
 from common.files import write_json, writing
@@ -29,7 +29,7 @@ class Prediction(NamedTuple):
 
 
 @torch.inference_mode()
-def class_probabilities(network: nn.Module, video: Any, runtime: Runtime, amp: str) -> np.ndarray:
+def class_probabilities(network: Callable[[Tensor], Tensor], video: Any, runtime: Runtime, amp: str) -> np.ndarray:
     """(K,) float64: the mean over a video's views of their softmax, as `ops.scoring.merge` computes it.
 
     Args:

@@ -1,6 +1,6 @@
 """Scoring of videos by a trained network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ def on_the_cpu(logits: Tensor) -> Tensor:
     return logits
 
 
-def score_clip(model: nn.Module, videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
+def score_clip(model: Callable[[Tensor], Tensor], videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
     """Logits (V, N, K) of one clip of N videos."""
     clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
     views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)

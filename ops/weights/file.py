@@ -1,5 +1,7 @@
 """Checkpoint files: read as tensors and plain values only, written completely or not at all."""
 
+import hashlib
+import json
 import os
 import pickle
 import re
@@ -18,6 +20,7 @@ from common.files import replacing
 from ops.scoring.array_pickles import NUMPY_NAMES
 
 FORMAT = 1  # version of the checkpoint's fields
+METADATA_KEY = "h2cn"  # name of the JSON in the metadata of published (safetensors) and exported files
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -31,7 +34,9 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"no checkpoint at {path}; give the path of a file such as runs/NAME/ckpt.best.pth.tar")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            return _read_safetensors(path)
+        if path.suffix in (".onnx", ".pt2"):
+            raise InputError(f"{path} is an exported network, which only predict.py takes; give its checkpoint")
         _check_archive(path)
         content = _load(path)
     except InputError:
@@ -46,6 +51,24 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     if isinstance(written_as, int) and written_as > FORMAT:
         raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py.
+
+    Raises:
+        InputError: the hash in the name of the published file is not its own.
+    """
+    data = path.read_bytes()
+    tensors = safetensors.torch.load(data)
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = (file.metadata() or {}).get(METADATA_KEY)
+    if metadata is None:
+        return tensors
+    named = re.search(r"-([0-9a-f]{8})\.safetensors$", path.name)
+    if named and hashlib.sha256(data).hexdigest()[:8] != named[1]:
+        raise InputError(f"{path} is not the file that its name says: it is damaged; copy or download it again")
+    return {**json.loads(metadata), "state_dict": tensors}
 
 
 def _load(path: Path) -> Any:

@@ -15,7 +15,7 @@ from common.errors import InputError, counted
 from common.files import write_json
 from ops.training.run_log import provenance
 
-PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec")
+PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec", "onnxruntime")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

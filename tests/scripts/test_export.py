@@ -1,0 +1,219 @@
+"""scripts/export.py and the files that it writes."""
+
+import importlib.util
+import json
+import pickle
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from checkpoint_files import CLASSES, SIZE, random_clips, write_checkpoint
+from video_files import write_video
+
+import predict
+from common.errors import InputError
+from common.files import file_hash
+from ops.network import VideoNet
+from ops.resnet import ResNetVideo
+from ops.weights.exported import ExportedNet, read_exported
+from ops.weights.file import read_checkpoint
+from scripts import export
+
+pytestmark = pytest.mark.slow
+
+FORMATS = [".pt2", ".onnx"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[VideoNet, Path]:
+    """A network, and the folder with its checkpoint and exported files."""
+    folder = tmp_path_factory.mktemp("made")
+    model = write_checkpoint(folder / "ckpt.pth.tar")
+    export.main([str(folder / "ckpt.pth.tar"), "--output", *(str(folder / f"net{suffix}") for suffix in FORMATS)])
+    return model, folder
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], suffix: str) -> None:
+    model, folder = made
+    net = read_exported(folder / f"net{suffix}")
+    clips = random_clips(model)
+    with torch.inference_mode():
+        expected = model(clips)
+    assert torch.allclose(net(clips), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    assert net(clips[:1]).shape == (1, 3)
+    assert (net.net, net.arch, net.class_names, net.num_segments) == ("H2CN", "resnet10", CLASSES, 2)
+    assert (net.frames_per_segment, net.input_size) == (5, SIZE)
+    assert net.size == SIZE
+    for wrong in (clips.float(), clips[:, :1], clips[..., :16], clips[0]):
+        with pytest.raises(ValueError, match=r"takes \(N, 2, 5, 3, 32, 32\) of torch.uint8"):
+            net(wrong)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_predict_runs_a_file(made: tuple[VideoNet, Path], suffix: str, tmp_path: Path, monkeypatch) -> None:
+    write_video(tmp_path / "v.mkv", 20)
+    probabilities = []
+    for weights in ("ckpt.pth.tar", f"net{suffix}"):
+        flags = ["--weights", str(made[1] / weights), "--json", str(tmp_path / "p.json"), "--top", "3"]
+        predict.main([str(tmp_path / "v.mkv"), *flags])
+        (found,) = json.loads((tmp_path / "p.json").read_text())["predictions"]
+        probabilities.append({row["name"]: row["probability"] for row in found["classes"]})
+    assert probabilities[1] == pytest.approx(probabilities[0], abs=1e-5)
+    for flag in (["--net", "TSN"], ["--amp", "bf16"], ["--classes", "x.txt"]):
+        with pytest.raises(InputError, match=rf"{flag[0]}: .*net\{suffix} is an exported network"):
+            predict.main([str(tmp_path / "v.mkv"), *flags, *flag])
+    net = read_exported(made[1] / f"net{suffix}")
+    net.size = 64
+    monkeypatch.setattr(predict, "read_exported", lambda _: net)
+    with pytest.raises(InputError, match=r"crops of 64 pixels.* give 32; change --full_res"):
+        predict.main([str(tmp_path / "v.mkv"), *flags])
+
+
+def test_the_files_describe_themselves_and_not_this_machine(made: tuple[VideoNet, Path]) -> None:
+    _, folder = made
+    model = onnx.load(folder / "net.onnx")
+    onnx.checker.check_model(model)
+    (entry,) = model.metadata_props
+    about = json.loads(entry.value)
+    assert about["trained_on"]["class_names"] == CLASSES
+    assert about["weights_sha256"] == file_hash(folder / "ckpt.pth.tar")
+    assert about["version"] == importlib.import_module("common.version").project_version() != "unknown"
+    (clips,), (logits,) = model.graph.input, model.graph.output
+    assert [d.dim_param or d.dim_value for d in clips.type.tensor_type.shape.dim] == ["N", 2, 5, 3, SIZE, SIZE]
+    assert (clips.name, logits.name) == ("clips", "logits")
+    with zipfile.ZipFile(folder / "net.pt2") as archive:
+        assert json.loads(archive.read("archive/extra/h2cn.json")) == about
+        content = b"".join(map(archive.read, archive.namelist())) + (folder / "net.onnx").read_bytes()
+    assert str(Path(export.__file__).parents[1]).encode() not in content
+    assert b"site-packages" not in content
+
+
+def changed_archive(source: Path, path: Path, change: Callable[[str, bytes], bytes], **more: bytes) -> Path:
+    """A copy of a .pt2 file with changed and more members."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+        for name, content in more.items():
+            new.writestr(f"archive/{name}", content)
+    return path
+
+
+ATTACKS = {
+    "an expression": (b"Symbol('s", b"open('attacked', 'w') or Symbol('s"),
+    "a call": (b'"torch.ops.aten.sigmoid.default"', b'"torch.serialization.load"'),
+    "a guard": (b'"guards_code": []', b'"guards_code": ["open(1)"]'),
+    "a type": (b"builtins.dict", b"collections.defaultdict"),
+    "a pickled weight": (b'"use_pickle": false', b'"use_pickle": true'),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_program_that_could_run_code_is_refused(made, attack: str, tmp_path: Path, monkeypatch) -> None:
+    old, new = ATTACKS[attack]
+    path = changed_archive(made[1] / "net.pt2", tmp_path / "a.pt2", lambda _, content: content.replace(old, new, 1))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"a\.pt2 holds .*could run code"):
+        read_exported(path)
+    assert not (tmp_path / "attacked").exists()
+
+
+@pytest.mark.parametrize("name", ["data/aotinductor/model/a.so", "data/constants/opaque_obj_0", "models/other.json"])
+def test_an_archive_with_other_members_is_refused(made, name: str, tmp_path: Path) -> None:
+    path = changed_archive(made[1] / "net.pt2", tmp_path / "a.pt2", lambda _, content: content, **{name: b"{}"})
+    with pytest.raises(InputError, match=f"holds {name}: it could run code"):
+        read_exported(path)
+
+
+def test_pickled_example_inputs_are_refused(made, tmp_path: Path) -> None:
+    def change(name: str, content: bytes) -> bytes:
+        return pickle.dumps(print) if "sample_inputs" in name else content
+
+    with pytest.raises(InputError, match="holds example inputs"):
+        read_exported(changed_archive(made[1] / "net.pt2", tmp_path / "a.pt2", change))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damaged_and_foreign_files(made, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"net{suffix}"
+    with pytest.raises(InputError, match="no exported network at"):
+        read_exported(path)
+    path.write_bytes((made[1] / path.name).read_bytes()[:-1000])
+    with pytest.raises(InputError, match=rf"net\{suffix} cannot be read"):
+        read_exported(path)
+    shutil.copy(made[1] / path.name, path)
+    with pytest.raises(InputError, match=r"is an exported network, which only predict\.py takes"):
+        read_checkpoint(path)
+    about = {"frames_per_segment": "5"}
+    if suffix == ".pt2":
+        changed_archive(
+            made[1] / path.name, path, lambda name, old: json.dumps(about).encode() if "extra" in name else old
+        )
+    else:
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {"h2cn": json.dumps(about)})
+        onnx.save(model, path)
+    with pytest.raises(InputError, match="does not name its network and classes"):
+        read_exported(path)
+
+
+def test_missing_packages_and_other_formats(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(InputError, match=r"--output a\.trt: .*\.onnx or \.pt2"):
+        export.main(["ckpt", "--output", "a.trt"])
+    (tmp_path / "a.onnx").touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="pip install onnxruntime -c constraints.txt"):
+        read_exported(tmp_path / "a.onnx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        InputError, match="pip install onnx onnxscript onnxruntime -c constraints.txt; or export to .pt2"
+    ):
+        export.main(["ckpt", "--output", "a.onnx"])
+
+
+@pytest.fixture
+def tsn(tmp_path: Path) -> str:
+    """The checkpoint of a network that is exported quickly."""
+    write_checkpoint(tmp_path / "ckpt.pth.tar", "TSN")
+    return str(tmp_path / "ckpt.pth.tar")
+
+
+@pytest.mark.parametrize("fault", [1e-3, float("nan")])
+def test_a_file_with_other_logits_is_not_written(tsn: str, tmp_path: Path, monkeypatch, fault: float) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.pt2").write_text("old")
+    real = ExportedNet.__call__
+    monkeypatch.setattr(ExportedNet, "__call__", lambda self, clips: real(self, clips) + fault * (len(clips) == 5))
+    with pytest.raises(InputError, match="gives other logits than TSN"):
+        export.main([tsn, "--output", str(tmp_path / "out" / "a.pt2")])
+    assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [("a.pt2", "old")]
+
+
+def test_a_network_that_cannot_be_exported(tsn: str, tmp_path: Path, monkeypatch) -> None:
+    real = ResNetVideo.logits
+    monkeypatch.setattr(ResNetVideo, "logits", lambda self, clip: real(self, clip) * (1 if clip.sum() > 0 else 2))
+    with pytest.raises(InputError, match="torch.export cannot export TSN"):
+        export.main([tsn, "--output", str(tmp_path / "a.pt2")])
+
+
+def test_latency_of_full_res_without_a_compiler(tmp_path: Path, capsys, monkeypatch) -> None:
+    def start_runtime(_gpus: list[int], compiled: bool = False) -> None:
+        if compiled:
+            raise InputError("torch.compile fails here")
+
+    monkeypatch.setattr(export, "start_runtime", start_runtime)
+    path, checkpoint = str(tmp_path / "a.pt2"), tmp_path / "ckpt.pth.tar"
+    write_checkpoint(checkpoint, "TSN", input_size=128)
+    export.main([str(checkpoint), "--output", path, "--full_res", "--latency", "--rounds", "2"])
+    net = read_exported(Path(path))
+    assert (net.input_size, net.size) == (128, 160)
+    out = capsys.readouterr().out
+    assert "torch.compile fails here" in out
+    assert [line.split(" |")[0] for line in out.splitlines() if line.startswith("| ")] == [
+        "| network", "| eager", f"| {path}"
+    ]  # fmt: skip
