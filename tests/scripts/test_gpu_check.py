@@ -62,10 +62,11 @@ def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, capsys) 
         return output.getvalue()
 
     monkeypatch.setattr(Bench, "script", script)
+    monkeypatch.setattr(benches, "PATIENCE", 1800)
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 512)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    gpu_check.main(["--json", str(tmp_path / "a.json")])
+    gpu_check.main(["--json", str(tmp_path / "a.json"), "--limit", "3600"])
     assert verdicts(tmp_path / "a.json") == {name: "SKIP" if name in NEED_GPUS else "PASS" for name in gpu_check.CHECKS}
     printed = capsys.readouterr().out
     assert "No GPU found" in printed

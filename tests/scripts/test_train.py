@@ -100,7 +100,7 @@ def test_a_killed_process_says_how_to_continue(tiny_data, tmp_path: Path) -> Non
         start_new_session=True,
     )  # fmt: skip
     checkpoint = tmp_path / "runs" / NAME / "ckpt.pth.tar"
-    for _ in range(600):
+    for _ in range(3000):
         if checkpoint.exists() or process.poll() is not None:
             break
         time.sleep(0.1)

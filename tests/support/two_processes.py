@@ -24,11 +24,11 @@ def run_program(folder: Path, program: str, flags: Sequence[str] = ()) -> subpro
     """Run a program, which follows `HEAD`, in a folder."""
     command = [sys.executable, "-c", HEAD + program, *flags]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def in_two_processes(work: Callable[[], None]) -> list[int | None]:
-    """Do `work` in both; the exit statuses. When one fails, the other one is ended."""
+    """Do `work` in two new processes; returns their exit statuses. When one fails, the other one is ended."""
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
     fork = multiprocessing.get_context("fork")
