@@ -6,6 +6,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scr
 # several tests at a time, and small networks gain nothing from more threads
 
 import logging
+import multiprocessing
 from collections.abc import Iterator
 
 import hypothesis
@@ -35,6 +36,17 @@ def log_lines_on_stdout() -> Iterator[None]:
     for handler in root.handlers[:]:  # also those that a script has set up
         if type(handler) in (ToStdout, logging.StreamHandler):
             root.removeHandler(handler)
+
+
+@pytest.fixture
+def forked_workers() -> Iterator[None]:
+    """Fork worker processes, so that they inherit what a test patches. Not every system and Python does by default."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no fork")
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.fixture(scope="module")

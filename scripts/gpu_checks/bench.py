@@ -132,9 +132,9 @@ class Bench:
 
     def train_briefly(self, name: str, *arguments: object, launcher: Sequence[str] = ()) -> Run:
         """Run train.py for three epochs on `PAIR`; later arguments replace these."""
-        size, segments, workers = (64, 8, 4) if self.gpus else (32, 2, 0)
+        arch, size, segments, workers = ("resnet18", 64, 8, 4) if self.gpus else ("resnet10", 32, 2, 0)
         few = [
-            PAIR, "--data_root", self.data.parent, "--arch", "resnet18", "--num_segments", segments, "--epochs", 3,
+            PAIR, "--data_root", self.data.parent, "--arch", arch, "--num_segments", segments, "--epochs", 3,
             "--input_size", size, "-b", 4, "--lr", 0.01, "--lr_type", "cos", "--dropout", 0, "--npb", "-j", workers,
         ]  # fmt: skip
         return self.train(name, *few, *arguments, launcher=launcher)

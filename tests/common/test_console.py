@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from interruptions import needs_posix
 from torch.utils.data import DataLoader
 
 from common import console
@@ -21,7 +22,8 @@ ROOT = Path(console.__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in ("SIGCHLD", "SIGINT", "SIGTERM") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -46,6 +48,7 @@ def test_a_bug_keeps_its_traceback() -> None:
         run_script(lambda: 1 / 0)
 
 
+@needs_posix
 def test_workers_that_end_after_an_error_are_no_second_error() -> None:
     """The interpreter ends them as it exits; torch's handler would then raise on top of the message."""
 
@@ -78,6 +81,7 @@ run_script(main)
 """
 
 
+@needs_posix
 def test_a_worker_that_ends_just_before_a_stop_is_no_error() -> None:
     """SIGTERM to a whole group: the end of a worker and the stop arrive together."""
     done = subprocess.run(
@@ -150,6 +154,7 @@ def test_work_continues_when_nobody_reads_its_output(tmp_path: Path, encoding: s
     assert (tmp_path / "result").read_text() == "done"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize("stderr", [subprocess.PIPE, None])
 def test_work_continues_when_the_disk_with_its_output_is_full(tmp_path: Path, stderr: int | None) -> None:
     """The exit status shows that output was lost."""
@@ -205,6 +210,7 @@ run_script(lambda: list(ClipLoader(Deadly(), num_workers=1)))
 """
 
 
+@needs_posix
 @pytest.mark.parametrize("how", ["kill", "exit"])
 def test_a_worker_that_dies_is_one_line(how: str) -> None:
     done = subprocess.run([sys.executable, "-c", LOADS, how], cwd=ROOT, capture_output=True, text=True)

@@ -27,10 +27,9 @@ CENTRE, FULL_CENTRE, THREE = (
 )
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> DatasetSpec:
+def several_sizes(root: Path) -> DatasetSpec:
     """Videos of several sizes: wide, tall, a video file, and one of a single frame."""
-    root = write_dataset(tmp_path, val=3)
+    write_dataset(root, val=3)
     videos = root / "frames"
     write_frames(videos / "tall", 30, (34, 61), seed=8)
     write_frames(videos / "one", 1, (320, 240), seed=9)
@@ -39,6 +38,17 @@ def spec(tmp_path: Path) -> DatasetSpec:
         file.write("tall 30 0\none 1 1\nfile.mp4 2\n")
     lists = {"train_list": str(root / "train.txt"), "val_list": str(root / "val.txt")}
     return resolve("mine", root_path=str(videos), classes=str(root / "classes.txt"), **lists)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory) -> DatasetSpec:
+    return several_sizes(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> DatasetSpec:
+    """The same for a test that changes its files."""
+    return several_sizes(tmp_path)
 
 
 def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[ClipPlan]:
@@ -104,27 +114,27 @@ def test_data_sets_can_be_pickled_for_workers(spec: DatasetSpec) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_test_stops_at_a_missing_video(spec: DatasetSpec, workers: int) -> None:
-    shutil.rmtree(spec.root_path / "tall")
+def test_a_test_stops_at_a_missing_video(damaged: DatasetSpec, workers: int) -> None:
+    shutil.rmtree(damaged.root_path / "tall")
     with pytest.raises(InputError, match="there is no frame folder"):
-        list(make_view_loader(ViewDataset(spec, plans_of(CENTRE, [0])), workers=workers))
+        list(make_view_loader(ViewDataset(damaged, plans_of(CENTRE, [0])), workers=workers))
 
 
-def test_a_test_stops_at_an_unreadable_frame(spec: DatasetSpec) -> None:
-    (spec.root_path / "one" / "00001.jpg").write_bytes(b"")
+def test_a_test_stops_at_an_unreadable_frame(damaged: DatasetSpec) -> None:
+    (damaged.root_path / "one" / "00001.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"one/00001\.jpg cannot be read"):
-        ViewDataset(spec, plans_of(CENTRE, [0]))[4]
+        ViewDataset(damaged, plans_of(CENTRE, [0]))[4]
 
 
-def test_frames_of_several_sizes_in_one_video(spec: DatasetSpec) -> None:
+def test_frames_of_several_sizes_in_one_video(damaged: DatasetSpec) -> None:
     """Fine if all are resized to one size; an error if they stay different."""
     for number in range(1, 31, 2):
-        path = spec.root_path / "tall" / f"{number:05d}.jpg"
+        path = damaged.root_path / "tall" / f"{number:05d}.jpg"
         Image.open(path).resize((50, 61)).save(path)
     plan = plans_of(CENTRE, [0])
-    assert torch.equal(ViewDataset(spec, plan)[3].clip(0)[0], VideoDataset(spec, "val", plan[0])[3].clip)
+    assert torch.equal(ViewDataset(damaged, plan)[3].clip(0)[0], VideoDataset(damaged, "val", plan[0])[3].clip)
     with pytest.raises(InputError, match=r"tall: frames of one video have several sizes .*extract it again"):
-        ViewDataset(spec, plans_of(THREE, [0]))[3]
+        ViewDataset(damaged, plans_of(THREE, [0]))[3]
 
 
 def test_a_clip_is_cut_from_the_frames() -> None:

@@ -33,7 +33,7 @@ class Similarity(nn.Module):
 
 
 def macs(gate: nn.Module) -> int:
-    model = build_model("TSN", "resnet18", 5, 2)
+    model = build_model("TSN", "resnet10", 5, 2)
     model.layer1[0].gate = gate
     return count_macs(model, 32)
 
@@ -52,12 +52,12 @@ def test_weights_that_torch_does_not_count_are_an_error() -> None:
 @pytest.mark.parametrize("net", ["H2CN", "TDN"])
 def test_hourglasses_and_shifts_count_by_their_equations(net: str) -> None:
     """The first block's: 64 channels (4 reduced) of 2 segments of 8 x 8 pixels."""
-    model = build_model(net, "resnet18", 5, 2)
+    model = build_model(net, "resnet10", 5, 2)
     if net == "H2CN":
         model.layer1[0].gate = nn.Identity()
-        whole = count_macs(build_model(net, "resnet18", 5, 2), 32)
+        whole = count_macs(build_model(net, "resnet10", 5, 2), 32)
         pixels = 2 * 8 * 8
         assert whole - count_macs(model, 32) == 64 * 4 * pixels + (9 + 3) * 4 * pixels + 4 * 64 * 2
     else:
         model.layer2[0].gate[1] = nn.Identity()
-        assert count_macs(build_model(net, "resnet18", 5, 2), 32) - count_macs(model, 32) == 3 * 128 * 2 * 4 * 4
+        assert count_macs(build_model(net, "resnet10", 5, 2), 32) - count_macs(model, 32) == 3 * 128 * 2 * 4 * 4

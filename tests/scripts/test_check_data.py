@@ -265,6 +265,7 @@ def test_a_killed_worker(own: Path, capsys, monkeypatch) -> None:
     assert "00003.jpg cannot be read" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_unforeseen_error(own: Path, capsys, monkeypatch) -> None:
     """It makes one row bad."""
     damaged(own)
@@ -274,7 +275,7 @@ def test_an_unforeseen_error(own: Path, capsys, monkeypatch) -> None:
             raise RuntimeError("a new one")
         return open_record(root, record, image_tmpl)
 
-    monkeypatch.setattr(rows, "open_record", opened)  # forked workers inherit it
+    monkeypatch.setattr(rows, "open_record", opened)
     status, out = check(own, capsys, "--decode")
     assert status == 1
     assert "train 2 cannot be read (RuntimeError: a new one)" in out
@@ -367,7 +368,7 @@ def test_clean_lists_never_replace_the_checked_ones(own: Path, capsys) -> None:
 def test_train_checks_first_and_stops_at_bad_rows(own: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(own)
     monkeypatch.setattr("train.fit", lambda *args: None)
-    flags = ["mine", *own_data_flags(own), "--check_data", "--arch", "resnet18", "--num_segments", "2", "-j", "0",
+    flags = ["mine", *own_data_flags(own), "--check_data", "--arch", "resnet10", "--num_segments", "2", "-j", "0",
              "--input_size", "32", "--epochs", "1", "-b", "2"]  # fmt: skip
     train.main(flags)
     assert "train.txt: 4 rows, 4 good, 0 bad" in capsys.readouterr().out
@@ -376,7 +377,7 @@ def test_train_checks_first_and_stops_at_bad_rows(own: Path, monkeypatch, capsys
         file.write("more 4 0\n")
     with pytest.raises(InputError, match=r"train\.txt:5: 'more' has 3 frames, the list says 4"):
         train.main([*flags, "--suffix", "second"])
-    assert [path.name for path in (own / "runs").iterdir()] == ["H2CN_mine_resnet18_2f"]
+    assert [path.name for path in (own / "runs").iterdir()] == ["H2CN_mine_resnet10_2f"]
 
 
 def test_a_test_list_without_labels(tmp_path: Path, capsys) -> None:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 
 CLASSES = ("clap", "throw")
 CLIPS = 4  # of each class
-TINY = ["--net", "TSN", "--arch", "resnet18", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
-RUN = "runs/TSN_mine_resnet18_1f/ckpt.pth.tar"
+TINY = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
+RUN = "runs/TSN_mine_resnet10_1f/ckpt.pth.tar"
 
 
 @pytest.fixture(scope="module")

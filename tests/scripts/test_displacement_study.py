@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # forked workers inherit it; each would import it at its first step, for a second
 
 from common.errors import InputError
 from scripts import displacement_study
@@ -55,7 +56,7 @@ def test_ambiguous_displacements_are_refused(displacement: int) -> None:
 
 
 TINY = ["--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4", "--val_clips", "4",
-        "--num_segments", "2"]  # fmt: skip
+        "--num_segments", "2", "--arch", "resnet10"]  # fmt: skip
 
 
 def test_a_study_writes_a_table_and_a_figure_and_can_be_extended(tmp_path: Path, capsys) -> None:

@@ -280,6 +280,7 @@ def test_videos_that_fail_are_named_with_the_reason(here: Path) -> None:
     assert not (here / "train.txt.failed.txt").exists()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_unforeseen_error_fails_one_video(here: Path, monkeypatch) -> None:
     extract = Extraction.__call__
 
@@ -288,7 +289,7 @@ def test_an_unforeseen_error_fails_one_video(here: Path, monkeypatch) -> None:
             raise RuntimeError("a new one")
         return extract(self, source, target)
 
-    monkeypatch.setattr(Extraction, "__call__", fail)  # forked workers inherit it
+    monkeypatch.setattr(Extraction, "__call__", fail)
     with pytest.raises(InputError, match="1 of 2 videos failed"):
         run()
     assert "a b.mp4 cannot be read (RuntimeError: a new one)" in (here / "train.txt.failed.txt").read_text()
@@ -351,12 +352,13 @@ def test_wrong_places(here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == ["videos", "videos.txt"]
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("flags", [[], ["--pack"]])
 def test_a_full_disk(here: Path, flags: list[str], monkeypatch) -> None:
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:  # forked workers inherit it
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         patch.setattr(zipfile.ZipFile, "writestr", full)
         with pytest.raises(InputError, match="No space left on device; .*rerun the same command"):
@@ -367,6 +369,7 @@ def test_a_full_disk(here: Path, flags: list[str], monkeypatch) -> None:
     assert len(read_list(here / "train.txt")) == 2
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_killed_worker(here: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Extraction, "__call__", lambda *_args: os.kill(os.getpid(), signal.SIGKILL))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch._dynamo  # noqa: F401  # forked workers inherit it; each would import it at its first step, for a second
 from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
@@ -54,7 +55,7 @@ def test_the_table_has_means_spreads_and_gains_over_the_same_seeds() -> None:
 
 def test_a_study_runs_train_py_once_per_method_and_seed(flags: list[str], tmp_path: Path, capsys) -> None:
     small = ["mine", *flags, "--output_dir", str(tmp_path), "--clips_per_class", "2", "--num_segments", "2",
-             "--epochs", "1", "-b", "3", "-j", "2", "--seeds", "0"]  # fmt: skip
+             "--arch", "resnet10", "--epochs", "1", "-b", "3", "-j", "2", "--seeds", "0"]  # fmt: skip
     mixing_study.main([*small, "--mix", "none", "svmix"])
     mixing_study.main([*small, "--mix", "none", "svmix"])
     assert "0 trainings to run, 2 already in" in capsys.readouterr().out

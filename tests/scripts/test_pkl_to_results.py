@@ -4,11 +4,11 @@ import csv
 import json
 import pickle
 import re
-import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptions import file_size_limit
 from video_files import write_frames
 
 import pkl_to_results
@@ -278,13 +278,8 @@ def test_bad_submissions(tmp_path: Path, data_set: str, protocol: dict | None, i
 def test_a_full_disk(tmp_path: Path, size: int, capsys) -> None:
     """Simulated by a limit on file sizes; the larger one only lacks room for the picture."""
     folder = write_views(tmp_path / "a", protocol=PROTOCOL)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        with pytest.raises(InputError, match=f"cannot write into {folder}"):
-            main(["--output_dir", str(folder)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with file_size_limit(size), pytest.raises(InputError, match=f"cannot write into {folder}"):
+        main(["--output_dir", str(folder)])
     assert "4 videos, 3 classes: top-1" in capsys.readouterr().out
     assert (folder / "results.json").exists() is (size > 10)
 

@@ -118,6 +118,7 @@ def test_a_list_whose_videos_all_fail(here: Path, capsys) -> None:
     assert Path("data/mine/report.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_cannot_be_extracted(here: Path, monkeypatch) -> None:
     write_frames(here / "clips" / "run" / "frames already", 2)
     with pytest.raises(InputError, match="--extract needs videos, but run/frames already in clips are frames"):

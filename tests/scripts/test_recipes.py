@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from interruptions import needs_posix
 
 from ops.training.recipes import check_recipe
 from opts import parse_results, parse_test, parse_train
@@ -52,6 +53,7 @@ PARSERS = {
 }
 
 
+@needs_posix
 @pytest.mark.parametrize("run", RUNS, ids=" ".join)
 def test_the_commands_of_a_recipe_are_valid(run: tuple[str, ...], tmp_path: Path) -> None:
     """A stand-in for python records its arguments; the run folder that train.py prints is tested and merged."""
@@ -75,6 +77,7 @@ def test_the_commands_of_a_recipe_are_valid(run: tuple[str, ...], tmp_path: Path
         assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
 
 
+@needs_posix
 def test_a_recipe_stops_when_training_fails(tmp_path: Path) -> None:
     stand_in = tmp_path / "python"
     stand_in.write_text("#!/bin/sh\necho $1 >> commands.txt\nexit 130\n")
@@ -86,6 +89,7 @@ def test_a_recipe_stops_when_training_fails(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2  # no temporary file
 
 
+@needs_posix
 def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(["bash", str(RECIPES / "svmix.sh"), "jester"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,15 +1,13 @@
 """train.py --mix: its output, resuming bit for bit, several processes, and what is refused."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from two_processes import run_program
 from video_files import own_data_flags, write_dataset
 
 import test_models_center_crop
@@ -19,8 +17,8 @@ from ops.weights.file import read_checkpoint
 
 pytestmark = pytest.mark.slow
 
-NAME = "TSM_mine_resnet18_2f"
-SMALL = ["--net", "TSM", "--arch", "resnet18", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
+NAME = "TSM_mine_resnet10_2f"
+SMALL = ["--net", "TSM", "--arch", "resnet10", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
 
 
 def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -90,29 +88,25 @@ def test_methods_without_parameters(run, mix: str) -> None:
 
 
 def test_two_processes_mix_differently_and_share_one_selector(tiny_data, tmp_path: Path) -> None:
-    script = f"""
-import json, os, sys; sys.path[:0] = {[str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}
-import ops.mixing.svmix as training, train
-from common.console import run_script
-made = []
-real = training.SvMix.__init__
-training.SvMix.__init__ = lambda self, *a: (real(self, *a), made.append(self))[0]
-real_pair = training.SvMix._pair
-pairs = []
-training.SvMix._pair = lambda *a: (pairs.append(real_pair(*a)), pairs[-1])[1]
-run_script(lambda: train.main(sys.argv[1:]))
-state = [made[0].selector.query.weight.tolist(), made[0].teacher.fc.weight.tolist()]
-with open("rank" + os.environ["RANK"], "w") as file:
-    json.dump([state, [ratio for _, ratio in pairs]], file)
+    program = """
+import json
+from ops.mixing.svmix import SvMix
+made, pairs = [], []
+real, real_pair = SvMix.__init__, SvMix._pair
+SvMix.__init__ = lambda self, *a: (real(self, *a), made.append(self))[0]
+SvMix._pair = lambda *a: (pairs.append(real_pair(*a)), pairs[-1])[1]
+
+def work():
+    run_script(lambda: train.main(sys.argv[1:]))
+    state = [made[0].selector.query.weight.tolist(), made[0].teacher.fc.weight.tolist()]
+    with open("rank" + os.environ["RANK"], "w") as file:
+        json.dump([state, [ratio for _, ratio in pairs]], file)
+
+print(in_two_processes(work))
 """
-    (tmp_path / "two.py").write_text(script)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "two.py")]
     flags = ["mine", *tiny_data, *SMALL, "--mix", "svmix", "--epochs", "1", "--eval_teacher"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *torchrun, *flags], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(tmp_path, program, flags)
+    assert done.stdout.splitlines()[-1:] == ["[0, 0]"], done.stderr
     assert "teacher's top-1" in done.stdout
     states, ratios = zip(*(json.loads((tmp_path / f"rank{rank}").read_text()) for rank in range(2)), strict=True)
     assert states[0] == states[1]

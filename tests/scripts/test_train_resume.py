@@ -17,8 +17,8 @@ from ops.weights.file import read_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.slow
 
-NAME = "TSN_mine_resnet18_1f"
-SMALL = ["--net", "TSN", "--arch", "resnet18", "--num_segments", "1", "--input_size", "32", "-b", "3", "-j", "0"]
+NAME = "TSN_mine_resnet10_1f"
+SMALL = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "-b", "3", "-j", "0"]
 SMALL += ["--epochs", "2", "--lr", "0.001"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,15 @@ def load(name: str) -> dict[str, np.ndarray]:
 
 
 def official_state(net: str = "h2cn") -> dict[str, Tensor]:
-    """The filled state dict in the official layout, in float64."""
+    """The filled state dict in the official layout, in float64. Its tensors are shared: do not write into them."""
     shapes = json.loads((GOLDEN / "manifest.json").read_text())[net]
-    return {key: torch.as_tensor(fill_array(key, shape)) for key, shape in shapes.items()}
+    return {key: _filled(key, tuple(shape)) for key, shape in shapes.items()}
+
+
+@cache
+def _filled(key: str, shape: tuple[int, ...]) -> Tensor:
+    """Kept, since the networks have most of their tensors in common: 400 MiB."""
+    return torch.as_tensor(fill_array(key, shape))
 
 
 def golden_clip(golden: dict[str, np.ndarray], segments: int, frames: int) -> Tensor:

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from interruptions import needs_posix
 from video_files import write_sound, write_video
 
 from common.errors import InputError
@@ -223,6 +224,7 @@ def test_files_that_are_not_videos(tmp_path: Path, content, words: str, num_fram
         VideoFile(path, num_frames)
 
 
+@needs_posix
 def test_names_that_look_like_something_else(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("http:a.mp4", "a%03d.mp4", "vidéo 'ü' \"q\".mp4", "-i.mp4"):
@@ -230,6 +232,7 @@ def test_names_that_look_like_something_else(tmp_path: Path, monkeypatch) -> Non
         assert VideoFile(Path(name)).num_frames == 3
 
 
+@needs_posix
 def test_nothing_stays_open(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 40, **H264)
     damaged = broken(tmp_path / "b.mp4")

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptions import file_size_limit
 from video_files import CLASSES, write_dataset
 
 import test_models_center_crop as center_crop
@@ -181,13 +181,9 @@ def test_other_clips_have_another_file(tmp_path: Path) -> None:
 def test_a_full_disk(path: Path) -> None:
     """Simulated by a limit on file sizes, in the middle of the second batch."""
     stopped(path, 1)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + RECORD // 2, limits[1]))
-    try:
-        with pytest.raises(InputError, match="cannot write .*clips_0-1.unfinished: .*free some space"):
-            stopped(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    expected = pytest.raises(InputError, match="cannot write .*clips_0-1.unfinished: .*free some space")
+    with file_size_limit(path.stat().st_size + RECORD // 2), expected:
+        stopped(path)
     assert same(stopped(path), BATCHES[:1])
     assert same(stopped(path), BATCHES)
 
@@ -204,8 +200,8 @@ def test_a_folder_that_cannot_be_written() -> None:
 def flags(tmp_path_factory) -> list[str]:
     """Flags to test a small untrained network."""
     root = write_dataset(tmp_path_factory.mktemp("own"), train=0)
-    trained_on = TrainedOn("TSN", "resnet18", 2, "mine", list(CLASSES), 32, "", "", "")
-    state = build_model("TSN", "resnet18", len(CLASSES), 2).state_dict()
+    trained_on = TrainedOn("TSN", "resnet10", 2, "mine", list(CLASSES), 32, "", "", "")
+    state = build_model("TSN", "resnet10", len(CLASSES), 2).state_dict()
     save_checkpoint(root / "ckpt.pth.tar", {"state_dict": state, "trained_on": vars(trained_on)})
     data = ["--root_path", root / "frames", "--val_list", root / "val.txt", "--classes", root / "classes.txt"]
     return [*map(str, data), "--weights", str(root / "ckpt.pth.tar"), "-j", "0", "-b", "2", "--clip_index", "0-1"]

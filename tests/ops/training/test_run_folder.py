@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruptions import needs_posix
 
 from common import folder_lock
 from common.errors import InputError
@@ -19,7 +20,6 @@ from ops.runtime import Runtime
 from ops.training.run_folder import claimed_run
 from ops.training.run_log import RunLog
 
-FORK = multiprocessing.get_context("fork")
 RUNTIME = Runtime(torch.device("cpu"))
 
 
@@ -37,14 +37,15 @@ def finished(root: Path, resume: str | None = None, log: Path | None = None) -> 
 @contextmanager
 def elsewhere(work: Callable[[], None]) -> Iterator[multiprocessing.Process]:
     """Another process that does `work` and then waits for the end of the block."""
-    here, there = FORK.Pipe()
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe()
 
     def main() -> None:
         work()
         there.send("ready")
         there.recv()
 
-    process = FORK.Process(target=main, daemon=True)
+    process = fork.Process(target=main, daemon=True)
     process.start()
     assert here.poll(30)
     yield process
@@ -61,8 +62,10 @@ def test_every_run_has_its_own_folder(tmp_path: Path) -> None:
     assert finished(tmp_path) == "name-4"  # no number is used twice: the highest is the newest
 
 
+@needs_posix
 def test_simultaneous_starts_do_not_share_a_folder(tmp_path: Path) -> None:
-    start, results = FORK.Barrier(8), FORK.Queue()
+    fork = multiprocessing.get_context("fork")
+    start, results = fork.Barrier(8), fork.Queue()
 
     def main() -> None:
         start.wait()
@@ -70,7 +73,7 @@ def test_simultaneous_starts_do_not_share_a_folder(tmp_path: Path) -> None:
             results.put((run.folder.name, run.log_folder.name))
             start.wait()
 
-    processes = [FORK.Process(target=main) for _ in range(8)]
+    processes = [fork.Process(target=main) for _ in range(8)]
     for process in processes:
         process.start()
     names = [results.get(timeout=60) for _ in processes]
@@ -141,9 +144,10 @@ def test_a_run_continues_in_its_folder_however_its_path_is_written(tmp_path: Pat
         assert run.folder.name == "run"
 
 
+@needs_posix
 def test_a_live_run_has_its_folder_to_itself_and_a_dead_one_is_no_obstacle(tmp_path: Path) -> None:
     """Even while a worker of the dead one, which has inherited its files, is alive."""
-    logs, workers = tmp_path / "logs", FORK.Queue()
+    logs, workers = tmp_path / "logs", multiprocessing.get_context("fork").Queue()
     assert finished(tmp_path, log=logs) == "name"
 
     def work() -> None:
