@@ -360,7 +360,9 @@ def test_a_network_that_needs_more_memory_than_the_naive_one_fails(small: Bench,
 def test_a_network_that_is_faster_than_the_device_fails(small: Bench, monkeypatch) -> None:
     monkeypatch.setattr(speed, "NETWORKS", ("tsn",))
     monkeypatch.setattr(speed, "product_rate", lambda *_: 1e6)
-    assert verdict("speed", small).startswith("FAIL step tsn: ")
+    assert verdict("speed", small) == "PASS"  # on a CPU: no test depends on a time
+    small.gpus = [0]
+    assert verdict("speed", small).startswith("FAIL step tsn+bf16: ")
 
 
 def test_networks_are_compiled_while_there_is_time(small: Bench, monkeypatch) -> None:
