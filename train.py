@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
     train_set, val_set = make_datasets(args, model, spec)
+    numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
     optimiser = make_optimiser(
         args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
     )
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         optimiser,
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
         trained_on=describe_training(args, model, spec),
-        settings={"options": vars(args), "environment": environment(runtime)},
+        settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
         mixer=mixer,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
@@ -191,7 +192,7 @@ def run_epochs(
     val_loader = batches(args, val_set, runtime, train=False)
     name = run_name(args, state.model, spec)
     with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
-        resume_run(state, run, args.epochs)
+        resume_run(state, run, args.epochs, runtime)
         val_clips = clip_ids(val_set.records)
         require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
@@ -224,10 +225,9 @@ def run_name(args: Namespace, model: VideoNet, spec: DatasetSpec) -> str:
     return "_".join(filter(None, parts))
 
 
-def resume_run(state: TrainState, run: RunFolder, epochs: int) -> None:
+def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime) -> None:
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
-    if run.start is not None:
-        state.resume(run.start)
+    state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):

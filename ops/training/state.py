@@ -1,7 +1,7 @@
 """The state of a training run, saved so that a resumed run is bit for bit the uninterrupted one."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.errors import InputError, command, short, wrong_fields
+from common.errors import InputError, command, counted, short, wrong_fields
 from ops.mixing.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
-from ops.training.run_folder import BEST, LATEST
+from ops.runtime import Runtime
+from ops.training.run_folder import BEST, LATEST, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
-from ops.weights.file import read_checkpoint, save_checkpoint
+from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.trained_on import TrainedOn
 
 _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
 _OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}}  # older checkpoints lack some
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
+_MEANING = {
+    "preprocessing": "its accuracies cannot be compared with earlier ones",
+    "train list": "the clips of this run are other ones from here on, in another order",
+    "val list": "its accuracies cannot be compared with earlier ones, by which the best checkpoint was chosen so far",
+}
 
 
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
@@ -52,6 +58,8 @@ class TrainState:
     def save(self, folder: Path, *, epoch: int, best: bool) -> None:
         """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
 
+        The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`.
+
         The best one is for tests: it leaves out the optimisers, which are half to two thirds of the size.
 
         Raises:
@@ -78,7 +86,7 @@ class TrainState:
             )
         if best:  # first, so that a run killed in between repeats the epoch
             save_checkpoint(folder / BEST, content)
-        save_checkpoint(folder / LATEST, latest)
+        save_checkpoint(folder / LATEST, latest, previous=folder / PREVIOUS)
 
     def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
         """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
@@ -117,13 +125,57 @@ class TrainState:
         self._load_mixing(path, mixing, to_train)
         return checkpoint
 
-    def resume(self, path: Path) -> None:
+    def resume_newest(self, paths: Sequence[Path], runtime: Runtime) -> None:
+        """Continue from the first of these checkpoints that is not damaged: all processes from the same one.
+
+        Damaged ones are renamed, and a warning says so.
+
+        Raises:
+            InputError: as in `resume`; or all are damaged.
+        """
+        for path in paths:
+            fault = None
+            try:
+                self.resume(path, without_optimiser=path.name == BEST and path is not paths[0])
+            except DamagedFileError as error:
+                fault = str(error)
+            faults = [text for text in runtime.gather(fault) if text]
+            if not faults:
+                return
+            if path is paths[-1]:
+                raise InputError(faults[0])
+            if runtime.is_main:
+                aside = path.rename(f"{path}.damaged")
+                logging.warning("warning: %s. It is now %s; trying the checkpoint before it", faults[0], aside)
+
+    def resume(self, path: Path, *, without_optimiser: bool = False) -> None:
         """Continue from a checkpoint, and log the differences from the run that wrote it.
 
         Raises:
             InputError: as in `load`; or the state is another optimiser's.
         """
-        checkpoint = self.load(path, to_train=True)
+        checkpoint = self.load(path, to_train=not without_optimiser)
+        if not without_optimiser:
+            self._resume_step(path, checkpoint)
+        elif set(_unusable(checkpoint)) - {"optimizer", "scaler"}:
+            raise InputError(f"{path} is damaged: it does not say how far its training was; give another checkpoint")
+        else:
+            logging.warning("warning: %s holds no state of the optimiser, which starts from zero again", path)
+        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.figures = checkpoint.get("figures", {})
+        before = seen_clips(checkpoint, str(path))
+        logging.info("Resumed %s after epoch %d.", path, self.epoch)
+        new = sum(int((~torch.isin(clips, before[name])).sum()) for name, clips in self.seen.items() if name in before)
+        what = {"train list": f"changed, {counted(new, 'new clip')}"}
+        changed = self._changed_data(checkpoint, _MAY_CHANGE)
+        differing = [f"{name}: {what.get(name, 'changed')}; {_MEANING[name]}" for name in changed]
+        differing += differences(checkpoint, self.settings)
+        if differing:
+            logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
+        self.seen = joined(self.seen, before)
+
+    def _resume_step(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        """Take over the states of the optimiser and the gradient scaler."""
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
             self._resume_scaler(checkpoint["scaler"])
@@ -134,14 +186,6 @@ class TrainState:
                 f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
                 f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
             ) from error
-        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = checkpoint.get("figures", {})
-        self.seen = joined(self.seen, seen_clips(checkpoint, str(path)))
-        logging.info("Resumed %s after epoch %d.", path, self.epoch)
-        differing = [f"{name}: changed" for name in self._changed_data(checkpoint, _MAY_CHANGE)]
-        differing += differences(checkpoint, self.settings)
-        if differing:
-            logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
 
     def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str]) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)

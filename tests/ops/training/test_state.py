@@ -10,6 +10,7 @@ from tiny_net import TinyNet, random_clips
 
 from common.errors import InputError
 from ops.optimiser import make_optimiser, make_step, parameter_groups
+from ops.runtime import Runtime
 from ops.training.state import TrainState
 from ops.weights.file import read_checkpoint, save_checkpoint
 from ops.weights.trained_on import TrainedOn
@@ -81,3 +82,54 @@ def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -
         except InputError:
             refused += 1
     assert 40 < refused < 150
+
+
+NAMES = [f"ckpt{middle}.pth.tar" for middle in ("", ".previous", ".best")]
+
+
+@pytest.mark.parametrize(("damaged", "epoch"), [(0, 3), (1, 2), (2, 1), (3, None)])
+def test_damaged_checkpoints_are_skipped(tmp_path: Path, damaged: int, epoch: int | None, caplog) -> None:
+    state = make("sgd")
+    for number, best in ((1, True), (2, False), (3, False)):
+        step(state)
+        state.figures = {"val/top1": float(number)}
+        state.save(tmp_path, epoch=number, best=best)
+    paths = [tmp_path / name for name in NAMES]
+    for path in paths[:damaged]:
+        path.write_bytes(path.read_bytes()[:-100])
+    resumed = make("sgd")
+    if epoch is None:
+        with pytest.raises(InputError, match=r"ckpt\.best\.pth\.tar is not a checkpoint.*damaged"):
+            resumed.resume_newest(paths, Runtime(torch.device("cpu")))
+        return
+    resumed.resume_newest(paths, Runtime(torch.device("cpu")))
+    assert (resumed.epoch, resumed.figures) == (epoch, {"val/top1": float(epoch)})
+    assert bool(resumed.optimiser.state) == (epoch > 1)  # the best one has none
+    assert [f"{path.name}.damaged" in caplog.text for path in paths] == [True] * damaged + [False] * (3 - damaged)
+    assert [path.exists() for path in paths] == [False] * damaged + [True] * (3 - damaged)
+    resumed.save(tmp_path, epoch=4, best=False)
+    for path in paths[damaged:]:  # none that is whole was replaced by a damaged one
+        read_checkpoint(path)
+
+
+def test_processes_that_read_different_bytes_resume_from_the_same_checkpoint(tmp_path: Path) -> None:
+    class OtherIsDamaged(Runtime):
+        def gather(self, value):
+            faults.append(value)
+            return [value, "x is damaged" if len(faults) == 1 else None]
+
+    state, faults = make("sgd"), []
+    for number in (1, 2):
+        state.save(tmp_path, epoch=number, best=False)
+    state.resume_newest([tmp_path / name for name in NAMES[:2]], OtherIsDamaged(torch.device("cpu")))
+    assert (state.epoch, faults) == (1, [None, None])
+
+
+def test_a_wrong_flag_is_no_damage(tmp_path: Path) -> None:
+    state = make("adamw")
+    step(state)
+    for number in (1, 2):
+        state.save(tmp_path, epoch=number, best=False)
+    with pytest.raises(InputError, match="same --optimizer"):
+        make("sgd").resume_newest([tmp_path / name for name in NAMES[:2]], Runtime(torch.device("cpu")))
+    assert (tmp_path / NAMES[0]).exists()
