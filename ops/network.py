@@ -32,6 +32,7 @@ class VideoNet(nn.Module, ABC):
     input_size: int = 224  # H = W in pixels that its published weights expect
     bias_lr: float = 1.0  # factor of the learning rate of biases
     layouts: tuple[str, ...] = ()  # layouts of other projects that it can load, see `ops.weights.layouts.layout_of`
+    explained_layer: str | None = None  # name of the module whose output Grad-CAM weights; None: it has none
     mean: Tensor  # (3, 1, 1), like `std`
     std: Tensor
 
@@ -81,6 +82,10 @@ class VideoNet(nn.Module, ABC):
             InputError: the network has no such map.
         """
         raise InputError(f"{self.net} has no feature map over time and space, which --mix svmix needs")
+
+    def as_map(self, output: Any) -> Tensor:
+        """The output of `explained_layer` as (N, C, T', h, w)."""
+        return output
 
     def normalise(self, frames: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 RGB -> floats of the same shape: scaled to 0..1, minus the mean, over the deviation.

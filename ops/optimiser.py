@@ -62,8 +62,11 @@ def make_step(
     scaler: torch.amp.GradScaler,
     clip_gradient: float | None,
     where: str,
-) -> None:
+) -> Tensor:
     """Clip the gradients, take the step, drop the gradients. The caller updates the scaler, once for all optimisers.
+
+    Returns:
+        The L2 norm of all gradients together, before clipping.
 
     Raises:
         InputError: a gradient is not finite, and there is no scaler to handle it.
@@ -75,6 +78,7 @@ def make_step(
         require_finite(norm, "gradient", where)
     scaler.step(optimiser)
     optimiser.zero_grad(set_to_none=True)
+    return norm
 
 
 def require_finite(value: Tensor, name: str, where: str) -> None:

@@ -41,6 +41,7 @@ class ResNetVideo(VideoNet):
 
     memory_format = torch.channels_last
     bias_lr = 2.0  # as in the whole TSN family
+    explained_layer = "layer4"
     fusable = (("conv1", "bn1"),)
 
     def __init__(
@@ -74,7 +75,11 @@ class ResNetVideo(VideoNet):
 
     def feature_map(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> stage 4's output (N, C, T, H/32, W/32)."""
-        return self.backbone(clip).unflatten(0, (-1, self.num_segments)).transpose(1, 2)
+        return self.as_map(self.backbone(clip))
+
+    def as_map(self, output: Tensor) -> Tensor:
+        """(N*T, C, H/32, W/32) -> (N, C, T, H/32, W/32)."""
+        return output.unflatten(0, (-1, self.num_segments)).transpose(1, 2)
 
     def backbone(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, L, 3, H, W) -> stage 4's output (N*T, C, H/32, W/32)."""

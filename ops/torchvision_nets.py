@@ -21,6 +21,7 @@ class Form(NamedTuple):
 
     classifier: str  # name of the last layer
     features: str  # name of the layer whose output is the feature map
+    explained: str | None = None  # the layer for Grad-CAM, if it is another one
     stride: int = 32  # in space
     input_size: int = 224  # H = W in pixels that the weights expect
     convolves: bool = False  # whether frames are mixed by 3-D convolutions
@@ -31,7 +32,7 @@ class Form(NamedTuple):
 
 TORCHVISION_NETS = {
     "r2plus1d_18": Form("fc", "layer4", stride=16, input_size=112, convolves=True),
-    "mvit_v2_s": Form("head.1", "blocks.15"),
+    "mvit_v2_s": Form("head.1", "blocks.15", "blocks.14"),  # after the last block only the class token is used
     "swin3d_t": Form("head", "norm"),
     "swin3d_s": Form("head", "norm"),
     "swin3d_b": Form("head", "norm"),
@@ -62,6 +63,7 @@ class TorchvisionNet(VideoNet):
         super().__init__(name, 1, weights.mean, weights.std)
         self.network = get_model(name.net, weights=None, num_classes=name.num_class)
         self.input_size = form.input_size
+        self.explained_layer = f"network.{form.explained or form.features}"
         self.classifier = (f"network.{form.classifier}.weight", f"network.{form.classifier}.bias")
         _set_dropout(self.network, form.classifier, dropout)
         if name.net == "s3d":
@@ -92,15 +94,14 @@ class TorchvisionNet(VideoNet):
             self.logits(clip)
         finally:
             hook.remove()
-        return _as_map(self.net, outputs[0])
+        return self.as_map(outputs[0])
 
-
-def _as_map(net: str, output: Any) -> Tensor:
-    """Convert the output of a network's feature layer to (N, C, T', h, w)."""
-    if net == "mvit_v2_s":
-        tokens, grid = output  # (N, 1 + T'*h*w, C), the class token first
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
-    return output.movedim(-1, 1) if net.startswith("swin3d") else output  # Swin: (N, T', h, w, C)
+    def as_map(self, output: Any) -> Tensor:
+        """The output of a feature layer as (N, C, T', h, w)."""
+        if self.net == "mvit_v2_s":
+            tokens, grid = output  # (N, 1 + T'*h*w, C), the class token first
+            return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+        return output.movedim(-1, 1) if self.net.startswith("swin3d") else output  # Swin: (N, T', h, w, C)
 
 
 class WindowMean(nn.Module):

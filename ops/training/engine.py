@@ -35,7 +35,7 @@ class TrainSettings:
     accumulate: int = 1  # batches per step of the optimiser
     clip_gradient: float | None = None  # largest L2 norm of all gradients together; None: no limit
     partial_bn: bool = False  # freeze the statistics of all the ResNet's BatchNorms but the first
-    print_freq: int = 20  # batches between progress lines
+    print_freq: int = 20  # batches between progress lines, and between the points of curves within an epoch
     seed: int = 0  # with the epoch it seeds dropout
 
     @property
@@ -54,6 +54,7 @@ class Sums:
     videos: int = 0
     seconds: Seconds = field(default_factory=Seconds)
     replaced: list[str] = field(default_factory=list)
+    confusion: Any = 0  # (K, K) videos of an evaluation: row = label, column = best class
 
     def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
         """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
@@ -84,16 +85,18 @@ def train_one_epoch(
     epoch: int,
     lr_at: Callable[[float], float],
     mixer: Mixer | None = None,
+    log_step: Callable[..., None] | None = None,
 ) -> Sums:
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction.
+    with its fraction; `log_step`, such as `StepCurves`, is called every `print_freq` steps and after the last one.
 
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
     sums, clock, steps = Sums(), StepClock(runtime.device), len(loader)
+    norm = None  # of the last step's gradients
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     if mixer is not None:
         mixer.start_epoch()
@@ -126,11 +129,13 @@ def train_one_epoch(
         scaler.scale(loss / group).backward()
         clock.lap("backward")
         if step + 1 == group_start + group:
-            make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
+            norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
             if mixer is not None:
                 mixer.method.step(unwrap(model), scaler, lr, where)
             scaler.update()
         clock.lap("optimiser")
+        if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
+            log_step(epoch + (step + 1) / steps, sums, seconds=clock.elapsed, lr=lr, gradient_norm=norm)
     sums.seconds += clock.read()
     return sums
 
@@ -177,6 +182,8 @@ def evaluate(
     _require_finite_scores(logits, unwrap(model), title)
     total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
     total.add(logits, label, loss(logits, label).item())
+    classes = logits.shape[1]
+    total.confusion = (label * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, -1).numpy()
     return total
 
 

@@ -14,11 +14,14 @@ from torch.utils.data import DataLoader
 from common.errors import counted, few
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
+from ops.scoring.plots import plot_confusion
 from ops.training.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
 from ops.training.run_folder import RunFolder
+from ops.training.run_history import NOT_COMPARED
 from ops.training.run_log import RunLog
 from ops.training.state import TrainState
 from ops.training.step_clock import time_report
+from ops.training.step_curves import StepCurves
 
 BAD_FRAMES = "bad_frames.txt"
 
@@ -52,7 +55,7 @@ def fit(
         InputError: loss, weights or scores are not finite, or a checkpoint or the log cannot be written. The last
             checkpoint stays.
     """
-    log = RunLog(run.folders.log_folder, state.epoch, state.figures) if runtime.is_main else None
+    log = _open_log(state, run) if runtime.is_main else None
     model = runtime.wrap(state.model)
     seconds: list[float] = []
     while state.epoch < run.epochs:
@@ -60,7 +63,7 @@ def fit(
         train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         own = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, step,
-            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer,
+            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, log_step=StepCurves(log, runtime) if log else None,
         )  # fmt: skip
         train = over_processes(own, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
@@ -79,6 +82,10 @@ def fit(
         state.epoch = epoch + 1
         if log is not None:
             log.write(epoch, state.figures)
+            if best:
+                title = f"{run.folders.folder.name}, epoch {state.epoch}, top-1 {state.best_top1:.2f} %"
+                plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
+                log.write_plot(epoch, "val/confusion", plot)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
                 log.write_image(epoch, "train/mixed", run.draw_mixed(state.mixer.examples))
             seconds.append(time.perf_counter() - start)
@@ -87,6 +94,14 @@ def fit(
             _report_replaced(train, log)
     if log is not None:
         log.close()
+
+
+def _open_log(state: TrainState, run: FitSettings) -> RunLog:
+    log = RunLog(run.folders.log_folder, state.epoch, state.figures)
+    options = state.settings.get("options", {})
+    shown = {name: value for name, value in options.items() if name not in NOT_COMPARED}
+    log.write_options(state.epoch, shown, "val/best_top1")
+    return log
 
 
 def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: TrainState) -> dict[str, float]:

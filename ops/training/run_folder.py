@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.files import make_folder, remove_unfinished
 from common.folder_lock import LOCK, FolderInUseError, FolderLock
 from ops.runtime import Runtime
-from ops.training.run_log import EVENTS, LINES, OPTIONS
+from ops.training.run_log import EVENTS, LINES, OPTIONS, STEPS
 
 LATEST, PREVIOUS, BEST = "ckpt.pth.tar", "ckpt.previous.pth.tar", "ckpt.best.pth.tar"
 
@@ -182,7 +182,7 @@ def _lock(*folders: Path) -> list[FolderLock]:
 def _remove_unused(folders: set[Path]) -> None:
     """Remove folders in which a run has left nothing but the record of its start."""
     names = {path.name for folder in folders for path in folder.iterdir()}
-    if any(name not in (LOCK, OPTIONS, LINES) and not name.startswith(EVENTS) for name in names):
+    if any(name not in (LOCK, OPTIONS, LINES, STEPS) and not name.startswith(EVENTS) for name in names):
         return
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

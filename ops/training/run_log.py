@@ -1,18 +1,21 @@
 """The log of a run: TensorBoard curves, one JSON line per epoch, and the versions that a result depends on."""
 
 import json
+import logging
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -21,6 +24,9 @@ from common.errors import InputError
 from common.files import write_whole
 
 LINES, EVENTS, OPTIONS = "log.jsonl", "events", "options.json"
+STEPS = "steps"  # subfolder of the curves within epochs: a restart drops points by their step, which is another unit
+STEPS_PER_EPOCH = 1000  # of these curves: TensorBoard takes whole numbers only
+FLUSH_AFTER = 10  # seconds between their writes to the disk, each of which waits for it
 
 
 class RunLog:
@@ -47,11 +53,10 @@ class RunLog:
                 raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
         with self._writing():
             write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
-            # tensorboardX's SummaryWriter would fail in its own thread; the suffix separates two starts in a second
-            self._events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
-            purged = start_epoch - missing
-            for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
-                self._events.write_event(Event(step=purged, wall_time=time.time(), **content))
+            self._events = _open_events(folder, start_epoch, start_epoch - missing)
+            (folder / STEPS).mkdir(exist_ok=True)
+            self._steps = _open_events(folder / STEPS, start_epoch, start_epoch * STEPS_PER_EPOCH + 1)
+        self._last_step, self._last_flush = 0, 0.0
         if before and missing:
             self.write(start_epoch - 1, before)
 
@@ -85,15 +90,51 @@ class RunLog:
         """Figures of one epoch (0-based), by curve name such as "train/loss"."""
         with self._writing():
             for name, value in figures.items():
-                self._add(epoch, summary.scalar(name, value))
+                _add(self._events, epoch, summary.scalar(name, value))
             self._events.flush()
             with self.path.open("a") as file:
                 file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
 
+    def write_step(self, epoch: float, figures: Mapping[str, float]) -> None:
+        """Figures within an epoch (0-based, with its fraction), for TensorBoard only.
+
+        An epoch has at most `STEPS_PER_EPOCH` points; more are left out. A failure does not stop it: it would be lost.
+        """
+        step = round(epoch * STEPS_PER_EPOCH)
+        if self._steps is None or step == self._last_step:
+            return
+        self._last_step = step
+        try:
+            for name, value in figures.items():
+                _add(self._steps, step, summary.scalar(name, value))
+            if step % STEPS_PER_EPOCH == 0 or time.monotonic() > self._last_flush + FLUSH_AFTER:
+                self._steps.flush()
+                self._last_flush = time.monotonic()
+        except OSError as error:
+            logging.warning("No more curves within epochs: cannot write to %s: %s", self.path.parent, error.strerror)
+            self._steps = None
+
+    def write_options(self, epoch: int, options: Mapping[str, Any], metric: str) -> None:
+        """Options of a start after `epoch` epochs, for TensorBoard's table of runs and their `metric`."""
+        texts = {name: " ".join(map(str, value)) for name, value in options.items() if isinstance(value, list)}
+        columns, row, _end_of_run = summary.hparams({**options, **texts}, {metric: 0})
+        with self._writing():
+            for content in (columns, row):
+                _add(self._events, epoch, content)
+
     def write_image(self, epoch: int, name: str, picture: np.ndarray) -> None:
         """A picture (H, W, 3) uint8 of one epoch, for TensorBoard only."""
         with self._writing():
-            self._add(epoch, summary.image(name, picture, dataformats="HWC"))
+            _add(self._events, epoch, summary.image(name, picture, dataformats="HWC"))
+            self._events.flush()
+
+    def write_plot(self, epoch: int, name: str, plot: Callable[[Path], None]) -> None:
+        """The PNG file that `plot` writes, as `write_image`."""
+        with self._writing(), TemporaryDirectory() as folder:
+            path = Path(folder) / "plot.png"
+            plot(path)
+            with Image.open(path) as picture:
+                self.write_image(epoch, name, np.asarray(picture.convert("RGB")))
 
     def add_names(self, file: str, names: Sequence[str]) -> Path:
         """Add names to a sorted file of one name per line, and return its path."""
@@ -103,12 +144,24 @@ class RunLog:
             write_whole(path, "".join(f"{name}\n" for name in sorted({*known, *names})))
         return path
 
-    def _add(self, epoch: int, content: Any) -> None:
-        self._events.write_event(Event(step=epoch, wall_time=time.time(), summary=content))
-
     def close(self) -> None:
         with self._writing():
             self._events.close()
+            if self._steps is not None:
+                self._steps.close()
+
+
+def _open_events(folder: Path, start_epoch: int, dropped: int) -> EventsWriter:
+    """A new event file; TensorBoard drops the points of earlier files from the step `dropped` on."""
+    # tensorboardX's SummaryWriter would fail in its own thread; the suffix separates two starts in a second
+    events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
+    for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
+        events.write_event(Event(step=dropped, wall_time=time.time(), **content))
+    return events
+
+
+def _add(events: EventsWriter, step: int, content: Any) -> None:
+    events.write_event(Event(step=step, wall_time=time.time(), summary=content))
 
 
 def provenance() -> dict[str, Any]:

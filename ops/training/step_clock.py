@@ -74,11 +74,16 @@ class StepClock:
         self._seconds.add(part, now - self._last)
         self._last = now
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds so far, without the start of the workers."""
+        return time.perf_counter() - self._start
+
     def read(self) -> Seconds:
         """All times so far."""
         if self._marks:
             self._settle()
-        self._seconds.total = time.perf_counter() - self._start
+        self._seconds.total = self.elapsed
         return self._seconds
 
     def _mark(self, part: str) -> None:

@@ -40,6 +40,8 @@ def test_what_a_run_leaves_behind(run) -> None:
     assert set(lines[0]) == names | {"epoch"}
     curves = EventAccumulator(str(folder)).Reload()
     assert set(curves.Tags()["scalars"]) == names
+    assert curves.Tags()["images"] == ["val/confusion"]
+    assert b"val/best_top1" in curves.SummaryMetadata("_hparams_/experiment").plugin_data.content
     assert [event.value for event in curves.Scalars("val/loss")] == pytest.approx([line["val/loss"] for line in lines])
     options = json.loads((folder / "options.json").read_text())
     assert options["options"]["label_smoothing"] == 0.1
@@ -66,7 +68,7 @@ def test_a_compiled_run_has_the_same_numbers_and_names(run, monkeypatch) -> None
 
 def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypatch, capsys) -> None:
     """Dropout, shuffling, crops, momentum, schedule: all continue as if nothing had happened."""
-    flags = ["--npb", "--lr_type", "cos", "--epochs", "3"]
+    flags = ["--npb", "--lr_type", "cos", "--epochs", "3", "-p", "1"]
     whole = run(*flags)
     stop_at(monkeypatch, 1.5)
     with pytest.raises(SystemExit) as stopped:
@@ -88,6 +90,10 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
     losses = [[json.loads(line)["val/loss"] for line in of_run] for of_run in lines]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
+    curves = [EventAccumulator(str(folder / "steps")).Reload().Scalars("step/loss") for folder in (whole, cut)]
+    points = [[(event.step, event.value) for event in of_run] for of_run in curves]
+    assert points[0] == points[1]
+    assert [step for step, _ in points[0]] == [500, 1000, 1500, 2000, 2500, 3000]
 
 
 def test_a_killed_process_says_how_to_continue(tiny_data, tmp_path: Path) -> None:
@@ -118,8 +124,8 @@ def test_a_log_that_cannot_be_written_costs_no_epoch(run, monkeypatch) -> None:
     real, calls = EventsWriter.flush, []
 
     def flush(writer: EventsWriter) -> None:
-        calls.append(1)
-        if len(calls) == 2:
+        calls.extend([1] if "/steps/" not in writer._file_name else [])
+        if len(calls) == 3:  # the first epoch flushes its figures and its confusion matrix
             raise OSError(errno.ENOSPC, "No space left on device")
         real(writer)
 
@@ -247,6 +253,7 @@ def test_two_processes_see_every_video_once(tiny_data, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / NAME
     assert len((folder / "log.jsonl").read_text().splitlines()) == 1
+    assert len(list((folder / "steps").iterdir())) == 1  # of the main process
     alone = subprocess.run(
         [sys.executable, *script, "-e", "--resume", str(folder / "ckpt.pth.tar")],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,11 +45,11 @@ def batches(size: int, videos: int = 8) -> list[SimpleNamespace]:
     ]  # fmt: skip
 
 
-def train(size: int, *, lr: float = 0.5, videos: int = 8, **settings) -> tuple[Linear, Sums]:
+def train(size: int, *, lr: float = 0.5, videos: int = 8, log_step=None, **settings) -> tuple[Linear, Sums]:
     model = Linear()
     groups = [{"params": list(model.parameters()), "lr_mult": 1.0, "lr": lr}]
     optimiser = torch.optim.SGD(groups, lr=lr)
-    options = {"epoch": 0, "lr_at": lambda _epoch: lr}
+    options = {"epoch": 0, "lr_at": lambda _epoch: lr, "log_step": log_step}
     sums = train_one_epoch(
         model, batches(size, videos), optimiser, NO_SCALER, CPU, TrainSettings(**settings), **options
     )
@@ -69,6 +70,21 @@ def test_the_gradient_is_clipped() -> None:
     norms = [((m.weight - start.weight).square().sum() + (m.bias - start.bias).square().sum()).sqrt() for m in moved]
     assert norms[0].item() == pytest.approx(1e-3, rel=1e-3)
     assert norms[1].item() > 1e-2
+
+
+@pytest.mark.parametrize(("accumulate", "norms"), [(1, [True] * 3), (4, [False, True, True])])
+def test_points_are_logged_every_few_steps_and_after_the_last_one(accumulate: int, norms: list[bool]) -> None:
+    """Of 8 batches, after 3, 6 and 8; with its gradient's norm once there is one, before clipping."""
+    points = []
+
+    def log_step(epoch: float, sums: Sums, *, seconds: float, lr: float, gradient_norm: torch.Tensor | None) -> None:
+        points.append((epoch, sums.videos, lr, seconds, gradient_norm))
+
+    train(1, lr=0.5, print_freq=3, clip_gradient=1e-9, accumulate=accumulate, log_step=log_step)
+    epochs, videos, rates, seconds, gradients = zip(*points, strict=True)
+    assert (epochs, videos, rates) == ((3 / 8, 6 / 8, 1.0), (3, 6, 8), (0.5,) * 3)
+    assert list(seconds) == sorted(seconds)
+    assert [gradient is not None and float(gradient) > 1e-3 for gradient in gradients] == norms
 
 
 def test_label_smoothing_changes_the_loss() -> None:
@@ -125,6 +141,17 @@ def test_sums_are_divided_once() -> None:
     whole = evaluate(model, batches(8), CPU, amp="off", title="val", print_freq=9).averages()
     assert uneven == pytest.approx(whole, rel=1e-6)
     assert whole["top5"] == 100.0  # 4 classes
+
+
+def test_an_evaluation_counts_confusions() -> None:
+    [batch] = batches(8)
+    model = Linear()
+    best = model(batch.clip.movedim(-1, -3)).argmax(1)
+    expected = np.zeros((4, 4), int)
+    for label, predicted in zip(batch.label, best, strict=True):
+        expected[label, predicted] += 1
+    found = evaluate(model, batches(3), CPU, amp="off", title="val", print_freq=9).confusion
+    assert np.array_equal(found, expected)
 
 
 def test_replaced_frames_are_collected() -> None:

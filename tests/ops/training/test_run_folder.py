@@ -215,7 +215,7 @@ def test_a_folder_deleted_during_the_run_is_not_written_to(tmp_path: Path, again
 @pytest.mark.parametrize(
     ("error", "left", "stays"),
     [
-        (InputError, ["options.json", "log.jsonl", "events.out.tfevents.1"], False),
+        (InputError, ["options.json", "log.jsonl", "events.out.tfevents.1", "steps"], False),
         (InputError, ["options.json", "bad_frames.txt"], True),
         (InputError, ["ckpt.pth.tar"], True),
         (KeyboardInterrupt, ["options.json"], True),
