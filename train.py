@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.cli import steps_and_seconds
+from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
 from datasets.catalogue import DatasetSpec, data_folder, resolve
@@ -205,16 +206,16 @@ def run_epochs(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
             folders=run, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
+            save_every=steps_and_seconds(args.save_every), stop=StopRequest(),
         )  # fmt: skip
-        take_sigterm_as_ctrl_c()
+        settings.stop.listen()
         try:
             fit(state, train_loader, val_loader, runtime, step, settings)
-        except KeyboardInterrupt:
-            kept = f"The checkpoint of epoch {state.epoch} is in {run.folder}"
+        except (KeyboardInterrupt, Stopped):
+            text = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "No step was finished"
             again = resume_command(sys.argv, run.to_continue(args.resume))
-            text = kept if run.has_checkpoint else "No epoch was finished"
-            logging.info("\nStopped. %s. To continue: %s", text, again)
-            sys.exit(130)
+            logging.info("\nStopped by %s. %s. To continue: %s", settings.stop.name, text, again)
+            sys.exit(settings.stop.status)
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
 

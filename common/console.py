@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -72,6 +73,50 @@ def take_sigterm_as_ctrl_c() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+
+
+class Stopped(Exception):  # noqa: N818  (not an error)
+    """The work was asked to stop, and nothing of it is lost."""
+
+
+class StopRequest:
+    """Remembers a signal that asks for the end of the work, which goes on until it asks `check`.
+
+    A second Ctrl-C after a second stops at once. Signals that the process ignores, as under nohup, stay ignored.
+    """
+
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # not all exist on Windows
+
+    def __init__(self) -> None:
+        self.number, self._time = 0, 0.0  # of the first signal
+
+    def listen(self) -> None:
+        """Handle the signals from now on."""
+        for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._remember)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        if not self.number:
+            self.number, self._time = number, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._time > 1:  # torchrun repeats the first one at once
+            _ignore_end_of_workers()  # they got it too
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise `Stopped` after a signal."""
+        if self.number:
+            raise Stopped
+
+    @property
+    def name(self) -> str:
+        """The name of the signal; other processes of a run may have got one."""
+        return signal.Signals(self.number).name if self.number else "another process"
+
+    @property
+    def status(self) -> int:
+        """The exit status: 130 after Ctrl-C, otherwise 75, "try again" (EX_TEMPFAIL of sysexits.h)."""
+        return 130 if self.number == signal.SIGINT else 75
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 from joblib import cpu_count
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from common.errors import InputError
@@ -63,6 +63,10 @@ class Runtime:
         """Wrap a small module that runs on one device per process: its gradients are averaged over the processes."""
         return self._distributed(module) if self.world_size > 1 else module
 
+    def sharing_gradients(self, model: nn.Module, share: bool) -> AbstractContextManager:
+        """A block whose backward passes average a wrapped model's gradients over the processes, or only add them up."""
+        return nullcontext() if share or not isinstance(model, DistributedDataParallel) else model.no_sync()
+
     def share_buffers(self, model: nn.Module) -> None:
         """Copy the main process's BatchNorm statistics to all; they differ, as each process has seen other batches."""
         if self.world_size > 1:
@@ -71,7 +75,7 @@ class Runtime:
 
     def _distributed(self, module: nn.Module) -> DistributedDataParallel:
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids)
+        return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
 
     def autocast(self, amp: str) -> torch.autocast:
         """Mixed precision: `amp` is one of `AMP_DTYPES`."""
@@ -84,6 +88,28 @@ class Runtime:
         values = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
+
+    def highest(self, value: int) -> int:
+        """The highest value of all processes, which must call this together."""
+        if self.world_size == 1:
+            return value
+        values = torch.tensor(value, device=self.device)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values)
+
+    def random_state(self) -> list[Tensor]:
+        """States of this process's generators: the CPU's, then those of its GPUs."""
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in self._own_gpus())]
+
+    def set_random_state(self, states: Sequence[Tensor]) -> None:
+        """Continue from `random_state`; states of other devices, or none, change nothing."""
+        if len(states) == 1 + len(self._own_gpus()):
+            torch.set_rng_state(states[0])
+            for gpu, state in zip(self._own_gpus(), states[1:], strict=True):
+                torch.cuda.set_rng_state(state, gpu)
+
+    def _own_gpus(self) -> Sequence[int]:
+        return self.gpus or ([self.device.index] if self.device.type == "cuda" else [])
 
     @contextmanager
     def main_first(self) -> Iterator[None]:

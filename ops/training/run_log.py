@@ -30,13 +30,15 @@ FLUSH_AFTER = 10  # seconds between their writes to the disk, each of which wait
 
 
 class RunLog:
-    """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) on.
+    """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) and its `fraction` on.
 
     Earlier lines of an interrupted run stay, later ones are dropped. Every method raises an `InputError` if the folder
     cannot be written.
     """
 
-    def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None, fraction: float = 0.0
+    ) -> None:
         """Open the log in `folder`; `before` are the figures of the epoch before, added if the log lacks them.
 
         Raises:
@@ -55,7 +57,9 @@ class RunLog:
             write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
             self._events = _open_events(folder, start_epoch, start_epoch - missing)
             (folder / STEPS).mkdir(exist_ok=True)
-            self._steps = _open_events(folder / STEPS, start_epoch, start_epoch * STEPS_PER_EPOCH + 1)
+            self._steps = _open_events(
+                folder / STEPS, start_epoch, round((start_epoch + fraction) * STEPS_PER_EPOCH) + 1
+            )
         self._last_step, self._last_flush = 0, 0.0
         if before and missing:
             self.write(start_epoch - 1, before)

@@ -13,6 +13,7 @@ from common.errors import InputError, command, counted, short, wrong_fields
 from ops.mixing.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
 from ops.runtime import Runtime
+from ops.training.progress import Position
 from ops.training.run_folder import BEST, LATEST, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
@@ -36,6 +37,10 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     wrong = wrong_fields(given, _REQUIRED | dict.fromkeys(_OPTIONAL, dict))
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
+    try:
+        Position.of(given.get("position", {"clips": 0, "fraction": 0.0, "processes": []}))
+    except ValueError:
+        wrong.append("position")
     figures = {} if "figures" in wrong else given["figures"]
     return wrong + (["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), float)) else [])
 
@@ -50,24 +55,25 @@ class TrainState:
     trained_on: TrainedOn
     settings: dict[str, Any]  # the "options" and the "environment" of this start, for the checkpoint
     epoch: int = 0  # epochs done
+    position: Position | None = None  # in the epoch after them; None: at its start
+    saved: str = ""  # the progress in the last checkpoint
     best_top1: float = -1.0
     mixer: Mixer | None = None
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
     seen: SeenClips = field(default_factory=dict)  # the training clips
 
-    def save(self, folder: Path, *, epoch: int, best: bool) -> None:
-        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
+    def save(self, folder: Path, *, best: bool) -> None:
+        """Write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
 
-        The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`.
-
-        The best one is for tests: it leaves out the optimisers, which are half to two thirds of the size.
+        The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The best one is for tests: it leaves out the
+        optimisers, which are half to two thirds of the size.
 
         Raises:
             InputError: a value is not finite, or the folder cannot be written.
         """
         content = {
             "state_dict": self.model.state_dict(),
-            "epoch": epoch,
+            "epoch": self.epoch,
             "best_top1": self.best_top1,
             "figures": self.figures,
             "trained_on": asdict(self.trained_on),
@@ -75,18 +81,28 @@ class TrainState:
             **self.settings,
         }
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        if self.position is not None:
+            latest["position"] = asdict(self.position)
         if self.mixer is not None:
             content["mixing"] = self.mixer.method.state_dict(optimiser=False)
             latest["mixing"] = self.mixer.method.state_dict()
         bad = not_finite(latest)
         if bad is not None:
             raise InputError(
-                f"{bad} is not finite after epoch {epoch}: the training has diverged. No checkpoint was written; "
+                f"{bad} is not finite after {self.progress}: the training has diverged. No checkpoint was written; "
                 "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
             )
-        if best:  # first, so that a run killed in between repeats the epoch
+        if best:  # first, so that a run killed in between repeats the validation
             save_checkpoint(folder / BEST, content)
         save_checkpoint(folder / LATEST, latest, previous=folder / PREVIOUS)
+        self.saved = self.progress
+
+    @property
+    def progress(self) -> str:
+        """How far the training is, for messages."""
+        if self.position is None:
+            return f"epoch {self.epoch}"
+        return f"{100 * self.position.fraction:.3g} % of epoch {self.epoch + 1}"
 
     def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
         """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
@@ -163,8 +179,10 @@ class TrainState:
             logging.warning("warning: %s holds no state of the optimiser, which starts from zero again", path)
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         self.figures = checkpoint.get("figures", {})
+        self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
+        self.saved = self.progress
         before = seen_clips(checkpoint, str(path))
-        logging.info("Resumed %s after epoch %d.", path, self.epoch)
+        logging.info("Resumed %s after %s.", path, self.progress)
         new = sum(int((~torch.isin(clips, before[name])).sum()) for name, clips in self.seen.items() if name in before)
         what = {"train list": f"changed, {counted(new, 'new clip')}"}
         changed = self._changed_data(checkpoint, _MAY_CHANGE)

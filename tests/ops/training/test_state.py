@@ -66,7 +66,8 @@ def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -
     state, path, rng = make(optimizer, amp), tmp_path / "ckpt.pth.tar", random.Random(0)
     step(state)
     state.figures = {"val/top1": 1.0}
-    state.save(tmp_path, epoch=3, best=False)
+    state.epoch = 3
+    state.save(tmp_path, best=False)
     content = read_checkpoint(path)
     refused = 0
     for _ in range(150):
@@ -78,7 +79,8 @@ def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -
         try:
             resumed.resume(path)
             step(resumed)
-            resumed.save(tmp_path, epoch=resumed.epoch + 1, best=True)
+            resumed.epoch += 1
+            resumed.save(tmp_path, best=True)
         except InputError:
             refused += 1
     assert 40 < refused < 150
@@ -93,7 +95,8 @@ def test_damaged_checkpoints_are_skipped(tmp_path: Path, damaged: int, epoch: in
     for number, best in ((1, True), (2, False), (3, False)):
         step(state)
         state.figures = {"val/top1": float(number)}
-        state.save(tmp_path, epoch=number, best=best)
+        state.epoch = number
+        state.save(tmp_path, best=best)
     paths = [tmp_path / name for name in NAMES]
     for path in paths[:damaged]:
         path.write_bytes(path.read_bytes()[:-100])
@@ -107,7 +110,7 @@ def test_damaged_checkpoints_are_skipped(tmp_path: Path, damaged: int, epoch: in
     assert bool(resumed.optimiser.state) == (epoch > 1)  # the best one has none
     assert [f"{path.name}.damaged" in caplog.text for path in paths] == [True] * damaged + [False] * (3 - damaged)
     assert [path.exists() for path in paths] == [False] * damaged + [True] * (3 - damaged)
-    resumed.save(tmp_path, epoch=4, best=False)
+    resumed.save(tmp_path, best=False)
     for path in paths[damaged:]:  # none that is whole was replaced by a damaged one
         read_checkpoint(path)
 
@@ -120,7 +123,8 @@ def test_processes_that_read_different_bytes_resume_from_the_same_checkpoint(tmp
 
     state, faults = make("sgd"), []
     for number in (1, 2):
-        state.save(tmp_path, epoch=number, best=False)
+        state.epoch = number
+        state.save(tmp_path, best=False)
     state.resume_newest([tmp_path / name for name in NAMES[:2]], OtherIsDamaged(torch.device("cpu")))
     assert (state.epoch, faults) == (1, [None, None])
 
@@ -129,7 +133,8 @@ def test_a_wrong_flag_is_no_damage(tmp_path: Path) -> None:
     state = make("adamw")
     step(state)
     for number in (1, 2):
-        state.save(tmp_path, epoch=number, best=False)
+        state.epoch = number
+        state.save(tmp_path, best=False)
     with pytest.raises(InputError, match="same --optimizer"):
         make("sgd").resume_newest([tmp_path / name for name in NAMES[:2]], Runtime(torch.device("cpu")))
     assert (tmp_path / NAMES[0]).exists()
