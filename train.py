@@ -46,7 +46,9 @@ from opts import data_options, parse_train, resume_command
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
-    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
+    runtime = start_runtime(
+        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn
+    )
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
@@ -209,6 +211,7 @@ def run_epochs(
             save_every=steps_and_seconds(args.save_every), stop=StopRequest(),
         )  # fmt: skip
         settings.stop.listen()
+        runtime.limit_waiting()
         try:
             fit(state, train_loader, val_loader, runtime, step, settings)
         except (KeyboardInterrupt, Stopped):

@@ -42,17 +42,25 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
-        if not str(error).startswith(WORKER_DIED):
+        if not (fault := _lost_process(error)):
             raise
-        print(
-            f"error: a process that reads clips has died ({str(error).split('. ')[0].strip(' .')}). Usually the system "
-            "ran out of memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. Then run the "
-            "same command again, train.py with --resume auto",
-            file=sys.stderr,
-        )
+        print(f"error: {fault}. Then run the same command again, train.py with --resume auto", file=sys.stderr)
         sys.exit(2)
     finally:
         _ignore_end_of_workers()
+
+
+def _lost_process(error: RuntimeError) -> str:
+    """What to do about an error that means the end of another process; nothing about other errors."""
+    text = str(error).strip().split("\n")[0]
+    if text.startswith(WORKER_DIED):
+        return (
+            f"a process that reads clips has died ({text.split('. ')[0].strip(' .')}). Usually the system ran out of "
+            "memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why"
+        )
+    if "gloo" in text or type(error).__name__.startswith("Dist"):  # torch.distributed's, whose import takes a second
+        return f"another process of this run has died or hangs ({text}); see its own messages"
+    return ""
 
 
 def log_lines_to(stream: TextIO) -> None:

@@ -107,6 +107,8 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
     text = "train every BatchNorm; otherwise all of the backbone but the first are frozen"
     add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
+    text = "let BatchNorms use the batches of all processes of torchrun together (SyncBatchNorm; GPUs only)"
+    add("--sync_bn", action="store_true", help=text)
 
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:

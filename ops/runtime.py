@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
 
@@ -21,6 +22,8 @@ from common.errors import InputError
 from ops.network import VideoNet
 
 MALLOC = ("keep", "system")  # freed memory is kept for reuse, or returned to the system
+START_TIMEOUT = timedelta(hours=2)  # that processes wait for one another: the main one may prepare or check the data
+STEP_TIMEOUT = timedelta(minutes=10)  # the same in training, where the main one may write a large checkpoint
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,6 +36,7 @@ class Runtime:
     rank: int = 0
     world_size: int = 1
     compiled: bool = False  # whether networks run through torch.compile
+    sync_bn: bool = False  # whether BatchNorms normalise over the batches of all processes together
 
     @property
     def is_main(self) -> bool:
@@ -50,6 +54,8 @@ class Runtime:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Wrap a placed model for all devices: not at all, in DataParallel, or in DistributedDataParallel."""
+        if self.sync_bn:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place; with the same parameters and names
         wrapped = self.wrap_frozen(model)
         return self._distributed(wrapped) if self.world_size > 1 else wrapped
 
@@ -88,6 +94,12 @@ class Runtime:
         values = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
+
+    def limit_waiting(self) -> None:
+        """From now on wait for other processes for `STEP_TIMEOUT` at most."""
+        if self.world_size > 1:
+            set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
+            set_timeout(STEP_TIMEOUT)
 
     def highest(self, value: int) -> int:
         """The highest value of all processes, which must call this together."""
@@ -147,7 +159,12 @@ def unwrap(model: nn.Module) -> Any:
 
 
 def start_runtime(
-    gpus: Sequence[int] | None, *, malloc: str = "keep", compiled: bool = False, distributed: bool = False
+    gpus: Sequence[int] | None,
+    *,
+    malloc: str = "keep",
+    compiled: bool = False,
+    distributed: bool = False,
+    sync_bn: bool = False,
 ) -> Runtime:
     """Choose the devices.
 
@@ -157,15 +174,18 @@ def start_runtime(
         malloc: one of `MALLOC`, for runs on the CPU.
         compiled: run networks through torch.compile.
         distributed: whether the script can share its work among the processes of torchrun.
+        sync_bn: let BatchNorms normalise over the batches of all processes together.
 
     Raises:
-        InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script; or
-            torch.compile does not work here.
+        InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script;
+            torch.compile does not work here; or `sync_bn` without several processes with a GPU each.
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several:
         _require_torchrun() if distributed else _refuse_processes()
-    runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled)
+    runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled, sync_bn=sync_bn)
+    if sync_bn and (not several or runtime.device.type == "cpu"):
+        raise InputError("--sync_bn is for several processes with a GPU each: torchrun --nproc_per_node N train.py ...")
     torch.backends.cudnn.benchmark = True  # all clips of a run have one size
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
@@ -258,7 +278,8 @@ def _start_process() -> Runtime:
         raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
     device = _use_gpu(local_rank) if available else torch.device("cpu")
     try:
-        dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
+        backend = "nccl" if available else "gloo"
+        dist.init_process_group(backend, timeout=START_TIMEOUT, device_id=device if available else None)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the processes cannot connect ({reason}); start them with torchrun") from error

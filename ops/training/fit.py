@@ -64,7 +64,7 @@ def fit(
     """
     log = _open_log(state, run) if runtime.is_main else None
     model = runtime.wrap(state.model)
-    saver = Saver(state, runtime, run.folders, run.stop, *run.save_every)
+    saver = Saver(state, runtime, run.folders, log, run.stop, *run.save_every)
     seconds: list[float] = []
     while state.epoch < run.epochs:
         epoch, start = state.epoch, time.perf_counter()

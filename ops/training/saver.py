@@ -10,6 +10,7 @@ from common.console import Stopped, StopRequest
 from ops.runtime import Runtime
 from ops.training.progress import Position, Progress, Sums
 from ops.training.run_folder import RunFolder
+from ops.training.run_log import RunLog
 from ops.training.state import TrainState
 
 WORTH_SAVING = 60  # seconds of training that are saved before a validation, in case that is interrupted
@@ -23,6 +24,7 @@ class Saver:
     state: TrainState
     runtime: Runtime
     folders: RunFolder
+    log: RunLog | None  # of the main process
     stop: StopRequest
     steps: float = float("inf")  # of the optimiser from one checkpoint to the next
     seconds: float = float("inf")  # from one checkpoint to the next
@@ -82,6 +84,8 @@ class Saver:
             InputError: as in `TrainState.save`; or the run's folder is gone.
         """
         self._steps, self._time = 0, time.monotonic()
+        if self.log is not None:
+            self.log.flush_steps()
         if self.runtime.is_main:
             self.folders.require_valid()
             self.state.save(self.folders.folder, best=best)
