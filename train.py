@@ -214,11 +214,11 @@ def run_epochs(
         runtime.limit_waiting()
         try:
             fit(state, train_loader, val_loader, runtime, step, settings)
-        except (KeyboardInterrupt, Stopped):
-            text = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "No step was finished"
+        except (KeyboardInterrupt, Stopped) as end:
+            kept = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "There is no checkpoint"
             again = resume_command(sys.argv, run.to_continue(args.resume))
-            logging.info("\nStopped by %s. %s. To continue: %s", settings.stop.name, text, again)
-            sys.exit(settings.stop.status)
+            logging.info("\nStopped%s. %s. To continue: %s", settings.stop.by, kept, again)
+            sys.exit(130 if isinstance(end, KeyboardInterrupt) else settings.stop.status)
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
 

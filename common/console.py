@@ -117,9 +117,9 @@ class StopRequest:
             raise Stopped
 
     @property
-    def name(self) -> str:
-        """The name of the signal; other processes of a run may have got one."""
-        return signal.Signals(self.number).name if self.number else "another process"
+    def by(self) -> str:
+        """The signal, for messages; empty if another process of the run got one."""
+        return f" by {signal.Signals(self.number).name}" if self.number else ""
 
     @property
     def status(self) -> int:

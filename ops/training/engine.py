@@ -56,28 +56,27 @@ def train_one_epoch(
     lr_at: Callable[[float], float],
     mixer: Mixer | None = None,
     first: int = 0,
-    before: Progress | None = None,
+    progress: Progress | None = None,
     log_step: Callable[..., None] | None = None,
     after_step: Callable[[int, int, Callable[[], Sums]], None] | None = None,
 ) -> Sums:
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction. An epoch that goes on after `first` batches has the progress `before`, and `loader` the rest.
+    with its fraction. An epoch that goes on after `first` batches has their `progress`, and `loader` the rest.
     `log_step`, such as `StepCurves`, is called every `print_freq` batches and after the last one, `after_step`, such as
     `Saver`, after each step of the optimiser with the batches done, those of the epoch, and the sums so far.
 
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
-    before = before or Progress()
-    sums, clock, steps = before.sums, StepClock(runtime.device), first + len(loader)
-    norm = None  # of the last step's gradients
+    progress = progress or Progress()
+    sums, clock, steps = progress.sums, StepClock(runtime.device), first + len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     if mixer is not None:
         mixer.start_epoch()
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)  # for dropout
-    runtime.set_random_state(before.random)
+    runtime.set_random_state(progress.random)
     batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
     for step, batch in enumerate(batches, start=first):
         clock.lap("waiting") if step > first else clock.first_batch(batch.seconds)
@@ -108,13 +107,14 @@ def train_one_epoch(
             scaler.scale(loss / group).backward()
             clock.lap("backward")
         if is_last:
-            norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
+            progress.gradient_norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
             if mixer is not None:
                 mixer.method.step(unwrap(model), scaler, lr, where)
             scaler.update()
         clock.lap("optimiser")
         if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
             seconds = sums.seconds.total + clock.elapsed
+            norm = progress.gradient_norm
             log_step(epoch + (step + 1) / steps, sums, seconds=seconds, lr=lr, gradient_norm=norm)
         if after_step is not None and is_last:
             after_step(step + 1, steps, lambda: replace(sums, seconds=sums.seconds + clock.read()))

@@ -73,7 +73,7 @@ def fit(
         start -= saver.progress.sums.seconds.total  # before it was cut
         own = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, step,
-            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, before=saver.progress,
+            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
             log_step=StepCurves(log, runtime, saver.progress) if log else None, after_step=saver,
         )  # fmt: skip
         train = over_processes(own, runtime)

@@ -62,17 +62,20 @@ class Progress:
 
     sums: Sums = field(default_factory=Sums)
     point: Sums = field(default_factory=Sums)  # the sums at the last point of the curves within the epoch
+    gradient_norm: Tensor | float | None = None  # of the last step
     mixing: dict[str, float] = field(default_factory=dict)  # sums of the mixing method
     random: list[Tensor] = field(default_factory=list)  # `Runtime.random_state`; empty: not known
 
     @classmethod
     def of(cls, stored: Any) -> "Progress":
         """From its fields in a checkpoint; raises many kinds of exceptions if they are wrong."""
-        mixing, random = stored["mixing"], list(stored["random"])
-        if wrong_fields(mixing, dict.fromkeys(mixing, float)):
+        norm, mixing, random = stored["gradient_norm"], stored["mixing"], list(stored["random"])
+        if wrong_fields(mixing, dict.fromkeys(mixing, float)) or not isinstance(
+            norm, float
+        ):  # fp16: it may be infinite
             raise ValueError("mixing")
         torch.Generator().set_state(random[0])  # refuses other tensors
-        return cls(_sums(stored["sums"]), _sums(stored["point"]), mixing, random)
+        return cls(_sums(stored["sums"]), _sums(stored["point"]), norm, mixing, random)
 
 
 def _sums(stored: dict[str, Any]) -> Sums:
@@ -112,4 +115,4 @@ class Position:
         if not runtime.is_main or not self.processes:
             return Progress()
         first = self.processes[0]
-        return Progress(_total(progress.sums for progress in self.processes), first.point, first.mixing)
+        return Progress(_total(progress.sums for progress in self.processes), first.point, mixing=first.mixing)

@@ -75,7 +75,8 @@ class Saver:
     def _own_progress(self, sums: Sums) -> Progress:
         method = self.state.mixer.method if self.state.mixer is not None else None
         mixing = {name: float(value) for name, value in method.sums.items()} if method is not None else {}
-        return Progress(sums, self.progress.point, mixing, self.runtime.random_state())
+        norm = float(self.progress.gradient_norm)  # type: ignore[arg-type]  # there was a step
+        return Progress(sums, self.progress.point, norm, mixing, self.runtime.random_state())
 
     def save(self, *, best: bool = False) -> None:
         """Let the main process write the checkpoint of the run as it is; `best`: also the best one.

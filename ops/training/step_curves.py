@@ -21,7 +21,9 @@ class StepCurves:
     def __init__(self, log: RunLog, runtime: Runtime, progress: Progress | None = None) -> None:
         self._log, self._runtime, self._progress = log, runtime, progress or Progress()
 
-    def __call__(self, epoch: float, sums: Sums, *, seconds: float, lr: float, gradient_norm: Tensor | None) -> None:
+    def __call__(
+        self, epoch: float, sums: Sums, *, seconds: float, lr: float, gradient_norm: Tensor | float | None
+    ) -> None:
         """Log a point at an epoch with its fraction; `sums` and `seconds` are those of the epoch so far.
 
         The gradient norm is that of the last step before clipping; None before the first one.

@@ -24,7 +24,7 @@ from ops.weights.file import read_checkpoint
 pytestmark = pytest.mark.slow
 
 NAME = "Tiny_mine_none_4f"
-SMALL = ["--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0", "--epochs", "2", "-p", "4"]
+SMALL = ["--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0", "--epochs", "2", "-p", "3"]
 SVMIX = ["--mix", "svmix", "--mix_prob", "0.7", "--eval_teacher", "--log_images", "0"]
 
 

@@ -110,7 +110,7 @@ def test_a_run_that_is_stopped_before_its_first_checkpoint_stays_in_its_folder(r
         stop_at(monkeypatch, 0.5)
         with pytest.raises(SystemExit):
             run("--resume", "auto")
-    assert "No epoch was finished" in capsys.readouterr().out
+    assert "There is no checkpoint" in capsys.readouterr().out
     folder = run("--resume", "auto")
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == f"run: runs/{NAME}"
