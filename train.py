@@ -191,6 +191,8 @@ def run_epochs(
 ) -> None:
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
+    stop = StopRequest()
+    stop.listen()
     train_loader = batches(args, train_set, runtime, train=True)
     val_loader = batches(args, val_set, runtime, train=False)
     name = run_name(args, state.model, spec)
@@ -208,17 +210,16 @@ def run_epochs(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
             folders=run, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
-            save_every=steps_and_seconds(args.save_every), stop=StopRequest(),
+            save_every=steps_and_seconds(args.save_every), stop=stop,
         )  # fmt: skip
-        settings.stop.listen()
         runtime.limit_waiting()
         try:
             fit(state, train_loader, val_loader, runtime, step, settings)
         except (KeyboardInterrupt, Stopped) as end:
             kept = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "There is no checkpoint"
             again = resume_command(sys.argv, run.to_continue(args.resume))
-            logging.info("\nStopped%s. %s. To continue: %s", settings.stop.by, kept, again)
-            sys.exit(130 if isinstance(end, KeyboardInterrupt) else settings.stop.status)
+            logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
+            sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
 
