@@ -6,11 +6,14 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scr
 # several tests at a time, and small networks gain nothing from more threads
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 from video_files import own_data_flags, write_dataset
+
+from common.console import StopRequest
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
@@ -35,6 +38,16 @@ def log_lines_on_stdout() -> Iterator[None]:
     for handler in root.handlers[:]:  # also those that a script has set up
         if type(handler) in (ToStdout, logging.StreamHandler):
             root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A training that a test runs in this process changes their handlers."""
+    numbers = [signal.SIGCHLD, *(getattr(signal, name) for name in StopRequest.NAMES)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

@@ -69,13 +69,12 @@ class Progress:
     @classmethod
     def of(cls, stored: Any) -> "Progress":
         """From its fields in a checkpoint; raises many kinds of exceptions if they are wrong."""
-        norm, mixing, random = stored["gradient_norm"], stored["mixing"], list(stored["random"])
-        if wrong_fields(mixing, dict.fromkeys(mixing, float)) or not isinstance(
-            norm, float
-        ):  # fp16: it may be infinite
-            raise ValueError("mixing")
-        torch.Generator().set_state(random[0])  # refuses other tensors
-        return cls(_sums(stored["sums"]), _sums(stored["point"]), norm, mixing, random)
+        kinds = {"sums": dict, "point": dict, "mixing": dict, "random": list}
+        norm = None if wrong_fields(stored, kinds) else stored["gradient_norm"]
+        if not isinstance(norm, float) or wrong_fields(stored["mixing"], dict.fromkeys(stored["mixing"], float)):
+            raise ValueError("progress")
+        torch.Generator().set_state(stored["random"][0])  # refuses other tensors
+        return cls(_sums(stored["sums"]), _sums(stored["point"]), norm, stored["mixing"], stored["random"])
 
 
 def _sums(stored: dict[str, Any]) -> Sums:

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_net import TinyNet
 from video_files import own_data_flags, write_dataset
 
-from common.console import StopRequest, run_script
+from common.console import run_script
 from ops import runtime
 from ops.models import NETS, Network
 from ops.training import engine, fit, saver
@@ -35,13 +35,8 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def tiny_network(monkeypatch) -> Iterator[None]:
+def tiny_network(monkeypatch) -> None:
     monkeypatch.setitem(NETS, "Tiny", Network(lambda name, _dropout: TinyNet(4, 1, name.num_class), 1, "none"))
-    numbers = [getattr(signal, name) for name in StopRequest.NAMES]
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def signal_in_step(monkeypatch, number: int = signal.SIGTERM, step: int = 1) -> None:
