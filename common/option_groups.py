@@ -50,7 +50,8 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
 
 def add_print_freq(group: argparse._ArgumentGroup) -> None:
     names = ("-p", "--print-freq", "--print_freq")
-    group.add_argument(*names, dest="print_freq", type=COUNT, default=20, help="batches between progress lines")
+    text = "batches between progress lines; in training, also between points of curves"
+    group.add_argument(*names, dest="print_freq", type=COUNT, default=20, help=text)
 
 
 def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> None:

@@ -14,6 +14,7 @@ from drawing.clips import CELL, INK, LARGE, LETTER, QUIET, SMALL, rendered, shee
 
 OPACITY = 0.6  # of a heat map where it is largest
 PANEL = 1.4 * CELL  # width of a panel of the animation, in inches
+ROOM = 1  # inches for long class names; what they do not fill is cut off
 REACH = 0.05  # gates this far from 1/2, or further, get the strongest colours
 
 
@@ -47,6 +48,7 @@ def explanation_sheet(clip: ExplainedClip) -> Image.Image:
     pictures = [tiled(frames[None, :, length // 2]) for frames in strips.values()]
     width = sheet_width(segments)
     figure, rows = sheet_of([*pictures, *([pictures[0]] if clip.gates else [])], width)
+    figure.set_figheight(figure.get_figheight() + ROOM)
     for axes, title in zip(rows, strips, strict=False):
         _write_title(axes, title, width)
     _write_below(rows[0], short(clip.name, int(width / LETTER)))
@@ -67,11 +69,12 @@ def _draw_gates(axes: Axes, gates: Mapping[int, np.ndarray]) -> None:
     reach = max(REACH, np.abs(means - 0.5).max())
     limits = {"vmin": 0.5 - reach, "vmax": 0.5 + reach}
     axes.imshow(means, "PuOr_r", extent=(0, width, height, 0), aspect="auto", alpha=0.7, **limits)
-    x, y = (side * (np.arange(n) + 0.5) / n for side, n in zip((height, width), means.shape, strict=True))
-    for row, column in np.ndindex(means.shape):
-        text = f"{means[row, column]:.3f}\n\N{PLUS-MINUS SIGN}{spreads[row, column]:.3f}"
-        axes.text(y[column], x[row], text, ha="center", va="center", size=SMALL - 1)
-    axes.set_yticks(x, [f"stage {stage}" for stage in gates], color=QUIET, size=SMALL)
+    rows, columns = (side * (np.arange(n) + 0.5) / n for side, n in zip((height, width), means.shape, strict=True))
+    gap = "\n" if len(columns) <= 8 else " "  # numbers below or beside each other
+    for row, column in np.ndindex(means.shape) if len(columns) <= 16 else []:
+        text = f"{means[row, column]:.3f}{gap}\N{PLUS-MINUS SIGN}{spreads[row, column]:.3f}"
+        axes.text(columns[column], rows[row], text, ha="center", va="center", size=SMALL - 1)
+    axes.set_yticks(rows, [f"stage {stage}" for stage in gates], color=QUIET, size=SMALL)
     _write_title(axes, "clip-level gates: mean \N{PLUS-MINUS SIGN} standard deviation over channels", 99)
 
 
@@ -80,6 +83,7 @@ def explanation_frames(clip: ExplainedClip) -> Iterator[Image.Image]:
     strips = clip.strips()
     segments, length = clip.frames.shape[:2]
     figure, panels = sheet_of([frames[0, 0] for frames in strips.values()], len(strips) * PANEL, len(strips))
+    figure.set_figheight(figure.get_figheight() + ROOM)
     for axes, title in zip(panels, strips, strict=True):
         _write_title(axes, title, PANEL)
     for segment, index in np.ndindex(segments, length):

@@ -1,6 +1,7 @@
 """What a network's scores rest on: Grad-CAM over the whole clip, the maps of its motion branch, and H2CN's gates."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from common.errors import InputError
 from ops.h2cn import ClipMotion
 from ops.network import VideoNet
+from ops.resnet import ResNetVideo
 
 
 @dataclass
@@ -63,35 +65,28 @@ def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(maps[:, None], size, mode="trilinear")[:, 0]
 
 
-class _Recording:
-    """Records what `explain` needs of a forward pass. The pass runs without a graph as far as the features."""
+class _Recording(ExitStack):
+    """Records what `explain` needs of a forward pass, which has no graph before the features."""
 
     features: Tensor  # in the output of the explained layer
-    motion: list[Tensor]  # (N*T, C, h, w) each
-    gates: dict[int, list[Tensor]]  # stage -> (N*T, C) of each block
 
     def __init__(self, model: VideoNet) -> None:
+        super().__init__()
         if model.explained_layer is None:
             raise InputError(f"{model.net} has no feature map over time and space, which Grad-CAM needs")
-        self._model, self._hooks = model, ExitStack()
-        self.motion, self.gates = [], defaultdict(list)
-
-    def __enter__(self) -> "_Recording":
-        self._hook(self._model.get_submodule(str(self._model.explained_layer)), self._keep_features)
-        motion = getattr(self._model, "motion", None)
-        if motion is not None:
-            self._hook(motion, lambda _module, _inputs, maps: self.motion.extend(maps))
-        for name, module in self._model.named_modules():
+        self._model = model
+        self.motion: list[Tensor] = []  # (N*T, C, h, w) each
+        self.gates: dict[int, list[Tensor]] = defaultdict(list)  # stage -> (N*T, C) of each block
+        self._hook(model.get_submodule(model.explained_layer), self._keep_features)
+        if isinstance(model, ResNetVideo) and model.motion is not None:
+            self._hook(model.motion, lambda _module, _inputs, maps: self.motion.extend(maps))
+        for name, module in model.named_modules():
             if isinstance(module, ClipMotion):
                 stage = int(name.removeprefix("layer").partition(".")[0])
                 self._hook(module.expand_bn, partial(self._keep_gate, stage))
-        return self
 
-    def __exit__(self, *_error: Any) -> None:
-        self._hooks.close()
-
-    def _hook(self, module: nn.Module, hook: Any) -> None:
-        self._hooks.callback(module.register_forward_hook(hook).remove)
+    def _hook(self, module: nn.Module, hook: Callable[..., Any]) -> None:
+        self.callback(module.register_forward_hook(hook).remove)
 
     def _keep_features(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
         self._rest = None if isinstance(output, Tensor) else output[1:]  # such as the size of a grid of tokens

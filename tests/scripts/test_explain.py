@@ -31,11 +31,10 @@ def weights(tmp_path: Path) -> str:
 
 
 def test_both_pictures_are_written(weights: str, tmp_path: Path, capsys) -> None:
-    """Of every kind of source, and of a video of one frame, whose repeated pictures are stored once per segment."""
+    """Of a video of one frame, whose repeated pictures are stored once per segment, and of an archive."""
     write_frames(tmp_path / "frames", 20)
-    sources = [write_video(tmp_path / "a.mp4", 1), tmp_path / "frames"]
-    sources.append(Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "frames")))
-    for source in sources:
+    archive = Path(shutil.make_archive(str(tmp_path / "frames"), "zip", tmp_path / "frames"))
+    for source in (write_video(tmp_path / "a.mp4", 1), archive):
         out = tmp_path / f"of {source.name}"
         explain.main([str(source), "--weights", weights, "--output_dir", str(out)])
         assert sorted(path.name for path in out.iterdir()) == ["explanation.gif", "explanation.png"]
