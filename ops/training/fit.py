@@ -81,7 +81,11 @@ def fit(
         figures = _train_figures(train, shares, run.lr_at(epoch), state)
         best = False
         if validates:
-            val, val_figures = _evaluate(state, model, val_loader, runtime, step, run, saver)
+            try:
+                val, val_figures = _evaluate(state, model, val_loader, runtime, step, run)
+            except Stopped:
+                saver.save()  # at the end of the epoch's training
+                raise
             train.replaced += val.replaced
             best = val_figures["val/top1"] > state.best_top1
             state.best_top1 = max(state.best_top1, val_figures["val/top1"])
@@ -126,29 +130,19 @@ def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: Trai
 
 
 def _evaluate(
-    state: TrainState,
-    model: nn.Module,
-    loader: DataLoader,
-    runtime: Runtime,
-    step: TrainSettings,
-    run: FitSettings,
-    saver: Saver,
+    state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
     """The network's sums over the val list, and its figures by curve name, optionally with the teacher's."""
     score = partial(
         evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
         before_batch=run.stop.check,
     )  # fmt: skip
-    try:
-        val = score(model, title=f"epoch {state.epoch + 1} val")
-        figures = {f"val/{name}": value for name, value in val.averages().items()}
-        teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
-        if teacher is not None:
-            averages = score(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()
-            figures |= {f"val/teacher_{name}": value for name, value in averages.items()}
-    except Stopped:
-        saver.save()  # at the end of the epoch's training
-        raise
+    val = score(model, title=f"epoch {state.epoch + 1} val")
+    figures = {f"val/{name}": value for name, value in val.averages().items()}
+    teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
+    if teacher is not None:
+        averages = score(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()
+        figures |= {f"val/teacher_{name}": value for name, value in averages.items()}
     return val, figures
 
 
