@@ -15,6 +15,7 @@ OUT_OF_TIME=
 trap 'OUT_OF_TIME=yes; kill -USR1 "$STEP"' USR1
 trap 'kill -TERM "$STEP"' TERM  # scancel, or a pre-emption, after which Slurm requeues the job itself
 
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # else restarted processes may look for those before (torch 2.15)
 HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun torchrun --nnodes "$SLURM_NNODES" --nproc_per_node "${PROCESSES:-gpu}" --max-restarts 3 \
     --rdzv_id "$SLURM_JOB_ID" --rdzv_backend c10d --rdzv_endpoint "$HEAD:$((20000 + SLURM_JOB_ID % 20000))" \
