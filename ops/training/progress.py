@@ -101,7 +101,7 @@ class Position:
             ValueError: the fields are not those of a position.
         """
         try:
-            if wrong_fields(stored, {"clips": int, "fraction": float, "processes": list}):
+            if wrong_fields(stored, {"clips": int, "fraction": float, "processes": list}) or stored["clips"] < 0:
                 raise ValueError("clips")
             return cls(stored["clips"], stored["fraction"], [Progress.of(progress) for progress in stored["processes"]])
         except (AttributeError, LookupError, RuntimeError, TypeError) as error:
