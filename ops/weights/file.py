@@ -89,7 +89,10 @@ def _check_digest(path: Path, content: Any) -> None:
     if "format" not in content:
         logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
     elif "digest" in content and content["digest"] != tensor_digest(content):  # older ones have none
-        raise DamagedFileError(f"{path} is damaged: its tensors are not those that were saved; take another copy")
+        raise DamagedFileError(
+            f"{path} is damaged: its tensors are not those that were saved; take another copy. If you have changed them, "
+            "remove its entry 'digest'"
+        )
 
 
 def _load(path: Path) -> Any:
