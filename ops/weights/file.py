@@ -90,8 +90,8 @@ def _check_digest(path: Path, content: Any) -> None:
         logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
     elif "digest" in content and content["digest"] != tensor_digest(content):  # older ones have none
         raise DamagedFileError(
-            f"{path} is damaged: its tensors are not those that were saved; take another copy. If you have changed them, "
-            "remove its entry 'digest'"
+            f"{path} is damaged: its tensors are not those that were saved; take another copy. If you have changed "
+            "them, remove its entry 'digest'"
         )
 
 
