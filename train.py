@@ -220,6 +220,7 @@ def run_epochs(
             again = resume_command(sys.argv, run.to_continue(args.resume))
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
+        stop.release()
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
 

@@ -97,12 +97,18 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.number, self._time = 0, 0.0  # of the first signal
+        self._before: dict[int, Any] = {}  # handlers
 
     def listen(self) -> None:
         """Handle the signals from now on."""
         for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._remember)
+                self._before[number] = signal.signal(number, self._remember)
+
+    def release(self) -> None:
+        """Handle the signals as before, when the work is done."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         if not self.number:

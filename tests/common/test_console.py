@@ -229,6 +229,8 @@ def test_a_signal_is_remembered_until_the_work_asks(monkeypatch) -> None:
     with pytest.raises(Stopped):
         stop.check()
     assert (stop.by, stop.status) == (" by SIGUSR1", 75)
+    stop.release()
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
 def test_ctrl_c_finishes_the_step_and_a_second_one_stops_at_once(monkeypatch) -> None:
