@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.cli import steps_and_seconds
+from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
 from datasets.catalogue import DatasetSpec, data_folder, resolve
@@ -45,11 +46,14 @@ from opts import data_options, parse_train, resume_command
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
-    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
+    runtime = start_runtime(
+        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn
+    )
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
     train_set, val_set = make_datasets(args, model, spec)
+    numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
     optimiser = make_optimiser(
         args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
     )
@@ -62,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         optimiser,
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
         trained_on=describe_training(args, model, spec),
-        settings={"options": vars(args), "environment": environment(runtime)},
+        settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
         mixer=mixer,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
@@ -187,11 +191,13 @@ def run_epochs(
 ) -> None:
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
+    stop = StopRequest()
+    stop.listen()
     train_loader = batches(args, train_set, runtime, train=True)
     val_loader = batches(args, val_set, runtime, train=False)
     name = run_name(args, state.model, spec)
     with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
-        resume_run(state, run, args.epochs)
+        resume_run(state, run, args.epochs, runtime)
         val_clips = clip_ids(val_set.records)
         require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
@@ -204,16 +210,17 @@ def run_epochs(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
             folders=run, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
+            save_every=steps_and_seconds(args.save_every), stop=stop,
         )  # fmt: skip
-        take_sigterm_as_ctrl_c()
+        runtime.limit_waiting()
         try:
             fit(state, train_loader, val_loader, runtime, step, settings)
-        except KeyboardInterrupt:
-            kept = f"The checkpoint of epoch {state.epoch} is in {run.folder}"
+        except (KeyboardInterrupt, Stopped) as end:
+            kept = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "There is no checkpoint"
             again = resume_command(sys.argv, run.to_continue(args.resume))
-            text = kept if run.has_checkpoint else "No epoch was finished"
-            logging.info("\nStopped. %s. To continue: %s", text, again)
-            sys.exit(130)
+            logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
+            sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
+        stop.release()
         logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
         logging.info("run: %s", run.folder)
 
@@ -224,10 +231,9 @@ def run_name(args: Namespace, model: VideoNet, spec: DatasetSpec) -> str:
     return "_".join(filter(None, parts))
 
 
-def resume_run(state: TrainState, run: RunFolder, epochs: int) -> None:
+def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime) -> None:
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
-    if run.start is not None:
-        state.resume(run.start)
+    state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):

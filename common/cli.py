@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 
 
@@ -86,6 +87,21 @@ def clip_numbers(text: str) -> list[int]:
             f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
         ) from None
     return sorted(clips)
+
+
+def interval(text: str) -> str:
+    """An argparse type: "30m" or "500", for `steps_and_seconds`."""
+    try:
+        if min(steps_and_seconds(text)) > 0:
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r}: write minutes as 30m, or steps of the optimiser as 500; above 0")
+
+
+def steps_and_seconds(text: str) -> tuple[float, float]:
+    """ "500" -> (500, inf), "30m" -> (inf, 1800)."""
+    return (inf, 60 * float(text[:-1])) if text.endswith("m") else (int(text), inf)
 
 
 def true_or_false(text: str) -> bool:

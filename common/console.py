@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -41,17 +42,25 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
-        if not str(error).startswith(WORKER_DIED):
+        if not (fault := _lost_process(error)):
             raise
-        print(
-            f"error: a process that reads clips has died ({str(error).split('. ')[0].strip(' .')}). Usually the system "
-            "ran out of memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. Then run the "
-            "same command again, train.py with --resume auto",
-            file=sys.stderr,
-        )
+        print(f"error: {fault}. Then run the same command again, train.py with --resume auto", file=sys.stderr)
         sys.exit(2)
     finally:
         _ignore_end_of_workers()
+
+
+def _lost_process(error: RuntimeError) -> str:
+    """What to do about an error that means the end of another process; nothing about other errors."""
+    text = str(error).strip().split("\n")[0]
+    if text.startswith(WORKER_DIED):
+        return (
+            f"a process that reads clips has died ({text.split('. ')[0].strip(' .')}). Usually the system ran out of "
+            "memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why"
+        )
+    if "gloo" in text or type(error).__name__.startswith("Dist"):  # torch.distributed's, whose import takes a second
+        return f"another process of this run has died or hangs ({text}); see its own messages"
+    return ""
 
 
 def log_lines_to(stream: TextIO) -> None:
@@ -72,6 +81,56 @@ def take_sigterm_as_ctrl_c() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+
+
+class Stopped(Exception):  # noqa: N818  (not an error)
+    """The work was asked to stop, and nothing of it is lost."""
+
+
+class StopRequest:
+    """Remembers a signal that asks for the end of the work, which goes on until it asks `check`.
+
+    A second Ctrl-C after a second stops at once. Signals that the process ignores, as under nohup, stay ignored.
+    """
+
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # not all exist on Windows
+
+    def __init__(self) -> None:
+        self.number, self._time = 0, 0.0  # of the first signal
+        self._before: dict[int, Any] = {}  # handlers
+
+    def listen(self) -> None:
+        """Handle the signals from now on."""
+        for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._remember)
+
+    def release(self) -> None:
+        """Handle the signals as before, when the work is done."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        if not self.number:
+            self.number, self._time = number, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._time > 1:  # torchrun repeats the first one at once
+            _ignore_end_of_workers()  # they got it too
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise `Stopped` after a signal."""
+        if self.number:
+            raise Stopped
+
+    @property
+    def by(self) -> str:
+        """The signal, for messages; empty if another process of the run got one."""
+        return f" by {signal.Signals(self.number).name}" if self.number else ""
+
+    @property
+    def status(self) -> int:
+        """The exit status: 130 after Ctrl-C, otherwise 75, "try again" (EX_TEMPFAIL of sysexits.h)."""
+        return 130 if self.number == signal.SIGINT else 75
 
 
 @contextmanager

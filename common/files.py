@@ -1,6 +1,7 @@
 """Output files and folders: files are written whole or not at all, one alone or several together."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -27,14 +28,19 @@ def make_folder(folder: Path, flag: str) -> Path:
 
 def file_hash(path: str | os.PathLike) -> str:
     """SHA-256 of a file's content, in hexadecimal; lists with equal hashes have the same clips."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file next to `path` to write to; at the end it replaces `path`.
 
-    Nobody ever sees half a file, whether the run is killed, the disk is full, or another run is reading.
+    Nobody ever sees half a file, whether the run is killed, the machine loses power, the disk is full, or another run
+    is reading.
 
     Raises:
         OSError: it cannot be written; the old file stays.
@@ -42,7 +48,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # one per process: two runs may write the same file
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,6 +64,25 @@ def writing(path: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another file") from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has the content of a file, or the names in a folder."""
+    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync folders
+            raise
+    finally:
+        os.close(file)
+
+
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what killed processes have left of these files; nobody may be writing them."""
+    for name in names:
+        for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from joblib import cpu_count
 
-from common.cli import SEED, number
+from common.cli import SEED, interval, number
 from datasets.reading.decoders import DECODER_NAMES
 from ops.blocks import ARCHS
 from ops.h2cn import HOURGLASS_STARTS
@@ -113,6 +113,8 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
     text = "train every BatchNorm; otherwise all of the backbone but the first are frozen"
     add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
+    text = "let BatchNorms use the batches of all processes of torchrun together (SyncBatchNorm; GPUs only)"
+    add("--sync_bn", action="store_true", help=text)
 
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +148,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--suffix", help="appended to the run name, <net>_<data set>[_<split>]_<arch>_<segments>f")
     text = "continue a run from its ckpt.pth.tar; auto: the newest run of this name, or else a new one"
     add("--resume", metavar="CKPT", help=text)
+    text = "also write the checkpoint within an epoch: every 30m (minutes), or every 500 steps of the optimiser"
+    add("--save_every", type=interval, default="30m", metavar="INTERVAL", help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     names = ("--eval-freq", "--eval_freq", "-ef")
     add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")

@@ -1,10 +1,12 @@
 """Batches of clips, read by worker processes that live as long as their loader."""
 
+import atexit
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import active_children
 from multiprocessing.connection import Listener
 from types import TracebackType
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from common.console import stops_wait
+from common.console import StopRequest, stops_wait
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.shared_memory import SharedTensors, uint8_memory
@@ -42,7 +44,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, index) of this process's share of the samples.
 
     Shuffled, the order depends on (seed, epoch), and all processes get equally many samples; the tail of the shuffled
-    order is left out. In list order, every sample is in exactly one share; shares may differ by one.
+    order is left out. In list order, every sample is in exactly one share; shares may differ by one. An epoch that goes
+    on after the first `done` samples of the order shares the rest.
     """
 
     num_samples: int
@@ -51,21 +54,22 @@ class EpochSampler(Sampler[tuple[int, int]]):
     rank: int = 0  # of this process, out of `world_size`
     world_size: int = 1
     epoch: int = 0
+    done: int = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass, from 0."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, done: int = 0) -> None:
+        """Choose the epoch of the next pass, from 0, and the samples of its order to leave out."""
+        self.epoch, self.done = epoch, done
 
     def __len__(self) -> int:
-        even = self.num_samples // self.world_size
-        return even if self.shuffle else even + (self.rank < self.num_samples % self.world_size)
+        even, more = divmod(self.num_samples - self.done, self.world_size)
+        return even if self.shuffle else even + (self.rank < more)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = torch.arange(self.num_samples)
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.num_samples, generator=generator)
-        share = order[self.rank :: self.world_size][: len(self)]
+        share = order[self.done + self.rank :: self.world_size][: len(self)]
         return iter([(self.epoch, index) for index in share.tolist()])
 
 
@@ -161,6 +165,8 @@ def _start_loader(
 ) -> ClipLoader:
     if workers > 0:
         _require_sockets()
+        atexit.unregister(_kill_workers)
+        atexit.register(_kill_workers)
     return ClipLoader(
         batches,
         sampler=sampler,
@@ -188,11 +194,19 @@ def _require_sockets() -> None:
         ) from error
 
 
+def _kill_workers() -> None:
+    """At exit, before Python asks them to end by a signal that they ignore, and waits."""
+    for process in active_children():
+        if process.daemon:
+            process.kill()
+
+
 def _start_worker(_number: int) -> None:
-    """Use one thread per worker; leave Ctrl-C to the main process."""
+    """Use one thread per worker; leave signals to the main process, which may need a few more batches."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for name in StopRequest.NAMES:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     sys.excepthook = _ignore_lost_connections
 
 

@@ -6,21 +6,24 @@ import logging
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from joblib import cpu_count
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from common.errors import InputError
 from ops.network import VideoNet
 
 MALLOC = ("keep", "system")  # freed memory is kept for reuse, or returned to the system
+START_TIMEOUT = timedelta(hours=2)  # that processes wait for one another: the main one may prepare or check the data
+STEP_TIMEOUT = timedelta(minutes=10)  # the same in training, where the main one may write a large checkpoint
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,6 +36,7 @@ class Runtime:
     rank: int = 0
     world_size: int = 1
     compiled: bool = False  # whether networks run through torch.compile
+    sync_bn: bool = False  # whether BatchNorms normalise over the batches of all processes together
 
     @property
     def is_main(self) -> bool:
@@ -50,6 +54,8 @@ class Runtime:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Wrap a placed model for all devices: not at all, in DataParallel, or in DistributedDataParallel."""
+        if self.sync_bn:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place; with the same parameters and names
         wrapped = self.wrap_frozen(model)
         return self._distributed(wrapped) if self.world_size > 1 else wrapped
 
@@ -63,6 +69,10 @@ class Runtime:
         """Wrap a small module that runs on one device per process: its gradients are averaged over the processes."""
         return self._distributed(module) if self.world_size > 1 else module
 
+    def sharing_gradients(self, model: nn.Module, share: bool) -> AbstractContextManager:
+        """A block whose backward passes average a wrapped model's gradients over the processes, or only add them up."""
+        return nullcontext() if share or not isinstance(model, DistributedDataParallel) else model.no_sync()
+
     def share_buffers(self, model: nn.Module) -> None:
         """Copy the main process's BatchNorm statistics to all; they differ, as each process has seen other batches."""
         if self.world_size > 1:
@@ -71,7 +81,7 @@ class Runtime:
 
     def _distributed(self, module: nn.Module) -> DistributedDataParallel:
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids)
+        return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
 
     def autocast(self, amp: str) -> torch.autocast:
         """Mixed precision: `amp` is one of `AMP_DTYPES`."""
@@ -84,6 +94,34 @@ class Runtime:
         values = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
+
+    def limit_waiting(self) -> None:
+        """From now on wait for other processes for `STEP_TIMEOUT` at most."""
+        if self.world_size > 1:
+            set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
+            set_timeout(STEP_TIMEOUT)
+
+    def highest(self, value: int) -> int:
+        """The highest value of all processes, which must call this together."""
+        if self.world_size == 1:
+            return value
+        values = torch.tensor(value, device=self.device)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values)
+
+    def random_state(self) -> list[Tensor]:
+        """States of this process's generators: the CPU's, then those of its GPUs."""
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in self._own_gpus())]
+
+    def set_random_state(self, states: Sequence[Tensor]) -> None:
+        """Continue from `random_state`; states of other devices, or none, change nothing."""
+        if len(states) == 1 + len(self._own_gpus()):
+            torch.set_rng_state(states[0])
+            for gpu, state in zip(self._own_gpus(), states[1:], strict=True):
+                torch.cuda.set_rng_state(state, gpu)
+
+    def _own_gpus(self) -> Sequence[int]:
+        return self.gpus or ([self.device.index] if self.device.type == "cuda" else [])
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -121,7 +159,12 @@ def unwrap(model: nn.Module) -> Any:
 
 
 def start_runtime(
-    gpus: Sequence[int] | None, *, malloc: str = "keep", compiled: bool = False, distributed: bool = False
+    gpus: Sequence[int] | None,
+    *,
+    malloc: str = "keep",
+    compiled: bool = False,
+    distributed: bool = False,
+    sync_bn: bool = False,
 ) -> Runtime:
     """Choose the devices.
 
@@ -131,15 +174,18 @@ def start_runtime(
         malloc: one of `MALLOC`, for runs on the CPU.
         compiled: run networks through torch.compile.
         distributed: whether the script can share its work among the processes of torchrun.
+        sync_bn: let BatchNorms normalise over the batches of all processes together.
 
     Raises:
-        InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script; or
-            torch.compile does not work here.
+        InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script;
+            torch.compile does not work here; or `sync_bn` without several processes with a GPU each.
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several:
         _require_torchrun() if distributed else _refuse_processes()
-    runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled)
+    runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled, sync_bn=sync_bn)
+    if sync_bn and (not several or runtime.device.type == "cpu"):
+        raise InputError("--sync_bn is for several processes with a GPU each: torchrun --nproc_per_node N train.py ...")
     torch.backends.cudnn.benchmark = True  # all clips of a run have one size
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
@@ -232,7 +278,8 @@ def _start_process() -> Runtime:
         raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
     device = _use_gpu(local_rank) if available else torch.device("cpu")
     try:
-        dist.init_process_group("nccl" if available else "gloo", device_id=device if available else None)
+        backend = "nccl" if available else "gloo"
+        dist.init_process_group(backend, timeout=START_TIMEOUT, device_id=device if available else None)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the processes cannot connect ({reason}); start them with torchrun") from error

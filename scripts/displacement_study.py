@@ -26,7 +26,8 @@ from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import Runtime
 from ops.schedule import learning_rate
 from ops.scoring.metrics import spread_text
-from ops.training.engine import Sums, TrainSettings, evaluate, train_one_epoch
+from ops.training.engine import TrainSettings, evaluate, train_one_epoch
+from ops.training.progress import Sums
 from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
 from scripts.studying.study import Study, study_parser
 

@@ -7,11 +7,14 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scr
 
 import logging
 import multiprocessing
+import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 from video_files import own_data_flags, write_dataset
+
+from common.console import StopRequest
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
@@ -47,6 +50,16 @@ def forked_workers() -> Iterator[None]:
     multiprocessing.set_start_method("fork", force=True)
     yield
     multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A training that a test runs in this process changes their handlers."""
+    numbers = [getattr(signal, name) for name in ("SIGCHLD", *StopRequest.NAMES) if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,16 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [path for path in ROOT.rglob("*.py") if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)]
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-OTHER_PROGRAMS = {"--help", "--nproc_per_node", "--logdir", "--ipc", "--shm-size"}
+OTHER_PROGRAMS = {
+    "--help",
+    "--nproc_per_node",
+    "--logdir",
+    "--ipc",
+    "--shm-size",
+    "--max-restarts",
+    "--shutdown-timeout",
+}
+OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time"}
 ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says why it is not here
 ROUTE = [
     *("train.py", "ops/training/engine.py", "ops/training/fit.py", "ops/optimiser.py", "ops/schedule.py"),

@@ -5,7 +5,7 @@ as normalised floats on the device, a whole batch at a time; a segment's weights
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,7 @@ class MixMethod(ABC):
     """Base class of mixing methods; those without parameters implement only `blend`."""
 
     teacher: Any = None  # moving average of the network, a `VideoNet`, in methods that keep one
+    sums: Mapping[str, Any] = {}  # over the epoch's batches, of which `figures` are made
 
     @abstractmethod
     def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:

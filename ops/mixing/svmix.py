@@ -79,8 +79,7 @@ class SvMix(MixMethod):
         rate = {"lr": settings.selector_lr, "lr_mult": settings.selector_lr / settings.network_lr}
         groups = [{"params": list(self.selector.parameters()), **rate}]
         self.optimiser = torch.optim.SGD(groups, lr=settings.selector_lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-        self._sums: dict[str, Tensor] = {}
-        self._batches = 0
+        self.sums: dict[str, Any] = {}
 
     def _norms(self) -> list[Any]:
         return [m for m in self.teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -139,9 +138,8 @@ class SvMix(MixMethod):
             share = torch.full((len(label),), ratio, device=clip.device)
             offline_loss = loss(logits, mixed_target(label, partner, share, logits.shape[1]))
         of_mask = mask_loss(other, ratio)
-        self._batches += 1
-        for name, value in (("offline_loss", offline_loss), ("mask_loss", of_mask)):
-            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
+        for name, value in (("batches", 1), ("offline_loss", offline_loss.detach()), ("mask_loss", of_mask.detach())):
+            self.sums[name] = self.sums.get(name, 0.0) + value
         return offline_loss + of_mask
 
     def _teaching_mode(self) -> None:
@@ -160,9 +158,9 @@ class SvMix(MixMethod):
 
     def figures(self) -> dict[str, float]:
         """Means of the two losses since the last call."""
-        means = {name: float(total) / self._batches for name, total in self._sums.items()}
-        self._sums, self._batches = {}, 0
-        return means
+        batches, sums = self.sums.pop("batches", 0), self.sums
+        self.sums = {}
+        return {name: float(total) / batches for name, total in sums.items()}
 
     def state_dict(self, *, optimiser: bool = True) -> dict[str, Any]:
         state = {"teacher": self.teacher.state_dict(), "selector": self.selector.state_dict()}

@@ -5,7 +5,7 @@ A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,8 @@ from ops.mixing.mixer import Mixer
 from ops.network import not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate, train_mode
 from ops.runtime import Runtime, unwrap
-from ops.scoring.metrics import topk_correct
-from ops.training.step_clock import Seconds, StepClock
+from ops.training.progress import Progress, Sums
+from ops.training.step_clock import StepClock
 
 
 @dataclass(frozen=True)
@@ -44,36 +44,6 @@ class TrainSettings:
         return partial(self.loss, label_smoothing=self.label_smoothing) if self.label_smoothing else self.loss
 
 
-@dataclass
-class Sums:
-    """Sums over videos; divided once, at the end."""
-
-    loss: float = 0.0
-    top1: int = 0
-    top5: int = 0
-    videos: int = 0
-    seconds: Seconds = field(default_factory=Seconds)
-    replaced: list[str] = field(default_factory=list)
-    confusion: Any = 0  # (K, K) videos of an evaluation: row = label, column = best class
-
-    def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
-        """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
-        label = target.argmax(1) if target.ndim == 2 else target
-        top1, top5 = topk_correct(logits, label, (1, 5))
-        self.loss += loss * len(label)
-        self.top1 += top1
-        self.top5 += top5
-        self.videos += len(label)
-
-    def averages(self) -> dict[str, float]:
-        """Mean loss; accuracies in percent."""
-        videos = max(self.videos, 1)
-        return {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
-
-    def describe(self) -> str:
-        return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
-
-
 def train_one_epoch(
     model: nn.Module,
     loader: Any,
@@ -85,57 +55,69 @@ def train_one_epoch(
     epoch: int,
     lr_at: Callable[[float], float],
     mixer: Mixer | None = None,
+    first: int = 0,
+    progress: Progress | None = None,
     log_step: Callable[..., None] | None = None,
+    after_step: Callable[[int, int, Callable[[], Sums]], None] | None = None,
 ) -> Sums:
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction; `log_step`, such as `StepCurves`, is called every `print_freq` steps and after the last one.
+    with its fraction. An epoch that goes on after `first` batches has their `progress`, and `loader` the rest.
+    `log_step`, such as `StepCurves`, is called every `print_freq` batches and after the last one, `after_step`, such as
+    `Saver`, after each step of the optimiser with the batches done, those of the epoch, and the sums so far.
 
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
-    sums, clock, steps = Sums(), StepClock(runtime.device), len(loader)
-    norm = None  # of the last step's gradients
+    progress = progress or Progress()
+    sums, clock, steps = progress.sums, StepClock(runtime.device), first + len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     if mixer is not None:
         mixer.start_epoch()
-    # Dropout depends on (seed, epoch) alone, so that a resumed run needs no stored random state.
-    torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)
-    batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe)
-    for step, batch in enumerate(batches):
-        clock.lap("waiting") if step else clock.first_batch(batch.seconds)
+    torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)  # for dropout
+    runtime.set_random_state(progress.random)
+    batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
+    for step, batch in enumerate(batches, start=first):
+        clock.lap("waiting") if step > first else clock.first_batch(batch.seconds)
         lr = lr_at(epoch + step / steps)
         set_learning_rate(optimiser, lr)
-        group_start = step - step % settings.accumulate
+        group_start = step - (step - first) % settings.accumulate
         group = min(settings.accumulate, steps - group_start)  # batches of this step; the last step may have fewer
+        is_last = step + 1 == group_start + group
         where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
         clip, target = _to_device(batch, runtime.device)
         if mixer is not None:
             clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, step, settings.smoothed_loss)
             if own_loss is not None:  # without the network's parameters; its graph is freed before the network runs
+                # Its gradients are shared at once: there may be none in the last batch of a step.
                 require_finite(own_loss, "loss of the mixing", where)
                 scaler.scale(own_loss * (1 / group)).backward()
             clock.lap("mixing")
         options = {"normalised": True} if clip.is_floating_point() else {}  # mixed clips are
-        with runtime.autocast(settings.amp):
-            logits = model(clip, **options)
-            loss = settings.smoothed_loss(logits, target)
-        require_finite(loss, "loss", where)
-        sums.add(logits.detach(), target, loss.item())
-        sums.replaced += batch.replaced
-        sums.seconds.decoding += batch.seconds
-        clock.lap("forward")
-        scaler.scale(loss / group).backward()
-        clock.lap("backward")
-        if step + 1 == group_start + group:
-            norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
+        with runtime.sharing_gradients(model, is_last):
+            with runtime.autocast(settings.amp):
+                logits = model(clip, **options)
+                loss = settings.smoothed_loss(logits, target)
+            require_finite(loss, "loss", where)
+            sums.add(logits.detach(), target, loss.item())
+            sums.replaced += batch.replaced
+            sums.seconds.decoding += batch.seconds
+            clock.lap("forward")
+            scaler.scale(loss / group).backward()
+            clock.lap("backward")
+        if is_last:
+            progress.gradient_norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
             if mixer is not None:
                 mixer.method.step(unwrap(model), scaler, lr, where)
             scaler.update()
         clock.lap("optimiser")
         if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
-            log_step(epoch + (step + 1) / steps, sums, seconds=clock.elapsed, lr=lr, gradient_norm=norm)
+            seconds = sums.seconds.total + clock.elapsed
+            norm = progress.gradient_norm
+            log_step(epoch + (step + 1) / steps, sums, seconds=seconds, lr=lr, gradient_norm=norm)
+        if after_step is not None and is_last:
+            after_step(step + 1, steps, lambda: replace(sums, seconds=sums.seconds + clock.read()))
     sums.seconds += clock.read()
     return sums
 
@@ -155,10 +137,11 @@ def evaluate(
     title: str,
     print_freq: int,
     loss: Loss = F.cross_entropy,
+    before_batch: Callable[[], None] | None = None,
 ) -> Sums:
     """Loss and accuracy over the list, each video counted once, with any number of processes.
 
-    `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list.
+    `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may end it all.
 
     Raises:
         InputError: a score is not finite, so the accuracy is undefined.
@@ -168,6 +151,8 @@ def evaluate(
     own = Sums()
     scored: list[tuple[Tensor, Tensor, Tensor]] = []  # index (N,), logits (N, K), label (N,) of each batch
     for batch in track(loader, len(loader), title, print_freq, own.describe):
+        if before_batch is not None:
+            before_batch()
         clip, label = _to_device(batch, runtime.device)
         with runtime.autocast(amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
@@ -197,12 +182,3 @@ def _require_finite_scores(logits: Tensor, model: nn.Module, title: str) -> None
             f"{title}: the scores of {bad} of {counted(len(logits), 'video')} are not finite: {cause}. "
             "There is no accuracy; continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"
         )
-
-
-def over_processes(own: Sums, runtime: Runtime) -> Sums:
-    """The sums of all processes together."""
-    total = Sums()
-    for part in runtime.gather(own):
-        for name in vars(total):
-            setattr(total, name, getattr(total, name) + getattr(part, name))
-    return total

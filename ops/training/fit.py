@@ -3,22 +3,26 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from math import inf
 
 import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader
 
+from common.console import Stopped, StopRequest
 from common.errors import counted, few
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
 from ops.scoring.plots import plot_confusion
-from ops.training.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
+from ops.training.engine import TrainSettings, evaluate, train_one_epoch
+from ops.training.progress import Sums, over_processes
 from ops.training.run_folder import RunFolder
 from ops.training.run_history import NOT_COMPARED
 from ops.training.run_log import RunLog
+from ops.training.saver import Saver
 from ops.training.state import TrainState
 from ops.training.step_clock import time_report
 from ops.training.step_curves import StepCurves
@@ -36,6 +40,8 @@ class FitSettings:
     folders: RunFolder  # for checkpoints and the log
     eval_teacher: bool = False  # also evaluate the teacher of a mixing method that has one
     draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None  # mixed clips -> picture (H, W, 3)
+    save_every: tuple[float, float] = (inf, inf)  # steps, seconds from one checkpoint to the next within an epoch
+    stop: StopRequest = field(default_factory=StopRequest)
 
 
 def fit(
@@ -49,37 +55,44 @@ def fit(
     """Train from the state's epoch to the last; after each epoch write the checkpoint, then log its figures.
 
     In this order a log that cannot be written costs no epoch. The checkpoint holds the figures, so a run stopped in
-    between loses no log line either.
+    between loses no log line either. `Saver` writes checkpoints within an epoch and before its validation.
 
     Raises:
         InputError: loss, weights or scores are not finite, or a checkpoint or the log cannot be written. The last
             checkpoint stays.
+        Stopped: `run.stop` was asked for; the state is saved.
     """
     log = _open_log(state, run) if runtime.is_main else None
     model = runtime.wrap(state.model)
+    saver = Saver(state, runtime, run.folders, log, run.stop, *run.save_every)
     seconds: list[float] = []
     while state.epoch < run.epochs:
         epoch, start = state.epoch, time.perf_counter()
-        train_loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        validates = (epoch + 1) % run.eval_freq == 0 or epoch + 1 == run.epochs
+        first = saver.start_epoch(train_loader, validates=validates)
+        start -= saver.progress.sums.seconds.total  # before it was cut
         own = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, step,
-            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, log_step=StepCurves(log, runtime) if log else None,
+            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
+            log_step=StepCurves(log, runtime, saver.progress) if log else None, after_step=saver,
         )  # fmt: skip
         train = over_processes(own, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
         figures = _train_figures(train, shares, run.lr_at(epoch), state)
         best = False
-        if (epoch + 1) % run.eval_freq == 0 or epoch + 1 == run.epochs:
-            val, val_figures = _evaluate(state, model, val_loader, runtime, step, run.eval_teacher)
+        if validates:
+            try:
+                val, val_figures = _evaluate(state, model, val_loader, runtime, step, run)
+            except Stopped:
+                saver.save()  # at the end of the epoch's training
+                raise
             train.replaced += val.replaced
             best = val_figures["val/top1"] > state.best_top1
             state.best_top1 = max(state.best_top1, val_figures["val/top1"])
             figures |= {**val_figures, "val/best_top1": state.best_top1}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
-        if runtime.is_main:
-            run.folders.require_valid()
-            state.save(run.folders.folder, epoch=epoch + 1, best=best)
-        state.epoch = epoch + 1
+        state.epoch, state.position = epoch + 1, None
+        saver.save(best=best)
         if log is not None:
             log.write(epoch, state.figures)
             if best:
@@ -92,12 +105,15 @@ def fit(
             logging.info(_epoch_line(state.epoch, run.epochs, figures, seconds))
             logging.info(time_report(shares, train_loader.num_workers, runtime.cores))
             _report_replaced(train, log)
+        if state.epoch < run.epochs and runtime.highest(run.stop.number):
+            raise Stopped
     if log is not None:
         log.close()
 
 
 def _open_log(state: TrainState, run: FitSettings) -> RunLog:
-    log = RunLog(run.folders.log_folder, state.epoch, state.figures)
+    fraction = state.position.fraction if state.position is not None else 0.0
+    log = RunLog(run.folders.log_folder, state.epoch, state.figures, fraction)
     options = state.settings.get("options", {})
     shown = {name: value for name, value in options.items() if name not in NOT_COMPARED}
     log.write_options(state.epoch, shown, "val/best_top1")
@@ -114,15 +130,18 @@ def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: Trai
 
 
 def _evaluate(
-    state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, eval_teacher: bool
+    state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
     """The network's sums over the val list, and its figures by curve name, optionally with the teacher's."""
-    run = partial(evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss)
-    val = run(model, title=f"epoch {state.epoch + 1} val")
+    score = partial(
+        evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
+        before_batch=run.stop.check,
+    )  # fmt: skip
+    val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
-    teacher = state.mixer.method.teacher if eval_teacher and state.mixer is not None else None
+    teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
     if teacher is not None:
-        averages = run(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()
+        averages = score(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()
         figures |= {f"val/teacher_{name}": value for name, value in averages.items()}
     return val, figures
 

@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import make_folder
+from common.files import make_folder, remove_unfinished
 from common.folder_lock import LOCK, FolderInUseError, FolderLock
 from ops.runtime import Runtime
 from ops.training.run_log import EVENTS, LINES, OPTIONS, STEPS
 
-LATEST, BEST = "ckpt.pth.tar", "ckpt.best.pth.tar"
+LATEST, PREVIOUS, BEST = "ckpt.pth.tar", "ckpt.previous.pth.tar", "ckpt.best.pth.tar"
 
 
 @dataclass
@@ -24,12 +24,17 @@ class RunFolder:
 
     folder: Path  # checkpoints and options
     log_folder: Path  # curves; the same folder unless --root_log and --root_model differ
-    start: Path | None = None  # the checkpoint to resume from
+    starts: list[Path] = field(default_factory=list)  # checkpoints to resume from, the newest first
     locks: list[FolderLock] = field(default_factory=list)  # of the main process
 
     @property
+    def start(self) -> Path | None:
+        """The checkpoint to resume from, unless it is damaged."""
+        return self.starts[0] if self.starts else None
+
+    @property
     def has_checkpoint(self) -> bool:
-        return (self.folder / LATEST).exists()
+        return _has_checkpoint(self.folder)
 
     def to_continue(self, resume: str | None) -> str:
         """The value of --resume that continues this run, which was started with `resume`."""
@@ -54,7 +59,8 @@ def claimed_run(
 
     A new run gets `name`, `name-2`, `name-3`, ...: the first number above all existing ones. With `resume` "auto" the
     newest run of this name continues, even if it was stopped before its first checkpoint; with a checkpoint, the run
-    whose latest it is. A checkpoint from elsewhere continues in a new folder.
+    whose latest it is. A checkpoint from elsewhere continues in a new folder. Files that a killed process has left
+    unfinished are removed.
 
     A new folder is removed if the block fails before a checkpoint is written. The main process decides for all.
 
@@ -68,15 +74,18 @@ def claimed_run(
             make_folder(root_model, "--root_model")
             existing = _existing(root_model, root_log, name, resume)
             run = _reopen(root_model, root_log, existing) if existing else _new(root_model, root_log, name)
-            if run.has_checkpoint:
-                run.start = run.folder / LATEST
-            elif resume not in (None, "auto"):
-                run.start = Path(resume)
             for lock in run.locks:
                 stack.callback(lock.release)
-        own, start = runtime.gather(run and (run.folder.name, run.start))[0]
+            remove_unfinished(run.folder, LATEST, BEST, OPTIONS)
+            remove_unfinished(run.log_folder, LINES)
+            if run.has_checkpoint:
+                names = (LATEST, PREVIOUS, BEST) if resume == "auto" else (LATEST,)
+                run.starts = [run.folder / name for name in names if (run.folder / name).exists()]
+            elif resume not in (None, "auto"):
+                run.starts = [Path(resume)]
+        own, starts = runtime.gather(run and (run.folder.name, run.starts))[0]
         try:
-            yield run or RunFolder(root_model / own, root_log / own, start)
+            yield run or RunFolder(root_model / own, root_log / own, starts)
         except InputError:
             if run is not None and not run.has_checkpoint and all(lock.is_valid() for lock in run.locks):
                 _remove_unused({run.folder, run.log_folder})
@@ -140,9 +149,14 @@ def _numbers(roots: Iterable[Path], name: str) -> set[int]:
     return {int(match[1] or 1) for match in found if match}
 
 
+def _has_checkpoint(folder: Path) -> bool:
+    """Whether there is one to resume from."""
+    return (folder / LATEST).exists() or (folder / PREVIOUS).exists()
+
+
 def _is_resumable(folder: Path, log_folder: Path) -> bool:
     """Whether a run can continue there: one with a checkpoint, or one that was stopped before its first."""
-    if (folder / LATEST).exists():
+    if _has_checkpoint(folder):
         return True
     if not folder.is_dir():
         return False

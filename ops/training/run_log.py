@@ -30,13 +30,15 @@ FLUSH_AFTER = 10  # seconds between their writes to the disk, each of which wait
 
 
 class RunLog:
-    """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) on.
+    """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) and its `fraction` on.
 
     Earlier lines of an interrupted run stay, later ones are dropped. Every method raises an `InputError` if the folder
     cannot be written.
     """
 
-    def __init__(self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None, fraction: float = 0.0
+    ) -> None:
         """Open the log in `folder`; `before` are the figures of the epoch before, added if the log lacks them.
 
         Raises:
@@ -53,9 +55,10 @@ class RunLog:
                 raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
         with self._writing():
             write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
-            self._events = _open_events(folder, start_epoch, start_epoch - missing)
+            step = round((start_epoch + fraction) * STEPS_PER_EPOCH)
+            self._events = _open_events(folder, step, start_epoch - missing)
             (folder / STEPS).mkdir(exist_ok=True)
-            self._steps = _open_events(folder / STEPS, start_epoch, start_epoch * STEPS_PER_EPOCH + 1)
+            self._steps = _open_events(folder / STEPS, step, step + 1)
         self._last_step, self._last_flush = 0, 0.0
         if before and missing:
             self.write(start_epoch - 1, before)
@@ -104,12 +107,23 @@ class RunLog:
         if self._steps is None or step == self._last_step:
             return
         self._last_step = step
-        try:
+        with self._writing_steps():
             for name, value in figures.items():
                 _add(self._steps, step, summary.scalar(name, value))
-            if step % STEPS_PER_EPOCH == 0 or time.monotonic() > self._last_flush + FLUSH_AFTER:
+        if step % STEPS_PER_EPOCH == 0 or time.monotonic() > self._last_flush + FLUSH_AFTER:
+            self.flush_steps()
+
+    def flush_steps(self) -> None:
+        """Write the points so far to the disk, before a checkpoint from which a resumed run does not repeat them."""
+        if self._steps is not None:
+            with self._writing_steps():
                 self._steps.flush()
                 self._last_flush = time.monotonic()
+
+    @contextmanager
+    def _writing_steps(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             logging.warning("No more curves within epochs: cannot write to %s: %s", self.path.parent, error.strerror)
             self._steps = None
@@ -151,10 +165,10 @@ class RunLog:
                 self._steps.close()
 
 
-def _open_events(folder: Path, start_epoch: int, dropped: int) -> EventsWriter:
+def _open_events(folder: Path, start: int, dropped: int) -> EventsWriter:
     """A new event file; TensorBoard drops the points of earlier files from the step `dropped` on."""
     # tensorboardX's SummaryWriter would fail in its own thread; the suffix separates two starts in a second
-    events = EventsWriter(str(folder / EVENTS), f".{start_epoch}")
+    events = EventsWriter(str(folder / EVENTS), f".{start:09d}")
     for content in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
         events.write_event(Event(step=dropped, wall_time=time.time(), **content))
     return events

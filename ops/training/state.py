@@ -1,7 +1,7 @@
 """The state of a training run, saved so that a resumed run is bit for bit the uninterrupted one."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.errors import InputError, command, short, wrong_fields
+from common.errors import InputError, command, counted, short, wrong_fields
 from ops.mixing.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
-from ops.training.run_folder import BEST, LATEST
+from ops.runtime import Runtime
+from ops.training.progress import Position
+from ops.training.run_folder import BEST, LATEST, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
-from ops.weights.file import read_checkpoint, save_checkpoint
+from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.trained_on import TrainedOn
 
 _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
 _OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}}  # older checkpoints lack some
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
+_MEANING = {
+    "preprocessing": "its accuracies cannot be compared with earlier ones",
+    "train list": "the clips of this run are other ones from here on, in another order",
+    "val list": "its accuracies cannot be compared with earlier ones, by which the best checkpoint was chosen so far",
+}
 
 
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
@@ -30,6 +37,10 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     wrong = wrong_fields(given, _REQUIRED | dict.fromkeys(_OPTIONAL, dict))
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
+    try:
+        Position.of(given.get("position", {"clips": 0, "fraction": 0.0, "processes": []}))
+    except ValueError:
+        wrong.append("position")
     figures = {} if "figures" in wrong else given["figures"]
     return wrong + (["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), float)) else [])
 
@@ -44,22 +55,25 @@ class TrainState:
     trained_on: TrainedOn
     settings: dict[str, Any]  # the "options" and the "environment" of this start, for the checkpoint
     epoch: int = 0  # epochs done
+    position: Position | None = None  # in the epoch after them; None: at its start
+    saved: str = ""  # the progress in the last checkpoint
     best_top1: float = -1.0
     mixer: Mixer | None = None
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
     seen: SeenClips = field(default_factory=dict)  # the training clips
 
-    def save(self, folder: Path, *, epoch: int, best: bool) -> None:
-        """After `epoch` epochs write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
+    def save(self, folder: Path, *, best: bool) -> None:
+        """Write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
 
-        The best one is for tests: it leaves out the optimisers, which are half to two thirds of the size.
+        The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The best one is for tests: it leaves out the
+        optimisers, which are half to two thirds of the size.
 
         Raises:
             InputError: a value is not finite, or the folder cannot be written.
         """
         content = {
             "state_dict": self.model.state_dict(),
-            "epoch": epoch,
+            "epoch": self.epoch,
             "best_top1": self.best_top1,
             "figures": self.figures,
             "trained_on": asdict(self.trained_on),
@@ -67,18 +81,28 @@ class TrainState:
             **self.settings,
         }
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        if self.position is not None:
+            latest["position"] = asdict(self.position)
         if self.mixer is not None:
             content["mixing"] = self.mixer.method.state_dict(optimiser=False)
             latest["mixing"] = self.mixer.method.state_dict()
         bad = not_finite(latest)
         if bad is not None:
             raise InputError(
-                f"{bad} is not finite after epoch {epoch}: the training has diverged. No checkpoint was written; "
+                f"{bad} is not finite after {self.progress}: the training has diverged. No checkpoint was written; "
                 "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
             )
-        if best:  # first, so that a run killed in between repeats the epoch
+        if best:  # first, so that a run killed in between repeats the validation
             save_checkpoint(folder / BEST, content)
-        save_checkpoint(folder / LATEST, latest)
+        save_checkpoint(folder / LATEST, latest, previous=folder / PREVIOUS)
+        self.saved = self.progress
+
+    @property
+    def progress(self) -> str:
+        """How far the training is, for messages."""
+        if self.position is None:
+            return f"epoch {self.epoch}"
+        return f"{100 * self.position.fraction:.3g} % of epoch {self.epoch + 1}"
 
     def load(self, path: Path, *, to_train: bool = False) -> dict[str, Any]:
         """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
@@ -117,13 +141,59 @@ class TrainState:
         self._load_mixing(path, mixing, to_train)
         return checkpoint
 
-    def resume(self, path: Path) -> None:
+    def resume_newest(self, paths: Sequence[Path], runtime: Runtime) -> None:
+        """Continue from the first of these checkpoints that is not damaged: all processes from the same one.
+
+        Damaged ones are renamed, and a warning says so.
+
+        Raises:
+            InputError: as in `resume`; or all are damaged.
+        """
+        for path in paths:
+            fault = None
+            try:
+                self.resume(path, without_optimiser=path.name == BEST and path is not paths[0])
+            except DamagedFileError as error:
+                fault = str(error)
+            faults = [text for text in runtime.gather(fault) if text]
+            if not faults:
+                return
+            if path is paths[-1]:
+                raise InputError(faults[0])
+            if runtime.is_main:
+                aside = path.rename(f"{path}.damaged")
+                logging.warning("warning: %s. It is now %s; trying the checkpoint before it", faults[0], aside)
+
+    def resume(self, path: Path, *, without_optimiser: bool = False) -> None:
         """Continue from a checkpoint, and log the differences from the run that wrote it.
 
         Raises:
             InputError: as in `load`; or the state is another optimiser's.
         """
-        checkpoint = self.load(path, to_train=True)
+        checkpoint = self.load(path, to_train=not without_optimiser)
+        if not without_optimiser:
+            self._resume_step(path, checkpoint)
+        elif set(_unusable(checkpoint)) - {"optimizer", "scaler"}:
+            raise InputError(f"{path} is damaged: it does not say how far its training was; give another checkpoint")
+        else:
+            logging.warning("warning: %s holds no state of the optimiser, which starts from zero again", path)
+        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.figures = checkpoint.get("figures", {})
+        self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
+        self.saved = self.progress
+        before = seen_clips(checkpoint, str(path))
+        logging.info("Resumed %s after %s.", path, self.progress)
+        new = sum(int((~torch.isin(clips, before[name])).sum()) for name, clips in self.seen.items() if name in before)
+        what = {"train list": f"changed, {counted(new, 'new clip')}"}
+        changed = self._changed_data(checkpoint, _MAY_CHANGE)
+        differing = [f"{name}: {what.get(name, 'changed')}; {_MEANING[name]}" for name in changed]
+        differing += differences(checkpoint, self.settings)
+        if differing:
+            logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
+        self.seen = joined(self.seen, before)
+
+    def _resume_step(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        """Take over the states of the optimiser and the gradient scaler."""
         try:
             self._resume_optimiser(path, checkpoint["optimizer"])
             self._resume_scaler(checkpoint["scaler"])
@@ -134,14 +204,6 @@ class TrainState:
                 f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
                 f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
             ) from error
-        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
-        self.figures = checkpoint.get("figures", {})
-        self.seen = joined(self.seen, seen_clips(checkpoint, str(path)))
-        logging.info("Resumed %s after epoch %d.", path, self.epoch)
-        differing = [f"{name}: changed" for name in self._changed_data(checkpoint, _MAY_CHANGE)]
-        differing += differences(checkpoint, self.settings)
-        if differing:
-            logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
 
     def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str]) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)

@@ -57,5 +57,7 @@ def _speed(bench: Bench, *, compiled: bool) -> Iterator[Fact]:
             flops = 2 * macs[variant] / seconds
             figures = {"ms": 1000 * seconds, "clips/s": setting.batch_size / seconds, "TFLOP/s": flops / 1e12}
             what = f"{'step' if training else 'model'} {variant}"
-            most = 1 if bench.gpus else None  # a share above 1 is a wrong time; on a CPU other programs disturb the rate
+            most = (
+                1 if bench.gpus else None
+            )  # a share above 1 is a wrong time; on a CPU other programs disturb the rate
             yield Fact(what, flops / rate, 0, most, {**figures, "MiB": own.tensor_bytes / MIB})

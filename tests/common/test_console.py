@@ -1,6 +1,7 @@
 """How a script runs: signals, exit statuses, and output that survives odd names and full disks."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,24 +10,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from interruptions import needs_posix
 from torch.utils.data import DataLoader
 
 from common import console
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import Stopped, StopRequest, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
 from datasets.loader import ClipLoader
 
 ROOT = Path(console.__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    numbers = [getattr(signal, name) for name in ("SIGCHLD", "SIGINT", "SIGTERM") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +59,7 @@ def test_workers_that_end_after_an_error_are_no_second_error() -> None:
 
 STOPPED_WITH_A_WORKER = """
 import signal
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import Stopped, StopRequest, run_script, take_sigterm_as_ctrl_c
 
 def main():
     both = {signal.SIGCHLD, signal.SIGTERM}
@@ -227,3 +220,49 @@ def test_other_runtime_errors_keep_their_traceback() -> None:
 
     with pytest.raises(RuntimeError, match="a defect"):
         run_script(main)
+
+
+def test_a_signal_is_remembered_until_the_work_asks(monkeypatch) -> None:
+    """Signals that the process ignores, as under nohup, stay ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = StopRequest()
+    stop.listen()
+    signal.raise_signal(signal.SIGHUP)
+    stop.check()
+    for name in ("SIGUSR1", "SIGTERM"):
+        signal.raise_signal(getattr(signal, name))
+    with pytest.raises(Stopped):
+        stop.check()
+    assert (stop.by, stop.status) == (" by SIGUSR1", 75)
+    stop.release()
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+def test_ctrl_c_finishes_the_step_and_a_second_one_stops_at_once(monkeypatch) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    now = [10.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    stop = StopRequest()
+    stop.listen()
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # torchrun passes it on, after the terminal did
+    assert stop.status == 130
+    now[0] = 12.0
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("[/x/gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer.\nmore"),
+     torch.distributed.DistBackendError("NCCL error in: x")],
+)  # fmt: skip
+def test_a_lost_process_is_one_line(error: RuntimeError, capsys) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match="2"):
+        run_script(main)
+    assert re.fullmatch(
+        r"error: another process .*(Connection reset|NCCL error).*--resume auto\n", capsys.readouterr().err
+    )

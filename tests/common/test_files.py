@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.files import all_or_nothing, write_whole
+from common.files import all_or_nothing, remove_unfinished, write_whole
 
 
 def test_all_files_and_links_take_their_places(tmp_path: Path) -> None:
@@ -69,3 +69,21 @@ def test_one_file(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(OSError, match="No space"):
         write_whole(path, "half")
     assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("a.txt", "é")]
+
+
+def test_a_file_is_on_the_disk_before_it_replaces_another(tmp_path: Path, monkeypatch) -> None:
+    """Else a power cut may leave an empty file under its name."""
+    events: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (events.append(os.readlink(f"/proc/self/fd/{file}")), sync(file)))
+    monkeypatch.setattr(os, "replace", lambda *names: (events.append("replace"), replace(*names)))
+    write_whole(tmp_path / "a.txt", "text")
+    assert events == [f"{tmp_path}/.a.txt.{os.getpid()}.tmp", "replace", str(tmp_path)]
+
+
+def test_what_killed_writers_have_left_is_removed(tmp_path: Path) -> None:
+    names = (".a.txt.7.tmp", ".a.txt.12.tmp", ".b.txt.7.tmp", "a.txt", "a.txt.tmp")
+    for name in names:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, "a.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[2:])

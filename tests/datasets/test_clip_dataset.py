@@ -215,6 +215,25 @@ def test_shares_of_the_processes(shuffle: bool, world_size: int) -> None:
         assert together == list(range(11))
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 3), (3, 1)])
+def test_an_epoch_that_was_cut_shares_the_rest(before: int, after: int) -> None:
+    """The first clips of its order are done, whoever did them."""
+
+    def shares(world_size: int, done: int) -> list[list[int]]:
+        samplers = [EpochSampler(23, 0, True, rank, world_size) for rank in range(world_size)]
+        for sampler in samplers:
+            sampler.set_epoch(5, done)
+        assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]
+        return [[index for _, index in sampler] for sampler in samplers]
+
+    done = [index for share in shares(before, 0) for index in share[:3]]
+    rest = shares(after, 3 * before)
+    assert set(done).isdisjoint(index for share in rest for index in share)
+    assert len({*done, *(index for share in rest for index in share)}) >= 23 - after
+    if before == after:
+        assert rest == [share[3:] for share in shares(before, 0)]
+
+
 def test_a_list_shorter_than_a_batch_is_still_trained(spec: DatasetSpec) -> None:
     dataset = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=False)
     assert len(list(make_loader(dataset, batch_size=50, workers=0, shuffle=True, drop_last=True))) == 1

@@ -11,6 +11,8 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+import torch.distributed as dist
+from tiny_net import TinyNet
 from torch import nn
 
 from common.errors import InputError
@@ -62,7 +64,7 @@ def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, mo
     monkeypatch.setattr(runtime.dist, "get_rank", lambda: 0)
     monkeypatch.setattr(runtime.dist, "get_world_size", lambda: 2)
     assert runtime._start_process() == Runtime(torch.device("cuda", 1), (), 0, 2)
-    made.assert_called_once_with("nccl", device_id=torch.device("cuda", 1))
+    made.assert_called_once_with("nccl", timeout=runtime.START_TIMEOUT, device_id=torch.device("cuda", 1))
     assert [call.args for call in two_gpus.call_args_list] == [(1,), (None,)]
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(InputError, match="--nproc_per_node 2"):
@@ -88,6 +90,53 @@ def test_several_gpus_autocast_to_the_type_of_the_run(monkeypatch) -> None:
         wrapped.parallel_apply([replica, replica], [(0,), (1,)], None)
         torch.set_autocast_dtype("cuda", before)
     assert found == 2 * [torch.bfloat16] + 2 * [torch.float16]
+
+
+def test_batchnorms_of_all_processes_are_converted_in_place(monkeypatch) -> None:
+    """With the names and the very parameters that the optimiser has."""
+    model = TinyNet()
+    names, parameters = list(model.state_dict()), list(model.parameters())
+    wrapped = Runtime(torch.device("cpu"), sync_bn=True).wrap(model)
+    assert isinstance(wrapped.bn, nn.SyncBatchNorm)
+    assert list(wrapped.state_dict()) == names
+    assert all(one is other for one, other in zip(wrapped.parameters(), parameters, strict=True))
+    for variables in ({}, {"WORLD_SIZE": "2"}):
+        monkeypatch.setattr(os, "environ", {**os.environ, **variables})
+        monkeypatch.setattr(runtime, "_require_torchrun", lambda: None)
+        monkeypatch.setattr(runtime, "_start_process", lambda: Runtime(torch.device("cpu"), world_size=2))
+        with pytest.raises(InputError, match="--sync_bn .*torchrun"):
+            start_runtime([], distributed=True, sync_bn=True)
+
+
+def test_accumulated_batches_exchange_gradients_once_per_step(monkeypatch) -> None:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        model = Runtime(torch.device("cpu"))._distributed(nn.Linear(3, 2))
+        exchanges: list[int] = []
+
+        def count(_state: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+            exchanges.append(1)
+            done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+            done.set_result(bucket.buffer())
+            return done
+
+        model.register_comm_hook(None, count)
+        for share in (False, False, True):
+            with Runtime(torch.device("cpu")).sharing_gradients(model, share):
+                model(torch.ones(1, 3)).sum().backward()
+        assert len(exchanges) == 1
+        assert model.module.weight.grad.tolist() == [[3.0] * 3] * 2
+    finally:
+        dist.destroy_process_group()
+
+
+def test_the_random_state_continues() -> None:
+    alone = Runtime(torch.device("cpu"))
+    states = alone.random_state()
+    drawn = torch.rand(3)
+    for given, same in (([], False), ([*states, states[0]], False), (states, True)):
+        alone.set_random_state(given)  # those of another device change nothing
+        assert torch.equal(torch.rand(3), drawn) == same
 
 
 def test_compile_takes_one_gpu_a_process(monkeypatch) -> None:

@@ -373,7 +373,7 @@ def test_a_test_stops_at_a_truncated_frame(checkpoint: str, tmp_path: Path) -> N
 def test_weights_that_are_not_finite_are_refused(checkpoint: str, tmp_path: Path, name: str, value: str) -> None:
     content = read_checkpoint(Path(checkpoint))
     content["state_dict"][name][1] = float(value)
-    torch.save(content, tmp_path / "bad.pth.tar")
+    save_checkpoint(tmp_path / "bad.pth.tar", content)
     weights = ["--weights", str(tmp_path / "bad.pth.tar")]
     with pytest.raises(InputError, match=rf"bad\.pth\.tar: {name} has values that are not finite"):
         center_crop.main([*weights, "-j", "0", "--output_dir", str(tmp_path / "scores")])

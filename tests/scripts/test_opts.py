@@ -19,7 +19,7 @@ ALL_FLAGS = {
     "train": {
         "--net", "--arch", "--num_segments", "--ablate", "--hourglass_start", "--consensus_type", "--dropout",
         "--pretrain", "--tune_from",
-        "--optimizer", "--epochs", "--allow_overlap",
+        "--optimizer", "--epochs", "--allow_overlap", "--save_every", "--sync_bn",
         "--batch-size", "--accumulate", "--lr", "--lr_type", "--lr_steps", "--warmup", "--momentum", "--wd", "--gd",
         "--label_smoothing", "--fc_lr5", "--npb", "--data_root", "--split", "--root_path", "--train_list", "--val_list",
         "--classes", "--image_tmpl", "--workers", "--input_size", "--no_flip", "--root_log", "--root_model",

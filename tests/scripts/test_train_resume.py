@@ -1,6 +1,7 @@
 """train.py started again: it lists what changed, and refuses what has diverged or is finished."""
 
 import json
+import re
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ def put(content: dict[str, Any], name: str = NAME) -> Path:
 
 def test_differences_are_listed_in_one_block_and_options_keep_a_history(run, trained, capsys) -> None:
     lists = {"train_list_hash": "0", "val_list_hash": "0"}
-    environment = {**trained["environment"], "processes": 4}
-    put({**trained, "environment": environment, "trained_on": {**trained["trained_on"], **lists}})
+    environment = {**trained["environment"], "processes": 4, "train clips": 7}
+    seen = {name: clips[1:] for name, clips in trained["seen_clips"].items()}
+    put({**trained, "environment": environment, "seen_clips": seen, "trained_on": {**trained["trained_on"], **lists}})
     changed = ["--lr", "0.002", "--wd", "0.001", "--momentum", "0.8", "--seed", "3", "-b", "2", "--accumulate", "2"]
     changed += ["--dropout", "0.1", "--amp", "bf16", "--mix", "mixup", "--label_smoothing", "0.1", "--lr_type", "cos"]
     folder = run(*changed, "--resume", "auto", "--data_root", "elsewhere", "-p", "7")
@@ -51,9 +53,11 @@ def test_differences_are_listed_in_one_block_and_options_keep_a_history(run, tra
     start = next(i for i, line in enumerate(printed) if "differs" in line) + 1
     block = [line.strip() for line in takewhile(lambda line: line.startswith("  "), printed[start:])]
     assert {"--lr: 0.001 -> 0.002", "--data_root: data -> elsewhere", "processes: 4 -> 1"} < set(block)
+    assert [line for line in block if re.match("train list: changed, 1 new clip;.*other|val list: .*compare", line)]
+    assert "train clips: 7 -> 6" in block
     names = "accumulate amp batch_size data_root dropout epochs label_smoothing lr lr_type mix mix_prob momentum seed"
     flags = [*(f"--{name}" for name in names.split()), "--wd"]
-    assert [line.split(":")[0] for line in block] == ["train list", "val list", *flags, "processes"]
+    assert [line.split(":")[0] for line in block] == ["train list", "val list", *flags, "processes", "train clips"]
     first = json.loads((folder / "options.json").read_text())
     assert (first["history"], first["epochs_done"]) == ([], 1)
     run("--epochs", "3", "--resume", "auto")
@@ -106,7 +110,7 @@ def test_a_run_that_is_stopped_before_its_first_checkpoint_stays_in_its_folder(r
         stop_at(monkeypatch, 0.5)
         with pytest.raises(SystemExit):
             run("--resume", "auto")
-    assert "No epoch was finished" in capsys.readouterr().out
+    assert "There is no checkpoint" in capsys.readouterr().out
     folder = run("--resume", "auto")
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == f"run: runs/{NAME}"

@@ -14,7 +14,8 @@ from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import Runtime
-from ops.training.engine import Sums, TrainSettings, evaluate, over_processes, train_one_epoch
+from ops.training.engine import TrainSettings, evaluate, train_one_epoch
+from ops.training.progress import Sums, over_processes
 
 CPU = Runtime(torch.device("cpu"))
 NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)

@@ -102,6 +102,28 @@ def test_auto_continues_the_newest_run(tmp_path: Path) -> None:
         assert run.to_continue("auto") == "auto"
 
 
+def test_auto_has_more_than_one_checkpoint_to_resume_from(tmp_path: Path) -> None:
+    assert finished(tmp_path) == "name"
+    for name in ("ckpt.previous.pth.tar", "ckpt.best.pth.tar"):
+        (tmp_path / "name" / name).touch()
+    names = ["ckpt.pth.tar", "ckpt.previous.pth.tar", "ckpt.best.pth.tar"]
+    for first in (0, 1):
+        with claim(tmp_path, "auto") as run:
+            assert run.starts == [tmp_path / "name" / name for name in names[first:]]
+        if first == 0:
+            with claim(tmp_path, str(tmp_path / "name" / "ckpt.pth.tar")) as run:
+                assert run.starts == [tmp_path / "name" / "ckpt.pth.tar"]
+            (tmp_path / "name" / "ckpt.pth.tar").unlink()  # as if it had been moved away, because it is damaged
+
+
+def test_the_unfinished_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    assert finished(tmp_path) == "name"
+    for name in (".ckpt.pth.tar.12.tmp", ".ckpt.best.pth.tar.12.tmp", ".log.jsonl.12.tmp", ".mine.12.tmp"):
+        (tmp_path / "name" / name).touch()
+    with claim(tmp_path, "auto"):
+        assert [path.name for path in (tmp_path / "name").glob(".*")] == [".mine.12.tmp"]
+
+
 @pytest.mark.parametrize("left", [[], ["options.json"], ["options.json", "ckpt.best.pth.tar", "log.jsonl"]])
 def test_a_run_that_was_killed_before_its_first_checkpoint_stays_in_its_folder(tmp_path: Path, left: list[str]) -> None:
     assert finished(tmp_path) == "name"

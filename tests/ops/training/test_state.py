@@ -10,10 +10,13 @@ from tiny_net import TinyNet, random_clips
 
 from common.errors import InputError
 from ops.optimiser import make_optimiser, make_step, parameter_groups
+from ops.runtime import Runtime
+from ops.training.progress import Position, Progress, Sums
 from ops.training.state import TrainState
 from ops.weights.file import read_checkpoint, save_checkpoint
 from ops.weights.trained_on import TrainedOn
 
+CPU = Runtime(torch.device("cpu"))
 ODD = [
     None,
     True,
@@ -65,10 +68,14 @@ def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -
     state, path, rng = make(optimizer, amp), tmp_path / "ckpt.pth.tar", random.Random(0)
     step(state)
     state.figures = {"val/top1": 1.0}
-    state.save(tmp_path, epoch=3, best=False)
+    state.epoch = 3
+    state.position = Position(
+        8, 0.5, [Progress(Sums(1.0, 2, 3, 4, replaced=["a"]), Sums(), 0.5, {}, [torch.get_rng_state()])]
+    )
+    state.save(tmp_path, best=False)
     content = read_checkpoint(path)
     refused = 0
-    for _ in range(150):
+    for _ in range(200):
         changed = at_random({**content, "optimizer": content["optimizer"]}, rng)
         if not isinstance(changed, dict):
             continue
@@ -77,7 +84,77 @@ def test_odd_values_in_a_checkpoint(tmp_path: Path, optimizer: str, amp: bool) -
         try:
             resumed.resume(path)
             step(resumed)
-            resumed.save(tmp_path, epoch=resumed.epoch + 1, best=True)
+            resumed.epoch += 1
+            if resumed.position is not None:
+                CPU.set_random_state(resumed.position.own(CPU).random)
+            resumed.save(tmp_path, best=True)
         except InputError:
             refused += 1
-    assert 40 < refused < 150
+    assert 60 < refused < 200
+
+
+NAMES = [f"ckpt{middle}.pth.tar" for middle in ("", ".previous", ".best")]
+
+
+@pytest.mark.parametrize(("damaged", "epoch"), [(0, 3), (1, 2), (2, 1), (3, None)])
+def test_damaged_checkpoints_are_skipped(tmp_path: Path, damaged: int, epoch: int | None, caplog) -> None:
+    state = make("sgd")
+    for number, best in ((1, True), (2, False), (3, False)):
+        step(state)
+        state.figures = {"val/top1": float(number)}
+        state.epoch = number
+        state.save(tmp_path, best=best)
+    paths = [tmp_path / name for name in NAMES]
+    for path in paths[:damaged]:
+        path.write_bytes(path.read_bytes()[:-100])
+    resumed = make("sgd")
+    if epoch is None:
+        with pytest.raises(InputError, match=r"ckpt\.best\.pth\.tar is not a checkpoint.*damaged"):
+            resumed.resume_newest(paths, CPU)
+        return
+    resumed.resume_newest(paths, CPU)
+    assert (resumed.epoch, resumed.figures) == (epoch, {"val/top1": float(epoch)})
+    assert bool(resumed.optimiser.state) == (epoch > 1)  # the best one has none
+    assert [f"{path.name}.damaged" in caplog.text for path in paths] == [True] * damaged + [False] * (3 - damaged)
+    assert [path.exists() for path in paths] == [False] * damaged + [True] * (3 - damaged)
+    resumed.save(tmp_path, best=False)
+    for path in paths[damaged:]:  # none that is whole was replaced by a damaged one
+        read_checkpoint(path)
+
+
+def test_processes_that_read_different_bytes_resume_from_the_same_checkpoint(tmp_path: Path) -> None:
+    class OtherIsDamaged(Runtime):
+        def gather(self, value):
+            faults.append(value)
+            return [value, "x is damaged" if len(faults) == 1 else None]
+
+    state, faults = make("sgd"), []
+    for number in (1, 2):
+        state.epoch = number
+        state.save(tmp_path, best=False)
+    state.resume_newest([tmp_path / name for name in NAMES[:2]], OtherIsDamaged(torch.device("cpu")))
+    assert (state.epoch, faults) == (1, [None, None])
+
+
+def test_a_wrong_flag_is_no_damage(tmp_path: Path) -> None:
+    state = make("adamw")
+    step(state)
+    for number in (1, 2):
+        state.epoch = number
+        state.save(tmp_path, best=False)
+    with pytest.raises(InputError, match="same --optimizer"):
+        make("sgd").resume_newest([tmp_path / name for name in NAMES[:2]], CPU)
+    assert (tmp_path / NAMES[0]).exists()
+
+
+def test_another_number_of_processes_takes_over_the_sums() -> None:
+    def progress(loss: float) -> Progress:
+        return Progress(
+            Sums(loss, 1, 2, 3, replaced=["a"]), Sums(loss), 0.5, {"batches": loss}, [torch.get_rng_state()]
+        )
+
+    position = Position(12, 0.5, [progress(1.0), progress(2.0)])
+    assert position.own(Runtime(CPU.device, rank=1, world_size=2)).sums.loss == 2.0
+    alone = position.own(CPU)
+    assert (alone.sums, alone.point, alone.random) == (Sums(3.0, 2, 4, 6, replaced=["a", "a"]), Sums(1.0), [])
+    assert position.own(Runtime(CPU.device, rank=2, world_size=3)) == Progress()

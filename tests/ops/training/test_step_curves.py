@@ -10,7 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 
 from ops.runtime import Runtime
 from ops.training import run_log
-from ops.training.engine import Sums
+from ops.training.progress import Sums
 from ops.training.run_log import RunLog
 from ops.training.step_curves import StepCurves, peak_memory
 

@@ -1,0 +1,117 @@
+"""How far a training is within an epoch: sums over its clips, and the rest of what a resumed run continues from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.errors import wrong_fields
+from ops.runtime import Runtime
+from ops.scoring.metrics import topk_correct
+from ops.training.step_clock import Seconds
+
+
+@dataclass
+class Sums:
+    """Sums over videos; divided once, at the end."""
+
+    loss: float = 0.0
+    top1: int = 0
+    top5: int = 0
+    videos: int = 0
+    seconds: Seconds = field(default_factory=Seconds)
+    replaced: list[str] = field(default_factory=list)
+    confusion: Any = 0  # (K, K) videos of an evaluation: row = label, column = best class
+
+    def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
+        """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
+        label = target.argmax(1) if target.ndim == 2 else target
+        top1, top5 = topk_correct(logits, label, (1, 5))
+        self.loss += loss * len(label)
+        self.top1 += top1
+        self.top5 += top5
+        self.videos += len(label)
+
+    def averages(self) -> dict[str, float]:
+        """Mean loss; accuracies in percent."""
+        videos = max(self.videos, 1)
+        return {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
+
+    def describe(self) -> str:
+        return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
+
+
+def over_processes(own: Sums, runtime: Runtime) -> Sums:
+    """The sums of all processes together."""
+    return _total(runtime.gather(own))
+
+
+def _total(parts: Iterable[Sums]) -> Sums:
+    total = Sums()
+    for part in parts:
+        for name in vars(total):
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+    return total
+
+
+@dataclass
+class Progress:
+    """How far one process is in an epoch."""
+
+    sums: Sums = field(default_factory=Sums)
+    point: Sums = field(default_factory=Sums)  # the sums at the last point of the curves within the epoch
+    gradient_norm: Tensor | float | None = None  # of the last step
+    mixing: dict[str, float] = field(default_factory=dict)  # sums of the mixing method
+    random: list[Tensor] = field(default_factory=list)  # `Runtime.random_state`; empty: not known
+
+    @classmethod
+    def of(cls, stored: Any) -> "Progress":
+        """From its fields in a checkpoint; raises many kinds of exceptions if they are wrong."""
+        kinds = {"sums": dict, "point": dict, "mixing": dict, "random": list}
+        norm = None if wrong_fields(stored, kinds) else stored["gradient_norm"]
+        if not isinstance(norm, float) or wrong_fields(stored["mixing"], dict.fromkeys(stored["mixing"], float)):
+            raise ValueError("progress")
+        torch.Generator().set_state(stored["random"][0])  # refuses other tensors
+        return cls(_sums(stored["sums"]), _sums(stored["point"]), norm, stored["mixing"], stored["random"])
+
+
+def _sums(stored: dict[str, Any]) -> Sums:
+    kinds = {"loss": float, "top1": int, "top5": int, "videos": int, "replaced": list[str]}
+    seconds = Seconds(**stored["seconds"])
+    if wrong_fields(stored, kinds) or wrong_fields(vars(seconds), dict.fromkeys(vars(seconds), float)):
+        raise ValueError("sums")
+    return Sums(seconds=seconds, **{name: stored[name] for name in kinds})
+
+
+@dataclass
+class Position:
+    """How far all processes of a run are in an epoch."""
+
+    clips: int  # the first ones of the epoch's order are done
+    fraction: float  # of the epoch
+    processes: list[Progress]
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> "Position":
+        """From a checkpoint.
+
+        Raises:
+            ValueError: the fields are not those of a position.
+        """
+        try:
+            if wrong_fields(stored, {"clips": int, "fraction": float, "processes": list}) or stored["clips"] < 0:
+                raise ValueError("clips")
+            return cls(stored["clips"], stored["fraction"], [Progress.of(progress) for progress in stored["processes"]])
+        except (AttributeError, LookupError, RuntimeError, TypeError) as error:
+            raise ValueError(str(error)) from error
+
+    def own(self, runtime: Runtime) -> Progress:
+        """The part of this process; of a run with another number of processes the first one takes over the sums."""
+        if len(self.processes) == runtime.world_size:
+            return self.processes[runtime.rank]
+        if not runtime.is_main or not self.processes:
+            return Progress()
+        first = self.processes[0]
+        return Progress(_total(progress.sums for progress in self.processes), first.point, mixing=first.mixing)
