@@ -32,7 +32,7 @@ ALL_FLAGS = {
         "--frame_order",
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
         "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
-        "--amp", "--compile", "--malloc", "--dump_features",
+        "--amp", "--compile", "--malloc", "--dump_features", "--shard",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
