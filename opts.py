@@ -153,7 +153,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
     text = "also write the input of the classifier, averaged over segments, to <clip>_crop<crop>_features.npy"
     group.add_argument("--dump_features", choices=DTYPES, help=text)
-    text = "score only the second of four parts of the list, as 2/4; a run without --shard joins them"
+    text = "score one of N shards of the list, such as 2/4, on each of N machines; a run without --shard joins them"
     group.add_argument("--shard", type=shard, metavar="I/N", help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)

@@ -89,7 +89,7 @@ def score_list(
             batches = split_list(len(videos), args.batch_size, args.shard)
             if journal and journal.batches:
                 logging.info("resuming after video %d of %d", journal.videos, sum(map(len, batches)))
-            if journal and not (args.shard or args.overwrite):
+            if journal and len(journal.batches) < len(batches) and not (args.shard or args.overwrite):
                 record(journal, islice(read_shards(journal, len(batches)), len(journal.batches), None), claim)
             done: int = runtime.gather(journal and len(journal.batches))[0]
             title = f"{'clip' if len(clips) == 1 else 'clips'} {', '.join(map(str, clips))}:"

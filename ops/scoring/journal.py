@@ -193,6 +193,7 @@ def read_shards(journal: ScoreJournal, num_batches: int) -> Iterator[np.ndarray]
             f"{'is' if len(missing) == 1 else 'are'} missing or unfinished; copy the files {journal.path.stem}_shard_* "
             f"here, run the same command with --shard {missing[0]}, or delete them to score the whole list"
         )
+    logging.info("joining %s", counted(count, "shard"))
     features = [part.features() for part in parts]
     for number in range(num_batches):
         part = number % count

@@ -103,6 +103,18 @@ def test_clip_numbers(text: str, clips: list[int]) -> None:
     assert args.clip_index == clips
 
 
+@pytest.mark.parametrize(("text", "shard"), [("1/1", (1, 1)), ("10/12", (10, 12))])
+def test_shards(text: str, shard: tuple[int, int]) -> None:
+    assert view_parser(1).parse_args(["--weights", "w", "--output_dir", "d", "--shard", text]).shard == shard
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/4", "5/4", "-1/4", "1/4/4", "a/b"])
+def test_wrong_shards(text: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        view_parser(1).parse_args(["--weights", "w", "--output_dir", "d", f"--shard={text}"])
+    assert "as 2/4" in capsys.readouterr().err
+
+
 def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> None:
     assert parse_train(["kinetics"]).lr_steps == [30, 45, 55]
     with pytest.raises(InputError, match="--lr_steps.* --lr_type step.* cos"):
