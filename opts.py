@@ -5,7 +5,17 @@ import os
 from pathlib import Path
 
 from common import option_groups as groups
-from common.cli import MOST_CLIPS, SEED, clip_numbers, file_name, given_options, make_parser, number, true_or_false
+from common.cli import (
+    MOST_CLIPS,
+    SEED,
+    clip_numbers,
+    file_name,
+    given_options,
+    make_parser,
+    number,
+    shard,
+    true_or_false,
+)
 from common.errors import InputError, command
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
@@ -120,7 +130,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     what = "a centre crop" if crops == 1 else "three crops"
     parser = make_parser(
         f"Score the test list (or, if there is none, the val list) with {what}, one pickle per view. Network and data "
-        "set are read from the checkpoint; flags that repeat them are checked against it."
+        "set are read from the checkpoint; flags that repeat them are checked against it.",
+        "Several processes: torchrun --nproc_per_node 4 %(prog)s ...",
     )
     add = parser.add_argument
     add("dataset", nargs="?", help="data set name, if not the checkpoint's")
@@ -142,6 +153,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
     text = "also write the input of the classifier, averaged over segments, to <clip>_crop<crop>_features.npy"
     group.add_argument("--dump_features", choices=DTYPES, help=text)
+    text = "score one of N shards of the list, such as 2/4, on each of N machines; a run without --shard joins them"
+    group.add_argument("--shard", type=shard, metavar="I/N", help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)
     groups.add_data_options(parser, ("val",))

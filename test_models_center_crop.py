@@ -2,8 +2,12 @@
 """Score a list of videos with one centre crop per frame; one pickle per clip. Merge them with pkl_to_results.py."""
 
 import logging
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
+from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import numpy as np
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
 from common.files import file_hash, make_folder
+from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import NO_LABEL, clip_ids, read_list
@@ -29,7 +34,7 @@ from ops.scoring.features import (
     write_features,
     write_index,
 )
-from ops.scoring.journal import ScoreJournal, journal_path
+from ops.scoring.journal import ScoreJournal, journal_path, read_shards, shard_paths
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
@@ -40,14 +45,15 @@ from opts import data_options, parse_test
 
 def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
-    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
+    runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
 
     # network and data set
     weights = Weights.read(args.weights)
     dataset = canonical_name(args.dataset) if args.dataset else None
     dataset, options = weights.data_options(dataset, data_options(args))
     subset = args.subset or list_to_score(dataset, **options)
-    spec = resolve(dataset, **options, need=(subset,))
+    with runtime.main_first():  # the built-in data set is made on first use
+        spec = resolve(dataset, **options, need=(subset,))
     given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
     model = weights.build(list(spec.class_names), dataset=spec.name, **given)
 
@@ -60,29 +66,44 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     plans = clip_plans(plan, args.clip_index, args.sampling, spec.name)
     protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
     log_views(protocol, weights)
-    protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
-    folder = make_folder(Path(args.output_dir), "--output_dir")
-    if not args.overwrite:
-        check_protocol(folder, protocol)
-
-    # one pass over the videos for all clips without scores
-    files = {clip: [pickle_path(folder, clip, crop) for crop in range(crops)] for clip in plans}
-    claim = partial(replace_protocol, folder, protocol, overwrite=args.overwrite)
-    settings = {"batch_size": args.batch_size, "amp": args.amp}
-    features: dict[str, Any] = {}
-    if args.dump_features:
-        features = {"dump_features": args.dump_features, "num_features": num_features(model)}
+    if runtime.is_main:
+        protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
     take_sigterm_as_ctrl_c()
-    with open_journal(folder, protocol, files, args.overwrite, compile=args.compile, **settings, **features) as journal:
-        if journal.clips:
-            videos = ViewDataset(spec, [plans[clip] for clip in journal.clips], args.decoder, which=subset)
+    score_list(args, model, plans, protocol, partial(ViewDataset, spec, decoder=args.decoder, which=subset), runtime)
+
+
+def score_list(
+    args: Namespace, model: VideoNet, plans: Mapping[int, ClipPlan], protocol: dict[str, Any],
+    open_list: Callable[[list[ClipPlan]], ViewDataset], runtime: Runtime,
+) -> None:  # fmt: skip
+    """One pass over the videos for all clips without scores. The main process alone writes, and has the journal."""
+    folder = Path(args.output_dir)
+    files = {clip: [pickle_path(folder, clip, crop) for crop in range(args.test_crops)] for clip in plans}
+    claim = partial(replace_protocol, folder, protocol, overwrite=args.overwrite)
+    with open_journal(args, folder, protocol, files, model) if runtime.is_main else nullcontext() as journal:
+        clips: list[int] = runtime.gather(journal and journal.clips)[0]
+        if clips:
+            videos = open_list([plans[clip] for clip in clips])
             if videos.records[0].label == NO_LABEL:
                 logging.info("the list has no labels: it is scored, but has no accuracies")
-            print_freq = args.print_freq * args.batch_size
-            score(model, videos, journal, runtime, claim, args.workers, print_freq=print_freq, **settings)
+            batches = split_list(len(videos), args.batch_size, args.shard)
+            if journal and journal.batches:
+                logging.info("resuming after video %d of %d", journal.videos, sum(map(len, batches)))
+            if journal and len(journal.batches) < len(batches) and not (args.shard or args.overwrite):
+                record(journal, islice(read_shards(journal, len(batches)), len(journal.batches), None), claim)
+            done: int = runtime.gather(journal and len(journal.batches))[0]
+            title = f"{'clip' if len(clips) == 1 else 'clips'} {', '.join(map(str, clips))}:"
+            scored = score(model, videos, batches[done:], runtime, args)
+            record(journal, track(scored, len(batches), title, args.print_freq, lambda: "batches", done), claim)
+        runtime.close()
+        if journal and clips and not args.shard:
             write_views(journal, files, videos)
-    flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", crops, "--output_dir", folder]
-    logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
+    if args.shard and journal and clips:
+        logging.info("shard %s: %s, in %s", journal.depends_on["shard"], counted(journal.videos, "video"), journal.path)
+        logging.info("With the files of all shards in one such folder, run the same command without --shard there.")
+    elif not args.shard:
+        flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", args.test_crops, "--output_dir", folder]
+        logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
 
 
 def describe_views(
@@ -127,42 +148,65 @@ def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path)
 
 
 def open_journal(
-    folder: Path, protocol: dict[str, Any], files: Mapping[int, list[Path]], overwrite: bool, **settings: Any
+    args: Namespace, folder: Path, protocol: dict[str, Any], files: Mapping[int, list[Path]], model: VideoNet
 ) -> ScoreJournal:
-    """The journal of the clips that are to be scored; log the others."""
-    dtype = settings.get("dump_features")
+    """The journal of the clips that are to be scored; log the others. Refuse a folder with views of other tests."""
+    make_folder(folder, "--output_dir")
+    if not args.overwrite:
+        check_protocol(folder, protocol)
+    dtype = args.dump_features
     missing = [
         clip
         for clip, paths in files.items()
-        if overwrite or not all(path.exists() for path in paths) or (dtype and not have_features(paths, dtype))
+        if args.overwrite or not all(path.exists() for path in paths) or (dtype and not have_features(paths, dtype))
     ]
-    depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED} | settings
-    journal = ScoreJournal(journal_path(folder, list(files)), depends_on, missing, overwrite=overwrite)
+    depends_on = {name: value for name, value in protocol.items() if name not in NOT_COMPARED}
+    depends_on |= {"compile": args.compile, "batch_size": args.batch_size, "amp": args.amp}
+    if dtype:
+        depends_on |= {"dump_features": dtype, "num_features": num_features(model)}
+    if args.shard:
+        depends_on["shard"] = "{}/{}".format(*args.shard)
+    path = journal_path(folder, list(files), args.shard)
+    journal = ScoreJournal(path, depends_on, missing, overwrite=args.overwrite)
     for clip in sorted(files.keys() - set(journal.clips)):
         logging.info("clip %d: already scored (--overwrite scores it again)", clip)
     return journal
 
 
+def split_list(num_videos: int, batch_size: int, shard: tuple[int, int] | None) -> list[range]:
+    """Batches of videos; a shard has every n-th one, so that each batch has the same videos as without shards."""
+    batches = [range(start, min(start + batch_size, num_videos)) for start in range(0, num_videos, batch_size)]
+    return batches[shard[0] - 1 :: shard[1]] if shard else batches
+
+
 def score(
-    model: VideoNet, videos: ViewDataset, journal: ScoreJournal, runtime: Runtime, claim: Callable[[], None],
-    workers: int, **settings: Any,
-) -> None:  # fmt: skip
-    """Complete a journal, with `claim` called before its first batch is written; `settings` go to `score_views`."""
-    if journal.batches:
-        logging.info("resuming after video %d of %d", journal.videos, len(videos))
-        claim()
+    model: VideoNet, videos: ViewDataset, batches: Sequence[range], runtime: Runtime, args: Namespace
+) -> Iterator[np.ndarray]:
+    """The scores of batches, in order, on every process; each process scores its share of them.
+
+    They are exchanged rather than written by every process: the machines need no common folder, and the journal, which
+    grows in list order, goes on with any number of processes.
+    """
+    if not batches:
+        return
+    indices = chain.from_iterable(batches[runtime.rank :: runtime.world_size])
     is_gpu = runtime.device.type == "cuda"
-    loader = make_view_loader(videos, workers=workers, pin_memory=is_gpu, first=journal.videos)
+    loader = make_view_loader(videos, workers=args.workers, pin_memory=is_gpu, indices=indices)
     fused = fuse_for_inference(runtime.place(model))
-    if journal.num_features:
+    if args.dump_features:
         return_features(fused)
-    network = runtime.wrap(fused)
-    numbers = ", ".join(map(str, journal.clips))
-    title = f"{'clip' if len(journal.clips) == 1 else 'clips'} {numbers}:"
-    for batch in score_views(network, loader, runtime, title=title, start=journal.videos, **settings):
-        if not journal.batches:  # scores exist now, so the flags are right
-            claim()
-        journal.append(batch.numpy())
+    scored = score_views(runtime.wrap_frozen(fused), loader, runtime, batch_size=args.batch_size, amp=args.amp)
+    for _ in range(ceil(len(batches) / runtime.world_size)):
+        yield from (batch.numpy() for batch in runtime.gather(next(scored, None)) if batch is not None)
+
+
+def record(journal: ScoreJournal | None, batches: Iterable[np.ndarray], claim: Callable[[], None]) -> None:
+    """Add batches to the journal, if this process has it; with the first one scores exist, so the flags are right."""
+    for number, batch in enumerate(batches):
+        if journal:
+            if number == 0:
+                claim()
+            journal.append(batch)
 
 
 def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: ViewDataset) -> None:
@@ -180,6 +224,8 @@ def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: 
         for path, view in zip(files[clip], views, strict=True):
             write_scores(path, view, labels, video_ids)
         logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
+    for path in shard_paths(journal.path):
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

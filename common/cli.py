@@ -1,6 +1,7 @@
 """Parsers whose help omits empty defaults, and option types: numbers in a range, clip numbers, booleans."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
@@ -110,3 +111,12 @@ def true_or_false(text: str) -> bool:
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"{text!r}: write True or False")
     return words[text.lower()]
+
+
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: "2/4" -> (2, 4), the second of four shards."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise argparse.ArgumentTypeError(f"{text!r}: write the second of four shards as 2/4")
+    return number, count

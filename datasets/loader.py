@@ -4,7 +4,7 @@ import atexit
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import active_children
 from multiprocessing.connection import Listener
@@ -153,10 +153,10 @@ def make_loader(
 
 
 def make_view_loader(
-    dataset: ViewDataset | SourceViews, *, workers: int, first: int = 0, pin_memory: bool = False
+    dataset: ViewDataset | SourceViews, *, workers: int, indices: Iterable[int] | None = None, pin_memory: bool = False
 ) -> ClipLoader:
-    """A loader of `VideoViews`, one video at a time, in list order from index `first` on."""
-    keys = [(0, index) for index in range(first, len(dataset))]
+    """A loader of `VideoViews`, one video at a time: those at `indices` of the list, or all in list order."""
+    keys = [(0, index) for index in (range(len(dataset)) if indices is None else indices)]
     return _start_loader(_Batches(dataset, _read_views), keys, workers, pin_memory, batch_size=1)
 
 

@@ -229,7 +229,7 @@ def _require_torchrun() -> None:
     if wrong:
         raise InputError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(wrong)} is not set or not a number; start "
-            "several processes with torchrun --nproc_per_node N train.py ..., or unset WORLD_SIZE to start one"
+            "several processes with torchrun --nproc_per_node N, or unset WORLD_SIZE to start one"
         )
 
 
@@ -238,7 +238,7 @@ def _refuse_processes() -> NoReturn:
         raise SystemExit(2)  # the machine's first process reports the error
     raise InputError(
         f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but this script runs in one process; start it without torchrun (or "
-        "unset WORLD_SIZE). For several GPUs: --gpus 0 1. For several machines: other clips (--clip_index) on each"
+        "unset WORLD_SIZE). For several GPUs: --gpus 0 1. For several machines: other videos on each"
     )
 
 

@@ -3,11 +3,14 @@
 The first line is JSON: everything that the scores depend on. Each batch follows as float32, its features if they are
 kept, and a checksum, at the offset that its number gives. A killed process therefore leaves at most one incomplete
 batch, which the checksum rejects, and two processes that score the same videos write the same bytes.
+
+A shard of the list, a test with `--shard`, has a file of its own, which stays until a test of the whole list takes it.
 """
 
 import json
 import logging
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,17 +26,24 @@ from ops.scoring.protocol import UNFINISHED
 CHECKSUM = 4  # bytes
 
 
-def journal_path(folder: Path, clips: Sequence[int]) -> Path:
-    """File for these (sorted) clips; other machines may score other clips into the same folder."""
+def journal_path(folder: Path, clips: Sequence[int], shard: tuple[int, int] | None = None) -> Path:
+    """File for these (sorted) clips; other machines may score other clips, or shards, into the same folder."""
     runs = [[clip for _, clip in run] for _, run in groupby(enumerate(clips), lambda pair: pair[1] - pair[0])]
     names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    return folder / f"clips_{','.join(names)}{UNFINISHED}"
+    part = f"_shard_{shard[0]}_of_{shard[1]}" if shard else ""
+    return folder / f"clips_{','.join(names)}{part}{UNFINISHED}"
+
+
+def shard_paths(path: Path) -> list[Path]:
+    """Files of the shards of the list whose own file is `path`."""
+    return sorted(path.parent.glob(f"{path.stem}_shard_*_of_*{UNFINISHED}"))
 
 
 class ScoreJournal:
     """Scores, and features if asked for, of one pass over the videos, kept until their files are written.
 
-    A context manager that deletes the file at the end. After an error the file stays, and a message says how to resume.
+    A context manager that deletes the file at the end, unless it is a shard's. After an error the file stays, and a
+    message says how to resume.
     """
 
     clips: list[int]  # C clips to score
@@ -45,11 +55,14 @@ class ScoreJournal:
         Args:
             path: from `journal_path`.
             depends_on: plain values, among them `test_crops` V, `batch_size` N and `num_class` K. With features also
-                `num_features` D and their type `dump_features`.
+                `num_features` D and their type `dump_features`; in a shard also `shard`, "2/4".
             clips: clips to score. If the interrupted test scored more, all of its clips are continued.
             overwrite: start at the first video instead.
+
+        Raises:
+            InputError: the file holds a shard, and its batches depend on other values.
         """
-        self.path = path
+        self.path, self.depends_on = path, depends_on
         self.clips, self.batches = clips, []
         self.num_features: int = depends_on.get("num_features") or 0  # D
         self.dtype = np.dtype(depends_on.get("dump_features") or np.float32)  # of the features
@@ -70,6 +83,11 @@ class ScoreJournal:
             if not set(self.clips) <= set(stored.get("clips", [])):
                 other.append("clips")
             if other:
+                if stored and "shard" in depends_on:
+                    raise InputError(
+                        f"{self.path} has scores with other {', '.join(other)}; give all shards the same options, or "
+                        "score it again with --overwrite"
+                    )
                 if stored and self.clips:
                     logging.info(
                         "%s comes from a test with other %s: starting at the first video", self.path, ", ".join(other)
@@ -142,9 +160,44 @@ class ScoreJournal:
 
     def __exit__(self, kind: type[BaseException] | None, *_error: Any) -> None:
         if kind is None:
-            self.path.unlink(missing_ok=True)
+            if "shard" not in self.depends_on:
+                self.path.unlink(missing_ok=True)
         elif self.batches:
             logging.info("\n%s scored. To continue, run %s.", counted(self.videos, "video"), self._again)
+
+
+def read_shards(journal: ScoreJournal, num_batches: int) -> Iterator[np.ndarray]:
+    """Batches that tests with `--shard` have left beside the journal of the whole list: all of them, or none.
+
+    Yields:
+        Batches in list order, each as for `ScoreJournal.append`.
+
+    Raises:
+        InputError: a shard is missing or unfinished, or was scored with other settings.
+    """
+    found = shard_paths(journal.path)
+    counts = [int(ending[1]) for path in found if (ending := re.search(r"_of_(\d+)$", path.stem))]
+    if not counts:
+        return
+    count, first = max(counts), found[0]
+    parts, missing = [], []
+    for number in range(1, min(count, num_batches) + 1):
+        path = first.with_name(f"{journal.path.stem}_shard_{number}_of_{count}{UNFINISHED}")
+        depends_on = {**journal.depends_on, "shard": f"{number}/{count}"}
+        parts.append(ScoreJournal(path, depends_on, journal.clips, overwrite=False))
+        if parts[-1].clips != journal.clips or len(parts[-1].batches) < len(range(number - 1, num_batches, count)):
+            missing.append(f"{number}/{count}")
+    if missing:
+        raise InputError(
+            f"{first.parent} has shards of the list, but {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing or unfinished; copy the files {journal.path.stem}_shard_* "
+            f"here, run the same command with --shard {missing[0]}, or delete them to score the whole list"
+        )
+    logging.info("joining %s", counted(count, "shard"))
+    features = [part.features() for part in parts]
+    for number in range(num_batches):
+        part = number % count
+        yield np.concatenate([parts[part].batches[number // count], next(features[part])], 3)
 
 
 def _parse(header: bytes) -> dict[str, Any]:

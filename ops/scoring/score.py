@@ -7,48 +7,31 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError
-from common.progress import track
 from ops.runtime import Runtime
 
 
 @torch.inference_mode()
-def score_views(
-    model: nn.Module,
-    loader: Any,
-    runtime: Runtime,
-    *,
-    batch_size: int,
-    amp: str,
-    title: str,
-    print_freq: int,
-    start: int = 0,
-) -> Iterator[Tensor]:
+def score_views(model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: int, amp: str) -> Iterator[Tensor]:
     """Score every view of every video, in one pass over the videos.
 
     A batch is one clip of N videos with all its crops. A pass for each clip would have the same batches, and therefore
     the same logits to the bit.
 
     Args:
-        model: from `Runtime.wrap`.
-        loader: videos in list order, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and
-            `positions` (C, T, L).
+        model: from `Runtime.wrap_frozen`.
+        loader: videos, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and `positions` (C, T, L).
         runtime: the devices.
         batch_size: N; the frames of N videos are on the device at a time.
         amp: "off", "bf16" or "fp16".
-        title: first words of the progress lines.
-        print_freq: videos between two progress lines.
-        start: the loader's first video.
 
     Yields:
-        (C, V, N, K) float32 logits of each batch, in list order; with `return_features`, (C, V, N, K + D).
+        (C, V, N, K) float32 logits of each batch, in the loader's order; with `return_features`, (C, V, N, K + D).
     """
     model.eval()
     waiting: list[Any] = []
-    total = start + len(loader)
-    videos = track(loader, total, title, print_freq, lambda: "videos", start)
-    for count, video in enumerate(videos, start=start + 1):
+    for count, video in enumerate(loader, start=1):
         waiting.append(video.to(runtime.device))
-        if len(waiting) == batch_size or count == total:
+        if len(waiting) == batch_size or count == len(loader):
             clips = range(len(video.positions))
             yield torch.stack([score_clip(model, waiting, clip, runtime, amp) for clip in clips])
             waiting.clear()

@@ -98,11 +98,11 @@ def test_only_the_part_of_a_frame_under_the_crops_is_kept(spec: DatasetSpec) -> 
     assert ViewDataset(spec, plans_of(THREE, [0]))[0].frames.shape[1:] == (32, 40, 3)
 
 
-@pytest.mark.parametrize(("workers", "first"), [(0, 0), (2, 0), (2, 4), (0, 6)])
-def test_videos_come_in_list_order(spec: DatasetSpec, workers: int, first: int) -> None:
+@pytest.mark.parametrize(("workers", "indices"), [(0, None), (2, None), (2, [4, 1, 5]), (0, [])])
+def test_videos_come_in_list_order_or_as_asked(spec: DatasetSpec, workers: int, indices: list[int] | None) -> None:
     dataset = ViewDataset(spec, plans_of(THREE, [0, 1]))
-    loaded: list[VideoViews] = list(make_view_loader(dataset, workers=workers, first=first))
-    assert [video.index for video in loaded] == list(range(first, 6))
+    loaded: list[VideoViews] = list(make_view_loader(dataset, workers=workers, indices=indices))
+    assert [video.index for video in loaded] == (list(range(6)) if indices is None else indices)
     for video in loaded:
         assert torch.equal(video.frames, dataset[video.index].frames)
         assert torch.equal(video.positions, dataset[video.index].positions)

@@ -178,7 +178,7 @@ def test_several_processes_that_are_not_set_up(variables: dict[str, str], words:
 def test_a_script_that_cannot_share_its_work_runs_in_one_process(monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with pytest.raises(InputError, match="WORLD_SIZE is 2.*one process.*--gpus 0 1.*--clip_index"):
+    with pytest.raises(InputError, match="WORLD_SIZE is 2.*one process.*--gpus 0 1.*other videos"):
         start_runtime([])
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(SystemExit, match="2"):  # one line on each machine

@@ -32,7 +32,7 @@ ALL_FLAGS = {
         "--frame_order",
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
         "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
-        "--amp", "--compile", "--malloc", "--dump_features",
+        "--amp", "--compile", "--malloc", "--dump_features", "--shard",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
@@ -101,6 +101,18 @@ def test_a_wrong_flag_is_an_error_and_not_an_abbreviation(capsys) -> None:
 def test_clip_numbers(text: str, clips: list[int]) -> None:
     args = view_parser(3).parse_args(["--weights", "w", "--output_dir", "d", "--clip_index", text])
     assert args.clip_index == clips
+
+
+@pytest.mark.parametrize(("text", "shard"), [("1/1", (1, 1)), ("10/12", (10, 12))])
+def test_shards(text: str, shard: tuple[int, int]) -> None:
+    assert view_parser(1).parse_args(["--weights", "w", "--output_dir", "d", "--shard", text]).shard == shard
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/4", "5/4", "-1/4", "1/4/4", "a/b"])
+def test_wrong_shards(text: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        view_parser(1).parse_args(["--weights", "w", "--output_dir", "d", f"--shard={text}"])
+    assert "as 2/4" in capsys.readouterr().err
 
 
 def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> None:

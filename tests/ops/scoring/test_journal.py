@@ -272,7 +272,7 @@ def test_an_interrupted_test_says_how_to_resume(flags: list[str], whole: dict, t
     score(flags, tmp_path, "-p", "1", "-j", "1")
     printed = capsys.readouterr().out
     assert "resuming after video 4 of 5" in printed
-    assert "clips 0, 1: 5/5 videos" in printed
+    assert "clips 0, 1: 3/3 batches" in printed
     assert content(tmp_path) == whole
 
 
