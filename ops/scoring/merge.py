@@ -30,7 +30,7 @@ def merge(models: Sequence[Sequence[Sequence[Scores]]], coeff: Sequence[float]) 
     for own in zip(*(merge_clips(clips, first) for clips in models), strict=True):
         merged = [*own, merge_models(own, coeff)] if len(own) > 1 else own
         by_clips.append([accuracies(probabilities, first.labels) for probabilities in merged])
-    return [Merged(*model) for model in zip(merged, map(list, zip(*by_clips, strict=True)), strict=True)]
+    return [Merged(own, list(rows)) for own, rows in zip(merged, zip(*by_clips, strict=True), strict=True)]
 
 
 def merge_clips(clips: Sequence[Sequence[Scores]], like: Scores) -> Iterator[np.ndarray]:
