@@ -3,7 +3,6 @@
 
 import csv
 import json
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,13 +36,14 @@ def main(argv: list[str] | None = None) -> None:
     if args.report and not first.has_labels:
         raise InputError(f"--report compares predictions with labels, but {first.path} has none; leave it out")
     merged = merge([model.clips for model in models], args.coeff)
-    results = summarise(models, merged, args.coeff)
+    results = results_of(models, merged, args.coeff)
     probabilities = merged[-1].probabilities
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(probabilities.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
     names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
     names += ["per_class.csv", "confusion_matrix.png"] if first.has_labels else []
-    print_report(models, results, [folder / name for name in names], len(class_names))
+    names += ["report.html"] if args.report else []
+    print_results(models, results, [folder / name for name in names], len(class_names))
     matrix = metrics.confusion_matrix(probabilities, first.labels) if first.has_labels else None
     predictions = Predictions.of(probabilities, first.labels, first.video_ids, class_names)
     write_tables(folder, results, matrix, predictions, args.submission)
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         from drawing.frame_strip import frame_strip  # a second, as SciPy and jinja2
         from ops.scoring.report.page import write_report
 
-        logging.info("Report: %s", write_report(folder, models, merged, args.coeff, class_names, frame_strip))
+        write_report(folder, models, merged, args.coeff, class_names, frame_strip)
 
 
 def require_names(model: ScoredModel, submission: str) -> None:
@@ -68,7 +68,7 @@ def require_names(model: ScoredModel, submission: str) -> None:
         raise InputError(f"--submission {submission}: {model.folder} has scores of {data_set}")
 
 
-def summarise(models: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float]) -> dict[str, Any]:
+def results_of(models: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float]) -> dict[str, Any]:
     """The content of results.json; without labels there are no accuracies."""
     first = models[0].clips[0][0]
     by_clips = merged[-1].by_clips
@@ -87,12 +87,14 @@ def summarise(models: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Se
     }
 
 
-def print_report(models: Sequence[ScoredModel], results: dict[str, Any], files: Sequence[Path], num_class: int) -> None:
+def print_results(
+    models: Sequence[ScoredModel], results: dict[str, Any], files: Sequence[Path], num_class: int
+) -> None:
     for model in models:
         print(model.describe())
     if results["labelled"]:
         print_accuracies(results)
-    print(f"\nFiles: {', '.join(map(str, files))}")
+    print(f"\nWriting {', '.join(map(str, files))}")
     videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
     of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
     print(f"{videos}, {counted(num_class, 'class')}: {summary(results)}{of_training}", flush=True)
