@@ -229,6 +229,7 @@ const press = (...keys) => keys.forEach((key) => canvas.dispatchEvent(new Keyboa
 const state = () => [byId("cell").textContent, view.side];
 const seen = {title: document.title, width: innerWidth};
 seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+seen.hidden = table.parentElement.scrollWidth - table.parentElement.clientWidth;
 seen.heights = [...document.querySelectorAll("svg, canvas, img")].map((figure) => figure.clientHeight);
 seen.colours = new Set(context.getImageData(0, 0, canvas.width, canvas.height).data).size;
 seen.ascending = sorted(3);
@@ -280,6 +281,7 @@ def test_in_a_browser(html: str, tmp_path: Path, width: int) -> None:
     assert seen["problems"] == []
     assert seen["title"] == "Test report: mine"
     assert (seen["width"], seen["overflow"]) == (width, 0)  # nothing is wider than the window
+    assert seen["hidden"] == 0 or width < 1000  # long names do not push the figures out of sight
     assert len(seen["heights"]) == 2 + 1 + html.count("<img")
     assert min(seen["heights"][:3]) > 100
     assert seen["colours"] > 20
