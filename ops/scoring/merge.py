@@ -1,14 +1,36 @@
 """Views -> one score per video: softmax of each view, mean over a model's views, weighted mean over models."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from common.errors import InputError, quoted
+from ops.scoring.metrics import accuracies
 from ops.scoring.pickles import Scores
 
 _ROWS = 1024  # videos in memory as float64 at a time
+
+
+class Merged(NamedTuple):
+    """The merged views of a model, or of several models."""
+
+    probabilities: np.ndarray  # (M, K)
+    by_clips: list[dict[str, float]]  # accuracies with the first clip, the first two, ...; empty without labels
+
+
+def merge(models: Sequence[Sequence[Sequence[Scores]]], coeff: Sequence[float]) -> list[Merged]:
+    """Merge each model and, if there are several, all of them weighted by `coeff`, which come last.
+
+    `models` has for each model its clips, and for each clip its crops. The first view's order of videos is used.
+    """
+    first = models[0][0][0]
+    by_clips = []
+    for own in zip(*(merge_clips(clips, first) for clips in models), strict=True):
+        merged = [*own, merge_models(own, coeff)] if len(own) > 1 else own
+        by_clips.append([accuracies(probabilities, first.labels) for probabilities in merged])
+    return [Merged(own, list(rows)) for own, rows in zip(merged, zip(*by_clips, strict=True), strict=True)]
 
 
 def merge_clips(clips: Sequence[Sequence[Scores]], like: Scores) -> Iterator[np.ndarray]:

@@ -46,7 +46,7 @@ class Predictions:
 
     def write_csv(self, path: Path) -> None:
         """Write a row per video; the label, its class and `correct` are empty if the list has no labels."""
-        columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"top{k}", f"top{k}_probability")]
+        columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"class_{k}", f"probability_{k}")]
         with open_table(path) as file:
             writer = csv.writer(file)
             writer.writerow(["video", "label", "class", "correct", *columns])

@@ -178,7 +178,7 @@ def test_predictions(tmp_path: Path, capsys) -> None:
         "label",
         "class",
         "correct",
-        *(f"top{k}{w}" for k in (1, 2, 3) for w in ("", "_probability")),
+        *(f"{what}_{k}" for k in (1, 2, 3) for what in ("class", "probability")),
     ]
     assert first == [
         "a,b",

@@ -4,27 +4,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ops.scoring import metrics
-from ops.scoring.merge import merge_clips, merge_models
-from ops.scoring.pickles import Scores
+from ops.scoring.merge import Merged
 from ops.scoring.protocol import describe_protocol
 from ops.scoring.report.statistics import Bin, Estimate, bootstrap, calibration
+from ops.scoring.scored_models import ScoredModel
 
 ENSEMBLE = "\N{GREEK CAPITAL LETTER SIGMA}"  # its key; the models have letters
 COLOURS = 7  # of models in style.css
-
-
-class ModelScores(NamedTuple):
-    """The score files of one model."""
-
-    folder: Path
-    clips: Sequence[Sequence[Scores]]  # for each clip its crops
-    protocol: dict[str, Any]  # empty if unknown
 
 
 @dataclass(frozen=True)
@@ -50,22 +41,16 @@ class Model:
         return 100 * self.matrix.diagonal() / np.where(videos, videos, np.nan)
 
 
-def measured(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[Model]:
-    """Each model and, of several, their mean weighted by `coeff` as the last."""
-    first = scored[0].clips[0][0]
-    history = []
-    for own in zip(*(merge_clips(model.clips, first) for model in scored), strict=True):
-        scores = [*own, merge_models(own, coeff)][: None if len(own) > 1 else 1]
-        history.append([metrics.topk_accuracy(probabilities, first.labels, 1) for probabilities in scores])
+def measured(scored: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float]) -> list[Model]:
+    """Each model and, of several, their mean weighted by `coeff` as the last, like `merged`."""
+    labels = scored[0].clips[0][0].labels
     return [
-        Model(*title, list(by_clips), probabilities, **_measures(probabilities, first.labels))
-        for title, by_clips, probabilities in zip(
-            _titles(scored, coeff), zip(*history, strict=True), scores, strict=True
-        )
+        Model(*title, [row["top1"] for row in own.by_clips], own.probabilities, **_measures(own, labels))
+        for title, own in zip(_titles(scored, coeff), merged, strict=True)
     ]
 
 
-def _titles(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
+def _titles(scored: Sequence[ScoredModel], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
     """Key, name, description and colour of the models and of the ensemble; a name is a path that tells them apart."""
     folders = [os.path.abspath(model.folder) for model in scored]
     home = os.path.commonpath([os.path.dirname(folder) for folder in folders])
@@ -79,15 +64,14 @@ def _titles(scored: Sequence[ModelScores], coeff: Sequence[float]) -> list[tuple
     return [*found, ensemble] if len(found) > 1 else found
 
 
-def _measures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    matrix = metrics.confusion_matrix(probabilities, labels)
-    correct = probabilities.argmax(1) == labels
-    ece, bins = calibration(probabilities.max(1), correct)
+def _measures(merged: Merged, labels: np.ndarray) -> dict[str, Any]:
+    matrix = metrics.confusion_matrix(merged.probabilities, labels)
+    correct = merged.probabilities.argmax(1) == labels
+    ece, bins = calibration(merged.probabilities.max(1), correct)
     videos = np.array([len(labels)])
-    top5 = (metrics.topk_accuracy(probabilities, labels, 5) / 100 * videos).round().astype(int)
     hits = {
         "top1": (correct.sum(keepdims=True), videos),
-        "top5": (top5, videos),
+        "top5": ((merged.by_clips[-1]["top5"] / 100 * videos).round().astype(int), videos),
         "mean_class": (matrix.diagonal(), matrix.sum(1)),
     }
     accuracies = {name: bootstrap(right, np.zeros_like(right), count) for name, (right, count) in hits.items()}

@@ -13,11 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common.console import printable
 from common.errors import InputError, short
 from common.files import all_or_nothing
+from ops.scoring.merge import Merged
 from ops.scoring.metrics import per_class
 from ops.scoring.report.charts import Line, line_chart
-from ops.scoring.report.models import Model, ModelScores, measured
+from ops.scoring.report.models import Model, measured
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
 from ops.scoring.report.training_log import Training, read_training
+from ops.scoring.scored_models import ScoredModel
 from ops.training.run_log import provenance
 
 REPORT = "report.html"
@@ -27,12 +29,13 @@ FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id,
 
 def write_report(
     folder: Path,
-    scored: Sequence[ModelScores],
+    scored: Sequence[ScoredModel],
+    merged: Sequence[Merged],
     coeff: Sequence[float],
     class_names: Sequence[str],
     frame_strip: FrameStrip,
 ) -> Path:
-    """Write report.html into `folder`: each model on its own and, of several, their mean weighted by `coeff`.
+    """Write report.html into `folder`: each model and, of several, their mean, as `merge` gave them for `coeff`.
 
     All videos have labels.
 
@@ -40,8 +43,8 @@ def write_report(
         InputError: the page cannot be written.
     """
     labels = scored[0].clips[0][0].labels
-    models = measured(scored, coeff)
-    merged = models[-1].matrix
+    models = measured(scored, merged, coeff)
+    matrix = models[-1].matrix
     names = [printable(name) for name in class_names]
     trainings = [read_training(str(model.protocol.get("weights", ""))) for model in scored]
     content = {
@@ -52,13 +55,13 @@ def write_report(
             for a, b in combinations(range(len(models)), 2)
         },
         "charts": charts(models, trainings), "trainings": trainings, "settings": settings(scored, trainings),
-        "rows": per_class(merged, names), "confused": confused_pairs(merged),
+        "rows": per_class(matrix, names), "confused": confused_pairs(matrix),
         "mistakes": [picture(scored, video, frame_strip) for video in confident_mistakes(models[-1])],
         "made": provenance(), "when": time.strftime("%Y-%m-%d %H:%M"),
         "data": {
             "names": names,
             "models": [{"key": model.key, "cells": cells(model.matrix)} for model in models],
-            "orders": [list(range(len(names))), similar_order(merged), np.argsort(models[-1].recall).tolist()],
+            "orders": [list(range(len(names))), similar_order(matrix), np.argsort(models[-1].recall).tolist()],
         },
     }  # fmt: skip
     loader = FileSystemLoader(Path(__file__).parent)
@@ -107,7 +110,7 @@ def confident_mistakes(model: Model) -> list[int]:
     return wrong[np.argsort(-model.probabilities[wrong].max(1), kind="stable")][:MOST_MISTAKES].tolist()
 
 
-def picture(scored: Sequence[ModelScores], video: int, frame_strip: FrameStrip) -> dict[str, Any]:
+def picture(scored: Sequence[ScoredModel], video: int, frame_strip: FrameStrip) -> dict[str, Any]:
     """Number and id of a video, with a JPEG of its frames (base64) or the reason why there is none."""
     ids, protocol = scored[0].clips[0][0].video_ids, scored[0].protocol
     shown = {"video": video, "id": ids[video] if ids else f"video {video + 1}", "jpeg": "", "fault": ""}
@@ -127,7 +130,7 @@ def cells(matrix: np.ndarray) -> list[int]:
     return np.stack([rows, columns, matrix[rows, columns]], 1).ravel().tolist()
 
 
-def settings(scored: Sequence[ModelScores], trainings: Sequence[Training]) -> list[tuple[str, list[str], bool]]:
+def settings(scored: Sequence[ScoredModel], trainings: Sequence[Training]) -> list[tuple[str, list[str], bool]]:
     """Name, value per model, and whether these differ, of every setting of the tests and of the trainings."""
     columns = []
     for model, training in zip(scored, trainings, strict=True):

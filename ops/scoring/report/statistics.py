@@ -75,13 +75,11 @@ def compare(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> Pair:
 
 
 class Bin(NamedTuple):
-    """Videos of similar confidence; all but their number in percent."""
+    """Videos of similar confidence."""
 
-    low: float  # exclusive
-    high: float  # inclusive
     videos: int
-    confidence: float  # mean
-    accuracy: float
+    confidence: float  # mean, in percent
+    accuracy: float  # in percent
 
 
 def calibration(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, list[Bin]]:
@@ -94,8 +92,7 @@ def calibration(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, lis
     bins = []
     for i in np.unique(number):
         own = number == i
-        means = 100 * float(confidence[own].mean()), 100 * float(correct[own].mean())
-        bins.append(Bin(100 * i / BINS, 100 * (i + 1) / BINS, int(own.sum()), *means))
+        bins.append(Bin(int(own.sum()), 100 * float(confidence[own].mean()), 100 * float(correct[own].mean())))
     return sum(row.videos * abs(row.accuracy - row.confidence) for row in bins) / len(confidence), bins
 
 

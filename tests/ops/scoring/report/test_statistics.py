@@ -75,14 +75,13 @@ def test_equal_models() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    confidence = np.array([0.5, 0.52, 0.53, 0.97, 1.0, 1 / BINS])
-    correct = np.array([True, False, False, True, True, False])
+    confidence = np.array([0.5, 0.52, 0.53, 0.97, 1.0, 0.05, 1 / BINS])
+    correct = np.array([True, False, False, True, True, False, False])
     ece, bins = calibration(confidence, correct)
-    assert [row.videos for row in bins] == [1, 3, 2]
-    assert bins[0].high == pytest.approx(100 / 15)  # a bin includes its upper end
+    assert [row.videos for row in bins] == [2, 3, 2]  # a bin includes its upper end
     assert bins[1].accuracy == pytest.approx(100 / 3)
-    gaps = [1 / BINS, abs(1 - (0.5 + 0.52 + 0.53)), abs(2 - 1.97)]
-    assert ece == pytest.approx(100 * sum(gaps) / 6)
+    gaps = [0.05 + 1 / BINS, abs(1 - (0.5 + 0.52 + 0.53)), abs(2 - 1.97)]
+    assert ece == pytest.approx(100 * sum(gaps) / 7)
 
 
 def test_a_calibrated_model_has_no_error() -> None:
