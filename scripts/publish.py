@@ -25,7 +25,7 @@ from common.files import all_or_nothing
 from common.version import project_version
 from ops.network import VideoNet, not_finite
 from ops.weights.checkpoint_network import Weights
-from ops.weights.file import METADATA_KEY
+from ops.weights.file import METADATA_KEY, tensor_digest
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 CLIPS = 8  # number of random clips whose logits are compared
@@ -55,7 +55,12 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
     if too_large is not None:
         raise InputError(f"{weights.path}: {too_large} is too large for {dtype}; publish with --dtype float32")
     assert weights.trained_on is not None
-    about = {"trained_on": asdict(weights.trained_on), "figures": accuracies(weights), "version": project_version()}
+    about = {
+        "trained_on": asdict(weights.trained_on),
+        "figures": accuracies(weights),
+        "version": project_version(),
+        "digest": tensor_digest({"state_dict": state}),
+    }
     # One key: safetensors writes several in random order, and the hash would change from run to run.
     return safetensors.torch.save(state, {METADATA_KEY: json.dumps(about)})
 

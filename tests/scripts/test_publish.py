@@ -97,6 +97,10 @@ def test_damaged_files_and_weights_from_elsewhere(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not the file that its name says"):
         read_checkpoint(path)
+    renamed = path.rename(tmp_path / "renamed.safetensors")
+    with pytest.raises(InputError, match=r"renamed\.safetensors is damaged"):
+        read_checkpoint(renamed)
+    renamed.rename(path)
     path.write_bytes(content[:-9])
     with pytest.raises(InputError, match="cannot be read as safetensors"):
         read_checkpoint(path)
