@@ -115,7 +115,7 @@ def _check_digest(path: Path, content: Any) -> None:
                 f"{path} is damaged: its tensors are not those that were saved; take another copy. If you have changed "
                 "them, remove its entry 'digest'"
             )
-    elif "trained_on" not in content:
+    elif not {"format", "trained_on"} & content.keys():
         logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
 
 
