@@ -25,6 +25,15 @@ def make_folder(folder: Path, flag: str) -> Path:
     return folder
 
 
+def require_replaceable(path: Path, flag: str) -> None:
+    """Refuse a file to write, named by the option `flag`, that `replacing` cannot write or should not replace."""
+    make_folder(path.parent, flag)
+    if path.is_dir():
+        raise InputError(f"{flag} {path} is a folder; give the name of a file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{flag} {path} is a link or a device, which a file would replace; give another name")
+
+
 def file_hash(path: str | os.PathLike) -> str:
     """SHA-256 of a file's content, in hexadecimal; lists with equal hashes have the same clips."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
