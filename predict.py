@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -31,14 +31,16 @@ from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
-from ops.predicting.predictions import Prediction, class_probabilities, write_prediction_csv, write_prediction_json
 from ops.runtime import Runtime, start_runtime
+from ops.scoring.predictions import Prediction, write_prediction_csv, write_prediction_json
+from ops.scoring.score import class_probabilities
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import EXPORTED, ExportedNet, read_exported
 from ops.weights.trained_on import TrainedOn
 from opts import parse_predict
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
+FRAME_BAR: dict[str, Any] = {"unit": " frames", "leave": False, "dynamic_ncols": True}
 Results = Generator[Prediction | InputError, None, None]  # an error says why a video, or its rest, cannot be read
 
 
@@ -66,8 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     take_sigterm_as_ctrl_c()
 
     predictions: list[Prediction] = []
-    unread: list[InputError] = []
-    is_single, is_stopped = len(sources) == 1, False
+    faults: list[InputError] = []  # that are not printed yet
+    unread, is_single, is_stopped = 0, len(sources) == 1, False
     results = (predict_windows if args.window else predict_videos)(args, classifier, sources)
     try:
         for found in results:
@@ -75,21 +77,24 @@ def main(argv: list[str] | None = None) -> None:
                 is_same = found.span and predictions and predictions[-1].video == found.video
                 predictions.append(found)
                 show(found, classifier.class_names, args.top, name=None if is_single or is_same else found.video)
+                continue
+            unread += 1
+            if is_single:
+                faults.append(found)
             else:
-                unread.append(found)
-                if not is_single:
-                    tqdm.write(f"error: {found}", file=sys.stderr)
+                tqdm.write(f"error: {found}", file=sys.stderr)
+    except InputError as error:  # of the network; what came before it is not lost
+        faults.append(error)
     except KeyboardInterrupt:
         results.close()
         is_stopped = not args.live
-    faults = [*unread] if is_single else []  # not printed yet
     for write in output_writers(args, classifier, sources[0], predictions) if predictions else []:
         try:
             write()
         except InputError as error:
             faults.append(error)
     if unread and not is_single:
-        logging.error("%d of %d videos could not be classified", len(unread), len(sources))
+        logging.error("%d of %d videos could not be classified", unread, len(sources))
     if faults:
         raise InputError("\n".join(map(str, faults)))
     if is_stopped:
@@ -186,10 +191,7 @@ def windows_of(
     resized, name = classifier.plans[0].preprocessing.resized, source.record.path
     small = ((time, resized(image[None])[0]) for time, image in video.frames)
     with ReadAhead(small, 0 if video.is_endless else FRAMES_AHEAD) as ahead:
-        bar = tqdm(
-            ahead, name, video.num_frames or None, unit=" frames", leave=False, dynamic_ncols=True,
-            disable=video.is_endless or None,
-        )  # fmt: skip
+        bar = tqdm(ahead, name, video.num_frames or None, disable=video.is_endless or None, **FRAME_BAR)
         for window in sliding_windows(bar, source.path, length, stride):
             if not video.is_endless or ahead.queue.qsize() < window.num_frames * stride / length:
                 views = read_views(window, source.record, classifier.plans)
@@ -239,7 +241,7 @@ def save_video(
     tops = [found.top(class_names, args.top) for found in predictions]
     with timed_frames(source, args.fps, args.decoder) as video:
         frames = annotated(video.frames, args.save, lambda time: tops[np.abs(middles - time).argmin()])
-        for _ in tqdm(frames, str(args.save), video.num_frames or None, unit=" frames", leave=False, disable=None):
+        for _ in tqdm(frames, str(args.save), video.num_frames or None, disable=None, **FRAME_BAR):
             pass
 
 

@@ -58,12 +58,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a file that the user names: an `InputError` says that it cannot be written."""
+    """As `replacing`, but an `InputError` says that the file cannot be written."""
     try:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another file") from error
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -74,10 +74,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write or replace a file of indented JSON; an `InputError` leaves the old file unchanged."""
-    try:
-        write_whole(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from datasets.transforms import eval_preprocessing
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain
+from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 
 SHOWN = 3  # classes in the title
@@ -56,7 +57,7 @@ def label_of(name: str, class_names: list[str]) -> int:
 
 def explained_clip(name: str, clip: Tensor, found: Explanation, class_names: list[str]) -> ExplainedClip:
     """The content of the pictures; `clip` (T, L, 3, H, W) is the only one that `found` explains."""
-    shares = found.logits.softmax(1)[0]
+    shares = on_the_cpu(found.logits).softmax(1)[0]
     best = shares.topk(min(SHOWN, len(class_names))).indices.tolist()
     empty = "" if found.grad_cam.any() else ": empty, as no feature speaks for it"
     maps = {f"Grad-CAM for {class_names[int(found.label)]}{empty}": found.grad_cam[0].numpy()}

@@ -24,6 +24,7 @@ from common.errors import InputError, wrong_fields
 from common.files import all_or_nothing
 from common.version import project_version
 from ops.network import VideoNet, not_finite
+from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import METADATA_KEY
 
@@ -71,7 +72,7 @@ def largest_difference(model: VideoNet, published: VideoNet, size: int) -> tuple
     """The largest difference between the logits of random clips, and the largest logit."""
     shape = (CLIPS, model.num_segments, model.frames_per_segment, 3, size, size)
     clips = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected, found = (torch.cat([each(clip) for clip in clips.split(1)]) for each in (model, published))
+    expected, found = (torch.cat([on_the_cpu(each(clip)) for clip in clips.split(1)]) for each in (model, published))
     return float((found - expected).abs().max()), float(expected.abs().max())
 
 

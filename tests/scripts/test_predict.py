@@ -115,6 +115,20 @@ def test_a_table_that_cannot_be_written_does_not_stop_the_other(capsys, monkeypa
     assert "could not be classified" not in capsys.readouterr().err
 
 
+def test_a_network_that_fails_leaves_what_came_before(monkeypatch) -> None:
+    shares = iter([np.full(len(CLASSES), 1 / len(CLASSES))])
+
+    def classify(*_args):
+        for found in shares:
+            return found
+        raise InputError("not finite")
+
+    monkeypatch.setattr(predict, "class_probabilities", classify)
+    with pytest.raises(InputError, match="not finite"):
+        run("v.mkv", "own/frames/val 0", "-j", "0", "--csv", "p.csv")
+    assert [row["video"] for row in rows("p.csv")] == ["v.mkv"]
+
+
 def test_windows_with_timeline_and_video(capsys) -> None:
     """A window as long as the video has the prediction of the video."""
     run("v.mkv", "--window", "1.5", "--stride", "1", "--csv", "p.csv", "--timeline", "t.png", "--save", "o.mp4")
@@ -265,7 +279,7 @@ def test_what_is_loaded() -> None:
         env={"PYTHONPATH": str(root), "PATH": "", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     loaded = done.stdout.splitlines()[-1].split()
-    assert "ops.predicting.predictions" in loaded
+    assert "ops.scoring.predictions" in loaded
     unwanted = ("ops.training", "ops.mixing", "datasets.preparing", "datasets.built_in", "drawing")
     others = ("matplotlib", "sklearn", "scipy", "pandas", "onnx")
     assert [name for name in loaded if name.startswith(unwanted) or name.split(".")[0] in others] == []
