@@ -73,9 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     args = explain_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
     weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
+    made_for = weights.require_trained_on()
     names = made_for.class_names
     label = None if args.class_name is None else torch.tensor([label_of(args.class_name, names)])
     model = weights.build(names)  # not fused: the gates are read inside

@@ -55,8 +55,8 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
     too_large = not_finite(state)
     if too_large is not None:
         raise InputError(f"{weights.path}: {too_large} is too large for {dtype}; publish with --dtype float32")
-    assert weights.trained_on is not None
-    about = {"trained_on": asdict(weights.trained_on), "figures": accuracies(weights), "version": project_version()}
+    trained_on = asdict(weights.require_trained_on())
+    about = {"trained_on": trained_on, "figures": accuracies(weights), "version": project_version()}
     # One key: safetensors writes several in random order, and the hash would change from run to run.
     return safetensors.torch.save(state, {METADATA_KEY: json.dumps(about)})
 
@@ -80,9 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     args = publish_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
     weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} does not name its network and classes; give a checkpoint of train.py")
+    made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     content = file_content(weights, model, DTYPES[args.dtype])
     name = args.name or f"{made_for.net}_{made_for.dataset}_{made_for.arch}_{made_for.num_segments}f"
