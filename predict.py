@@ -140,7 +140,7 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
-    """Refuse output files that cannot be written, or would replace another file of this run, before the work begins."""
+    """Refuse, before the work begins, outputs that cannot be written or would replace another file of this run."""
     videos = [os.path.realpath(source.path) for source in sources if not source.address]
     taken = {*videos, *map(os.path.realpath, [*args.source, args.weights, args.classes or args.weights])}
     for flag in ("csv", "json", "timeline", "save"):
@@ -150,8 +150,9 @@ def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
         if flag in ("timeline", "save") and len(sources) > 1:
             raise InputError(f"--{flag} is for one video, and there are {len(sources):,}; classify them one by one")
         require_replaceable(path, f"--{flag}")
-        if os.path.realpath(path) in taken or os.path.realpath(path.parent) in videos:
-            raise InputError(f"--{flag} {path} would replace a file of this run; give another name")
+        is_frame = flag == "timeline" and os.path.realpath(path.parent) in videos
+        if is_frame or os.path.realpath(path) in taken:
+            raise InputError(f"--{flag} {path} would replace a file of this run or become a frame; give another name")
         taken.add(os.path.realpath(path))
 
 
