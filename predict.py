@@ -215,12 +215,11 @@ def output_writers(
     args: argparse.Namespace, classifier: Classifier, source: Source, predictions: Sequence[Prediction]
 ) -> Iterator[Callable[[], None]]:
     """Functions that write the files that were asked for; each may raise an `InputError`."""
-    table = (predictions, classifier.class_names, args.top)
     if args.csv is not None:
-        yield partial(write_prediction_csv, args.csv, *table)
+        yield partial(write_prediction_csv, args.csv, predictions, classifier.class_names, args.top)
     if args.json is not None:
         made_with = {name: getattr(args, name) for name in ("weights", "clips", "crops", "window", "stride")}
-        yield partial(write_prediction_json, args.json, *table, **made_with)
+        yield partial(write_prediction_json, args.json, predictions, classifier.class_names, args.top, **made_with)
     if args.timeline is not None:
         from drawing.timeline import draw_timeline  # matplotlib takes a second to load
 
