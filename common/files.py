@@ -25,8 +25,10 @@ def make_folder(folder: Path, flag: str) -> Path:
     return folder
 
 
-def require_replaceable(path: Path, flag: str) -> None:
+def require_replaceable(path: Path | None, flag: str) -> None:
     """Refuse a file to write, named by the option `flag`, that `replacing` cannot write or should not replace."""
+    if path is None:
+        return
     make_folder(path.parent, flag)
     if path.is_dir():
         raise InputError(f"{flag} {path} is a folder; give the name of a file")
