@@ -27,8 +27,7 @@ for _package in (_common, _ops):
             f"load the networks of {_FOLDER} in a process of their own"
         )
 
-from common.errors import InputError as _InputError  # noqa: E402  (after the check of names)
-from ops.blocks import ARCHS as _ARCHS  # noqa: E402
+from ops.blocks import ARCHS as _ARCHS  # noqa: E402  (after the check of names)
 from ops.fuse import fuse_for_inference as _fuse_for_inference  # noqa: E402
 from ops.models import NETS as _NETS  # noqa: E402
 from ops.models import build_model as _build_model  # noqa: E402
@@ -54,9 +53,7 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
         common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
     """
     weights = _Weights.read(checkpoint)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise _InputError(f"{checkpoint} does not hold its class names; give a checkpoint that train.py wrote")
+    made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     if fused:
         model = _fuse_for_inference(model)

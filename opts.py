@@ -42,6 +42,7 @@ BUILT_IN_DEFAULTS = {
     "workers": 2,
 }
 LIVE_WINDOW = 4.0  # seconds
+SECONDS = number(float, 0.001)
 # Options that only a mixing method reads, and those that only SV-Mix reads.
 MIX_OPTIONS = ("mix_prob", "mix_alpha", "log_images")
 SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teacher")
@@ -233,10 +234,10 @@ def predict_parser() -> argparse.ArgumentParser:
     add("--full_res", action=argparse.BooleanOptionalAction, help=text)
     add = parser.add_argument_group("long videos").add_argument
     text = f"classify each window of this many seconds; webcams and streams: {LIVE_WINDOW:g} by default"
-    add("--window", type=groups.POSITIVE, metavar="SECONDS", help=text)
+    add("--window", type=SECONDS, metavar="SECONDS", help=text)
     text = "time between the starts of two windows; by default half of --window"
-    add("--stride", type=groups.POSITIVE, metavar="SECONDS", help=text)
-    add("--fps", type=groups.POSITIVE, help="frames per second, for images and for videos without times")
+    add("--stride", type=SECONDS, metavar="SECONDS", help=text)
+    add("--fps", type=number(float, 0.001), help="frames per second, for images and for videos without times")
     text = "picture of the classes over time"
     add("--timeline", type=file_name(".png"), metavar="FILE.png", help=text)
     text = "the video with its most likely classes drawn in, without sound"

@@ -3,12 +3,13 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -16,29 +17,30 @@ from tqdm import tqdm
 
 from common.console import log_lines_to, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
-from common.files import make_folder
+from common.files import require_replaceable
 from common.progress import clock
 from datasets.class_names import read_class_names
 from datasets.clip_dataset import ClipPlan
-from datasets.lists import VideoRecord
 from datasets.loader import make_view_loader
 from datasets.reading.read_ahead import ReadAhead
 from datasets.reading.sources import Source, find_sources
-from datasets.reading.timed_frames import TimedFrames, live_frames, shown_address, timed_frames
+from datasets.reading.timed_frames import TimedFrames, timed_frames
 from datasets.source_views import SourceViews
 from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
-from ops.predicting.predictions import Prediction, class_probabilities, write_prediction_csv, write_prediction_json
 from ops.runtime import Runtime, start_runtime
+from ops.scoring.predictions import Prediction, write_prediction_csv, write_prediction_json
+from ops.scoring.score import class_probabilities
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import EXPORTED, ExportedNet, read_exported
 from ops.weights.trained_on import TrainedOn
 from opts import parse_predict
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
+FRAME_BAR: dict[str, Any] = {"unit": " frames", "leave": False, "dynamic_ncols": True}
 Results = Generator[Prediction | InputError, None, None]  # an error says why a video, or its rest, cannot be read
 
 
@@ -60,42 +62,41 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
     log_lines_to(sys.stderr)  # stdout is for the classes
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
-    sources = [live_source(args.source[0])] if args.live else find_sources(args.source, args.root_path)
-    check_outputs(args, len(sources))
+    sources = find_sources(args.source, args.root_path)
+    check_outputs(args, sources)
     classifier = ready_classifier(args, runtime)
     take_sigterm_as_ctrl_c()
 
     predictions: list[Prediction] = []
-    faults: list[InputError] = []
-    is_stopped = False
-    if args.live:
-        results = predict_live(args, classifier, sources[0])
-    else:
-        results = (predict_windows if args.window else predict_videos)(args, classifier, sources)
+    faults: list[InputError] = []  # that are not printed yet
+    unread, is_single, is_stopped = 0, len(sources) == 1, False
+    results = (predict_windows if args.window else predict_videos)(args, classifier, sources)
     try:
         for found in results:
             if isinstance(found, Prediction):
-                is_next = len(sources) > 1 and (not predictions or predictions[-1].video != found.video)
+                is_same = found.span and predictions and predictions[-1].video == found.video
                 predictions.append(found)
-                show(found, classifier.class_names, args.top, name=found.video if is_next else None)
-            else:
+                show(found, classifier.class_names, args.top, name=None if is_single or is_same else found.video)
+                continue
+            unread += 1
+            if is_single:
                 faults.append(found)
-                if len(sources) > 1:
-                    tqdm.write(f"error: {found}", file=sys.stderr)
+            else:
+                tqdm.write(f"error: {found}", file=sys.stderr)
+    except InputError as error:  # of the network; what came before it is not lost
+        faults.append(error)
     except KeyboardInterrupt:
         results.close()
         is_stopped = not args.live
-    unread = len(faults)
     for write in output_writers(args, classifier, sources[0], predictions) if predictions else []:
         try:
             write()
         except InputError as error:
             faults.append(error)
-    if unread and len(sources) > 1:
+    if unread and not is_single:
         logging.error("%d of %d videos could not be classified", unread, len(sources))
-    unsaid = faults if len(sources) == 1 else faults[unread:]
-    if unsaid:
-        raise InputError("\n".join(map(str, unsaid)))
+    if faults:
+        raise InputError("\n".join(map(str, faults)))
     if is_stopped:
         raise KeyboardInterrupt
     if unread:
@@ -103,115 +104,95 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
-    """Read a checkpoint or an exported network, and prepare the views that it is given."""
+    """Read a checkpoint or an exported network, and prepare the views that it is given, as in the test scripts."""
+    net: VideoNet | ExportedNet
+    made_for: TrainedOn | None
     if Path(args.weights).suffix in EXPORTED:
         net = read_exported(Path(args.weights))
-        full_res = net.size != net.input_size if args.full_res is None else args.full_res
-        plans = view_plans(args, net, net.input_size, net.trained_on.dataset, full_res)
-        if plans[0].preprocessing.crop_size != net.size:
-            raise InputError(
-                f"{args.weights} takes crops of {net.size} pixels, and these options give "
-                f"{plans[0].preprocessing.crop_size}; change --full_res, or export the network with or without it"
-            )
-        return Classifier(net, net.class_names, plans, runtime, args.amp)
-    weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is not None:
-        logging.getLogger().setLevel(logging.WARNING)  # nothing is assumed
-    class_names = known_class_names(args, made_for)
-    model = weights.build(class_names, net=args.net, arch=args.arch, num_segments=args.test_segments)
-    input_size, dataset = (model.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
-    full_res = args.crops == 3 if args.full_res is None else args.full_res
-    plans = view_plans(args, model, input_size, dataset, full_res)
-    network = runtime.wrap(fuse_for_inference(runtime.place(model)))
-    return Classifier(network, class_names, plans, runtime, args.amp)
-
-
-def view_plans(
-    args: argparse.Namespace, net: VideoNet | ExportedNet, input_size: int, dataset: str, full_res: bool
-) -> list[ClipPlan]:
-    """The plan of each clip, as the test scripts make it."""
-    views = eval_preprocessing(input_size, args.crops, full_res)
+        made_for, class_names = net.trained_on, net.class_names
+        full_res = net.size != net.input_size
+    else:
+        weights = Weights.read(args.weights)
+        made_for = weights.trained_on
+        if made_for is not None:
+            logging.getLogger().setLevel(logging.WARNING)  # nothing is assumed
+        if args.classes is not None:
+            class_names = list(read_class_names(Path(args.classes)))
+        elif made_for is not None:
+            class_names = made_for.class_names
+        else:
+            raise InputError(f"{args.weights} has no class names; give them with --classes FILE, one per line")
+        net = weights.build(class_names, net=args.net, arch=args.arch, num_segments=args.test_segments)
+        full_res = args.crops == 3
+    input_size, dataset = (net.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
+    views = eval_preprocessing(input_size, args.crops, full_res if args.full_res is None else args.full_res)
     plan = ClipPlan(net.num_segments, net.frames_per_segment, views)
-    return list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
+    plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
+    if isinstance(net, VideoNet):
+        network = runtime.wrap(fuse_for_inference(runtime.place(net)))
+        return Classifier(network, class_names, plans, runtime, args.amp)
+    if views.crop_size != net.size:
+        raise InputError(
+            f"{args.weights} takes crops of {net.size} pixels, and these options give {views.crop_size}; change "
+            "--full_res, or export the network with or without it"
+        )
+    return Classifier(net, class_names, plans, runtime, args.amp)
 
 
-def known_class_names(args: argparse.Namespace, made_for: TrainedOn | None) -> list[str]:
-    """The class names of --classes, or else of the checkpoint."""
-    if args.classes is not None:
-        return list(read_class_names(Path(args.classes)))
-    if made_for is None:
-        raise InputError(f"{args.weights} has no class names; give them with --classes FILE, one per line")
-    return made_for.class_names
-
-
-def live_source(address: str) -> Source:
-    return Source(Path(address), VideoRecord(shown_address(address), None, 0))
-
-
-def check_outputs(args: argparse.Namespace, videos: int) -> None:
-    """Refuse output files that cannot be written, before the work begins."""
-    for flag in ("timeline", "save"):
-        if getattr(args, flag) is not None and videos > 1:
-            raise InputError(f"--{flag} is for one video, and there are {videos:,}; classify them one by one")
+def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
+    """Refuse, before the work begins, outputs that cannot be written or would replace another file of this run."""
+    videos = [os.path.realpath(source.path) for source in sources if not source.address]
+    taken = {*videos, *map(os.path.realpath, [*args.source, args.weights, args.classes or args.weights])}
     for flag in ("csv", "json", "timeline", "save"):
         path = getattr(args, flag)
-        if path is not None:
-            make_folder(path.parent, f"--{flag}")
-            if path.is_dir():
-                raise InputError(f"--{flag} {path} is a folder; give the name of a file")
+        if path is None:
+            continue
+        if flag in ("timeline", "save") and len(sources) > 1:
+            raise InputError(f"--{flag} is for one video, and there are {len(sources):,}; classify them one by one")
+        require_replaceable(path, f"--{flag}")
+        is_frame = flag == "timeline" and os.path.realpath(path.parent) in videos
+        if is_frame or os.path.realpath(path) in taken:
+            raise InputError(f"--{flag} {path} would replace a file of this run or become a frame; give another name")
+        taken.add(os.path.realpath(path))
 
 
 def predict_videos(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
     """The prediction for each video as a whole."""
     views = SourceViews(sources, classifier.plans, args.decoder)
     is_single = len(sources) == 1
-    is_gpu = classifier.runtime.device.type == "cuda"
-    loader = make_view_loader(views, workers=0 if is_single else min(args.workers, len(sources)), pin_memory=is_gpu)
+    workers = 0 if is_single else min(args.workers, len(sources))
+    loader = make_view_loader(views, workers=workers, pin_memory=classifier.runtime.device.type == "cuda")
     for video in tqdm(loader, "videos", disable=is_single or None, leave=False, dynamic_ncols=True):
         yield InputError(video) if isinstance(video, str) else Prediction(video.video_id, classifier(video))
 
 
 def predict_windows(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
-    """The predictions for the windows of each video."""
+    """The predictions for the windows of each video; of a webcam or a stream until the generator is closed."""
+    latest: list[list[tuple[str, float]]] = [[]]  # the classes of the last window
     for source in sources:
         try:
-            with timed_frames(source, args.fps, args.decoder) as video:
-                yield from windows_of(source, video, classifier, args.window, args.stride)
+            with ExitStack() as stack:
+                video = stack.enter_context(timed_frames(source, args.fps, args.decoder))
+                if args.live and args.save is not None:
+                    from drawing.annotated_video import annotated  # loads matplotlib
+
+                    frames = stack.enter_context(closing(annotated(video.frames, args.save, lambda _: latest[0])))
+                    video = video._replace(frames=frames)
+                for prediction in windows_of(source, video, classifier, args.window, args.stride):
+                    latest[0] = prediction.top(classifier.class_names, args.top)
+                    yield prediction
         except InputError as error:
             yield error
-
-
-def predict_live(args: argparse.Namespace, classifier: Classifier, source: Source) -> Results:
-    """The predictions for the windows of a webcam or a stream, until Ctrl-C or until the generator is closed."""
-    latest: list[tuple[str, float]] = []
-    try:
-        with ExitStack() as stack:
-            video = stack.enter_context(live_frames(args.source[0], args.fps))
-            if args.save is not None:
-                from drawing.annotated_video import annotated  # loads matplotlib
-
-                frames = stack.enter_context(closing(annotated(video.frames, args.save, lambda _: latest)))
-                video = video._replace(frames=frames)
-            for prediction in windows_of(source, video, classifier, args.window, args.stride):
-                latest = prediction.top(classifier.class_names, args.top)
-                yield prediction
-    except InputError as error:
-        yield error
 
 
 def windows_of(
     source: Source, video: TimedFrames, classifier: Classifier, length: float, stride: float
 ) -> Iterator[Prediction]:
     """The predictions for the windows of a video; those for which a stream does not wait are left out."""
-    resized = classifier.plans[0].preprocessing.resized
+    resized, name = classifier.plans[0].preprocessing.resized, source.record.path
     small = ((time, resized(image[None])[0]) for time, image in video.frames)
-    name = source.record.path
     with ReadAhead(small, 0 if video.is_endless else FRAMES_AHEAD) as ahead:
-        bar = tqdm(
-            ahead, name, video.num_frames or None, unit=" frames", leave=False, dynamic_ncols=True,
-            disable=video.is_endless or None,
-        )  # fmt: skip
+        bar = tqdm(ahead, name, video.num_frames or None, disable=video.is_endless or None, **FRAME_BAR)
         for window in sliding_windows(bar, source.path, length, stride):
             if not video.is_endless or ahead.queue.qsize() < window.num_frames * stride / length:
                 views = read_views(window, source.record, classifier.plans)
@@ -221,37 +202,31 @@ def windows_of(
 def show(found: Prediction, class_names: Sequence[str], count: int, *, name: str | None) -> None:
     """Print a prediction; `name`: of its video, as a heading."""
     top = found.top(class_names, count)
-    lines = [f"{100 * share:5.1f} %  {one_line(label)}" for label, share in top]
+    lines = [f"{100 * share:5.1f} %  {' '.join(label.splitlines())}" for label, share in top]
     if found.span:
         start, end = map(clock, found.span)
         lines = [f"{start:>9} to {end:<9} {lines[0]}"]
-    heading = [] if name is None else [one_line(name)]
+    heading = [] if name is None else [" ".join(name.splitlines())]
     tqdm.write("\n".join(heading + lines))  # above a progress bar
     sys.stdout.flush()
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.splitlines())
 
 
 def output_writers(
     args: argparse.Namespace, classifier: Classifier, source: Source, predictions: Sequence[Prediction]
 ) -> Iterator[Callable[[], None]]:
     """Functions that write the files that were asked for; each may raise an `InputError`."""
-    table = (predictions, classifier.class_names, args.top)
     if args.csv is not None:
-        yield partial(write_prediction_csv, args.csv, *table)
+        yield partial(write_prediction_csv, args.csv, predictions, classifier.class_names, args.top)
     if args.json is not None:
         made_with = {name: getattr(args, name) for name in ("weights", "clips", "crops", "window", "stride")}
-        yield partial(write_prediction_json, args.json, *table, **made_with)
+        yield partial(write_prediction_json, args.json, predictions, classifier.class_names, args.top, **made_with)
     if args.timeline is not None:
         from drawing.timeline import draw_timeline  # matplotlib takes a second to load
 
         times = np.array([found.span for found in predictions])
         shares = np.stack([found.probabilities for found in predictions])
-        yield partial(
-            draw_timeline, args.timeline, times, shares, classifier.class_names, Path(source.record.path).name
-        )
+        title = Path(source.record.path).name
+        yield partial(draw_timeline, args.timeline, times, shares, classifier.class_names, title)
     if args.save is not None and not args.live:
         yield partial(save_video, args, source, predictions, classifier.class_names)
 
@@ -266,7 +241,7 @@ def save_video(
     tops = [found.top(class_names, args.top) for found in predictions]
     with timed_frames(source, args.fps, args.decoder) as video:
         frames = annotated(video.frames, args.save, lambda time: tops[np.abs(middles - time).argmin()])
-        for _ in tqdm(frames, str(args.save), video.num_frames or None, unit=" frames", leave=False, disable=None):
+        for _ in tqdm(frames, str(args.save), video.num_frames or None, disable=None, **FRAME_BAR):
             pass
 
 

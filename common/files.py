@@ -26,6 +26,17 @@ def make_folder(folder: Path, flag: str) -> Path:
     return folder
 
 
+def require_replaceable(path: Path | None, flag: str) -> None:
+    """Refuse a file to write, named by the option `flag`, that `replacing` cannot write or should not replace."""
+    if path is None:
+        return
+    make_folder(path.parent, flag)
+    if path.is_dir():
+        raise InputError(f"{flag} {path} is a folder; give the name of a file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{flag} {path} is a link or a device, which a file would replace; give another name")
+
+
 def file_hash(path: str | os.PathLike) -> str:
     """SHA-256 of a file's content, in hexadecimal; lists with equal hashes have the same clips."""
     digest = hashlib.sha256()
@@ -58,12 +69,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a file that the user names: an `InputError` says that it cannot be written."""
+    """As `replacing`, but an `InputError` says that the file cannot be written."""
     try:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another file") from error
+        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
 
 
 def _sync(path: Path) -> None:
@@ -93,10 +104,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write or replace a file of indented JSON; an `InputError` leaves the old file unchanged."""
-    try:
-        write_whole(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def sample_rng(seed: int, epoch: int, index: int) -> Rng:
 
 def clip_rng(seed: int, video_id: str, clip_index: int) -> Rng:
     """The generator of a test clip's random starts: the same on any machine and in any order."""
-    return np.random.default_rng([seed, zlib.crc32(video_id.encode()), clip_index])
+    return np.random.default_rng([seed, zlib.crc32(video_id.encode(errors="surrogatepass")), clip_index])
 
 
 def _spread(positions: int, num_segments: int) -> np.ndarray:

@@ -55,4 +55,6 @@ def sliding_windows(frames: Iterable[TimedFrame], path: Path, length: float, str
     if kept:
         end = kept[-1][0] + (step if step < inf else 0.0)
         if count == 0 or count * stride < end - ROUNDING:
-            yield Window(path, max(end - length, 0.0), end + 2 * ROUNDING, kept)
+            window = Window(path, max(end - length, 0.0), end + 2 * ROUNDING, kept)
+            if window.images:  # a damaged time may be too large for `ROUNDING`
+                yield window

@@ -45,7 +45,8 @@ def annotated(
             for time, image in frames:
                 picture = Image.fromarray(image)
                 if ticks < 0:  # H.264 halves the size of the colours
-                    stream.width, stream.height = size = picture.width // 2 * 2, picture.height // 2 * 2
+                    size = max(picture.width // 2, 1) * 2, max(picture.height // 2, 1) * 2
+                    stream.width, stream.height = size
                 picture = picture if picture.size == size else picture.resize(size)
                 classes = overlay(tuple(top_at(time)), size)
                 picture.paste(classes, (0, size[1] - classes.height), classes)

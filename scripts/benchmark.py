@@ -18,9 +18,10 @@ import torch
 
 from common.cli import add_command, make_parser, number
 from common.console import log_lines_to, run_script
+from common.files import require_replaceable
 from ops.runtime import MALLOC, keep_freed_memory
 from scripts.benchmarking import growth, loading, model_and_step, views
-from scripts.benchmarking.report import describe, machine, require_writable, write_report
+from scripts.benchmarking.report import describe, machine, write_report
 
 COMMANDS = {
     "model": ("Evaluation of the networks.", model_and_step.add_options, partial(model_and_step.run, training=False)),
@@ -50,7 +51,7 @@ def benchmark_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = benchmark_parser().parse_args(argv)
     log_lines_to(sys.stderr)
-    require_writable(args.json, "--json")
+    require_replaceable(args.json, "--json")
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.malloc == "keep":

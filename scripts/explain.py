@@ -28,6 +28,7 @@ from datasets.transforms import eval_preprocessing
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain
+from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 
 SHOWN = 3  # classes in the title
@@ -56,7 +57,7 @@ def label_of(name: str, class_names: list[str]) -> int:
 
 def explained_clip(name: str, clip: Tensor, found: Explanation, class_names: list[str]) -> ExplainedClip:
     """The content of the pictures; `clip` (T, L, 3, H, W) is the only one that `found` explains."""
-    shares = found.logits.softmax(1)[0]
+    shares = on_the_cpu(found.logits).softmax(1)[0]
     best = shares.topk(min(SHOWN, len(class_names))).indices.tolist()
     empty = "" if found.grad_cam.any() else ": empty, as no feature speaks for it"
     maps = {f"Grad-CAM for {class_names[int(found.label)]}{empty}": found.grad_cam[0].numpy()}
@@ -72,9 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     args = explain_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
     weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
+    made_for = weights.require_trained_on()
     names = made_for.class_names
     label = None if args.class_name is None else torch.tensor([label_of(args.class_name, names)])
     model = weights.build(names)  # not fused: the gates are read inside

@@ -168,9 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.WARNING)
     start_runtime([])
     weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} has no class names; give a checkpoint of train.py")
+    made_for = weights.require_trained_on()
     model = Runtime(torch.device("cpu")).place(weights.build(made_for.class_names))
     network = fuse_for_inference(model)
     size = eval_preprocessing(made_for.input_size, full_res=args.full_res).crop_size

@@ -21,9 +21,9 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 from common.cli import make_parser, number
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
-from common.files import write_whole
+from common.files import require_replaceable, write_whole
 from ops.runtime import start_runtime
-from scripts.benchmarking.report import describe, machine, require_writable, table, write_report
+from scripts.benchmarking.report import describe, machine, table, write_report
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 
@@ -112,8 +112,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, check in CHECKS.items():
             print(f"{name:<16} {(check.__doc__ or '').splitlines()[0]}")
         return
-    require_writable(args.json, "--json")
-    require_writable(args.markdown, "--markdown")
+    require_replaceable(args.json, "--json")
+    require_replaceable(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
     runtime = start_runtime(None)
     about = {**machine(runtime.device), "malloc": "keep"}

@@ -24,6 +24,7 @@ from common.errors import InputError, wrong_fields
 from common.files import all_or_nothing
 from common.version import project_version
 from ops.network import VideoNet, not_finite
+from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import METADATA_KEY, tensor_digest
 
@@ -54,9 +55,8 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
     too_large = not_finite(state)
     if too_large is not None:
         raise InputError(f"{weights.path}: {too_large} is too large for {dtype}; publish with --dtype float32")
-    assert weights.trained_on is not None
     about = {
-        "trained_on": asdict(weights.trained_on),
+        "trained_on": asdict(weights.require_trained_on()),
         "figures": accuracies(weights),
         "version": project_version(),
         "digest": tensor_digest({"state_dict": state}),
@@ -76,7 +76,7 @@ def largest_difference(model: VideoNet, published: VideoNet, size: int) -> tuple
     """The largest difference between the logits of random clips, and the largest logit."""
     shape = (CLIPS, model.num_segments, model.frames_per_segment, 3, size, size)
     clips = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected, found = (torch.cat([each(clip) for clip in clips.split(1)]) for each in (model, published))
+    expected, found = (torch.cat([on_the_cpu(each(clip)) for clip in clips.split(1)]) for each in (model, published))
     return float((found - expected).abs().max()), float(expected.abs().max())
 
 
@@ -84,9 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     args = publish_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
     weights = Weights.read(args.weights)
-    made_for = weights.trained_on
-    if made_for is None:
-        raise InputError(f"{args.weights} does not name its network and classes; give a checkpoint of train.py")
+    made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     content = file_content(weights, model, DTYPES[args.dtype])
     name = args.name or f"{made_for.net}_{made_for.dataset}_{made_for.arch}_{made_for.num_segments}f"

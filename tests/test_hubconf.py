@@ -118,5 +118,5 @@ def test_every_network_is_offered_and_nothing_else() -> None:
 
 def test_weights_without_class_names_cannot_be_loaded_by_themselves(tmp_path: Path) -> None:
     torch.save(build_model("TSN", "resnet18", 3, 2).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"w\.pth does not hold its class names"):
+    with pytest.raises(InputError, match=r"w\.pth does not name its network and classes"):
         hubconf.load(str(tmp_path / "w.pth"))

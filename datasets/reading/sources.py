@@ -1,4 +1,4 @@
-"""The videos that a user names: files, frame folders, archives, folders of videos, and lists."""
+"""The videos that a user names: files, frame folders, archives, folders of videos, lists, webcams and streams."""
 
 import os
 import re
@@ -29,6 +29,7 @@ class Source:
 
     path: Path
     record: VideoRecord  # its path is the video's name: in a list as listed, otherwise as given
+    address: str = ""  # number of a webcam or URL of a stream, instead of a path
 
 
 def is_live(argument: str) -> bool:
@@ -37,15 +38,23 @@ def is_live(argument: str) -> bool:
 
 
 def find_sources(arguments: Sequence[str], root_path: Path | None = None) -> list[Source]:
-    """The videos of paths: of a folder, of a list (.txt), or the path itself, which need not exist.
+    """The videos of a folder, of a list (.txt), or the path itself, which need not exist; or a live source.
 
     Raises:
         InputError: a folder or list cannot be read, or has no videos.
     """
-    return [source for argument in arguments for source in _sources(Path(argument), root_path)]
+    return [source for argument in arguments for source in _sources(argument, root_path)]
 
 
-def _sources(path: Path, root_path: Path | None) -> list[Source]:
+def shown_address(address: str) -> str:
+    """An address without the name and password in it, for messages and files."""
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
+def _sources(argument: str, root_path: Path | None) -> list[Source]:
+    path = Path(argument)
+    if is_live(argument):
+        return [Source(path, VideoRecord(shown_address(argument), None, 0), argument)]
     if path.suffix.lower() == LIST_SUFFIX and not path.is_dir():
         return _listed(path, root_path)
     paths = _videos_below(path) if os.path.isdir(path) else [path]

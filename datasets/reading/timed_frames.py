@@ -1,7 +1,6 @@
 """All frames of a video or a stream in order, with their times."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from av.video.stream import VideoStream
 
 from common.errors import InputError, counted, reason
 from datasets.reading.readers import ARCHIVE_SUFFIX
-from datasets.reading.sources import Source, open_source, refuse_text
+from datasets.reading.sources import Source, open_source, refuse_text, shown_address
 from datasets.reading.video_decoding import (
     BrokenOffError,
     ToRgb,
@@ -45,7 +44,7 @@ class TimedFrames(NamedTuple):
 
 @contextmanager
 def timed_frames(source: Source, fps: float | None, decoder: str = "auto") -> Iterator[TimedFrames]:
-    """Open a video file, or a folder or archive of images.
+    """Open a video file, a folder or archive of images, a webcam or a stream.
 
     Args:
         source: the video.
@@ -56,6 +55,10 @@ def timed_frames(source: Source, fps: float | None, decoder: str = "auto") -> It
         InputError: it cannot be opened or has no times; or, after the last frame, it breaks off.
     """
     path = source.path
+    if source.address:
+        with live_frames(source.address, fps) as video:
+            yield video
+        return
     if not os.path.isfile(path) or path.suffix.lower() == ARCHIVE_SUFFIX:
         images = open_source(path, decoder, source.record.num_frames)
         if fps is None:
@@ -113,8 +116,3 @@ def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None
             yield now, to_rgb(frame)
     except BrokenOffError as error:
         raise InputError(f"{title} breaks off after {counted(number, 'frame')} ({error})") from error
-
-
-def shown_address(address: str) -> str:
-    """An address without the name and password in it, for messages and files."""
-    return re.sub(r"//[^/@]*@", "//", address)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, reason
-from common.files import replacing
+from common.files import writing
 from ops.network import VideoNet
 from ops.scoring.predictions import open_table
 
@@ -82,25 +82,21 @@ def write_features(
     Raises:
         InputError: a file cannot be written, or the batches cannot be read.
     """
-    try:
-        with ExitStack() as stack:
-            files = [
-                [stack.enter_context(_npy_file(features_path(path), shape, dtype)) for path in of_clip]
-                for of_clip in pickles
-            ]
-            for batch in batches:
-                for of_clip, clip in zip(files, batch, strict=True):
-                    for file, view in zip(of_clip, clip, strict=True):
-                        file.write(view.tobytes())
-    except OSError as error:
-        cure = "free some space and run the same command again, or choose another --output_dir"
-        raise InputError(f"cannot write {features_path(pickles[0][0])}: {error.strerror}; {cure}") from error
+    with ExitStack() as stack:
+        files = [
+            [stack.enter_context(_npy_file(features_path(path), shape, dtype)) for path in of_clip]
+            for of_clip in pickles
+        ]
+        for batch in batches:
+            for of_clip, clip in zip(files, batch, strict=True):
+                for file, view in zip(of_clip, clip, strict=True):
+                    file.write(view.tobytes())
 
 
 @contextmanager
 def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[BinaryIO]:
     """A file to which the rows of an array are written, without all of them in memory."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with writing(path) as temporary, temporary.open("wb") as file:
         descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
         np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         yield file
@@ -112,8 +108,5 @@ def write_index(path: Path, videos: Sequence[str], labels: Sequence[int], class_
         [row, video, label, class_names[label] if label >= 0 else ""]
         for row, (video, label) in enumerate(zip(videos, labels, strict=True))
     ]
-    try:
-        with replacing(path) as temporary, open_table(temporary) as file:
-            csv.writer(file).writerows([["row", "video", "label", "class"], *rows])
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free some space, run it again") from error
+    with writing(path) as temporary, open_table(temporary) as file:
+        csv.writer(file).writerows([["row", "video", "label", "class"], *rows])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError, counted, quoted, short
-from common.files import replacing
+from common.files import writing
 from ops.scoring.array_pickles import Array, load_arrays
 
 _CURE = "score it again with --overwrite"
@@ -50,13 +50,8 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_id
         [np.asarray(row, np.float32)[None], int(label), str(video_id)]
         for row, label, video_id in zip(logits, labels, video_ids, strict=True)
     ]
-    try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            pickle.dump(records, file, protocol=4)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another --output_dir"
-        ) from error
+    with writing(path) as temporary, temporary.open("wb") as file:
+        pickle.dump(records, file, protocol=4)
 
 
 def read_scores(path: Path) -> Scores:

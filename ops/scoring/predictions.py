@@ -1,17 +1,19 @@
-"""The predicted classes of each video: predictions.csv, and submissions to the servers of official test sets."""
+"""The most likely classes of videos, as tables: of predict.py, of a test, and for the servers of official test sets."""
 
 import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from common.console import printable
 from common.errors import InputError, quoted, short
+from common.files import write_json, writing
 
 TOP = 5  # classes per video
 SUBMISSIONS = {"somethingv1": "submission.csv", "somethingv2": "submission.csv", "kinetics": "submission.json"}
@@ -22,6 +24,61 @@ _EXTERNAL = "not filled in: name all data besides Kinetics, such as ImageNet wei
 def open_table(path: Path) -> TextIO:
     """A CSV file to write; names from a protocol.json, unlike those from a classes.txt, need not be valid text."""
     return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+
+
+def likeliest(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """The `count` most likely classes of (..., K) probabilities, the likeliest first; of equal ones the first."""
+    return np.argsort(-probabilities, axis=-1, kind="stable")[..., :count]
+
+
+def cells(top: Iterable[tuple[str, float]]) -> list[str]:
+    """Classes and their probabilities as cells of a table."""
+    return [cell for name, share in top for cell in (name, f"{share:.6f}")]
+
+
+class Prediction(NamedTuple):
+    """The class probabilities of a video, or of a window of it."""
+
+    video: str
+    probabilities: np.ndarray  # (K,) float64
+    span: tuple[float, ...] = ()  # start and end of the window, in seconds; empty: the whole video
+
+    def top(self, class_names: Sequence[str], count: int) -> list[tuple[str, float]]:
+        """The `count` most likely classes with their probabilities, the likeliest first."""
+        best = likeliest(self.probabilities, count)
+        return [(class_names[label], float(self.probabilities[label])) for label in best]
+
+
+def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int) -> None:
+    """Write one row per prediction: the video, start and end of a window, and the most likely classes.
+
+    Raises:
+        InputError: the file cannot be written; an old one stays.
+    """
+    places = range(1, min(count, len(class_names)) + 1)
+    header = ["video", *(("start", "end") if predictions[0].span else ())]
+    header += [f"{what}_{place}" for place in places for what in ("class", "probability")]
+    with writing(path) as temporary, open_table(temporary) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        for prediction in predictions:
+            times = [f"{seconds:.3f}" for seconds in prediction.span]
+            table.writerow([printable(prediction.video), *times, *cells(prediction.top(class_names, count))])
+
+
+def write_prediction_json(
+    path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int, **made_with: Any
+) -> None:
+    """Write the same as JSON; `made_with` describes the run. Raises as `write_prediction_csv` does."""
+    rows = [
+        {
+            "video": prediction.video,
+            **dict(zip(("start", "end"), prediction.span, strict=False)),
+            "classes": [{"name": name, "probability": share} for name, share in prediction.top(class_names, count)],
+        }
+        for prediction in predictions
+    ]
+    write_json(path, {**made_with, "predictions": rows})
 
 
 @dataclass(frozen=True)
@@ -38,8 +95,8 @@ class Predictions:
     def of(
         cls, merged: np.ndarray, labels: np.ndarray, videos: Sequence[str] | None, class_names: Sequence[str]
     ) -> "Predictions":
-        """From (M, K) probabilities; videos without ids are numbered from 1. Of equal classes, the first is best."""
-        best = np.argsort(-merged, axis=1, kind="stable")[:, :TOP]
+        """From (M, K) probabilities; videos without ids are numbered from 1."""
+        best = likeliest(merged, TOP)
         names = videos or [str(number) for number in range(1, len(merged) + 1)]
         probabilities = np.take_along_axis(merged, best, 1)
         return cls(names, labels.tolist(), best.tolist(), probabilities.tolist(), class_names)
@@ -53,9 +110,8 @@ class Predictions:
             rows = zip(self.videos, self.labels, self.best, self.probabilities, strict=True)
             for video, label, best, probabilities in rows:
                 known = ["", "", ""] if label < 0 else [label, self.class_names[label], label == best[0]]
-                pairs = zip(best, probabilities, strict=True)
-                top = [cell for k, share in pairs for cell in (self.class_names[k], f"{share:.6f}")]
-                writer.writerow([video, *known, *top])
+                top = zip([self.class_names[label] for label in best], probabilities, strict=True)
+                writer.writerow([video, *known, *cells(top)])
 
     def write_submission(self, data_set: str, folder: Path) -> None:
         """Write the file `SUBMISSIONS[data_set]`, in which videos have no folder and no suffix.

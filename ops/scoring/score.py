@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +51,23 @@ def on_the_cpu(logits: Tensor) -> Tensor:
             "narrow for it; try --amp off, or another checkpoint"
         )
     return logits
+
+
+@torch.inference_mode()
+def class_probabilities(network: Callable[[Tensor], Tensor], video: Any, runtime: Runtime, amp: str) -> np.ndarray:
+    """(K,) float64: the mean over a video's views of their softmax, as `ops.scoring.merge` computes it.
+
+    Args:
+        network: uint8 clips (N, T, L, 3, H, W) -> logits (N, K), on the runtime's devices.
+        video, runtime, amp: as for `score_views`.
+
+    Raises:
+        InputError: the logits are not finite.
+    """
+    on_device = [video.to(runtime.device)]
+    clips = range(len(video.positions))
+    logits = torch.stack([score_clip(network, on_device, clip, runtime, amp) for clip in clips])  # (C, V, 1, K)
+    return logits.double().softmax(-1).mean((0, 1, 2)).numpy()
 
 
 def score_clip(model: Callable[[Tensor], Tensor], videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:

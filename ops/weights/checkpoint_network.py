@@ -27,6 +27,12 @@ class Weights:
         content = read_checkpoint(path)
         return cls(Path(path), content, TrainedOn.of(content, path))
 
+    def require_trained_on(self) -> TrainedOn:
+        """The record of the training; an `InputError` for weights from elsewhere."""
+        if self.trained_on is None:
+            raise InputError(f"{self.path} does not name its network and classes; give a checkpoint of train.py")
+        return self.trained_on
+
     def data_options(self, dataset: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The data set's name and its file options: the `given` ones, and those of the training for the rest.
 

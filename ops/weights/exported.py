@@ -43,8 +43,8 @@ class ExportedNet:
 
     def __init__(self, path: Path, trained_on: TrainedOn, frames_per_segment: int, size: int, run: Run) -> None:
         self.path, self.trained_on, self._run = path, trained_on, run
-        self.net, self.arch, self.class_names = trained_on.net, trained_on.arch, trained_on.class_names
-        self.num_segments, self.input_size = trained_on.num_segments, trained_on.input_size
+        self.class_names, self.input_size = trained_on.class_names, trained_on.input_size
+        self.num_segments = trained_on.num_segments
         self.frames_per_segment = frames_per_segment
         self.size = size  # H = W in pixels; with --full_res larger than the input size of the training
 

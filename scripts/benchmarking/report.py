@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from joblib import cpu_count
 
-from common.errors import InputError, counted
+from common.errors import counted
 from common.files import write_json
 from ops.training.run_log import provenance
 
@@ -58,13 +58,6 @@ def describe(about: Mapping[str, Any]) -> str:
     if about["malloc"] == "keep":
         parts.append("freed memory kept")
     return "; ".join(parts)
-
-
-def require_writable(path: Path | None, flag: str) -> None:
-    """Refuse an output file that is a folder or whose folder does not exist, before anything is measured."""
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        fault = "is a folder" if path.is_dir() else f"is in {path.parent}, which does not exist"
-        raise InputError(f"{flag} {path} {fault}; give a file in an existing folder")
 
 
 def write_report(path: Path | None, content: Mapping[str, Any]) -> None:

@@ -73,6 +73,7 @@ def test_random_clips_are_repeatable_and_differ() -> None:
     assert draw[0] == draw[1] != draw[2]
     assert draw[0] != train_starts(300, 8, 5, clip_rng(0, "other", 0)).tolist()
     assert draw[0] != train_starts(300, 8, 5, clip_rng(1, "video", 0)).tolist()
+    clip_rng(0, "\udcff.mp4", 0)  # a file's name need not be valid text
 
 
 def test_a_shuffle_moves_whole_segments_and_the_frames_in_them() -> None:

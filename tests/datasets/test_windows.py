@@ -45,6 +45,7 @@ def test_a_still_screen_gives_no_empty_windows() -> None:
     assert cut([0.0, 0.1, 50.0], 2, 1) == [(0, 2, 0, 1), (48.1, 50.1, 2, 2)]
     assert cut([0.0, 1e9], 2, 1)[0] == (0, 2, 0, 0)  # a damaged time
     assert [window[2:] for window in cut([0.0, 1e9], 2, 1)] == [(0, 0), (1, 1)]
+    assert [window[2:] for window in cut([0.0, 1e14], 2, 1)][:1] == [(0, 0)]
 
 
 def test_no_more_than_a_window_is_in_memory() -> None:

@@ -35,6 +35,11 @@ def test_classes_are_drawn_at_the_lower_left_and_times_stay(tmp_path: Path) -> N
     assert np.abs(found[-1][1].astype(int) - 128).max() < 20
 
 
+def test_a_pixel_becomes_the_smallest_video(tmp_path: Path) -> None:
+    list(annotated(grey(2, 1, 1), tmp_path / "o.mp4", lambda _: TOP))
+    assert [image.shape for _, image in read(tmp_path / "o.mp4")] == 2 * [(2, 2, 3)]
+
+
 def test_a_closed_stream_leaves_a_whole_video(tmp_path: Path) -> None:
     frames = annotated(grey(9, 64, 64), tmp_path / "o.mp4", lambda _: TOP)
     for _ in range(4):

@@ -47,7 +47,8 @@ def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], suffix: st
         expected = model(clips)
     assert torch.allclose(net(clips), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
     assert net(clips[:1]).shape == (1, 3)
-    assert (net.net, net.arch, net.class_names, net.num_segments) == ("H2CN", "resnet10", CLASSES, 2)
+    assert (net.trained_on.net, net.trained_on.arch) == ("H2CN", "resnet10")
+    assert (net.class_names, net.num_segments) == (CLASSES, 2)
     assert (net.frames_per_segment, net.input_size) == (5, SIZE)
     assert net.size == SIZE
     for wrong in (clips.float(), clips[:, :1], clips[..., :16], clips[0]):

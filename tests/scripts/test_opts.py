@@ -5,6 +5,7 @@ import pytest
 from common.errors import InputError
 from opts import (
     BUILT_IN_DEFAULTS,
+    parse_predict,
     parse_results,
     parse_test,
     parse_train,
@@ -185,3 +186,10 @@ def test_weights_of_models_that_overflow(capsys) -> None:
     with pytest.raises(SystemExit):
         parse_results(["--output_dir", "a", "b", "--coeff", "1e308", "1e308"])
     assert "at most 1e+06" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["--window", "--stride", "--fps"])
+def test_times_of_predict_are_not_endlessly_small(name: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_predict(["a.mp4", "--weights", "c", "--window", "1", name, "1e-9"])
+    assert "is out of range" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 from golden_data import official_state
-from video_files import CLASSES, write_dataset, write_video
+from video_files import CLASSES, write_dataset, write_frames, write_video
 
 import predict
 import test_models_center_crop as center_crop
 from common.errors import InputError
+from datasets.reading import timed_frames
 from datasets.reading.timed_frames import TimedFrames
 from ops.models import build_model
 from ops.scoring.merge import merge_clips
@@ -85,19 +87,19 @@ def test_probabilities_are_those_of_the_test_scripts(clips: int, crops: int, cap
 
 
 def test_a_bad_file_does_not_stop_the_others(capsys) -> None:
-    """Also in worker processes; each video has a heading."""
+    """Also in worker processes; each video has a heading, also one that is given twice."""
     Path("mixed").mkdir()
     Path("mixed/b.mp4").write_text("text")
     for name in "ac":
         Path(f"mixed/{name}.mkv").symlink_to(Path("v.mkv").resolve())
     with pytest.raises(SystemExit) as stopped:
-        run("mixed", "-j", "2", "--csv", "new/p.csv", "--top", "2")
+        run("mixed", "mixed/c.mkv", "-j", "2", "--csv", "new/p.csv", "--top", "2")
     assert stopped.value.code == 1
     out, err = capsys.readouterr()
-    assert [line for line in out.splitlines() if "%" not in line] == ["mixed/a.mkv", "mixed/c.mkv"]
+    assert [line for line in out.splitlines() if "%" not in line] == ["mixed/a.mkv", *2 * ["mixed/c.mkv"]]
     assert "error: mixed/b.mp4 is a text file" in err
-    assert "1 of 3" in err
-    assert [row["video"] for row in rows("new/p.csv")] == ["mixed/a.mkv", "mixed/c.mkv"]
+    assert "1 of 4" in err
+    assert [row["video"] for row in rows("new/p.csv")] == ["mixed/a.mkv", *2 * ["mixed/c.mkv"]]
     assert set(rows("new/p.csv")[0]) == {"video", "class_1", "probability_1", "class_2", "probability_2"}
 
 
@@ -111,6 +113,20 @@ def test_a_table_that_cannot_be_written_does_not_stop_the_other(capsys, monkeypa
             run(*sources, "-j", "0", "--csv", "p.csv", "--json", "p.json")
         assert len(json.loads(Path("p.json").read_text())["predictions"]) == len(sources)
     assert "could not be classified" not in capsys.readouterr().err
+
+
+def test_a_network_that_fails_leaves_what_came_before(monkeypatch) -> None:
+    shares = iter([np.full(len(CLASSES), 1 / len(CLASSES))])
+
+    def classify(*_args):
+        for found in shares:
+            return found
+        raise InputError("not finite")
+
+    monkeypatch.setattr(predict, "class_probabilities", classify)
+    with pytest.raises(InputError, match="not finite"):
+        run("v.mkv", "own/frames/val 0", "-j", "0", "--csv", "p.csv")
+    assert [row["video"] for row in rows("p.csv")] == ["v.mkv"]
 
 
 def test_windows_with_timeline_and_video(capsys) -> None:
@@ -180,7 +196,7 @@ def test_an_endless_stream_is_not_kept_waiting(monkeypatch) -> None:
         yield TimedFrames(frames(), 0, True)
 
     original = predict.class_probabilities
-    monkeypatch.setattr(predict, "live_frames", endless)
+    monkeypatch.setattr(timed_frames, "live_frames", endless)
     monkeypatch.setattr(predict, "class_probabilities", classify)
     run("0", "--window", "1", "--stride", "0.5", "--csv", "p.csv")
     first, *others = (float(row["end"]) for row in rows("p.csv"))
@@ -223,6 +239,32 @@ def test_contradictions(flags: list[str], words: str) -> None:
         run(*flags)
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["x.mp4", "--csv", "x.mp4"],
+        ["x.mp4", "--window", "1", "--save", "./x.mp4"],
+        ["x.txt", "--json", "x.txt"],
+        ["clip", "--window", "1", "--fps", "5", "--timeline", "clip/00001.png"],
+        ["x.mp4", "--csv", "new", "--json", "../here/new"],
+        ["x.mp4", "--csv", "pipe"],
+        ["x.mp4", "--csv", "linked"],
+    ],
+)
+def test_no_file_of_the_run_is_replaced(flags: list[str], tmp_path: Path, monkeypatch) -> None:
+    """And no device, such as /dev/stdout."""
+    here = tmp_path / "here"
+    write_video(here / "x.mp4", 1)
+    write_frames(here / "clip", 1)
+    (here / "x.txt").write_text("x.mp4\n")
+    os.mkfifo(here / "pipe")
+    (here / "linked").symlink_to("elsewhere")
+    monkeypatch.chdir(here)
+    Path("c.pth.tar").symlink_to("../c.pth.tar")
+    with pytest.raises(InputError, match=f"{flags[-2]} .* replace"):
+        run(*flags)
+
+
 def test_what_is_loaded() -> None:
     """No training, no annotation parser, and no matplotlib or scikit-learn unless there is a picture to draw."""
     code = (
@@ -237,7 +279,7 @@ def test_what_is_loaded() -> None:
         env={"PYTHONPATH": str(root), "PATH": "", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     loaded = done.stdout.splitlines()[-1].split()
-    assert "ops.predicting.predictions" in loaded
+    assert "ops.scoring.predictions" in loaded
     unwanted = ("ops.training", "ops.mixing", "datasets.preparing", "datasets.built_in", "drawing")
     others = ("matplotlib", "sklearn", "scipy", "pandas", "onnx")
     assert [name for name in loaded if name.startswith(unwanted) or name.split(".")[0] in others] == []

@@ -9,6 +9,7 @@ import safetensors
 import torch
 from checkpoint_files import CLASSES, SIZE, random_clips, write_checkpoint
 from PIL import Image
+from video_files import write_frames
 
 import hubconf
 import predict
@@ -18,7 +19,7 @@ from ops.models import build_model
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
-from scripts import publish
+from scripts import explain, publish
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,18 @@ def test_float16(tmp_path: Path, capsys) -> None:
         Image.fromarray(np.full((SIZE, SIZE, 3), 80 * number, np.uint8)).save(frames / f"{number}.png")
     predict.main([str(frames), "--weights", str(path)])
     assert "left" in capsys.readouterr().out
+
+
+def test_scores_that_are_not_finite(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "ckpt.pth.tar", "TSN")
+    state = model.state_dict()
+    state["conv1.weight"].fill_(1e38)
+    write_checkpoint(tmp_path / "ckpt.pth.tar", "TSN", state_dict=state)
+    write_frames(tmp_path / "frames", 3)
+    for script, *source in ((publish,), (explain, str(tmp_path / "frames"), "--weights")):
+        with pytest.raises(InputError, match="scores are not finite"):
+            script.main([*source, str(tmp_path / "ckpt.pth.tar"), "--output_dir", str(tmp_path / "out")])
+        assert not (tmp_path / "out").exists()
 
 
 def test_values_beyond_float16(tmp_path: Path) -> None:

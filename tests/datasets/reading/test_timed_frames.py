@@ -12,8 +12,8 @@ from video_files import write_frames, write_video
 
 from common.errors import InputError
 from datasets.lists import VideoRecord
-from datasets.reading.sources import Source
-from datasets.reading.timed_frames import live_frames, shown_address, timed_frames
+from datasets.reading.sources import Source, shown_address
+from datasets.reading.timed_frames import live_frames, timed_frames
 from datasets.reading.video_decoding import decode_video
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from ops.predicting.predictions import Prediction, write_prediction_csv, write_prediction_json
+from ops.scoring.predictions import Prediction, write_prediction_csv, write_prediction_json
 
 NAMES = ['say "a, b"', "two\nlines", "<b>", "d"]
 SHARES = np.array([0.1, 0.6, 0.2, 0.1])
