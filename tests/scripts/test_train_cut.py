@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,18 @@ def test_a_killed_process_of_two_costs_the_steps_since_the_last_checkpoint(run, 
     assert read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["position"]["clips"] == 8
     assert exit_statuses(lambda _rank: run("--resume", "auto", "--epochs", "1")) == [0, 0]
     require_same(Path(f"runs/{NAME}_whole"), Path(f"runs/{NAME}"))
+
+
+def test_a_killed_reader_worker_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, capfd) -> None:
+    whole = run("--suffix", "whole", name=f"{NAME}_whole")
+
+    def work(_rank: int) -> None:
+        signal_in_step(monkeypatch, signal.SIGKILL, step=4)
+        monkeypatch.setattr(signal, "raise_signal", lambda number: os.kill(active_children()[0].pid, number))
+        run_script(lambda: run("-j", "1", "--save_every", "2"))
+
+    assert exit_statuses(work, 1) == [2]
+    assert re.search(r"^error: .*DataLoader worker.*--resume auto$", capfd.readouterr().err, re.MULTILINE)
+    assert read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["epoch"] == 0
+    run("--resume", "auto")
+    require_same(whole, whole.with_name(NAME))
