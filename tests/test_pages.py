@@ -71,6 +71,14 @@ def test_named_files_exist(page: Path) -> None:
     assert sorted(path for path in set(named) if not (ROOT / path).exists()) == []
 
 
+def test_named_tests_exist() -> None:
+    """docs/RELIABILITY.md gives files and the first words of names."""
+    tests = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    named = re.findall(r"`(test_\w+)::(\w+)`", read("docs/RELIABILITY.md"))
+    assert len(named) > 50
+    assert [name for name in named if not re.search(rf"def test_{name[1]}", tests.get(name[0], ""))] == []
+
+
 def test_docs_index_lists_every_page() -> None:
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert pages <= set(re.findall(r"\]\(([\w.]+)\)", read("docs/README.md")))

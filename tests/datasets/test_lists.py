@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import InputError
 from common.files import file_hash
@@ -218,3 +220,27 @@ def test_repeated_lines_of_a_train_list(tmp_path: Path) -> None:
         read_list(write(tmp_path, "a 9 0\na 9 1\n"), may_repeat=True)
     with pytest.raises(InputError, match=r":2: 'a' is in line 1 already"):
         read_list(write(tmp_path, "a 9 0\na 8 0\n"), may_repeat=True)
+
+
+@given(st.text(st.characters(exclude_characters=",;[{")), st.none() | st.integers(1, 10**9), st.integers(-1, 10**9))
+def test_every_record_that_can_be_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, path: str, num_frames: int | None, label: int
+) -> None:
+    """A list of one line with these characters may be taken for a table or JSON."""
+    record = VideoRecord(path, num_frames, label)
+    if is_writable(record):
+        list_file = tmp_path_factory.getbasetemp() / "list.txt"
+        list_file.write_text(format_line(record), encoding="utf-8", newline="")
+        assert read_list(list_file, may_lack_labels=True) == [record]
+
+
+@given(st.binary() | st.text(alphabet="a/. 019-,;{[\t\n\r\x00\x85").map(str.encode))
+def test_any_file_is_a_list_or_an_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    list_file = tmp_path_factory.getbasetemp() / "list.txt"
+    list_file.write_bytes(content)
+    fault = None
+    try:
+        read_list(list_file)
+    except InputError as error:
+        fault = str(error)
+    assert fault is None or str(list_file) in fault

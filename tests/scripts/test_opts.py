@@ -1,6 +1,11 @@
 """Options: the family's spellings, defaults of the built-in data set, help, and the frozen set of flags."""
 
+from contextlib import suppress
+from functools import partial
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import InputError
 from opts import (
@@ -149,6 +154,27 @@ def test_numbers_out_of_range(flags: list[str], capsys) -> None:
     with pytest.raises(SystemExit):
         parse_train(["kinetics", *flags])
     assert "is out of range" in capsys.readouterr().err
+
+
+ODD_VALUES = [
+    "", "x", "-1", "0", "1", "0.5", "nan", "inf", "1_0", "2/3", "0-9", "../x", "{", "None", "\u0663", "9" * 99,
+]  # fmt: skip
+PARSE = {"train": parse_train, "view": partial(parse_test, 1), "results": parse_results, "predict": parse_predict}
+
+
+@pytest.mark.parametrize("name", PARSE)
+@given(st.data())
+def test_any_flags_are_taken_or_refused(name: str, data: st.DataObject) -> None:
+    values = st.none() | st.sampled_from(ODD_VALUES) | st.text()
+    flags = data.draw(st.dictionaries(st.sampled_from(sorted(ALL_FLAGS[name])), values))
+    words = [word for pair in flags.items() for word in pair if word is not None]
+    status = 0
+    try:
+        with suppress(InputError):
+            PARSE[name](words)
+    except SystemExit as end:
+        status = end.code
+    assert status in (0, 2)
 
 
 def test_a_suffix_is_not_a_path() -> None:

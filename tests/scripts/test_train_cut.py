@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,33 @@ def test_a_process_that_hangs_ends_the_run_with_one_line(run, monkeypatch, capfd
     assert processes[0].exitcode == 2
     errors = capfd.readouterr().err
     assert re.fullmatch(r"error: another process of this run has died or hangs .*--resume auto\n", errors)
+
+
+def test_a_killed_process_of_two_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, capfd) -> None:
+    assert exit_statuses(lambda _rank: run("--suffix", "whole", "--epochs", "1")) == [0, 0]
+
+    def work(rank: int) -> None:
+        if rank == 1:
+            signal_in_step(monkeypatch, signal.SIGKILL, step=3)
+        run_script(lambda: run("--save_every", "1", "--epochs", "1"))
+
+    assert exit_statuses(work) == [2, -signal.SIGKILL]
+    assert "another process of this run has died or hangs" in capfd.readouterr().err
+    assert read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["position"]["clips"] == 8
+    assert exit_statuses(lambda _rank: run("--resume", "auto", "--epochs", "1")) == [0, 0]
+    require_same(Path(f"runs/{NAME}_whole"), Path(f"runs/{NAME}"))
+
+
+def test_a_killed_reader_worker_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, capfd) -> None:
+    whole = run("--suffix", "whole", name=f"{NAME}_whole")
+
+    def work(_rank: int) -> None:
+        signal_in_step(monkeypatch, signal.SIGKILL, step=4)
+        monkeypatch.setattr(signal, "raise_signal", lambda number: os.kill(active_children()[0].pid, number))
+        run_script(lambda: run("-j", "1", "--save_every", "2"))
+
+    assert exit_statuses(work, 1) == [2]
+    assert re.search(r"^error: .*DataLoader worker.*--resume auto$", capfd.readouterr().err, re.MULTILINE)
+    assert read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["epoch"] == 0
+    run("--resume", "auto")
+    require_same(whole, whole.with_name(NAME))

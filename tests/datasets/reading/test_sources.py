@@ -1,6 +1,7 @@
 """What a SOURCE of predict.py is: files, frame folders, archives, folders of videos, lists, live addresses."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"clip\.zip cannot be read \(File is not a zip file\)"):
         reds(archive)
+
+
+def test_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
+    """Archives are read, not unpacked; members in folders are no frames."""
+    Image.new("L", (4, 4), 10).save(tmp_path / "1.png")
+    archive = tmp_path / "in" / "clip.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("../0.png", "1.png", f"{tmp_path}/2.png"):
+            file.writestr(zipfile.ZipInfo(name), (tmp_path / "1.png").read_bytes())
+    assert reds(archive) == [10]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1.png", "clip.zip", "in"]
 
 
 @pytest.mark.parametrize("name", ["clip.zip", "clip.mp4"])

@@ -2,12 +2,17 @@
 
 import hashlib
 import logging
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from interruptions import needs_posix
+from processes import exit_statuses
 
 from common.errors import InputError
+from common.files import remove_unfinished
 from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint, tensor_digest
 
 
@@ -66,3 +71,28 @@ def test_the_previous_checkpoint_is_kept(tmp_path: Path, links: bool, monkeypatc
     with pytest.raises(InputError, match="disk is full"):
         save_checkpoint(path, {"epoch": 3}, previous=previous)
     assert [read_checkpoint(file)["epoch"] for file in (path, previous)] == [2, 1]
+
+
+@needs_posix
+@pytest.mark.parametrize("moment", ["torch.save", "os.link", "os.fsync", "os.replace"])
+def test_a_kill_in_a_checkpoint_write_leaves_a_whole_one(tmp_path: Path, moment: str, monkeypatch) -> None:
+    path, previous = tmp_path / "a.pth", tmp_path / "b.pth"
+    for epoch in range(2):
+        save_checkpoint(path, {"epoch": epoch}, previous=previous)
+
+    def killed(*arguments: object) -> None:
+        if moment == "torch.save":
+            Path(arguments[1]).write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work(_rank: int) -> None:
+        monkeypatch.setattr(moment, killed)
+        save_checkpoint(path, {"epoch": 2}, previous=previous)
+
+    assert exit_statuses(work, 1) == [-signal.SIGKILL]
+    assert read_checkpoint(path)["epoch"] == 1
+    assert len(list(tmp_path.glob(".*.tmp"))) == 1
+    remove_unfinished(tmp_path, path.name)
+    save_checkpoint(path, {"epoch": 2}, previous=previous)
+    assert [read_checkpoint(file)["epoch"] for file in (path, previous)] == [2, 1]
+    assert len(list(tmp_path.iterdir())) == 2
