@@ -152,7 +152,9 @@ def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
         require_replaceable(path, f"--{flag}")
         is_frame = flag == "timeline" and os.path.realpath(path.parent) in videos
         if is_frame or os.path.realpath(path) in taken:
-            raise InputError(f"--{flag} {path} would replace another file of this run or be read as a frame; rename it")
+            raise InputError(
+                f"--{flag} {path} would replace another file of this run, or be read as a frame; give another name"
+            )
         taken.add(os.path.realpath(path))
 
 
