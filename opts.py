@@ -56,8 +56,8 @@ def train_parser() -> argparse.ArgumentParser:
         f"The built-in data set ({BUILT_IN}) has its own defaults: {built_in}. "
         "Several processes: torchrun --nproc_per_node 4 train.py ...",
     )
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown one lists all names")
-    parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input; there is no optical flow")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown name lists all names")
+    parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input modality (no optical flow)")
     groups.add_network_options(parser)
     groups.add_optimiser_options(parser)
     groups.add_data_options(parser, ("train", "val"))
@@ -86,7 +86,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if args.hourglass_start and args.net != "H2CN":
         raise InputError(f"--hourglass_start {args.hourglass_start} is for H2CN; {args.net} has no hourglasses")
     if "lr_steps" in given and args.lr_type != "step":
-        raise InputError(f"--lr_steps belongs to --lr_type step, but this run has {args.lr_type}; leave it out")
+        raise InputError(f"--lr_steps needs --lr_type step, but this run has {args.lr_type}; leave it out")
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     _check_mixing(args, given)
@@ -120,7 +120,7 @@ def _check_mixing(args: argparse.Namespace, given: set[str]) -> None:
     ):
         for name in () if used else names:
             if name in given:
-                raise InputError(f"--{name} belongs to {method}, but this run has --mix {args.mix}; leave it out")
+                raise InputError(f"--{name} needs {method}, but this run has --mix {args.mix}; leave it out")
             setattr(args, name, None)
     if args.mix != "none" and args.batch_size < 2:
         raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
@@ -146,15 +146,15 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     add("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
     text = "auto: random starts for Kinetics or clips above 0, otherwise the centre of each segment"
     add("--sampling", choices=["auto", "centre", "random"], default="auto", help=text)
-    text = "order of the frames; shuffled and reversed show whether the network uses time at all"
+    text = "order of the frames; shuffled and reversed show whether the network uses temporal order at all"
     add("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
-    add("--seed", type=SEED, default=0, help="seed of random starts and of shuffling")
+    add("--seed", type=SEED, default=0, help="seed for random starts and shuffling")
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for <clip>_crop<crop>.pkl")
     group.add_argument("--overwrite", action="store_true", help="score existing views again")
     text = "also write the input of the classifier, averaged over segments, to <clip>_crop<crop>_features.npy"
     group.add_argument("--dump_features", choices=DTYPES, help=text)
-    text = "score one of N shards of the list, such as 2/4, on each of N machines; a run without --shard joins them"
+    text = "score only shard I of N of the list, such as 2/4; a run without --shard joins the shards"
     group.add_argument("--shard", type=shard, metavar="I/N", help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)
@@ -170,8 +170,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
 def _add_weights(parser: argparse.ArgumentParser) -> None:
     """Add --weights, and the options that say what a file from elsewhere does not."""
     add = parser.add_argument
-    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official, or torchvision's")
-    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if nothing does")
+    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official code or torchvision")
+    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if not given")
     add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
     add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
 
@@ -187,7 +187,7 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
             "--sampling random"
         )
     if args.subset == "test" and args.val_list is not None:
-        raise InputError(f"--subset test names the prepared test list, --val_list {args.val_list} another; give one")
+        raise InputError(f"--subset test and --val_list {args.val_list} name different lists; give one of them")
     return args
 
 
@@ -226,21 +226,21 @@ def predict_parser() -> argparse.ArgumentParser:
     _add_weights(parser)
     add = parser.add_argument
     add("--classes", metavar="FILE", help="class names, one per line, if the weights do not have them")
-    add("--root_path", type=Path, help="folder of the paths in lists; by default that of the list")
+    add("--root_path", type=Path, help="folder that paths in lists start from; by default that of the list")
     add = parser.add_argument_group("views, as in the test scripts").add_argument
     add("--clips", type=number(int, 1, MOST_CLIPS), default=1, help="clips per video or window")
     add("--crops", type=int, choices=[1, 3], default=1, help="crops per frame")
-    text = "larger crops: 256 instead of 224; by default with three crops"
+    text = "larger crops, 256 instead of 224; the default with three crops"
     add("--full_res", action=argparse.BooleanOptionalAction, help=text)
     add = parser.add_argument_group("long videos").add_argument
     text = f"classify each window of this many seconds; webcams and streams: {LIVE_WINDOW:g} by default"
     add("--window", type=SECONDS, metavar="SECONDS", help=text)
-    text = "time between the starts of two windows; by default half of --window"
+    text = "time between the starts of adjacent windows; by default half of --window"
     add("--stride", type=SECONDS, metavar="SECONDS", help=text)
-    add("--fps", type=number(float, 0.001), help="frames per second, for images and for videos without times")
-    text = "picture of the classes over time"
+    add("--fps", type=number(float, 0.001), help="frames per second, for images and videos without timestamps")
+    text = "plot of the class probabilities over time"
     add("--timeline", type=file_name(".png"), metavar="FILE.png", help=text)
-    text = "the video with its most likely classes drawn in, without sound"
+    text = "copy of the video with its most likely classes drawn in, without sound"
     add("--save", type=file_name(".mp4"), metavar="FILE.mp4", help=text)
     add = parser.add_argument_group("output").add_argument
     add("--top", type=groups.COUNT, default=5, help="number of classes to print and write")
@@ -270,7 +270,7 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
         args.window = LIVE_WINDOW
     for name in ("stride", "fps", "timeline", "save"):
         if args.window is None and getattr(args, name) is not None:
-            raise InputError(f"--{name} belongs to --window SECONDS; give both or neither")
+            raise InputError(f"--{name} needs --window SECONDS; add it, or leave --{name} out")
     if args.stride is None and args.window is not None:
         args.stride = args.window / 2
     return args
@@ -287,14 +287,14 @@ def results_parser() -> argparse.ArgumentParser:
     add("--output_dir", nargs="+", required=True, metavar="DIR", help="folders of pickles, one per model")
     add("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
     add("--multi_segments", type=true_or_false, default=False, help="True: also merge --output_dir1")
-    add("--num_clips", type=number(int, 1, MOST_CLIPS), help="merge clips 0 to NUM_CLIPS - 1; by default all there are")
-    add("--test_crops", type=int, choices=[1, 3], help="crops per clip; by default all there are")
+    add("--num_clips", type=number(int, 1, MOST_CLIPS), help="merge clips 0 to NUM_CLIPS - 1; by default all scored")
+    add("--test_crops", type=int, choices=[1, 3], help="crops per clip; by default all scored")
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
-    text = "folder for tables and plot; by default the model's --output_dir, and A+B for an ensemble of A and B"
+    text = "folder for tables and plots; by default the model's --output_dir, and A+B for an ensemble of A and B"
     add("--save_dir", metavar="DIR", help=text)
-    text = "also write submission.csv or submission.json, for the server of this data set's official test set"
+    text = "also write submission.csv or submission.json for the official test server of this data set"
     add("--submission", choices=list(SUBMISSIONS), help=text)
-    text = "also write report.html: the models side by side and as an ensemble, with intervals, classes and mistakes"
+    text = "also write report.html: all models and their ensemble, with intervals, per-class accuracies and mistakes"
     add("--report", action="store_true", help=text)
     return parser
 
@@ -308,7 +308,7 @@ def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
         args.output_dir = [*args.output_dir, args.output_dir1]
     args.coeff = args.coeff or [1.0] * len(args.output_dir)
     if len(args.coeff) != len(args.output_dir):
-        raise InputError(f"--coeff has {len(args.coeff)} weights for {len(args.output_dir)} folders; give one each")
+        raise InputError(f"--coeff has {len(args.coeff)} weights for {len(args.output_dir)} folders; give one for each")
     if sum(args.coeff) == 0:
         raise InputError("--coeff: all weights are 0; at least one must be positive")
     return args

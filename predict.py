@@ -133,8 +133,8 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
         return Classifier(network, class_names, plans, runtime, args.amp)
     if views.crop_size != net.size:
         raise InputError(
-            f"{args.weights} takes crops of {net.size} pixels, and these options give {views.crop_size}; change "
-            "--full_res, or export the network with or without it"
+            f"{args.weights} takes crops of {net.size} pixels, but these options give {views.crop_size}; change "
+            "--full_res here, or in the export of the network"
         )
     return Classifier(net, class_names, plans, runtime, args.amp)
 
@@ -148,11 +148,13 @@ def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
         if path is None:
             continue
         if flag in ("timeline", "save") and len(sources) > 1:
-            raise InputError(f"--{flag} is for one video, and there are {len(sources):,}; classify them one by one")
+            raise InputError(f"--{flag} is for one video, but there are {len(sources):,}; classify them one by one")
         require_replaceable(path, f"--{flag}")
         is_frame = flag == "timeline" and os.path.realpath(path.parent) in videos
         if is_frame or os.path.realpath(path) in taken:
-            raise InputError(f"--{flag} {path} would replace a file of this run or become a frame; give another name")
+            raise InputError(
+                f"--{flag} {path} would replace another file of this run, or be read as a frame; give another name"
+            )
         taken.add(os.path.realpath(path))
 
 

@@ -85,7 +85,7 @@ def score_list(
         if clips:
             videos = open_list([plans[clip] for clip in clips])
             if videos.records[0].label == NO_LABEL:
-                logging.info("the list has no labels: it is scored, but has no accuracies")
+                logging.info("the list has no labels: it is scored without accuracies")
             batches = split_list(len(videos), args.batch_size, args.shard)
             if journal and journal.batches:
                 logging.info("resuming after video %d of %d", journal.videos, sum(map(len, batches)))
@@ -100,7 +100,7 @@ def score_list(
             write_views(journal, files, videos)
     if args.shard and journal and clips:
         logging.info("shard %s: %s, in %s", journal.depends_on["shard"], counted(journal.videos, "video"), journal.path)
-        logging.info("With the files of all shards in one such folder, run the same command without --shard there.")
+        logging.info("Once the files of all shards are in one such folder, run this command there without --shard.")
     elif not args.shard:
         flags = ["--num_clips", max(args.clip_index) + 1, "--test_crops", args.test_crops, "--output_dir", folder]
         logging.info("Merge: %s", command("python", "pkl_to_results.py", *flags))
@@ -127,13 +127,13 @@ def describe_views(
 def log_views(protocol: dict[str, Any], weights: Weights) -> None:
     trained_on = weights.trained_on
     if trained_on and protocol["subset"] == "val" and trained_on.val_list_hash != protocol["list_hash"]:
-        logging.info("Note: %s is not the list that the training evaluated on.", protocol["val_list"])
+        logging.info("Note: %s is not the val list of the training.", protocol["val_list"])
     logging.info("%s", describe_protocol(protocol))
     logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
 
 
 def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
-    """Return the number of listed clips that the network was trained on; log them, or else clips of the same names."""
+    """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
     clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True))
     record = seen_clips(weights.content, str(weights.path))
     trained = seen(record, data_folder(spec.name), clips)
@@ -143,7 +143,7 @@ def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path)
         alike = seen(record, data_folder(weights.trained_on.dataset), clips)
         if alike:
             names = describe_seen(alike, len(clips), list_file, str(weights.path))
-            logging.warning("warning: by their names, %s", names)
+            logging.warning("warning: judging by their names, %s", names)
     return len(trained)
 
 
@@ -174,7 +174,7 @@ def open_journal(
 
 
 def split_list(num_videos: int, batch_size: int, shard: tuple[int, int] | None) -> list[range]:
-    """Batches of videos; a shard has every n-th one, so that each batch has the same videos as without shards."""
+    """Batches of videos; a shard takes every n-th batch, so each batch has the same videos as without shards."""
     batches = [range(start, min(start + batch_size, num_videos)) for start in range(0, num_videos, batch_size)]
     return batches[shard[0] - 1 :: shard[1]] if shard else batches
 
@@ -184,8 +184,8 @@ def score(
 ) -> Iterator[np.ndarray]:
     """The scores of batches, in order, on every process; each process scores its share of them.
 
-    They are exchanged rather than written by every process: the machines need no common folder, and the journal, which
-    grows in list order, goes on with any number of processes.
+    They are exchanged rather than written by every process: the machines need no shared folder, and the journal, which
+    grows in list order, can continue with any number of processes.
     """
     if not batches:
         return
@@ -201,7 +201,7 @@ def score(
 
 
 def record(journal: ScoreJournal | None, batches: Iterable[np.ndarray], claim: Callable[[], None]) -> None:
-    """Add batches to the journal, if this process has it; with the first one scores exist, so the flags are right."""
+    """Add batches to the journal, if this process has it, and claim the folder once a first batch could be scored."""
     for number, batch in enumerate(batches):
         if journal:
             if number == 0:

@@ -22,12 +22,12 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     group = parser.add_argument_group("data")
     add = group.add_argument
     add("--data_root", default="data", help="folder with one subfolder per prepared data set")
-    text = "frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
+    text = "folder of frame folders, archives or videos, instead of DATA_ROOT/<data set>/frames (or videos)"
     add("--root_path", help=text)
     text = "use the prepared lists train_<NAME>.txt and val_<NAME>.txt (split2, fold1, ...)"
     add("--split", metavar="NAME", help=text)
     for name in lists:
-        text = f"{name} list, lines `path num_frames label` or `path label`, instead of the prepared one"
+        text = f"{name} list with lines `path num_frames label` or `path label`, instead of the prepared one"
         add(f"--{name}_list", help=text)
     add("--classes", help="class names, one per line, instead of the prepared classes.txt")
     add("--image_tmpl", help="pattern of frame file names, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
@@ -41,7 +41,7 @@ def add_workers(group: argparse._ArgumentGroup, text: str) -> None:
 
 
 def add_decoder_option(parser: argparse.ArgumentParser) -> None:
-    text = "JPEG decoder; all give the same pixels, auto takes the fastest installed one"
+    text = "JPEG decoder; all give the same pixels, auto selects the fastest installed one"
     parser.add_argument("--decoder", choices=DECODER_NAMES, default="auto", help=text)
 
 
@@ -66,7 +66,7 @@ def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> N
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("devices").add_argument
-    add("--gpus", type=int, nargs="+", help="GPU numbers, by default the first GPU; several: DataParallel")
+    add("--gpus", type=int, nargs="+", help="GPU numbers, by default the first GPU; several use DataParallel")
     add("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
     add("--compile", action="store_true", help="compile networks with torch.compile, meant for GPUs")
     text = "on the CPU, keep freed memory for reuse (faster) or return it to the system"
@@ -81,16 +81,16 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
     add("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave parts out of H2CN: {parts}")
     starts = "; ".join(f"{name}: {what}" for name, what in HOURGLASS_STARTS.items())
-    text = f"initial hourglasses of H2CN, unless loaded; {starts}; default: {next(iter(HOURGLASS_STARTS))}"
+    text = f"initial hourglasses and gates of H2CN, unless loaded; {starts}; default: {next(iter(HOURGLASS_STARTS))}"
     add("--hourglass_start", choices=list(HOURGLASS_STARTS), help=text)
     add("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
     add("--dropout", type=SHARE, default=0.5, help="dropout before the classifier")
     text = (
-        "initial weights: ImageNet for the ResNet, Kinetics-400 for torchvision's video networks, another entry by "
-        "torchvision's name for it (KINETICS400_IMAGENET22K_V1), or a file"
+        "initial weights: ImageNet for the ResNet, Kinetics-400 for torchvision's video networks, other torchvision "
+        "weights by their name (KINETICS400_IMAGENET22K_V1), or a file"
     )
     add("--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}", help=text)
-    text = "fine-tune these weights; for another number of classes with a new classifier"
+    text = "fine-tune these weights; the classifier is new if the number of classes differs"
     add("--tune_from", metavar="CKPT", help=text)
 
 
@@ -98,22 +98,22 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimiser")
     add = group.add_argument
     add("--optimizer", default="sgd", choices=list(OPTIMISERS), help="optimiser; transformers need adamw")
-    add("--epochs", type=COUNT, default=60, help="length of the training")
+    add("--epochs", type=COUNT, default=60, help="number of training epochs")
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
-    text = "batches per optimiser step, whose size is BATCH_SIZE x this"
+    text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
     add("--accumulate", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
-    add("--lr_type", default="step", choices=LR_TYPES, help="x 0.1 at each of --lr_steps, or half a cosine to 0")
-    add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step falls")
+    add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to 0")
+    add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
     add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from lr / 10 to lr")
     add("--momentum", type=SHARE, default=0.9, help="momentum of SGD (first beta of AdamW)")
     add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
     add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
     add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")
     add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
-    text = "train every BatchNorm; otherwise all of the backbone but the first are frozen"
+    text = "train all BatchNorms; otherwise those of the backbone are frozen, except the first one"
     add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
-    text = "let BatchNorms use the batches of all processes of torchrun together (SyncBatchNorm; GPUs only)"
+    text = "compute BatchNorm statistics over all processes of torchrun (SyncBatchNorm; GPUs only)"
     add("--sync_bn", action="store_true", help=text)
 
 
@@ -136,7 +136,7 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     add("--selector_lr", type=POSITIVE, default=0.04, help=text)
     text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
     add("--teacher_decay", type=SHARE, default=0.999, help=text)
-    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still chooses the best checkpoint"
+    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still decides the best checkpoint"
     add("--eval_teacher", action="store_true", help=text)
 
 
@@ -146,16 +146,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--root_log", default="runs", help="TensorBoard curves and JSON lines go to ROOT_LOG/<run name>/")
     add("--root_model", default="runs", help="checkpoints and options go to ROOT_MODEL/<run name>/")
     add("--suffix", help="appended to the run name, <net>_<data set>[_<split>]_<arch>_<segments>f")
-    text = "continue a run from its ckpt.pth.tar; auto: the newest run of this name, or else a new one"
+    text = "continue a run from its ckpt.pth.tar; auto: the newest run of this name, or a new one if there is none"
     add("--resume", metavar="CKPT", help=text)
-    text = "also write the checkpoint within an epoch: every 30m (minutes), or every 500 steps of the optimiser"
+    text = "interval between checkpoints within an epoch: minutes (30m) or optimiser steps (500)"
     add("--save_every", type=interval, default="30m", metavar="INTERVAL", help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     names = ("--eval-freq", "--eval_freq", "-ef")
     add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
     text = "train even if clips of the val list are training clips of this run or of the weights it starts from"
     add("--allow_overlap", action="store_true", help=text)
-    text = "first look for every listed video, and stop if one is missing or differs (see scripts/check_data.py)"
+    text = "first check every listed video, and stop if one is missing or differs (see scripts/check_data.py)"
     add("--check_data", action="store_true", help=text)
     add_print_freq(group)
-    add("--seed", type=SEED, default=0, help="seed of initial weights, sampling, crops and dropout")
+    add("--seed", type=SEED, default=0, help="seed for initial weights, sampling, crops and dropout")

@@ -1,4 +1,4 @@
-"""Frame numbers of clips, for training, validation and tests. Pure functions; frame numbers are 0-based.
+"""Samples the frame numbers of clips for training, validation and tests. Pure functions; frame numbers are 0-based.
 
 A clip has T segments of L adjacent frames; n is the video's number of frames. The rules are the official ones (TSN,
 TSM, TDN, H2CN), except for videos that are too short: the official code starts all their segments at the first frame;

@@ -1,4 +1,4 @@
-"""Pictures of clips as a network is given them: a contact sheet, and an animation."""
+"""Pictures of clips as the network sees them, with class names and frame numbers: contact sheets and animations."""
 
 import logging
 import textwrap

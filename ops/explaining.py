@@ -1,4 +1,4 @@
-"""What a network's scores rest on: Grad-CAM over the whole clip, the maps of its motion branch, and H2CN's gates."""
+"""Explanations of a network's scores: Grad-CAM over the whole clip, maps of the motion branch, and H2CN's gates."""
 
 from collections import defaultdict
 from collections.abc import Callable

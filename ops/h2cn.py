@@ -31,7 +31,7 @@ ABLATIONS = {
 }
 # Initial hourglasses of a random network.
 HOURGLASS_STARTS = {
-    "difference": "A is the pixel itself and gates are constant, so that a still background cancels",
+    "difference": "A is the identity and gates are constant, so that a static background cancels",
     "published": "A and gates are random",
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Show what a network's scores for a video rest on: explanation.png and explanation.gif.
+"""Explain a network's scores for a video: write explanation.png and explanation.gif.
 
-Grad-CAM for one class; of H2CN and TDN also the maps of the motion branch, of H2CN the clip-level gates.
+Grad-CAM for one class; for H2CN and TDN also the maps of the motion branch, for H2CN also the clip-level gates.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def explain_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, "It runs on the CPU.")
     parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one image per frame")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
-    text = "class that Grad-CAM explains, by default the most likely one"
+    text = "class that Grad-CAM explains; by default the most likely one"
     parser.add_argument("--class_name", metavar="NAME", help=text)
     text = "folder for explanation.png and explanation.gif"
     parser.add_argument("--output_dir", default="runs/explain", metavar="DIR", help=text)
@@ -50,7 +50,7 @@ def label_of(name: str, class_names: list[str]) -> int:
     if name not in class_names:
         near = map(quoted, difflib.get_close_matches(name, class_names, cutoff=0))
         raise InputError(
-            f"--class_name {quoted(name)} is not a class of this network; the most similar: {', '.join(near)}"
+            f"--class_name {quoted(name)} is not a class of this network; the most similar names: {', '.join(near)}"
         )
     return class_names.index(name)
 
@@ -59,7 +59,7 @@ def explained_clip(name: str, clip: Tensor, found: Explanation, class_names: lis
     """The content of the pictures; `clip` (T, L, 3, H, W) is the only one that `found` explains."""
     shares = on_the_cpu(found.logits).softmax(1)[0]
     best = shares.topk(min(SHOWN, len(class_names))).indices.tolist()
-    empty = "" if found.grad_cam.any() else ": empty, as no feature speaks for it"
+    empty = "" if found.grad_cam.any() else ": empty, no feature supports it"
     maps = {f"Grad-CAM for {class_names[int(found.label)]}{empty}": found.grad_cam[0].numpy()}
     for place, map_ in zip(("the stem", "stage 1"), found.motion, strict=False):
         maps[f"added by the motion branch after {place}"] = map_[0].numpy()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Export the network of a checkpoint to ONNX (.onnx) or torch.export (.pt2), and check that its scores stay.
+"""Export the network of a checkpoint to ONNX (.onnx) or torch.export (.pt2), and check that its logits do not change.
 
-It takes clips (N, T, L, 3, H, W) of uint8, any number N of them at the checkpoint's input size, and returns logits
-(N, K). Normalisation is inside, BatchNorms are folded. A file whose logits differ is not written.
+The exported network takes uint8 clips (N, T, L, 3, H, W) at the checkpoint's input size, for any N, and returns logits
+(N, K). Normalisation is included, and BatchNorms are folded. A file whose logits differ is not written.
 """
 
 import argparse
@@ -47,14 +47,14 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 def export_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("weights", metavar="CKPT", help="checkpoint of train.py, or a file of scripts/publish.py")
-    text = f"files to write, with the suffix {' or '.join(EXPORTED)}"
+    text = f"files to write; the suffix, {' or '.join(EXPORTED)}, chooses the format"
     parser.add_argument("--output", type=Path, nargs="+", required=True, metavar="FILE", help=text)
-    text = "for clips as large as those of the tests with this option: 256 pixels for an input size of 224"
+    text = "export for the clip size of tests with --full_res: 256 pixels for an input size of 224"
     parser.add_argument("--full_res", action="store_true", help=text)
-    text = "also compare the speed of the network in PyTorch, compiled, and in each of the files, in turns on the CPU"
+    text = "also time the network on the CPU: in PyTorch, compiled, and from each file, alternately"
     parser.add_argument("--latency", action="store_true", help=text)
     parser.add_argument("--batch_size", type=number(int, 1), default=1, help="clips per call, with --latency")
-    parser.add_argument("--rounds", type=number(int, 1), default=15, help="turns of each variant, with --latency")
+    parser.add_argument("--rounds", type=number(int, 1), default=15, help="timed calls of each variant, with --latency")
     return parser
 
 
@@ -133,12 +133,12 @@ def require_same_logits(model: VideoNet, exported: Callable[[Tensor], Tensor], s
     difference, largest = (float(values.abs().max()) for values in (found - expected, expected))
     if not difference <= TOLERANCE * largest:
         raise InputError(
-            f"{name} gives other logits than {model.net}: they differ by {difference:.2g}, the largest is "
-            f"{largest:.3g}. It was not written; use the other format, and report this"
+            f"{name}: the logits differ from those of {model.net} by {difference:.2g}; the largest logit is "
+            f"{largest:.3g}. The file was not written; use the other format, and report this"
         )
     print(
         f"{name}: logits differ from the network's by at most {difference:.1e} in batches of {BATCH_SIZES}; the "
-        f"largest is {largest:.3g}, allowed are {TOLERANCE * largest:.1e}"
+        f"largest logit is {largest:.3g}, the tolerance {TOLERANCE * largest:.1e}"
     )
 
 

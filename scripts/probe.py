@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Linear probe and k nearest neighbours: learn the classes from the dumped features of one list, test on another's."""
+"""Linear probe and k nearest neighbours: train on the dumped features of one list, test on those of another."""
 
 import csv
 import logging
@@ -60,9 +60,9 @@ def load(folder: Path) -> Features:
 def require_comparable(train: Features, test: Features) -> None:
     """Refuse features of two networks; log videos that are in both lists."""
     if train.protocol.get("weights_sha256") != test.protocol.get("weights_sha256"):
-        raise InputError("the two folders have features of different weights; dump both with the same --weights")
+        raise InputError("the two folders hold features of different weights; dump both with the same --weights")
     if len(np.unique(train.labels)) < 2:
-        raise InputError("all videos to learn from have the same label; two classes or more are needed")
+        raise InputError("all training videos have the same label; at least two classes are needed")
     both = sorted({*train.videos} & {*test.videos})
     if both:
         what = f"{counted(len(both), 'video')} in both lists ({few([quoted(video) for video in both])})"
@@ -71,15 +71,16 @@ def require_comparable(train: Features, test: Features) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = make_parser(str(__doc__))
-    parser.add_argument("train", type=Path, metavar="TRAIN_DIR", help="--output_dir of the videos to learn from")
-    parser.add_argument("test", type=Path, metavar="TEST_DIR", help="--output_dir of the videos to classify")
-    text = "numbers of neighbours, the nearest by cosine similarity, weighted by 1 / distance"
+    parser.add_argument("train", type=Path, metavar="TRAIN_DIR", help="--output_dir of the training videos")
+    parser.add_argument("test", type=Path, metavar="TEST_DIR", help="--output_dir of the test videos")
+    text = "numbers of nearest neighbours by cosine similarity; each votes with weight 1 / distance"
     parser.add_argument("--neighbours", type=COUNT, nargs="+", default=[1, 5, 20], metavar="K", help=text)
     args = parser.parse_args(argv)
     train, test = load(args.train), load(args.test)
     require_comparable(train, test)
     if max(args.neighbours) > len(train.labels):
-        raise InputError(f"--neighbours {max(args.neighbours)}: there are {counted(len(train.labels), 'video')}")
+        count = counted(len(train.labels), "training video")
+        raise InputError(f"--neighbours {max(args.neighbours)}: there are only {count}")
 
     probes = {"linear probe": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))}
     for k in args.neighbours:

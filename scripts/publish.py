@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the weights of a checkpoint alone, to share: NAME-HASH.safetensors, with classes and accuracy in its metadata.
+"""Write the weights of a checkpoint for sharing: NAME-HASH.safetensors, with classes and accuracy in its metadata.
 
 HASH is the beginning of the file's SHA-256, as torch.hub expects. The file loads wherever a checkpoint does.
 """
@@ -35,10 +35,10 @@ CLIPS = 8  # number of random clips whose logits are compared
 def publish_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("weights", metavar="CKPT", help="checkpoint of train.py")
-    parser.add_argument("--output_dir", type=Path, default=Path(), help="folder of the file")
-    text = "start of the file's name; by default network, data set, backbone and segments, as in runs/"
+    parser.add_argument("--output_dir", type=Path, default=Path(), help="folder for the file")
+    text = "start of the file name; by default network, data set, backbone and segments, as in runs/"
     parser.add_argument("--name", help=text)
-    text = "type of the stored weights; float16 halves the file, and networks still compute in float32"
+    text = "type of the stored weights; float16 halves the file size, and networks still compute in float32"
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help=text)
     return parser
 
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         difference, largest = largest_difference(model, published, made_for.input_size)
     top1 = accuracies(weights).get("val/top1")
     print(f"{path}: {len(content) / 1e6:.1f} MB, top-1 {'unknown' if top1 is None else f'{top1:.2f} %'}")
-    print(f"logits of {CLIPS} random clips differ by at most {difference:.2g}; the largest is {largest:.3g}")
+    print(f"logits of {CLIPS} random clips differ by at most {difference:.2g}; the largest logit is {largest:.3g}")
 
 
 if __name__ == "__main__":

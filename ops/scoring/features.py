@@ -1,7 +1,7 @@
-"""Features of views: what a network's classifier is applied to, in one NumPy file per view.
+"""Features of views: the inputs of a network's classifier, in one NumPy file per view.
 
-They are averaged as the network averages its scores: over the segments (H2CN, TDN, TSM, TSN) or windows (S3D). So a
-view's logits are `features @ weight.T + bias` of the classifier.
+They are averaged in the same way as the network's scores: over the segments (H2CN, TDN, TSM, TSN) or windows (S3D). So
+a view's logits are `features @ weight.T + bias` of the classifier.
 """
 
 import csv
@@ -45,7 +45,7 @@ class WithInput(nn.Module):
 
 
 def return_features(model: VideoNet) -> None:
-    """Let a network return (N, K + D), its features after its logits. All networks only average after `classifier`."""
+    """Make a network return (N, K + D), logits, then features. After `classifier`, all networks only average."""
     path = model.classifier[0].rpartition(".")[0]
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, WithInput(model.get_submodule(path)))
@@ -58,18 +58,18 @@ def read_features(path: Path) -> np.ndarray:
         if features.ndim != 2 or features.dtype not in DTYPES:
             raise ValueError(f"it holds {features.dtype} of shape {features.shape}")
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} has no features ({reason(error)}); dump them again with --overwrite") from error
+        raise InputError(f"{path} has no valid features ({reason(error)}); dump them again with --overwrite") from error
     return features
 
 
 def have_features(pickles: Sequence[Path], dtype: str) -> bool:
-    """Whether all these views have features; refuses features of another type, which would stay beside new ones."""
+    """Whether all these views have features; refuses features of another type, which would be mixed with new ones."""
     paths = [path for path in map(features_path, pickles) if path.exists()]
     for path in paths:
         found = read_features(path).dtype
         if found != dtype:
             raise InputError(
-                f"{path} has {found} features, not {dtype}; choose another --output_dir, or --overwrite them"
+                f"{path} has {found} features, not {dtype}; give another --output_dir, or replace them with --overwrite"
             )
     return len(paths) == len(pickles)
 

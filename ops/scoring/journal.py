@@ -1,4 +1,4 @@
-"""Unfinished scores: a file to which each scored batch is added, so that an interrupted test can resume.
+"""Unfinished scores: a file that each scored batch is appended to, to resume an interrupted test or join its shards.
 
 The first line is JSON: everything that the scores depend on. Each batch follows as float32, its features if they are
 kept, and a checksum, at the offset that its number gives. A killed process therefore leaves at most one incomplete

@@ -1,4 +1,4 @@
-"""Views -> one score per video: softmax of each view, mean over a model's views, weighted mean over models."""
+"""Merges views into one score per video: softmax of each view, mean over views, weighted mean over models."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

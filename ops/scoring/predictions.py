@@ -1,4 +1,4 @@
-"""The most likely classes of videos, as tables: of predict.py, of a test, and for the servers of official test sets."""
+"""The most likely classes of videos, as tables: for predict.py, for tests, and for the official test servers."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from common.files import write_json, writing
 TOP = 5  # classes per video
 SUBMISSIONS = {"somethingv1": "submission.csv", "somethingv2": "submission.csv", "kinetics": "submission.json"}
 _YOUTUBE = r"([\w-]{11})(_\d{6}_\d{6})?"  # Kinetics: <id>, or <id>_<start>_<end>
-_EXTERNAL = "not filled in: name all data besides Kinetics, such as ImageNet weights; if none, set used to false"
+_EXTERNAL = "not filled in: list all training data besides Kinetics, such as ImageNet; if none, set used to false"
 
 
 def open_table(path: Path) -> TextIO:
@@ -102,7 +102,7 @@ class Predictions:
         return cls(names, labels.tolist(), best.tolist(), probabilities.tolist(), class_names)
 
     def write_csv(self, path: Path) -> None:
-        """Write a row per video; the label, its class and `correct` are empty if the list has no labels."""
+        """Write one row per video; the label, its class and `correct` are empty if the list has no labels."""
         columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"class_{k}", f"probability_{k}")]
         with open_table(path) as file:
             writer = csv.writer(file)
@@ -127,7 +127,9 @@ class Predictions:
             clips = [_youtube_id(clip) for clip in clips]
         twice, times = Counter(clips).most_common(1)[0]
         if times > 1:
-            raise InputError(f"--submission {data_set}: {times} videos are {short(quoted(twice))}; list each once")
+            raise InputError(
+                f"--submission {data_set}: {times} videos are named {short(quoted(twice))}; list each once"
+            )
         path = folder / SUBMISSIONS[data_set]
         if data_set == "kinetics":
             path.write_text(json.dumps(self._kinetics(clips), indent=1) + "\n", encoding="utf-8")

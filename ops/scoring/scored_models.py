@@ -1,4 +1,4 @@
-"""The scored views of models: which files a folder has, and whether those of several models belong together."""
+"""The scored views of models: finds and reads a folder's pickles, and checks that several models can be merged."""
 
 import hashlib
 import logging
@@ -48,7 +48,7 @@ def read_model(folder: Path, num_clips: int, crops: int) -> ScoredModel:
         clips = ",".join(str(clip) for clip in sorted({clip for clip, _ in missing}))
         script = "test_models_center_crop.py" if crops == 1 else "test_models_three_crops.py"
         raise InputError(
-            f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; make them with "
+            f"{len(missing)} of {num_clips * crops} views are missing, the first is {missing[0][1]}; create them with "
             f"{command(script, '--weights', 'CKPT', '--clip_index', clips, '--output_dir', folder)}, or lower "
             "--num_clips or --test_crops"
         )
@@ -85,6 +85,6 @@ def warn_of_repeated_scores(models: Sequence[ScoredModel]) -> None:
     for view in (view for model in models for clip in model.clips for view in clip):
         other = first.setdefault(hashlib.sha256(view.logits.tobytes()).digest(), view.path)
         if other != view.path:
-            repeated.append(f"{view.path} has those of {other}")
+            repeated.append(f"{view.path} has the scores of {other}")
     if repeated:
-        logging.warning("Warning: repeated scores in %s: %s", counted(len(repeated), "view"), few(repeated, 1))
+        logging.warning("warning: repeated scores in %s: %s", counted(len(repeated), "view"), few(repeated, 1))

@@ -1,4 +1,4 @@
-"""How far a training is within an epoch: sums over its clips, and the rest of what a resumed run continues from."""
+"""Progress within an epoch: sums over its clips, and everything else from which a resumed run continues."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ops.training.step_clock import Seconds
 
 @dataclass
 class Sums:
-    """Sums over videos; divided once, at the end."""
+    """Sums over videos, divided by their number once, at the end."""
 
     loss: float = 0.0
     top1: int = 0
@@ -68,7 +68,7 @@ class Progress:
 
     @classmethod
     def of(cls, stored: Any) -> "Progress":
-        """From its fields in a checkpoint; raises many kinds of exceptions if they are wrong."""
+        """From its fields in a checkpoint; wrong fields may raise any of several exceptions."""
         kinds = {"sums": dict, "point": dict, "mixing": dict, "random": list}
         norm = None if wrong_fields(stored, kinds) else stored["gradient_norm"]
         if not isinstance(norm, float) or wrong_fields(stored["mixing"], dict.fromkeys(stored["mixing"], float)):
@@ -108,7 +108,7 @@ class Position:
             raise ValueError(str(error)) from error
 
     def own(self, runtime: Runtime) -> Progress:
-        """The part of this process; of a run with another number of processes the first one takes over the sums."""
+        """The part of this process; if the number of processes has changed, the main process takes over all sums."""
         if len(self.processes) == runtime.world_size:
             return self.processes[runtime.rank]
         if not runtime.is_main or not self.processes:

@@ -1,4 +1,4 @@
-"""The folders of a training run: found or made, locked while the run is alive, and never shared with another run."""
+"""The folders of a training run: found or created, locked while it runs, and never shared with another run."""
 
 import os
 import re
@@ -46,8 +46,8 @@ class RunFolder:
         for lock in self.locks:
             if not lock.is_valid():
                 raise InputError(
-                    f"{lock.path.parent} was deleted, moved or replaced during the run, which has stopped without "
-                    "writing into it; move a run's folder only after the run has ended"
+                    f"{lock.path.parent} was deleted, moved or replaced during the run, which stopped without "
+                    "writing to it; move a run's folder only after the run has ended"
                 )
 
 
@@ -110,7 +110,7 @@ def _reopen(root_model: Path, root_log: Path, own: str) -> RunFolder:
         return RunFolder(folder, log_folder, locks=_lock(folder, log_folder))
     except FolderInUseError as error:
         raise FolderInUseError(
-            f"{error}. To start another run beside it, leave --resume out or give another --suffix"
+            f"{error}. To start a second run, leave --resume out or give another --suffix"
         ) from error
 
 
@@ -134,7 +134,7 @@ def _new(root_model: Path, root_log: Path, name: str) -> RunFolder:
         except FolderInUseError:  # for the same reason
             continue
         except OSError as error:
-            raise InputError(f"cannot make {own} in {root}: {error.strerror}; choose another {flags[root]}") from error
+            raise InputError(f"cannot create {own} in {root}: {error.strerror}; give another {flags[root]}") from error
     raise AssertionError("count() never ends")
 
 

@@ -1,4 +1,4 @@
-"""Saves a training within its epochs, and ends it when it is asked to stop."""
+"""Decides after each optimiser step whether a run saves a checkpoint in the middle of an epoch, or stops."""
 
 import time
 from collections.abc import Callable

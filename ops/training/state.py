@@ -1,4 +1,4 @@
-"""The state of a training run, saved so that a resumed run is bit for bit the uninterrupted one."""
+"""The state of a training run, saved so that a resumed run is bit-identical to an uninterrupted one."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "b
 _OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}}  # older checkpoints lack some
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 _MEANING = {
-    "preprocessing": "its accuracies cannot be compared with earlier ones",
-    "train list": "the clips of this run are other ones from here on, in another order",
-    "val list": "its accuracies cannot be compared with earlier ones, by which the best checkpoint was chosen so far",
+    "preprocessing": "accuracies from here on are not comparable with earlier ones",
+    "train list": "from here on, the training clips and their order differ",
+    "val list": "accuracies from here on are not comparable with those that chose the best checkpoint so far",
 }
 
 
@@ -118,19 +118,19 @@ class TrainState:
         if stored is None:
             test = command("python", "test_models_center_crop.py", self.trained_on.dataset, "--weights", path)
             raise InputError(
-                f"{path} holds weights but no training to resume; test them with {test} --output_dir DIR, or start "
-                f"from them with {command('--tune_from', path)}"
+                f"{path} holds weights but no training state to resume; test them with {test} --output_dir DIR, or "
+                f"start from them with {command('--tune_from', path)}"
             )
         wrong = _unusable(checkpoint)
         if to_train and wrong:
             raise InputError(
-                f"{path} has no {', '.join(wrong)}, so no training to resume ({BEST} is for tests); resume {LATEST} or "
-                f"start from its weights with {command('--tune_from', path)}"
+                f"{path} has no valid {', '.join(wrong)}, so no run can resume from it ({BEST} is for tests); resume "
+                f"{LATEST}, or start from its weights with {command('--tune_from', path)}"
             )
         may_change = _MAY_CHANGE if to_train else {**_MAY_CHANGE, "dataset": "data set"}
         changed = self._changed_data(checkpoint, may_change)
         if changed and not to_train:
-            logging.info("%s was trained with another %s", path, ", ".join(changed))
+            logging.info("%s was trained with other settings: %s", path, ", ".join(changed))
         stored.require(str(path), **{k: v for k, v in asdict(self.trained_on).items() if k not in may_change})
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
@@ -162,7 +162,7 @@ class TrainState:
                 raise InputError(faults[0])
             if runtime.is_main:
                 aside = path.rename(f"{path}.damaged")
-                logging.warning("warning: %s. It is now %s; trying the checkpoint before it", faults[0], aside)
+                logging.warning("warning: %s. It was renamed to %s; trying the one before it", faults[0], aside)
 
     def resume(self, path: Path, *, without_optimiser: bool = False) -> None:
         """Continue from a checkpoint, and log the differences from the run that wrote it.
@@ -174,9 +174,9 @@ class TrainState:
         if not without_optimiser:
             self._resume_step(path, checkpoint)
         elif set(_unusable(checkpoint)) - {"optimizer", "scaler"}:
-            raise InputError(f"{path} is damaged: it does not say how far its training was; give another checkpoint")
+            raise InputError(f"{path} is damaged: the progress of its run is missing; give another checkpoint")
         else:
-            logging.warning("warning: %s holds no state of the optimiser, which starts from zero again", path)
+            logging.warning("warning: %s has no optimiser state; the optimiser starts from scratch", path)
         self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
         self.figures = checkpoint.get("figures", {})
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
@@ -213,12 +213,13 @@ class TrainState:
         own = [dict(group) for group in self.optimiser.param_groups]
         here, there = own[0].keys(), stored["param_groups"][0].keys()
         if not (here <= there or there <= here):  # versions of torch add options; another optimiser lacks some
-            raise InputError(f"{path} was trained with another optimiser; resume with the same --optimizer")
+            raise InputError(f"{path} was trained with a different optimiser; resume with the same --optimizer")
         try:
             self.optimiser.load_state_dict(stored)
         except ValueError as error:
             raise InputError(
-                f"{path}: its optimiser has other parameter groups ({error}); resume with the same --npb and --fc_lr5"
+                f"{path}: its optimiser has different parameter groups ({error}); resume with the same --npb and "
+                "--fc_lr5"
             ) from error
         for group, options in zip(self.optimiser.param_groups, own, strict=True):
             group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one

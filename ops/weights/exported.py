@@ -23,7 +23,7 @@ INPUT, OUTPUT = "clips", "logits"  # names in an ONNX graph
 
 Run = Callable[[Tensor], Tensor]  # clips (N, T, L, 3, H, W) uint8 on the CPU -> logits (N, K)
 
-# All that the archive of an exported network consists of, without the name of its folder.
+# All files in the archive of an exported network, without the name of its folder.
 _MEMBERS = re.compile(
     rf"archive_format|archive_version|byteorder|\.data/\w+|extra/{METADATA_KEY}\.json|models/model\.json"
     r"|data/sample_inputs/model\.pt|data/(weights/weight|constants/tensor)_\d+"
@@ -130,7 +130,7 @@ def _require_plain(path: Path, archive: zipfile.ZipFile) -> None:
     if strange:
         raise InputError(
             f"{path} holds {short(strange[0])}: it could run code, so it was not read. Export your checkpoint again; "
-            "from other people take .onnx files"
+            "from other people, accept only .onnx files"
         )
 
 

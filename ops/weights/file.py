@@ -27,14 +27,14 @@ METADATA_KEY = "h2cn"  # name of the JSON in the metadata of published (safetens
 
 
 class DamagedFileError(InputError):
-    """A file that is not what was written."""
+    """A file whose content differs from what was written."""
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint file to the CPU; it may hold tensors and plain values only.
 
-    The tensors of our checkpoints must have the digest that was saved with them. Files from elsewhere have none: a line
-    gives their SHA-256, to compare with their publisher's.
+    The tensors of our checkpoints must match the digest that was saved with them. Files from elsewhere have none: their
+    SHA-256 is logged, to compare with the publisher's.
 
     Raises:
         DamagedFileError: it is damaged, or holds other objects.
@@ -47,7 +47,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             content = _read_safetensors(path)
         elif path.suffix in (".onnx", ".pt2"):
-            raise InputError(f"{path} is an exported network, which only predict.py takes; give its checkpoint")
+            raise InputError(f"{path} is an exported network, which only predict.py accepts; give its checkpoint")
         else:
             _check_archive(path)
             content = _load(path)
@@ -71,7 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py.
 
     Raises:
-        InputError: the hash in the name of the published file is not its own.
+        InputError: the published file does not match the hash in its name.
     """
     data = path.read_bytes()
     tensors = safetensors.torch.load(data)
@@ -81,7 +81,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         return tensors
     named = re.search(r"-([0-9a-f]{8})\.safetensors$", path.name)
     if named and hashlib.sha256(data).hexdigest()[:8] != named[1]:
-        raise InputError(f"{path} is not the file that its name says: it is damaged; copy or download it again")
+        raise InputError(f"{path} does not match the hash in its name: it is damaged; copy or download it again")
     return {**json.loads(metadata), "state_dict": tensors}
 
 
@@ -106,21 +106,21 @@ def tensor_digest(content: Any) -> str:
 
 
 def _check_digest(path: Path, content: Any) -> None:
-    """Compare the tensors with the digest stored beside them; give that of a file from elsewhere."""
+    """Compare the tensors with the digest stored beside them; log the SHA-256 of a file from elsewhere."""
     if not isinstance(content, dict):
         return
     if "digest" in content:
         if content["digest"] != tensor_digest(content):
             raise DamagedFileError(
-                f"{path} is damaged: its tensors are not those that were saved; take another copy. If you have changed "
-                "them, remove its entry 'digest'"
+                f"{path} is damaged: its tensors do not match the digest saved with them; use another copy. If you "
+                "changed them on purpose, remove the entry 'digest'"
             )
     elif not {"format", "trained_on"} & content.keys():
         logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
 
 
 def _load(path: Path) -> Any:
-    """The content; NumPy's numbers in it become plain numbers."""
+    """The content, with NumPy scalars converted to plain numbers."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -159,7 +159,7 @@ def _is_from_disk(error: Exception) -> bool:
 
 
 def _fault(path: Path, error: Exception) -> str:
-    """The fault of an unreadable file, with its remedy; torch's own advice is to let it run code."""
+    """What is wrong with an unreadable file, and what to do; torch's own advice would let the file run code."""
     if _is_from_disk(error):
         return f"cannot be read: {reason(error)}"
     if isinstance(error, safetensors.SafetensorError):
@@ -176,8 +176,8 @@ def _fault(path: Path, error: Exception) -> str:
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and refused:
         return (
-            f"holds {refused[1]}, not only tensors and plain values: it could run code, so it was not read. Save "
-            "only the weights, where they were made: torch.save(model.state_dict(), FILE)"
+            f"holds {refused[1]}, not only tensors and plain values: it could run code, so it was not read. Where it "
+            "was made, save only the weights: torch.save(model.state_dict(), FILE)"
         )
     return "is not a checkpoint of tensors and plain values, or it is damaged; copy or download it again"
 
@@ -185,7 +185,7 @@ def _fault(path: Path, error: Exception) -> str:
 def save_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | None = None) -> None:
     """Write to a temporary file next to `path`, then rename: if that fails, the old file remains.
 
-    With `previous` the file that is replaced is kept there.
+    With `previous`, the replaced file is kept under that name.
 
     Raises:
         InputError: the file cannot be written.
@@ -209,7 +209,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | Non
 
 
 def _keep(path: Path, other: Path) -> None:
-    """Give a file a second name, or only that where files have one."""
+    """Hard-link a file to another name, or rename it where hard links do not exist."""
     other.unlink(missing_ok=True)
     try:
         os.link(path, other)

@@ -120,7 +120,7 @@ def test_a_test_knows_the_split_of_its_weights(plain: Path, capsys) -> None:
     assert scored("s1") == "test_fold2.txt"
     assert "test list: data/mine/test_fold2.txt" in capsys.readouterr().out
     assert scored("s2", "--subset", "val") == "val_fold2.txt"
-    assert "not the list that the training evaluated on" not in capsys.readouterr().out
+    assert "is not the val list of the training" not in capsys.readouterr().out
     assert scored("s3", "--val_list", "data/mine/val_fold1.txt") == "val_fold1.txt"
     assert scored("s4", "--split", "fold10") == "test_fold10.txt"
     (plain / "test_fold2.txt").unlink()

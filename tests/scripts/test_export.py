@@ -148,7 +148,7 @@ def test_damaged_and_foreign_files(made, suffix: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"net\{suffix} cannot be read"):
         read_exported(path)
     shutil.copy(made[1] / path.name, path)
-    with pytest.raises(InputError, match=r"is an exported network, which only predict\.py takes"):
+    with pytest.raises(InputError, match=r"is an exported network, which only predict\.py accepts"):
         read_checkpoint(path)
     about = {"frames_per_segment": "5"}
     if suffix == ".pt2":
@@ -190,7 +190,7 @@ def test_a_file_with_other_logits_is_not_written(tsn: str, tmp_path: Path, monke
     (tmp_path / "out" / "a.pt2").write_text("old")
     real = ExportedNet.__call__
     monkeypatch.setattr(ExportedNet, "__call__", lambda self, clips: real(self, clips) + fault * (len(clips) == 5))
-    with pytest.raises(InputError, match="gives other logits than TSN"):
+    with pytest.raises(InputError, match="logits differ from those of TSN"):
         export.main([tsn, "--output", str(tmp_path / "out" / "a.pt2")])
     assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [("a.pt2", "old")]
 

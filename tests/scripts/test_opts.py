@@ -129,7 +129,7 @@ def test_steps_of_the_learning_rate_are_refused_where_nothing_reads_them() -> No
 
 @pytest.mark.parametrize("flags", [["--log_images", "2"], ["--mix_prob", "1"], ["--mix", "cutmix", "--eval_teacher"]])
 def test_an_option_that_nothing_reads_is_refused_even_at_its_default(flags: list[str]) -> None:
-    with pytest.raises(InputError, match=rf"{flags[-2] if flags[-1][0] != '-' else flags[-1]} belongs to --mix"):
+    with pytest.raises(InputError, match=rf"{flags[-2] if flags[-1][0] != '-' else flags[-1]} needs --mix"):
         parse_train(["kinetics", *flags])
     args = parse_train(["kinetics"])
     assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (None, None, None, None)

@@ -264,7 +264,7 @@ def test_a_submission_of_kinetics(tmp_path: Path) -> None:
         ("somethingv2", None, IDS, "no class names"),
         ("somethingv2", {**PROTOCOL, "dataset": "kinetics"}, IDS, "has scores of kinetics"),
         ("kinetics", PROTOCOL, IDS, "'a' is not <YouTube id>"),
-        ("somethingv1", PROTOCOL, ["a", "b", "x/a", "c"], "2 videos are 'a'"),
+        ("somethingv1", PROTOCOL, ["a", "b", "x/a", "c"], "2 videos are named 'a'"),
     ],
 )
 def test_bad_submissions(tmp_path: Path, data_set: str, protocol: dict | None, ids: list[str], words: str) -> None:

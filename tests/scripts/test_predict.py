@@ -224,8 +224,8 @@ def test_official_weights_need_class_names(capsys) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["v.mkv", "--stride", "1"], "--stride belongs to --window"),
-        (["v.mkv", "--save", "o.mp4"], "--save belongs to --window"),
+        (["v.mkv", "--stride", "1"], "--stride needs --window"),
+        (["v.mkv", "--save", "o.mp4"], "--save needs --window"),
         (["v.mkv", "0"], "only SOURCE"),
         (["v.mkv", "own/frames/val 0", "--window", "1", "--timeline", "t.png"], "--timeline is for one video"),
         (["v.mkv", "--csv", "own"], "--csv own is a folder"),

@@ -81,7 +81,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         (write(INDEX, "row,video,label\n0,a,x\n"), f"{INDEX} is missing or damaged"),
         (write(INDEX, "row,video,label,class\n0,a,1,right\n"), "differ in size"),
         (write(INDEX, "row,video,label,class\n" + "0,a,-1,\n" * 20), f"{INDEX} has no labels; fill in"),
-        (write("0_crop1_features.npy", ""), "0_crop1_features.npy has no features"),
+        (write("0_crop1_features.npy", ""), "0_crop1_features.npy has no valid features"),
         (write("protocol.json", json.dumps(PROTOCOL | {"weights_sha256": "3"})), "different weights"),
     ],
 )
@@ -94,7 +94,7 @@ def test_folders_that_cannot_be_probed(tmp_path: Path, damage: Callable[[Path], 
 
 def test_bad_numbers(tmp_path: Path) -> None:
     few, one_class = dump(tmp_path / "a", [0, 1] * 3), dump(tmp_path / "b", [1] * 30)
-    with pytest.raises(InputError, match="--neighbours 20: there are 6 videos"):
+    with pytest.raises(InputError, match="--neighbours 20: there are only 6 training videos"):
         main([str(few), str(one_class)])
     with pytest.raises(InputError, match="the same label"):
         main([str(one_class), str(few)])

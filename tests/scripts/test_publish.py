@@ -108,7 +108,7 @@ def test_damaged_files_and_weights_from_elsewhere(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not the file that its name says"):
+    with pytest.raises(InputError, match="does not match the hash in its name"):
         read_checkpoint(path)
     renamed = path.rename(tmp_path / "renamed.safetensors")
     with pytest.raises(InputError, match=r"renamed\.safetensors is damaged"):

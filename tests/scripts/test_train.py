@@ -172,7 +172,7 @@ def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
     other = run("--epochs", "3", "--resume", "copy.pth.tar", name=f"{NAME}-2")
     assert (folder / "ckpt.pth.tar").read_bytes() == latest
     assert (other / "ckpt.best.pth.tar").exists()
-    with pytest.raises(InputError, match=r"has no optimizer, scaler.*resume ckpt\.pth\.tar.*--tune_from"):
+    with pytest.raises(InputError, match=r"has no valid optimizer, scaler.*resume ckpt\.pth\.tar.*--tune_from"):
         run("--epochs", "3", "--resume", f"runs/{NAME}/ckpt.best.pth.tar")
     assert not (folder.parent / f"{NAME}-3").exists()
 
@@ -307,7 +307,9 @@ def test_resuming_from_an_unrelated_checkpoint(run, tmp_path: Path) -> None:
         run("--resume", str(tmp_path / "other.pth.tar"))
     save_checkpoint(tmp_path / "weights.pth.tar", {"state_dict": checkpoint["state_dict"]})
     for flags in ([], ["-e"]):
-        with pytest.raises(InputError, match=r"no training to resume.*test_models_center_crop\.py mine.*--tune_from"):
+        with pytest.raises(
+            InputError, match=r"no training state to resume.*test_models_center_crop\.py mine.*--tune_from"
+        ):
             run("--resume", str(tmp_path / "weights.pth.tar"), *flags)
 
 
@@ -323,11 +325,11 @@ def test_resuming_from_a_damaged_checkpoint(run, tmp_path: Path) -> None:
         return str(raised.value)
 
     for name in ("epoch", "scaler", "best_top1", "optimizer"):
-        assert f"has no {name}, so no training to resume" in refused(**{name: None})
+        assert f"has no valid {name}, so no run can resume from it" in refused(**{name: None})
     state = {number: {"momentum_buffer": torch.zeros(2)} for number in whole["optimizer"]["state"]}
     assert "momentum_buffer of shape (2,)" in refused(optimizer={**whole["optimizer"], "state": state})
     for name, value in (("epoch", True), ("best_top1", float("nan")), ("figures", {"val/top1": "x"}), ("figures", 3)):
-        assert f"has no {name}, so no training to resume" in refused(**{name: value})
+        assert f"has no valid {name}, so no run can resume from it" in refused(**{name: value})
     assert "--mix" in refused(mixing=torch.zeros(2))
     for optimizer in ({}, {"param_groups": []}, {"param_groups": [None], "state": {}}):
         assert "its optimiser or gradient scaler does not fit" in refused(optimizer=optimizer)
@@ -359,5 +361,5 @@ def test_adamw_resumes_bit_for_bit_and_sgd_refuses_its_state(run, monkeypatch) -
     stopped = read_checkpoint(run(*flags[:-1], "3", "--resume", "auto") / "ckpt.pth.tar")
     assert stopped["epoch"] == 3
     assert all(group["decoupled_weight_decay"] for group in stopped["optimizer"]["param_groups"])
-    with pytest.raises(InputError, match="another optimiser; resume with the same --optimizer"):
+    with pytest.raises(InputError, match="different optimiser; resume with the same --optimizer"):
         run("--epochs", "4", "--resume", "auto")

@@ -69,7 +69,7 @@ def test_svmix_resumes_bit_for_bit_and_its_network_is_tested_like_any_other(run,
     run("-e", "--npb", "--mix", "svmix", "--eval_teacher", "--resume", str(cut / "ckpt.best.pth.tar"))
     printed = capsys.readouterr().out
     assert f"top-1 {best['figures']['val/teacher_top1']:.1f} %" in printed.split("the teacher of")[1]
-    with pytest.raises(InputError, match="has no optimizer, scaler"):
+    with pytest.raises(InputError, match="has no valid optimizer, scaler"):
         run(*SVMIX, "--resume", str(cut / "ckpt.best.pth.tar"))
     run("-e", "--npb", "--resume", str(cut / "ckpt.pth.tar"))
     assert "holds the teacher and the selector of --mix svmix" in capsys.readouterr().out
@@ -117,14 +117,14 @@ BAD_FLAGS = [
     (["--mix", "mosaic"], SystemExit, "--mix.*choose from.*svmix"),
     (["--mix", "mixup", "--mix_prob", "1.5"], SystemExit, "--mix_prob.*at most 1"),
     (["--mix", "mixup", "--mix_alpha", "0"], SystemExit, "--mix_alpha.*above 0"),
-    (["--mix_prob", "0.5"], InputError, "--mix_prob belongs to --mix, .*--mix none"),
-    (["--mix_alpha", "0.5"], InputError, "--mix_alpha belongs to --mix"),
-    (["--log_images", "2"], InputError, "--log_images belongs to --mix"),
-    (["--mix", "cutmix", "--selector_lr", "0.1"], InputError, "--selector_lr belongs to --mix svmix, .*--mix cutmix"),
-    (["--mix", "cutmix", "--mix_switch_prob", "0"], InputError, "--mix_switch_prob belongs to --mix svmix"),
-    (["--mix", "mixup", "--teacher_decay", "0.9"], InputError, "--teacher_decay belongs to --mix svmix"),
+    (["--mix_prob", "0.5"], InputError, "--mix_prob needs --mix, .*--mix none"),
+    (["--mix_alpha", "0.5"], InputError, "--mix_alpha needs --mix"),
+    (["--log_images", "2"], InputError, "--log_images needs --mix"),
+    (["--mix", "cutmix", "--selector_lr", "0.1"], InputError, "--selector_lr needs --mix svmix, .*--mix cutmix"),
+    (["--mix", "cutmix", "--mix_switch_prob", "0"], InputError, "--mix_switch_prob needs --mix svmix"),
+    (["--mix", "mixup", "--teacher_decay", "0.9"], InputError, "--teacher_decay needs --mix svmix"),
     (["--mix", "svmix", "--teacher_decay", "2"], SystemExit, "--teacher_decay.*at most 1"),
-    (["--eval_teacher"], InputError, "--eval_teacher belongs to --mix svmix"),
+    (["--eval_teacher"], InputError, "--eval_teacher needs --mix svmix"),
     (["--mix", "mixup", "-b", "1"], InputError, "--batch-size 1.*2 or more"),
 ]
 

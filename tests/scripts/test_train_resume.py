@@ -53,7 +53,7 @@ def test_differences_are_listed_in_one_block_and_options_keep_a_history(run, tra
     start = next(i for i, line in enumerate(printed) if "differs" in line) + 1
     block = [line.strip() for line in takewhile(lambda line: line.startswith("  "), printed[start:])]
     assert {"--lr: 0.001 -> 0.002", "--data_root: data -> elsewhere", "processes: 4 -> 1"} < set(block)
-    assert [line for line in block if re.match("train list: changed, 1 new clip;.*other|val list: .*compare", line)]
+    assert [line for line in block if re.match("train list: changed, 1 new clip;.*differ|val list: .*comparable", line)]
     assert "train clips: 7 -> 6" in block
     names = "accumulate amp batch_size data_root dropout epochs label_smoothing lr lr_type mix mix_prob momentum seed"
     flags = [*(f"--{name}" for name in names.split()), "--wd"]

@@ -88,7 +88,7 @@ def test_damaged_files(tmp_path: Path, damage: str) -> None:
     )
     if damage in ("truncated", "empty"):
         path.write_bytes(path.read_bytes()[: -5 if damage == "truncated" else 0])
-    with pytest.raises(InputError, match=r"0_crop0_features\.npy has no features.*--overwrite"):
+    with pytest.raises(InputError, match=r"0_crop0_features\.npy has no valid features.*--overwrite"):
         read_features(path)
 
 

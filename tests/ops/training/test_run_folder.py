@@ -251,7 +251,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(folder_lock.os, "write", full)
-    with pytest.raises(InputError, match="cannot make name in .*No space left|cannot write to .*No space left"):
+    with pytest.raises(InputError, match="cannot create name in .*No space left|cannot write to .*No space left"):
         claim(tmp_path).__enter__()
 
 
