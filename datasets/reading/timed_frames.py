@@ -95,7 +95,7 @@ def live_frames(address: str, fps: float | None) -> Iterator[TimedFrames]:
 def _decoded_live(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     for packet in all_packets(container, stream):
         with suppress(av.FFmpegError):  # the first frames of a stream may refer to earlier ones
-            yield from packet.decode()
+            yield from (frame for frame in packet.decode() if not frame.is_corrupt)  # packets get lost on the way
 
 
 def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None, title: str) -> Iterator[TimedFrame]:
