@@ -18,7 +18,7 @@ from common.errors import InputError
 from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.declared_size import declared_size
 
-DAMAGED = "a frame is damaged"
+DAMAGED = "a frame is damaged"  # FFmpeg made up the parts that it could not decode, and marked it as corrupt
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
@@ -161,7 +161,7 @@ class ToRgb:
         self.reformatter = VideoReformatter()  # one for all frames, because setting it up takes a while
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        """Raises `BrokenOffError` if the frame cannot be converted, or has parts that FFmpeg had to make up."""
+        """Raises `BrokenOffError` if the frame cannot be converted, or is damaged."""
         if frame.is_corrupt:
             raise BrokenOffError(DAMAGED)
         with faults_break_off():

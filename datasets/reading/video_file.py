@@ -160,10 +160,10 @@ class VideoFile:
     def _from_the_start(self, numbers: Sequence[int], replaced: list[str] | None) -> Iterator[tuple[int, np.ndarray]]:
         """Frames by decoding everything from the start to the last wanted frame."""
         missing = set(numbers)
-        instead: dict[int, VideoFrame | None] = {}  # of a wanted frame: the last readable one before; None: the first
+        instead: dict[int, VideoFrame | None] = {}  # number -> last readable frame before; None: take the first
         images: dict[int, np.ndarray] = {}
         decoded, fault = 0, ""
-        first, latest = None, None  # readable frame
+        first, latest = None, None  # of the readable frames
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
             try:
