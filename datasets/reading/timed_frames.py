@@ -95,7 +95,7 @@ def live_frames(address: str, fps: float | None) -> Iterator[TimedFrames]:
 def _decoded_live(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     for packet in all_packets(container, stream):
         with suppress(av.FFmpegError):  # the first frames of a stream may refer to earlier ones
-            yield from packet.decode()
+            yield from (frame for frame in packet.decode() if not frame.is_corrupt)  # packets get lost on the way
 
 
 def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None, title: str) -> Iterator[TimedFrame]:
@@ -103,7 +103,7 @@ def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None
     to_rgb = ToRgb()
     first, last, step, number = None, 0.0, 0.0, 0
     try:
-        for number, frame in enumerate(decoded, start=1):
+        for number, (frame, image) in enumerate(((frame, to_rgb(frame)) for frame in decoded), start=1):
             time = (number - 1) / fps if fps else frame_time(frame, stream)
             if time is None:
                 raise InputError(f"{title} lacks the times of its frames; give its frames per second with --fps")
@@ -113,6 +113,6 @@ def _timed(decoded: Iterable[VideoFrame], stream: VideoStream, fps: float | None
                 first = time - last - step
             now = max(time - first, last)
             step, last = now - last, now
-            yield now, to_rgb(frame)
+            yield now, image
     except BrokenOffError as error:
         raise InputError(f"{title} breaks off after {counted(number, 'frame')} ({error})") from error

@@ -18,12 +18,14 @@ from common.errors import InputError
 from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.declared_size import declared_size
 
+DAMAGED = "a frame is damaged"  # FFmpeg made up the parts that it could not decode, and marked it as corrupt
+
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
     """All frames of a video file in order of time, upright: (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: the file cannot be opened, has no video, or breaks off.
+        InputError: the file cannot be opened, has no video, breaks off, or has a damaged frame.
     """
     with open_video(path) as (container, stream):
         try:
@@ -159,7 +161,9 @@ class ToRgb:
         self.reformatter = VideoReformatter()  # one for all frames, because setting it up takes a while
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        """Raises `BrokenOffError` if the frame cannot be converted."""
+        """Raises `BrokenOffError` if the frame cannot be converted, or is damaged."""
+        if frame.is_corrupt:
+            raise BrokenOffError(DAMAGED)
         with faults_break_off():
             image = self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
             # Phones store the sensor's picture and the angle (counterclockwise) to rotate it by.

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from common.errors import InputError
 from datasets.reading.video_decoding import (
+    DAMAGED,
     BrokenOffError,
     ToRgb,
     all_packets,
@@ -58,7 +59,7 @@ class VideoFile:
         self.num_frames = self._count() if num_frames is None else num_frames  # as listed, or counted
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the file breaks off."""
+        """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the unreadable one."""
         try:
             yield from self._from_key_frames(numbers)
         except BrokenOffError:
@@ -131,7 +132,7 @@ class VideoFile:
         """Frames by jumps to key frames.
 
         Raises:
-            BrokenOffError: the frames do not match the packets; those that came may be wrong.
+            BrokenOffError: the frames do not match the packets, so those that came may be wrong; or one is damaged.
         """
         if self.index is None or max(numbers) >= len(self.index.times):
             raise BrokenOffError("the packets do not identify these frames")
@@ -150,6 +151,8 @@ class VideoFile:
                     # Some files call every packet a key frame: the decoder knows better.
                     if frame is None or frame.pts != times[coming] or (coming == key > 0 and not frame.key_frame):
                         raise BrokenOffError("the frames do not match the packets")
+                    if frame.is_corrupt:
+                        raise BrokenOffError(DAMAGED)
                     coming += 1
                     if coming > wanted:
                         yield wanted, to_rgb(frame)
@@ -157,32 +160,47 @@ class VideoFile:
     def _from_the_start(self, numbers: Sequence[int], replaced: list[str] | None) -> Iterator[tuple[int, np.ndarray]]:
         """Frames by decoding everything from the start to the last wanted frame."""
         missing = set(numbers)
+        instead: dict[int, VideoFrame | None] = {}  # number -> last readable frame before; None: take the first
+        images: dict[int, np.ndarray] = {}
         decoded, fault = 0, ""
-        latest, last = None, None  # before and after the conversion
+        first, latest = None, None  # of the readable frames
         with open_video(self.path) as (container, stream):
             to_rgb = ToRgb()
             try:
-                for number, frame in enumerate(decode_frames(self.path, container, stream)):
+                for number, frame in enumerate(_readable(decode_frames(self.path, container, stream))):
                     decoded += 1
                     if number in missing:
-                        yield number, to_rgb(frame)
+                        if frame:
+                            yield number, to_rgb(frame)
+                        elif replaced is None:
+                            raise BrokenOffError(DAMAGED)
+                        else:
+                            instead[number], fault = latest, DAMAGED
                         missing.remove(number)
-                    if not missing:
-                        return
-                    latest = frame
+                    first, latest = first or frame, frame or latest
+                    if first and not missing:
+                        break
             except BrokenOffError as error:
                 fault = str(error)
-            if latest:
-                with suppress(BrokenOffError):
-                    last = to_rgb(latest)
-        if last is None or replaced is None:
+            instead |= dict.fromkeys(missing, latest)
+            with suppress(BrokenOffError):
+                images = {number: to_rgb(near) for number, frame in instead.items() if (near := frame or first)}
+        if instead and (replaced is None or len(images) < len(instead)):
             raise InputError(
-                f"{self.path}: frame {min(missing) + 1} of {self.num_frames} cannot be read "
+                f"{self.path}: frame {min(instead) + 1} of {self.num_frames} cannot be read "
                 f"({fault or f'the video has {decoded}'}); download the video again, correct the list, or drop the line"
             )
-        for number in [number for number in numbers if number in missing]:
-            replaced.append(f"{self.path} frame {number + 1}")
-            yield number, last
+        if replaced is not None:
+            replaced += [f"{self.path} frame {number + 1}" for number in numbers if number in images]
+        yield from images.items()
+
+
+def _readable(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame | None]:
+    """Each frame; None for a damaged one, and for those after it, which build on it, up to the next key frame."""
+    is_damaged = False
+    for frame in frames:
+        is_damaged = frame.is_corrupt or (is_damaged and not frame.key_frame)
+        yield None if is_damaged else frame
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:

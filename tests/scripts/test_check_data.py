@@ -4,7 +4,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from video_files import CLASSES, own_data_flags, write_dataset, write_frames, write_sound, write_video
+from video_files import CLASSES, damage_frame, own_data_flags, write_dataset, write_frames, write_sound, write_video
 
 import train
 from common.errors import InputError
@@ -156,6 +156,16 @@ def test_decoding_finds_damaged_images_and_wrong_counts(own: Path, capsys) -> No
     assert f"{own / 'train.txt'}:2: " in out
     assert "00003.jpg cannot be read" in out
     assert "'b_frames.avi' has 6 frames, the list says 9; write 6" in out
+
+
+def test_decoding_finds_damaged_frames(own: Path, capsys) -> None:
+    damage_frame(write_video(own / "frames" / "a.mp4", 40, codec="libx264", options={"g": "12", "bf": "2"}), 12)
+    with (own / "train.txt").open("a") as file:
+        file.write("a.mp4 40 0\n")
+    assert check(own, capsys)[0] == 0
+    status, out = check(own, capsys, "--decode")
+    assert status == 1
+    assert "a.mp4 cannot be decoded to its end (a frame is damaged)" in out
 
 
 @pytest.mark.parametrize(("name", "codec"), [("cut.avi", "mpeg4"), ("cut.webm", "libvpx"), ("cut.mkv", "libx264")])

@@ -68,6 +68,15 @@ def write_video(
     return path
 
 
+def damage_frame(path: Path, number: int) -> None:
+    """Flip the bits of a byte in a packet, by its number in the file, so that FFmpeg cannot decode the frame's end."""
+    with av.open(str(path)) as container:
+        payload = bytes([packet for packet in container.demux(video=0) if packet.size][number])
+    file = bytearray(path.read_bytes())
+    file[file.index(payload) + len(payload) - 3] ^= 255
+    path.write_bytes(file)
+
+
 def write_sound(path: Path) -> Path:
     """A file with sound and no video."""
     with av.open(str(path), "w") as container:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_files import write_frames, write_video
+from video_files import damage_frame, write_frames, write_video
 
 from common.errors import InputError
 from datasets.lists import VideoRecord
@@ -94,6 +94,15 @@ def test_a_source_that_is_not_there(address: str, words: str) -> None:
 def test_a_missing_file_on_a_server(server: str) -> None:
     with pytest.raises(InputError, match=r"none\.mkv cannot be opened .*404"), live_frames(f"{server}/none.mkv", None):
         pass
+
+
+def test_damage_ends_a_file_but_not_a_stream(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", 40, codec="libx264", options={"g": "12", "bf": "2"})
+    damage_frame(path, 12)
+    with live_frames(f"file:{path}", None) as video:
+        assert [round(10 * time) for time, _ in video.frames] == [*range(12), *range(13, 40)]
+    with pytest.raises(InputError, match=r"breaks off after 12 frames \(a frame is damaged\)"):
+        times(path)
 
 
 def test_passwords_are_not_shown() -> None:

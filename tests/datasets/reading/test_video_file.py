@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 from interruptions import needs_posix
-from video_files import write_sound, write_video
+from video_files import damage_frame, write_sound, write_video
 
 from common.errors import InputError
 from datasets.reading import video_decoding as video
@@ -21,6 +21,7 @@ from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 KEYS = {"g": "12", "bf": "2"}  # a key frame every 12 frames, B-frames between
+OPEN_GOP = {"x264-params": "open-gop=1:keyint=12:bframes=3"}
 H264 = {"codec": "libx264", "options": KEYS}
 
 
@@ -72,7 +73,7 @@ def wrong_header(path: Path) -> None:
 
 KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
     "h264.mp4": (H264, None),
-    "open_gop.mkv": ({"codec": "libx264", "options": {"x264-params": "open-gop=1:keyint=12:bframes=3"}}, None),
+    "open_gop.mkv": ({"codec": "libx264", "options": OPEN_GOP}, None),
     "intra_refresh.mkv": ({"codec": "libx264", "options": {"x264-params": "intra-refresh=1:keyint=12"}}, None),
     "vp9.webm": ({"codec": "libvpx-vp9", "options": {"g": "12"}}, None),
     "vp8.webm": ({"codec": "libvpx", "options": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "9"}}, None),
@@ -86,6 +87,7 @@ KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
     "all_keys.mp4": (H264, lambda path: patch(path, b"stss", 0, b"free")),
     "cut.mkv": (H264, lambda path: remux(path, first=17)),  # from the middle on: some packets give no frame
     "latin1_tag.avi": ({"codec": "mpeg4"}, lambda path: patch(path, b"Lavf", 0, b"\xd3")),  # not UTF-8
+    "cut_open_gop.ts": ({"codec": "libx264", "options": OPEN_GOP}, lambda path: remux(path, first=12)),  # as TV does
     "late_stream.ts": (H264, late_stream),  # PyAV's demux ends with an IndexError
     "edited.mp4": (H264, lambda path: remux(path, earlier=17, avoid_negative_ts="disabled")),  # some are not shown
 }
@@ -159,6 +161,38 @@ def test_a_test_stops_at_a_broken_file(tmp_path: Path) -> None:
     dict(video.frames([3]))
     with pytest.raises(InputError, match=r"a\.mp4: frame 58 of 60 cannot be read \(it breaks off within frame 13\)"):
         dict(video.frames([3, 57]))
+
+
+@pytest.mark.parametrize(("damaged", "instead"), [(12, 11), (0, 12)])
+def test_damaged_frames_are_unreadable_until_the_next_key_frame(tmp_path: Path, damaged: int, instead: int) -> None:
+    """FFmpeg makes up the parts that it cannot decode, and marks that frame, but none that build on it."""
+    path, until = write_video(tmp_path / "a.mp4", 40, **H264), damaged + 12
+    whole = [image.tobytes() for image in decode_video(path)]
+    damage_frame(path, damaged)
+    video = VideoFile(path)
+    assert video.num_frames == 40
+    wanted = [39, damaged + 1, until, damaged]
+    images, replaced = read(video, wanted)
+    assert {number: whole.index(image.tobytes()) for number, image in images.items()} == {
+        39: 39,
+        damaged + 1: instead,
+        until: until,
+        damaged: instead,
+    }
+    assert replaced == [f"{path} frame {damaged + 2}", f"{path} frame {damaged + 1}"]
+    for number in (damaged, until - 1):
+        with pytest.raises(InputError, match=rf"frame {number + 1} of 40 cannot be read \(a frame is damaged\)"):
+            dict(video.frames([39, number]))
+    assert [image.tobytes() for _, image in video.frames([until, 39])] == [whole[until], whole[39]]
+    with pytest.raises(InputError, match=r"cannot be decoded to its end \(a frame is damaged\)"):
+        list(decode_video(path))
+
+
+def test_a_video_without_an_undamaged_frame_is_an_error(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 9, codec="libx264")
+    damage_frame(path, 0)
+    with pytest.raises(InputError, match=r"frame 4 of 9 cannot be read \(a frame is damaged\)"):
+        read(VideoFile(path), [8, 3])
 
 
 def test_all_errors_of_pyav_are_damage(tmp_path: Path, monkeypatch) -> None:
