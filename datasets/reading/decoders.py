@@ -47,7 +47,7 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
         height, width, colours = simplejpeg.decode_jpeg_header(data)[:3]
         is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses larger ones
         if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
-            return simplejpeg.decode_jpeg(data, "RGB")  # strict: refuses damaged files
+            return simplejpeg.decode_jpeg(data, "RGB")  # strict: leaves damaged files to Pillow
     except (ValueError, MemoryError):  # MemoryError: a wrong size in the header
         pass
     return decode_pillow(data)
