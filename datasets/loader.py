@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from common.console import StopRequest, stops_wait
+from common.console import WORKER_DIED, StopRequest, stops_wait
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.shared_memory import SharedTensors, uint8_memory
@@ -120,13 +120,16 @@ class ClipLoader(DataLoader):
     def __iter__(self) -> Any:
         with stops_wait():
             batches = super().__iter__()  # starts the workers
-        for batch in batches:
-            if isinstance(batch, InputError):
-                try:
-                    raise batch
-                finally:
-                    del batch  # its traceback refers to this frame: the cycle would keep the workers alive
-            yield batch
+        try:
+            for batch in batches:
+                if isinstance(batch, InputError):
+                    try:
+                        raise batch
+                    finally:
+                        del batch  # its traceback refers to this frame: the cycle would keep the workers alive
+                yield batch
+        except (ConnectionError, EOFError) as error:  # torch notices a dead worker only while it waits for a batch
+            raise RuntimeError(f"{WORKER_DIED} unknown) died while it handed over a batch") from error
 
     def check_worker_number_rationality(self) -> None:
         """Do not warn about more workers than cores: the user chose their number."""

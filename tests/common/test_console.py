@@ -266,3 +266,18 @@ def test_a_lost_process_is_one_line(error: RuntimeError, capsys) -> None:
     assert re.fullmatch(
         r"error: another process .*(Connection reset|NCCL error).*--resume auto\n", capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionRefusedError(111, "refused")])
+def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception, monkeypatch, capsys) -> None:
+    """torch notices a dead worker only while it waits; otherwise its connection breaks."""
+
+    def broken(_loader: DataLoader) -> Iterator[int]:
+        yield 1
+        raise error
+
+    monkeypatch.setattr(DataLoader, "__iter__", broken)
+    with pytest.raises(SystemExit) as stop:
+        run_script(lambda: list(ClipLoader([1])))
+    assert stop.value.code == 2
+    assert re.match(r"error: a process that reads clips has died .*\(-j\)", capsys.readouterr().err)

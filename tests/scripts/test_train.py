@@ -191,7 +191,7 @@ def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: 
     evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
     same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
     train.main(["other", *same, *SMALL, *evaluate])
-    assert "another train list, val list, data set" in capsys.readouterr().out
+    assert "train list, val list, data set" in capsys.readouterr().out
     third = own_data_flags(write_dataset(tmp_path / "third", train=3, val=2, classes=("left", "right", "up")))
     with pytest.raises(InputError, match="class names .*--classes"):
         train.main(["other", *third, *SMALL, *evaluate])
