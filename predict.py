@@ -236,7 +236,7 @@ def output_writers(
 def save_video(
     args: argparse.Namespace, source: Source, predictions: Sequence[Prediction], class_names: Sequence[str]
 ) -> None:
-    """Write a video once more, each frame with the classes of the window whose middle is nearest."""
+    """Write a video once more, each frame with the classes of the window centred closest to it."""
     from drawing.annotated_video import annotated
 
     middles = np.array([found.span for found in predictions]).mean(1)

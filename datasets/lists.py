@@ -140,7 +140,7 @@ def _lacks_label(line: str) -> bool:
 
 
 def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> VideoRecord:
-    """The record of a line; `has_label`: of a list with labels.
+    """The record of a line; `has_label`: whether the list has labels.
 
     Raises:
         ValueError: the line is bad; the message does not say where it is.

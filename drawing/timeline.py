@@ -30,7 +30,7 @@ def draw_timeline(
         times: (W, 2) starts and ends of W windows, in seconds.
         probabilities: (W, K).
         class_names: K names.
-        title: of the picture.
+        title: heading of the picture.
 
     Raises:
         InputError: the file cannot be written.

@@ -24,7 +24,7 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
     """Clips of a CSV file, as one list "all", and their paths, without missing clips.
 
     Args:
-        table: lines `path,label`, perhaps after a header. A path names a video file, a frame folder or an archive.
+        table: lines `path,label`, optionally after a header. A path names a video file, a frame folder or an archive.
             Labels are class names, or numbers from 0.
         root: folder that the paths are relative to.
         class_file: class names in label order, required for numbers. Without it, class names are sorted.

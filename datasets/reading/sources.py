@@ -112,7 +112,7 @@ def open_source(path: Path, decoder: str, num_frames: int | None = None) -> Read
     """The reader of a complete video file, or of a folder or archive (.zip) of images.
 
     Args:
-        path: of the file or folder.
+        path: the file or folder.
         decoder: for images.
         num_frames: as listed; None: counted.
     """

@@ -78,7 +78,7 @@ def live_frames(address: str, fps: float | None) -> Iterator[TimedFrames]:
     name, form, title = address, None, shown_address(address)
     if address.isdecimal():
         if sys.platform not in CAMERAS:
-            raise InputError(f"{address}: webcams have no numbers on {sys.platform}; give the URL of a stream")
+            raise InputError(f"{address}: webcam numbers are not supported on {sys.platform}; give the URL of a stream")
         form, pattern = CAMERAS[sys.platform]
         name = pattern.format(address)
         title = f"webcam {address} ({name})"

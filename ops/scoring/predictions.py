@@ -31,6 +31,11 @@ def likeliest(probabilities: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-probabilities, axis=-1, kind="stable")[..., :count]
 
 
+def columns(count: int) -> list[str]:
+    """Headings of `cells` for `count` classes."""
+    return [f"{what}_{place}" for place in range(1, count + 1) for what in ("class", "probability")]
+
+
 def cells(top: Iterable[tuple[str, float]]) -> list[str]:
     """Classes and their probabilities as cells of a table."""
     return [cell for name, share in top for cell in (name, f"{share:.6f}")]
@@ -55,9 +60,7 @@ def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_na
     Raises:
         InputError: the file cannot be written; an old one stays.
     """
-    places = range(1, min(count, len(class_names)) + 1)
-    header = ["video", *(("start", "end") if predictions[0].span else ())]
-    header += [f"{what}_{place}" for place in places for what in ("class", "probability")]
+    header = ["video", *(("start", "end") if predictions[0].span else ()), *columns(min(count, len(class_names)))]
     with writing(path) as temporary, open_table(temporary) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(header)
@@ -103,10 +106,9 @@ class Predictions:
 
     def write_csv(self, path: Path) -> None:
         """Write one row per video; the label, its class and `correct` are empty if the list has no labels."""
-        columns = [name for k in range(1, len(self.best[0]) + 1) for name in (f"class_{k}", f"probability_{k}")]
         with open_table(path) as file:
             writer = csv.writer(file)
-            writer.writerow(["video", "label", "class", "correct", *columns])
+            writer.writerow(["video", "label", "class", "correct", *columns(len(self.best[0]))])
             rows = zip(self.videos, self.labels, self.best, self.probabilities, strict=True)
             for video, label, best, probabilities in rows:
                 known = ["", "", ""] if label < 0 else [label, self.class_names[label], label == best[0]]
@@ -114,7 +116,7 @@ class Predictions:
                 writer.writerow([video, *known, *cells(top)])
 
     def write_submission(self, data_set: str, folder: Path) -> None:
-        """Write the file `SUBMISSIONS[data_set]`, in which videos have no folder and no suffix.
+        """Write the file `SUBMISSIONS[data_set]`, with the videos' names without folder and suffix.
 
         Kinetics: the JSON of the ActivityNet challenges (activity-net.org/challenges/2017/trimmed.html). Something-
         Something: `id;class` for V1, and for V2 `id;number;...` with five class numbers, as TSM's test_models.py.
