@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
+MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
 
 
 def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[int]:
@@ -92,6 +93,17 @@ def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from sklearn.metrics import confusion_matrix
 
     return confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
+
+
+def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (label, predicted class) that differ and occur in a (K, K) confusion matrix, the most frequent first.
+
+    Of equally frequent ones, the larger share of the label's videos comes first.
+    """
+    wrong = matrix - np.diag(matrix.diagonal())
+    labels, predicted = np.nonzero(wrong)
+    order = np.lexsort((matrix.sum(1)[labels], -wrong[labels, predicted]))
+    return list(zip(labels[order].tolist(), predicted[order].tolist(), strict=True))
 
 
 class ClassRow(NamedTuple):

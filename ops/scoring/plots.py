@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from common.console import printable
 from common.errors import short
+from ops.scoring.metrics import MOST_PAIRS, confused_pairs
 
 LARGEST_WITH_NUMBERS = 30  # classes; in larger matrices the cells are too small for numbers
 LARGEST_MATRIX = 200  # classes; above, only the most confused pairs are drawn
-MOST_PAIRS = 30
 
 
 @rc_context({"text.usetex": False, "text.parse_math": False})  # a $ in a class name is a $
@@ -60,21 +60,21 @@ def _draw_matrix(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure
 
 def _draw_pairs(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """Bars for the pairs (label, predicted class) with the most videos, the larger share of the class first."""
-    videos = matrix.sum(1)
-    labels, predicted = np.nonzero(matrix * ~np.eye(len(matrix), dtype=bool))
-    counts = matrix[labels, predicted]
-    worst = np.lexsort((-counts / videos[labels], -counts))[:MOST_PAIRS]
-    pairs = [f"{names[labels[i]]} \N{RIGHTWARDS ARROW} {names[predicted[i]]}" for i in worst]
+    found = confused_pairs(matrix)
+    worst = found[:MOST_PAIRS]
+    counts = [int(matrix[pair]) for pair in worst]
+    shares = [100 * count / matrix[label].sum() for count, (label, _) in zip(counts, worst, strict=True)]
+    pairs = [f"{names[label]} \N{RIGHTWARDS ARROW} {names[predicted]}" for label, predicted in worst]
     width = 6 + 0.065 * max(map(len, pairs), default=0)  # inches, for the longest pair
     figure = Figure(figsize=(width, 1.5 + 0.24 * len(pairs)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(range(len(pairs)), counts[worst])
-    axes.bar_label(bars, [f"{100 * counts[i] / videos[labels[i]]:.0f} %" for i in worst], fontsize=8, padding=3)
+    bars = axes.barh(range(len(pairs)), counts)
+    axes.bar_label(bars, [f"{share:.0f} %" for share in shares], fontsize=8, padding=3)
     axes.set_yticks(range(len(pairs)), pairs, fontsize=8)
     axes.margins(x=0.1, y=0.02)
     axes.invert_yaxis()
     axes.locator_params("x", integer=True)
     axes.set_xlabel("videos (and share of the class)")
-    shown = f"{len(counts)} pairs of {len(names)} classes are confused; the {len(pairs)} most frequent"
+    shown = f"{len(found)} pairs of {len(names)} classes are confused; the {len(pairs)} most frequent"
     axes.set_title(f"{title}\n{shown}, label \N{RIGHTWARDS ARROW} predicted", fontsize=11)
     return figure

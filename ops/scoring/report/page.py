@@ -14,7 +14,7 @@ from common.console import printable
 from common.errors import InputError, short
 from common.files import all_or_nothing
 from ops.scoring.merge import Merged
-from ops.scoring.metrics import per_class
+from ops.scoring.metrics import MOST_PAIRS, confused_pairs, per_class
 from ops.scoring.report.charts import Line, line_chart
 from ops.scoring.report.models import Model, measured
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
@@ -23,7 +23,7 @@ from ops.scoring.scored_models import ScoredModel
 from ops.training.run_log import provenance
 
 REPORT = "report.html"
-MOST_MISTAKES, MOST_PAIRS = 12, 30
+MOST_MISTAKES = 12
 FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id, template of frame names -> JPEG
 
 
@@ -55,7 +55,7 @@ def write_report(
             for a, b in combinations(range(len(models)), 2)
         },
         "charts": charts(models, trainings), "trainings": trainings, "settings": settings(scored, trainings),
-        "rows": per_class(matrix, names), "confused": confused_pairs(matrix),
+        "rows": per_class(matrix, names), "confused": confused_pairs(matrix)[:MOST_PAIRS],
         "mistakes": [picture(scored, video, frame_strip) for video in confident_mistakes(models[-1])],
         "made": provenance(), "when": time.strftime("%Y-%m-%d %H:%M"),
         "data": {
@@ -93,15 +93,6 @@ def charts(models: Sequence[Model], trainings: Sequence[Training]) -> dict[str, 
         if lines:
             found[figure] = line_chart(f"Training: {unit}", "epoch", unit, lines)
     return found
-
-
-def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int]]:
-    """The most confused (label, predicted class); of equal counts, the larger share of the label's videos first."""
-    wrong = matrix - np.diag(matrix.diagonal())
-    labels, predicted = np.nonzero(wrong)
-    counts = wrong[labels, predicted]
-    order = np.lexsort((matrix.sum(1)[labels], -counts))[:MOST_PAIRS]
-    return list(zip(labels[order].tolist(), predicted[order].tolist(), strict=True))
 
 
 def confident_mistakes(model: Model) -> list[int]:
