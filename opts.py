@@ -1,10 +1,10 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-import os
 from pathlib import Path
 
 from common import option_groups as groups
+from common import training_options as training
 from common.cli import (
     MOST_CLIPS,
     SEED,
@@ -16,10 +16,9 @@ from common.cli import (
     shard,
     true_or_false,
 )
-from common.errors import InputError, command
+from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
-from ops.blocks import ARCHS
 from ops.models import NETS, require_stride
 from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
@@ -58,13 +57,13 @@ def train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown name lists all names")
     parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input modality (no optical flow)")
-    groups.add_network_options(parser)
-    groups.add_optimiser_options(parser)
+    training.add_network_options(parser)
+    training.add_optimiser_options(parser)
     groups.add_data_options(parser, ("train", "val"))
     groups.add_decoder_option(parser)
     groups.add_augmentation_options(parser)
-    groups.add_mixing_options(parser)
-    groups.add_run_options(parser)
+    training.add_mixing_options(parser)
+    training.add_run_options(parser)
     groups.add_device_options(parser)
     return parser
 
@@ -136,7 +135,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("dataset", nargs="?", help="data set name, if not the checkpoint's")
-    _add_weights(parser)
+    groups.add_weights_options(parser)
     add = parser.add_argument_group("views").add_argument
     add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
     if crops == 1:
@@ -167,15 +166,6 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_weights(parser: argparse.ArgumentParser) -> None:
-    """Add --weights, and the options that say what a file from elsewhere does not."""
-    add = parser.add_argument
-    add("--weights", required=True, metavar="CKPT", help="checkpoint of this project, official code or torchvision")
-    add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if not given")
-    add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
-    add("--test_segments", type=groups.COUNT, help="segments per clip, if the weights do not say")
-
-
 def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
     """Options of the test script for 1 or 3 crops; refuses contradictions."""
     parser = view_parser(crops)
@@ -191,30 +181,6 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def data_options(args: argparse.Namespace) -> dict[str, str | None]:
-    """The options that locate the data, for `datasets.catalogue.resolve`; refuses a list that is given twice."""
-    names = ("data_root", "split", "root_path", "train_list", "val_list", "classes", "image_tmpl")
-    options = {name: getattr(args, name, None) for name in names}
-    given = [f"--{name} {options[name]}" for name in ("train_list", "val_list") if options[name] is not None]
-    if options["split"] is not None and given:
-        raise InputError(f"--split {options['split']} and {given[0]} both name a list; give one of them")
-    return options
-
-
-def resume_command(argv: list[str], resume: str) -> str:
-    """The command that continues a run: the given one with `--resume` replaced, under torchrun if it ran there."""
-    arguments = [part for part in argv if not part.startswith("--resume=")]
-    if "--resume" in arguments:
-        at = arguments.index("--resume")
-        del arguments[at : at + 2]
-    start = ["python"]
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        nodes = os.environ.get("GROUP_WORLD_SIZE", "1")
-        start = ["torchrun", *(["--nnodes", nodes] if nodes != "1" else [])]
-        start += ["--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
-    return command(*start, *arguments, "--resume", resume)
-
-
 def predict_parser() -> argparse.ArgumentParser:
     """Options of predict.py."""
     parser = make_parser("Classify videos: print the most likely classes of each, or of each window of a long one.")
@@ -223,7 +189,7 @@ def predict_parser() -> argparse.ArgumentParser:
         "stream or webcam is classified while it runs, until Ctrl-C"
     )
     parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
-    _add_weights(parser)
+    groups.add_weights_options(parser)
     add = parser.add_argument
     add("--classes", metavar="FILE", help="class names, one per line, if the weights do not have them")
     add("--root_path", type=Path, help="folder that paths in lists start from; by default that of the list")

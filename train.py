@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common.cli import steps_and_seconds
+from common.cli import resume_command, steps_and_seconds
 from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
+from common.option_groups import data_options
 from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids
@@ -41,7 +42,7 @@ from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.pretrained import load_pretrained
 from ops.weights.trained_on import TrainedOn
-from opts import data_options, parse_train, resume_command
+from opts import parse_train
 
 
 def main(argv: list[str] | None = None) -> None:

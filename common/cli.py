@@ -1,10 +1,13 @@
-"""Parsers whose help omits empty defaults, and option types: numbers in a range, clip numbers, booleans."""
+"""Command lines: parsers whose help omits empty defaults, types of options, and the command that resumes a run."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
+
+from common.errors import command
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -120,3 +123,17 @@ def shard(text: str) -> tuple[int, int]:
     if not 1 <= number <= count:
         raise argparse.ArgumentTypeError(f"{text!r}: write the second of four shards as 2/4")
     return number, count
+
+
+def resume_command(argv: list[str], resume: str) -> str:
+    """The command that continues a run: the given one with `--resume` replaced, under torchrun if it ran there."""
+    arguments = [part for part in argv if not part.startswith("--resume=")]
+    if "--resume" in arguments:
+        at = arguments.index("--resume")
+        del arguments[at : at + 2]
+    start = ["python"]
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        nodes = os.environ.get("GROUP_WORLD_SIZE", "1")
+        start = ["torchrun", *(["--nnodes", nodes] if nodes != "1" else [])]
+        start += ["--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
+    return command(*start, *arguments, "--resume", resume)

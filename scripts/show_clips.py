@@ -20,7 +20,7 @@ from common.cli import SEED, make_parser, number
 from common.console import run_script
 from common.errors import InputError, counted, reason
 from common.files import make_folder
-from common.option_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options
+from common.option_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options, data_options
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
@@ -35,7 +35,7 @@ from ops.models import NETS, build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
 from ops.weights.checkpoint_network import Weights
-from opts import data_options, parse_with_built_in_defaults
+from opts import parse_with_built_in_defaults
 
 LINE_EVERY = 20  # clips or pictures per line of progress
 

@@ -9,10 +9,11 @@ from video_files import write_dataset
 import test_models_center_crop as center_crop
 import train
 from common.errors import InputError
+from common.option_groups import data_options
 from datasets.catalogue import list_to_score, resolve
 from ops.scoring.pickles import read_scores
 from ops.weights.file import read_checkpoint
-from opts import data_options, parse_test, parse_train
+from opts import parse_test, parse_train
 from scripts import check_data, show_clips
 
 TINY = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.cli import resume_command
 from common.errors import InputError
 from opts import (
     BUILT_IN_DEFAULTS,
@@ -16,7 +17,6 @@ from opts import (
     parse_train,
     predict_parser,
     results_parser,
-    resume_command,
     train_parser,
     view_parser,
 )

@@ -1,0 +1,101 @@
+"""Options of train.py, each group added to its parser by one function."""
+
+import argparse
+
+from common.cli import SEED, interval, number
+from common.option_groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
+from ops.blocks import ARCHS
+from ops.h2cn import HOURGLASS_STARTS
+from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
+from ops.optimiser import OPTIMISERS
+from ops.schedule import LR_STEPS, LR_TYPES
+
+POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("network").add_argument
+    add("--net", default="H2CN", choices=list(NETS), help="network; lower-case names are torchvision's")
+    add("--arch", choices=list(ARCHS), default=DEFAULT_ARCH, help="backbone of H2CN, TDN, TSM and TSN")
+    add("--num_segments", type=COUNT, default=8, help="segments per clip, T")
+    parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
+    add("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave parts out of H2CN: {parts}")
+    starts = "; ".join(f"{name}: {what}" for name, what in HOURGLASS_STARTS.items())
+    text = f"initial hourglasses and gates of H2CN, unless loaded; {starts}; default: {next(iter(HOURGLASS_STARTS))}"
+    add("--hourglass_start", choices=list(HOURGLASS_STARTS), help=text)
+    add("--consensus_type", default="avg", choices=CONSENSUS_TYPES, help="segment scores -> clip score")
+    add("--dropout", type=SHARE, default=0.5, help="dropout before the classifier")
+    text = (
+        "initial weights: ImageNet for the ResNet, Kinetics-400 for torchvision's video networks, other torchvision "
+        "weights by their name (KINETICS400_IMAGENET22K_V1), or a file"
+    )
+    add("--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}", help=text)
+    text = "fine-tune these weights; the classifier is new if the number of classes differs"
+    add("--tune_from", metavar="CKPT", help=text)
+
+
+def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("optimiser")
+    add = group.add_argument
+    add("--optimizer", default="sgd", choices=list(OPTIMISERS), help="optimiser; transformers need adamw")
+    add("--epochs", type=COUNT, default=60, help="number of training epochs")
+    add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
+    text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
+    add("--accumulate", type=COUNT, default=1, help=text)
+    add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
+    add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to 0")
+    add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
+    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from lr / 10 to lr")
+    add("--momentum", type=SHARE, default=0.9, help="momentum of SGD (first beta of AdamW)")
+    add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
+    add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
+    add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")
+    add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
+    text = "train all BatchNorms; otherwise those of the backbone are frozen, except the first one"
+    add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
+    text = "compute BatchNorm statistics over all processes of torchrun (SyncBatchNorm; GPUs only)"
+    add("--sync_bn", action="store_true", help=text)
+
+
+def add_mixing_options(parser: argparse.ArgumentParser) -> None:
+    # Imported here because only training needs them.
+    from ops.mixing.methods import ALPHAS, MIXES
+    from ops.mixing.svmix import SPATIAL_ALPHA, TEMPORAL_ALPHA
+
+    add = parser.add_argument_group("mixing of clips and labels").add_argument
+    add("--mix", choices=MIXES, default="none", help="mixing method; svmix (SV-Mix) learns what to mix")
+    add("--mix_prob", type=SHARE, default=1.0, help="probability that a batch is mixed")
+    alphas = ", ".join(f"{name} {alpha:g}" for name, alpha in ALPHAS.items())
+    alphas += f", svmix {SPATIAL_ALPHA:g} in space and {TEMPORAL_ALPHA:g} in time"
+    text = f"the mixing ratio is drawn from Beta(alpha, alpha); by default {alphas}"
+    add("--mix_alpha", type=POSITIVE, help=text)
+    add("--log_images", type=number(int, 0), default=2, help="mixed clips per epoch shown in TensorBoard")
+    text = "svmix: probability of choosing volumes in space rather than whole frames"
+    add("--mix_switch_prob", type=SHARE, default=0.5, help=text)
+    text = "svmix: base learning rate of the selector; follows the schedule of --lr"
+    add("--selector_lr", type=POSITIVE, default=0.04, help=text)
+    text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
+    add("--teacher_decay", type=SHARE, default=0.999, help=text)
+    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still decides the best checkpoint"
+    add("--eval_teacher", action="store_true", help=text)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    add = group.add_argument
+    add("--root_log", default="runs", help="TensorBoard curves and JSON lines go to ROOT_LOG/<run name>/")
+    add("--root_model", default="runs", help="checkpoints and options go to ROOT_MODEL/<run name>/")
+    add("--suffix", help="appended to the run name, <net>_<data set>[_<split>]_<arch>_<segments>f")
+    text = "continue a run from its ckpt.pth.tar; auto: the newest run of this name, or a new one if there is none"
+    add("--resume", metavar="CKPT", help=text)
+    text = "interval between checkpoints within an epoch: minutes (30m) or optimiser steps (500)"
+    add("--save_every", type=interval, default="30m", metavar="INTERVAL", help=text)
+    add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
+    names = ("--eval-freq", "--eval_freq", "-ef")
+    add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
+    text = "train even if clips of the val list are training clips of this run or of the weights it starts from"
+    add("--allow_overlap", action="store_true", help=text)
+    text = "first check every listed video, and stop if one is missing or differs (see scripts/check_data.py)"
+    add("--check_data", action="store_true", help=text)
+    add_print_freq(group)
+    add("--seed", type=SEED, default=0, help="seed for initial weights, sampling, crops and dropout")
