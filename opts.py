@@ -1,6 +1,7 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from common import option_groups as groups
@@ -16,12 +17,14 @@ from common.cli import (
     shard,
     true_or_false,
 )
+from common.config_file import with_config
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.models import NETS, require_stride
 from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
+from ops.torchvision_nets import TORCHVISION
 from ops.weights.exported import EXPORTED
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
@@ -71,9 +74,11 @@ def train_parser() -> argparse.ArgumentParser:
 def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
-    args = parse_with_built_in_defaults(parser, argv)
     given = given_options(parser, argv)
+    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, {"arch": TORCHVISION}))
     _choose_arch(args, given)
+    if args.dry_run and (args.evaluate or args.resume):
+        raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
     if args.evaluate and args.resume in (None, "auto"):
         raise InputError("-e needs the checkpoint to evaluate: --resume CKPT")
     if args.resume not in (None, "auto") and args.tune_from:
@@ -92,11 +97,17 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def parse_with_built_in_defaults(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Options of a script that trains or shows a training; the built-in data set has its own defaults."""
+def parse_with_built_in_defaults(
+    parser: argparse.ArgumentParser, argv: list[str] | None, off: Sequence[str] = ()
+) -> argparse.Namespace:
+    """Options of a script that trains or shows a training; the built-in data set has its own defaults.
+
+    `off`: switches that are off, whatever their default.
+    """
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
         parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
+    parser.set_defaults(**dict.fromkeys(off, False))
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)
     return args

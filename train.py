@@ -4,6 +4,7 @@
 import logging
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from common.cli import resume_command, steps_and_seconds
+from common.config_file import as_toml
 from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
@@ -22,6 +24,7 @@ from datasets.lists import clip_ids
 from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
+from drawing.learning_rate import draw_learning_rate
 from drawing.mixed_clips import mixed_sheet
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
@@ -30,6 +33,7 @@ from ops.network import VideoNet, require_finite_tensors
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate
+from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import FitSettings, fit
 from ops.training.recipes import check_recipe
@@ -75,7 +79,10 @@ def main(argv: list[str] | None = None) -> None:
         evaluate_checkpoint(args, state, val_set, runtime, step)
     else:
         require_enough_clips(args, model, train_set, runtime)
-        run_epochs(args, state, train_set, val_set, runtime, step)
+        if args.dry_run:
+            show_start(args, state, train_set, val_set, runtime, step)
+        else:
+            run_epochs(args, state, train_set, val_set, runtime, step)
     runtime.close()
 
 
@@ -182,6 +189,30 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     require_batch(model, len(per_device[-1]), args.input_size, partial_bn=not args.npb)
 
 
+def lr_at(args: Namespace) -> Callable[[float], float]:
+    """The learning rate as a function of the epoch with its fraction."""
+    rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
+    return partial(learning_rate, epochs=args.epochs, **rate)
+
+
+def show_start(
+    args: Namespace,
+    state: TrainState,
+    train_set: VideoDataset,
+    val_set: VideoDataset,
+    runtime: Runtime,
+    step: TrainSettings,
+) -> None:
+    """--dry_run: options, sizes, learning rates, and the time and memory of three steps."""
+    logging.info("%s\n", as_toml(vars(args)))
+    describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
+    if isinstance(args.dry_run, Path) and runtime.is_main:
+        draw_learning_rate(args.dry_run, lr_at(args), args.epochs)
+        logging.info("Wrote %s", args.dry_run)
+    loader = batches(args, train_set, runtime, train=True)
+    dry_run(state, loader, runtime, step, lr_at=lr_at(args), epochs=args.epochs)
+
+
 def run_epochs(
     args: Namespace,
     state: TrainState,
@@ -205,10 +236,11 @@ def run_epochs(
             logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))
         elif runtime.is_main:
             record_start(run.folder / OPTIONS, vars(args), state.epoch)
-            describe_start(args, run, train_set, val_set, runtime)
-        rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
+            describe_start(args, run.folder.name, train_set, val_set, runtime)
+            logs = command("tensorboard", "--logdir", args.root_log)
+            logging.info("Checkpoints: %s   curves: %s", run.folder, logs)
         settings = FitSettings(
-            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
+            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_at(args),
             folders=run, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
             save_every=steps_and_seconds(args.save_every), stop=stop,
@@ -245,11 +277,11 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
 
 
 def describe_start(
-    args: Namespace, run: RunFolder, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
+    args: Namespace, name: str, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
 ) -> None:
-    """Log the run, its numbers of clips, and its differences from the published run."""
+    """Log the run's name, its numbers of clips, and its differences from the published run."""
     clips, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
-    logging.info("%s: %s, %s, %s", run.folder.name, clips, val_videos, counted(train_set.spec.num_class, "class"))
+    logging.info("%s: %s, %s, %s", name, clips, val_videos, counted(train_set.spec.num_class, "class"))
     batch = args.batch_size * runtime.world_size
     if len(train_set) >= batch and len(train_set) % batch:
         left_out = counted(len(train_set) % batch, "train video")
@@ -258,7 +290,6 @@ def describe_start(
     random_start = args.pretrain == "none" and not args.tune_from
     for line in check_recipe(args.net, train_set.spec.name, **recipe, random_start=random_start):
         logging.info(line)
-    logging.info("Checkpoints: %s   curves: %s", run.folder, command("tensorboard", "--logdir", args.root_log))
 
 
 if __name__ == "__main__":

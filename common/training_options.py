@@ -2,7 +2,7 @@
 
 import argparse
 
-from common.cli import SEED, interval, number
+from common.cli import SEED, file_name, interval, number
 from common.option_groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
 from ops.blocks import ARCHS
 from ops.h2cn import HOURGLASS_STARTS
@@ -83,6 +83,13 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     add = group.add_argument
+    text = "options from a TOML or JSON file, or from a run's options.json; those on the command line override them"
+    add("--config", metavar="FILE", help=text)
+    text = (
+        "make three steps and stop: print all options, sizes, learning rates, time and memory, and draw the learning "
+        "rate to FILE.png if given"
+    )
+    add("--dry_run", nargs="?", const=True, type=file_name(".png"), metavar="FILE.png", help=text)
     add("--root_log", default="runs", help="TensorBoard curves and JSON lines go to ROOT_LOG/<run name>/")
     add("--root_model", default="runs", help="checkpoints and options go to ROOT_MODEL/<run name>/")
     add("--suffix", help="appended to the run name, <net>_<data set>[_<split>]_<arch>_<segments>f")

@@ -32,6 +32,7 @@ ALL_FLAGS = {
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
+        "--config", "--dry_run",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
