@@ -15,12 +15,20 @@ MOST_FRAMES = 20_000  # in a window
 
 
 class Window:
-    """A part of a video, from `start` to `end` seconds; a `Reader` of its frames."""
+    """A part of a video, from `start` to `end` seconds; a `TimedReader` of its frames."""
+
+    tick = 0.0
 
     def __init__(self, path: Path, start: float, end: float, frames: Iterable[TimedFrame]) -> None:
         self.path, self.start, self.end = path, start, end
-        self.images = [image for time, image in frames if start - ROUNDING <= time < end - ROUNDING]
+        inside = [(time, image) for time, image in frames if start - ROUNDING <= time < end - ROUNDING]
+        self.images = [image for _, image in inside]
+        self.times = [time for time, _ in inside]
         self.num_frames = len(self.images)
+
+    def known_times(self) -> list[float]:
+        """As `TimedReader.known_times`."""
+        return [time - self.times[0] for time in self.times]
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """As `Reader.frames`; 0 is the window's first frame."""
