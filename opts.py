@@ -155,8 +155,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     text = (
         "place of the segments. centre, random, even: in the centre, at a random place, or (in clip I) at the share "
         "I/NUM_CLIPS of each of T equal parts of the video; dense: --frame_stride apart, NUM_CLIPS clips from the "
-        "start to the end of the video, or one in its middle; auto: dense if the training was, otherwise random for Kinetics "
-        "or clips above 0, and centre for the rest"
+        "start to the end of the video, or one in its middle; auto: dense if the training was, otherwise random for "
+        "Kinetics or clips above 0, and centre for the rest"
     )
     add("--sampling", choices=TEST_SAMPLINGS, default="auto", help=text)
     text = "even and dense: number of clips per video; by default as many as --clip_index needs"
