@@ -65,10 +65,9 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     sampling = _file_of_datasets("sampling")
 
     def preprocess(frames: _np.ndarray) -> _torch.Tensor:
-        if made_for.frame_stride:
-            starts = sampling.even_dense_starts(len(frames), segments, length, made_for.frame_stride, 0, 1)
-        else:
-            starts = sampling.center_starts(len(frames), segments, length)
+        shape = len(frames), segments, length
+        stride = made_for.frame_stride
+        starts = sampling.dense_starts(*shape, stride) if stride else sampling.center_starts(*shape)
         indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
         crops = _np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
         return _torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)

@@ -145,13 +145,8 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     else:
         add("--full_res", action=argparse.BooleanOptionalAction, default=True, help="crops of 256, otherwise of 224")
     add("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
-    add(
-        "--resize",
-        type=groups.COUNT,
-        nargs="+",
-        metavar="SIZE",
-        help="size before the crops: short side, or height and width",
-    )
+    text = "resize frames before the crops to this short side, or to this height and width"
+    add("--resize", type=groups.COUNT, nargs="+", metavar="PIXELS", help=text)
     text = (
         "place of the segments. centre, random, even: in the centre, at a random place, or (in clip I) at the share "
         "I/NUM_CLIPS of each of T equal parts of the video; dense: --frame_stride apart, NUM_CLIPS clips from the "
@@ -192,11 +187,9 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
             "--sampling centre gives every clip the same frames, so only --clip_index 0 makes sense; for more clips: "
             "--sampling random, even or dense"
         )
-    groups.refuse_unread_stride(args)
+    groups.require_read_stride(args)
     if args.num_clips is not None and args.num_clips <= args.clip_index[-1]:
-        raise InputError(
-            f"--clip_index {args.clip_index[-1]} is not below --num_clips {args.num_clips}; raise the latter"
-        )
+        raise InputError(f"--clip_index {args.clip_index[-1]}: clip 0 is the first of --num_clips {args.num_clips}")
     if args.resize is not None and len(args.resize) > 2:
         raise InputError(f"--resize has {len(args.resize)} numbers; give the short side, or height and width")
     if args.subset == "test" and args.val_list is not None:

@@ -15,7 +15,6 @@ from ops.runtime import AMP_DTYPES, MALLOC
 
 DEFAULT_ARCH = "resnet50"
 COUNT = number(int, 1)
-MOST_STRIDE = 10_000  # frames
 
 
 def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *, workers: bool = True) -> None:
@@ -78,24 +77,22 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_frame_options(group: argparse._ActionsContainer, default: str = "") -> None:
     """Add --frame_stride and --frame_rate; `default`: the end of their help texts."""
     text = f"dense clips: number of frames from the start of a segment to that of the next{default}"
-    group.add_argument("--frame_stride", type=number(int, 1, MOST_STRIDE), metavar="FRAMES", help=text)
+    group.add_argument("--frame_stride", type=number(int, 1, 10_000), metavar="FRAMES", help=text)
     text = f"read video files at this many frames per second, by their timestamps; 0: every frame{default}"
     group.add_argument("--frame_rate", type=number(float, 0, 1000), metavar="RATE", help=text)
 
 
 def train_sampling(args: argparse.Namespace) -> dict[str, Any]:
     """The frame stride and the frame rate of training clips, 0 if not given; refuses a contradiction."""
+    require_read_stride(args)
     if args.sampling == "dense" and args.frame_stride is None:
         raise InputError("--sampling dense needs --frame_stride; add it")
-    refuse_unread_stride(args)
     return {"frame_stride": args.frame_stride or 0, "frame_rate": args.frame_rate or 0.0}
 
 
-def refuse_unread_stride(args: argparse.Namespace) -> None:
+def require_read_stride(args: argparse.Namespace) -> None:
     if args.frame_stride is not None and args.sampling not in ("auto", "dense"):
-        raise InputError(
-            f"--frame_stride {args.frame_stride} needs --sampling dense, this is {args.sampling}; change one"
-        )
+        raise InputError(f"--frame_stride {args.frame_stride} needs --sampling dense, not {args.sampling}; change one")
 
 
 def add_print_freq(group: argparse._ArgumentGroup) -> None:

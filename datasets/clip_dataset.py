@@ -23,9 +23,8 @@ from datasets.sampling import (
     Rng,
     center_starts,
     clip_rng,
-    even_dense_starts,
+    dense_starts,
     even_starts,
-    random_dense_starts,
     reorder,
     sample_rng,
     segment_indices,
@@ -81,7 +80,7 @@ class Plan(ABC):
     def random_starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts at random places."""
         shape = (num_frames, self.num_segments, self.frames_per_segment)
-        return random_dense_starts(*shape, self.frame_stride, rng) if self.frame_stride else train_starts(*shape, rng)
+        return dense_starts(*shape, self.frame_stride, rng=rng) if self.frame_stride else train_starts(*shape, rng)
 
 
 @dataclass(frozen=True)
@@ -127,20 +126,17 @@ class ClipPlan(Plan):
         """(T,) segment starts; dense clips are always evenly spaced."""
         shape, clip = (num_frames, self.num_segments, self.frames_per_segment), self.clip_index or 0
         if self.frame_stride:
-            return even_dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
+            return dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
         if self.num_clips:
             return even_starts(*shape, clip, self.num_clips)
         return center_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
 
     def describe(self) -> str:
         """The sampling in one phrase, the same for all clips of a test."""
-        clips = f"{counted(self.num_clips or 1, 'clip')} evenly spaced"
-        if self.frame_stride:
-            text = f"dense, {self.frame_stride} apart, {clips}"
-        elif self.num_clips:
-            text = f"even starts, {clips}"
-        else:
-            text = "centre of each segment" if self.clip_index is None else f"random starts, seed {self.seed}"
+        text = "centre of each segment" if self.clip_index is None else f"random starts, seed {self.seed}"
+        if self.frame_stride or self.num_clips:
+            kind = f"dense, {counted(self.frame_stride, 'frame')} apart" if self.frame_stride else "even starts"
+            text = f"{kind}, {counted(self.num_clips or 1, 'clip')}"
         return f"{text}, at {self.frame_rate:g} frames per second" if self.frame_rate else text
 
 

@@ -1,9 +1,9 @@
 """Samples the frame numbers of clips for training, validation and tests. Pure functions; frame numbers are 0-based.
 
-A clip has T segments of L adjacent frames; n is the video's number of frames. The segments of a clip are spread over
-the video, or, in a dense clip, start S frames (the stride) apart. The rules are the official ones (TSN, TSM, TDN, H2CN;
-dense clips: TSM, and torchvision with S = 1), except for segments in videos that are too short: the official code
-starts all of them at the first frame; here the starts are spread evenly.
+A clip has T segments of L adjacent frames; n is the video's number of frames. Segments are spread over the video, or
+start at a fixed distance (dense clips). The rules are the official ones (TSN, TSM, TDN, H2CN; dense: TSM, torchvision),
+except for spread segments in videos that are too short: the official code starts all of them at the first frame; here
+the starts are spread evenly.
 """
 
 import zlib
@@ -60,28 +60,24 @@ def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, cli
     return np.array([int(tick * clip / clips + tick * k) for k in range(num_segments)])
 
 
-def random_dense_starts(
-    num_frames: int, num_segments: int, frames_per_segment: int, stride: int, rng: Rng
-) -> np.ndarray:
-    """(T,) segment starts of a dense clip at a random place, for training: see `even_dense_starts`."""
-    last = _last_dense_start(num_frames, num_segments, frames_per_segment, stride)
-    return _dense_starts(int(rng.integers(last + 1)), num_frames, num_segments, stride)
+def dense_starts(
+    num_frames: int, num_segments: int, frames_per_segment: int, stride: int, clip: int = 0, clips: int = 1,
+    rng: Rng | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Segment starts, `stride` = S frames apart, of dense clip `clip` of `clips`, or of one at a random place (`rng`).
 
-
-def even_dense_starts(
-    num_frames: int, num_segments: int, frames_per_segment: int, stride: int, clip: int, clips: int
-) -> np.ndarray:
-    """Segment starts of dense clip `clip` of `clips`: the first clip is at the video's start, the last at its end.
-
-    A clip covers W = (T - 1)*S + max(S, L) frames; for L <= S these are T*S: TSM's 64 for 8 segments and S = 8. The
-    start is floor(clip * (n - W) / (clips - 1)); one clip is in the middle, at (n - W) // 2.
+    A clip covers W = (T - 1)*S + max(S, L) frames; for L <= S these are T*S, such as TSM's 64. The first of several
+    clips begins with the video and the last ends with it: floor(clip * (n - W) / (clips - 1)); one is in the middle.
 
     Returns:
         (T,) starts. A video shorter than W begins again after its last frame, as in TSM: starts are modulo n.
     """
-    last = _last_dense_start(num_frames, num_segments, frames_per_segment, stride)
+    _require_positive(num_segments, frames_per_segment)
+    last = max(num_frames - (num_segments - 1) * stride - max(stride, frames_per_segment), 0)
     first = last * clip // (clips - 1) if clips > 1 else last // 2
-    return _dense_starts(first, num_frames, num_segments, stride)
+    if rng is not None:
+        first = int(rng.integers(last + 1))
+    return (first + np.arange(num_segments) * stride) % num_frames
 
 
 def segment_indices(starts: np.ndarray, frames_per_segment: int, num_frames: int) -> np.ndarray:
@@ -113,15 +109,6 @@ def sample_rng(seed: int, epoch: int, index: int) -> Rng:
 def clip_rng(seed: int, video_id: str, clip_index: int) -> Rng:
     """The generator of a test clip's random starts: the same on any machine and in any order."""
     return np.random.default_rng([seed, zlib.crc32(video_id.encode(errors="surrogatepass")), clip_index])
-
-
-def _last_dense_start(num_frames: int, num_segments: int, frames_per_segment: int, stride: int) -> int:
-    _require_positive(num_segments, frames_per_segment)
-    return max(num_frames - (num_segments - 1) * stride - max(stride, frames_per_segment), 0)
-
-
-def _dense_starts(first: int, num_frames: int, num_segments: int, stride: int) -> np.ndarray:
-    return (first + np.arange(num_segments) * stride) % num_frames
 
 
 def _spread(positions: int, num_segments: int, clip: int = 1, clips: int = 2) -> np.ndarray:

@@ -96,15 +96,15 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
 def clip_plans(
     plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
 ) -> dict[int, ClipPlan]:
-    """A plan for each clip.
+    """A plan for each clip, by its number from 0.
 
     Args:
-        plan: of the network; its `frame_stride` is that of the training or the user's, 0 if there is none.
-        clips: numbers of the clips, from 0.
-        sampling: one of `TEST_SAMPLINGS`. "auto": dense if there is a stride, otherwise random places for the Kinetics
-            data sets and for several clips, and the centre of each part for one.
+        plan: with the frame stride of dense clips, if there is one.
+        clips: their numbers.
+        sampling: one of `TEST_SAMPLINGS`; "auto" is dense if there is a stride, otherwise random for the Kinetics data
+            sets and for several clips, and centre for the rest.
         dataset: its name.
-        num_clips: of evenly spaced clips; None: as many as the last of `clips` asks for.
+        num_clips: number of evenly spaced clips; None: as many as the last of `clips` needs.
 
     Raises:
         InputError: dense clips without a stride, or a number of clips that nothing reads.
@@ -112,19 +112,15 @@ def clip_plans(
     if sampling == "auto":
         is_random = is_kinetics(dataset) or clips != [0]
         sampling = "dense" if plan.frame_stride else "random" if is_random else "centre"
-    is_even = sampling in ("even", "dense")
     if sampling == "dense" and not plan.frame_stride:
-        raise InputError("--sampling dense needs --frame_stride, because the weights do not have one: add it")
-    if num_clips is not None and not is_even:
+        raise InputError("--sampling dense needs --frame_stride, which the weights do not have; add it")
+    stride = plan.frame_stride if sampling == "dense" else 0
+    if sampling in ("even", "dense"):
+        plan = replace(plan, num_clips=num_clips or max(clips) + 1)
+    elif num_clips is not None:
         raise InputError(f"--num_clips {num_clips}: {sampling} clips do not depend on their number; leave it out")
     return {
-        clip: replace(
-            plan,
-            clip_index=None if sampling == "centre" else clip,
-            num_clips=(num_clips or max(clips) + 1) if is_even else None,
-            frame_stride=plan.frame_stride if sampling == "dense" else 0,
-        )
-        for clip in clips
+        clip: replace(plan, clip_index=None if sampling == "centre" else clip, frame_stride=stride) for clip in clips
     }
 
 

@@ -15,9 +15,7 @@ MOST_FRAMES = 20_000  # in a window
 
 
 class Window:
-    """A part of a video, from `start` to `end` seconds; a `TimedReader` of its frames."""
-
-    tick = 0.0
+    """A part of a video, from `start` to `end` seconds; a `Reader` of its frames."""
 
     def __init__(self, path: Path, start: float, end: float, frames: Iterable[TimedFrame]) -> None:
         self.path, self.start, self.end = path, start, end
@@ -26,9 +24,9 @@ class Window:
         self.times = [time for time, _ in inside]
         self.num_frames = len(self.images)
 
-    def known_times(self) -> list[float]:
-        """As `TimedReader.known_times`."""
-        return [time - self.times[0] for time in self.times]
+    def known_times(self) -> tuple[np.ndarray, float]:
+        """As `VideoFile.known_times`."""
+        return np.array(self.times) - self.times[0], 0.0
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """As `Reader.frames`; 0 is the window's first frame."""

@@ -1,7 +1,6 @@
 """Videos read at another frame rate, by the times of their frames."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,17 +9,6 @@ from datasets.reading.readers import Reader
 
 ROUNDING = 1e-6  # seconds
 MOST_FRAMES = 100_000_000  # more mean a wrong time in the file
-
-
-@runtime_checkable
-class TimedReader(Reader, Protocol):
-    """A video whose frames have times."""
-
-    tick: float  # of its clock in seconds, to which times are rounded
-
-    def known_times(self) -> list[float]:
-        """Times of the frames in seconds from the first, rising; perhaps without those after a fault."""
-        ...
 
 
 class AtRate:
@@ -44,21 +32,21 @@ def at_rate(reader: Reader, rate: float) -> Reader:
     """The reader of the same video at `rate` frames per second; 0: the reader itself.
 
     Raises:
-        InputError: the video has no times, as images.
+        InputError: the video has no times, as images, or wrong ones.
     """
     if not rate:
         return reader
-    if not isinstance(reader, TimedReader):
+    if not hasattr(reader, "known_times"):
         raise InputError(
             f"{reader.path} has images, whose times are not known, so they cannot be read at {rate:g} frames per "
             f"second; extract them at this rate (scripts/extract_frames.py --fps {rate:g}) and give --frame_rate 0"
         )
-    times = reader.known_times()
+    times, tick = reader.known_times()
     if times[-1] * rate > MOST_FRAMES:
         raise InputError(
             f"{reader.path}: its frames last {times[-1]:,.0f} seconds, so their times are wrong; convert it"
         )
-    return AtRate(reader, frames_at_rate(np.array(times), reader.num_frames, rate, reader.tick))
+    return AtRate(reader, frames_at_rate(times, reader.num_frames, rate, tick))
 
 
 def frames_at_rate(times: np.ndarray, num_frames: int, rate: float, tick: float = 0.0) -> np.ndarray:

@@ -9,9 +9,8 @@ from common.errors import InputError
 from datasets.sampling import (
     center_starts,
     clip_rng,
-    even_dense_starts,
+    dense_starts,
     even_starts,
-    random_dense_starts,
     reorder,
     sample_rng,
     segment_indices,
@@ -129,8 +128,8 @@ def test_dense_clips_of_every_length(
     """All frames exist; the interval is exact where the video is long enough, and a shorter one begins again."""
     window = (segments - 1) * stride + max(stride, frames)
     for starts in (
-        even_dense_starts(n, segments, frames, stride, *clip),
-        random_dense_starts(n, segments, frames, stride, sample_rng(seed, 0, 0)),
+        dense_starts(n, segments, frames, stride, *clip),
+        dense_starts(n, segments, frames, stride, rng=sample_rng(seed, 0, 0)),
     ):
         indices = segment_indices(starts, frames, n)
         assert indices.shape == (segments, frames)
@@ -144,11 +143,11 @@ def test_dense_clips_of_every_length(
 
 @given(LENGTHS, SEGMENTS, FRAMES, STRIDES, st.integers(2, 12))
 def test_dense_clips_reach_both_ends(n: int, segments: int, frames: int, stride: int, clips: int) -> None:
-    first, last = (even_dense_starts(n, segments, frames, stride, clip, clips) for clip in (0, clips - 1))
+    first, last = (dense_starts(n, segments, frames, stride, clip, clips) for clip in (0, clips - 1))
     assert first[0] == 0
     if n >= (segments - 1) * stride + max(stride, frames):
         assert last[-1] + max(stride, frames) == n
-    middle = even_dense_starts(n, segments, frames, stride, 0, 1)
+    middle = dense_starts(n, segments, frames, stride, 0, 1)
     assert middle[0] == (first[0] + last[0]) // 2
 
 
@@ -160,18 +159,18 @@ def test_dense_clips_are_those_of_tsm(segments: int, n: int) -> None:
     expected = [
         [(k * stride + start) % n for k in range(segments)] for start in np.linspace(0, positions - 1, 10, dtype=int)
     ]
-    assert [even_dense_starts(n, segments, 1, stride, clip, 10).tolist() for clip in range(10)] == expected
+    assert [dense_starts(n, segments, 1, stride, clip, 10).tolist() for clip in range(10)] == expected
 
 
 def test_every_place_of_a_dense_clip_is_drawn() -> None:
-    draws = {int(random_dense_starts(20, 4, 5, 4, sample_rng(0, epoch, 0))[0]) for epoch in range(60)}
+    draws = {int(dense_starts(20, 4, 5, 4, rng=sample_rng(0, epoch, 0))[0]) for epoch in range(60)}
     assert draws == {0, 1, 2, 3}  # 3 * 4 + 5 = 17 frames of 20
 
 
 def test_dense_clips_by_hand() -> None:
     """L = 5 frames that overlap at S = 2; a video of six frames, whose segments repeat its last frame."""
-    starts = even_dense_starts(20, 3, 5, 2, 1, 2)
+    starts = dense_starts(20, 3, 5, 2, 1, 2)
     assert starts.tolist() == [11, 13, 15]
     assert segment_indices(starts, 5, 20)[-1].tolist() == [15, 16, 17, 18, 19]
-    short = segment_indices(even_dense_starts(6, 3, 5, 4, 0, 1), 5, 6)
+    short = segment_indices(dense_starts(6, 3, 5, 4, 0, 1), 5, 6)
     assert short.tolist() == [[0, 1, 2, 3, 4], [4, 5, 5, 5, 5], [2, 3, 4, 5, 5]]

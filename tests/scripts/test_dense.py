@@ -84,7 +84,7 @@ def test_without_the_options_the_record_is_that_of_older_versions() -> None:
 
 def test_a_dense_network_is_tested_densely(tmp_path: Path) -> None:
     """Val video 2 has 40 frames at 5 per second: each second one. A clip covers 12 of them."""
-    assert score(tmp_path / "1")["sampling"] == "dense, 3 apart, 1 clip evenly spaced, at 5 frames per second"
+    assert score(tmp_path / "1")["sampling"] == "dense, 3 frames apart, 1 clip, at 5 frames per second"
     logged = json.loads((RUN / "log.jsonl").read_text())
     scores = read_scores(tmp_path / "1" / "0_crop0.pkl")
     loss = torch.nn.functional.cross_entropy(torch.tensor(scores.logits), torch.tensor(scores.labels))
@@ -108,7 +108,7 @@ def test_other_samplings_do_not_share_a_folder(tmp_path: Path) -> None:
         ["--frame_rate", "0", "--num_clips", "3"],
         ["--sampling", "dense", "--frame_stride", "2", "--num_clips", "3"],
     ):
-        with pytest.raises(InputError, match=r"holds views with sampling 'dense, 3 apart, 3 clips.*--num_clips"):
+        with pytest.raises(InputError, match=r"holds views with sampling 'dense, 3 frames apart, 3 clips.*--num_clips"):
             score(tmp_path, *flags)
     score(tmp_path, "--clip_index", "0,2", "--num_clips", "3")
     assert len(list(tmp_path.glob("*.pkl"))) == 3

@@ -19,7 +19,7 @@ from datasets.reading.frame_rate import at_rate, frames_at_rate
 from datasets.reading.readers import open_record
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
-from datasets.sampling import even_dense_starts
+from datasets.sampling import dense_starts
 from datasets.windows import Window
 
 RATES = {10: 10, 15: 15, 23.976: Fraction(24000, 1001), 25: 25, 29.97: Fraction(30000, 1001), 30: 30, 50: 50, 60: 60}
@@ -40,7 +40,7 @@ def test_the_clips_of_a_test_are_those_of_torchvision(
     theirs = VideoClips(["v"], length, 1, target, metadata)
     expected = [theirs.clips[0][index].tolist() for index in UniformClipSampler(theirs, clips)]
     numbers = frames_at_rate(times_of(RATES[rate], n), n, target)
-    starts = (even_dense_starts(len(numbers), length, 1, 1, clip, clips) for clip in range(clips))
+    starts = (dense_starts(len(numbers), length, 1, 1, clip, clips) for clip in range(clips))
     assert [numbers[start].tolist() for start in starts] == expected
 
 
