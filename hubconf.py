@@ -45,9 +45,10 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
         fused: fold BatchNorms for speed; such a network cannot be trained.
 
     Returns:
-        The network in evaluation mode, with two attributes: `class_names`, and `preprocess`, which turns the frames of
+        The network in evaluation mode, with attributes: `class_names`, and `preprocess`, which turns the frames of
         a video (F, H, W, 3) uint8 RGB into a clip (1, T, L, 3, S, S) uint8, as the one-clip centre-crop test does. The
-        network takes such clips and returns logits (1, K).
+        network takes such clips and returns logits (1, K). If it was trained at a frame rate (`frame_rate`, in frames
+        per second; 0: any), give the frames of a video at this rate.
 
     Raises:
         common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
@@ -58,12 +59,15 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     if fused:
         model = _fuse_for_inference(model)
     model.class_names = made_for.class_names  # type: ignore[assignment]
+    model.frame_rate = made_for.frame_rate  # type: ignore[assignment]
     segments, length = model.num_segments, model.frames_per_segment
     preprocessing = _file_of_datasets("transforms").eval_preprocessing(made_for.input_size)
     sampling = _file_of_datasets("sampling")
 
     def preprocess(frames: _np.ndarray) -> _torch.Tensor:
-        starts = sampling.center_starts(len(frames), segments, length)
+        shape = len(frames), segments, length
+        stride = made_for.frame_stride
+        starts = sampling.dense_starts(*shape, stride) if stride else sampling.center_starts(*shape)
         indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
         crops = _np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
         return _torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)

@@ -20,7 +20,7 @@ from common.cli import (
 from common.config_file import with_config
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
-from datasets.sampling import FRAME_ORDERS
+from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
 from ops.models import NETS, require_stride
 from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
@@ -64,6 +64,7 @@ def train_parser() -> argparse.ArgumentParser:
     training.add_optimiser_options(parser)
     groups.add_data_options(parser, ("train", "val"))
     groups.add_decoder_option(parser)
+    groups.add_sampling_options(parser)
     groups.add_augmentation_options(parser)
     training.add_mixing_options(parser)
     training.add_run_options(parser)
@@ -93,6 +94,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError(f"--lr_steps needs --lr_type step, but this run has {args.lr_type}; leave it out")
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
+    groups.train_sampling(args)
     _check_mixing(args, given)
     return args
 
@@ -154,8 +156,17 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     else:
         add("--full_res", action=argparse.BooleanOptionalAction, default=True, help="crops of 256, otherwise of 224")
     add("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
-    text = "auto: random starts for Kinetics or clips above 0, otherwise the centre of each segment"
-    add("--sampling", choices=["auto", "centre", "random"], default="auto", help=text)
+    text = "resize frames before the crops to this short side, or to this height and width"
+    add("--resize", type=groups.COUNT, nargs="+", metavar="PIXELS", help=text)
+    text = (
+        "place of the segments. centre, random, even: in the centre, at a random place, or (in clip I) at the share "
+        "I/NUM_CLIPS of each of T equal parts of the video; dense: --frame_stride apart, NUM_CLIPS clips from the "
+        "start to the end of the video, or one in its middle; auto: dense if the training was, otherwise random for "
+        "Kinetics or clips above 0, and centre for the rest"
+    )
+    add("--sampling", choices=TEST_SAMPLINGS, default="auto", help=text)
+    text = "even and dense: number of clips per video; by default as many as --clip_index needs"
+    add("--num_clips", type=number(int, 1, MOST_CLIPS), help=text)
     text = "order of the frames; shuffled and reversed show whether the network uses temporal order at all"
     add("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
     add("--seed", type=SEED, default=0, help="seed for random starts and shuffling")
@@ -185,8 +196,13 @@ def parse_test(crops: int, argv: list[str] | None = None) -> argparse.Namespace:
     if args.sampling == "centre" and args.clip_index != [0]:
         raise InputError(
             "--sampling centre gives every clip the same frames, so only --clip_index 0 makes sense; for more clips: "
-            "--sampling random"
+            "--sampling random, even or dense"
         )
+    groups.require_read_stride(args)
+    if args.num_clips is not None and args.num_clips <= args.clip_index[-1]:
+        raise InputError(f"--clip_index {args.clip_index[-1]}: clip 0 is the first of --num_clips {args.num_clips}")
+    if args.resize is not None and len(args.resize) > 2:
+        raise InputError(f"--resize has {len(args.resize)} numbers; give the short side, or height and width")
     if args.subset == "test" and args.val_list is not None:
         raise InputError(f"--subset test and --val_list {args.val_list} name different lists; give one of them")
     return args
@@ -212,7 +228,7 @@ def predict_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("long videos").add_argument
     text = f"classify each window of this many seconds; webcams and streams: {LIVE_WINDOW:g} by default"
     add("--window", type=SECONDS, metavar="SECONDS", help=text)
-    text = "time between the starts of adjacent windows; by default half of --window"
+    text = "seconds between the starts of adjacent windows; by default half of --window"
     add("--stride", type=SECONDS, metavar="SECONDS", help=text)
     add("--fps", type=number(float, 0.001), help="frames per second, for images and videos without timestamps")
     text = "plot of the class probabilities over time"

@@ -36,7 +36,7 @@ from ops.scoring.predictions import Prediction, write_prediction_csv, write_pred
 from ops.scoring.score import class_probabilities
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import EXPORTED, ExportedNet, read_exported
-from ops.weights.trained_on import TrainedOn
+from ops.weights.trained_on import TrainedOn, frame_sampling
 from opts import parse_predict
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
@@ -126,7 +126,8 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
         full_res = args.crops == 3
     input_size, dataset = (net.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
     views = eval_preprocessing(input_size, args.crops, full_res if args.full_res is None else args.full_res)
-    plan = ClipPlan(net.num_segments, net.frames_per_segment, views)
+    sampling = frame_sampling(made_for, args.frame_stride, args.frame_rate)
+    plan = ClipPlan(net.num_segments, net.frames_per_segment, views, **sampling)
     plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
     if isinstance(net, VideoNet):
         network = runtime.wrap(fuse_for_inference(runtime.place(net)))

@@ -41,6 +41,7 @@ from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol
 from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
+from ops.weights.trained_on import frame_sampling
 from opts import parse_test
 
 
@@ -60,11 +61,14 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
     # views
     input_size = weights.trained_on.input_size if weights.trained_on else model.input_size
+    preprocessing = eval_preprocessing(input_size, crops, args.full_res)
+    if args.resize:
+        preprocessing = preprocessing.after_resize(args.resize)
     plan = ClipPlan(
-        model.num_segments, model.frames_per_segment, eval_preprocessing(input_size, crops, args.full_res),
-        seed=args.seed, frame_order=args.frame_order,
+        model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order,
+        **frame_sampling(weights.trained_on, args.frame_stride, args.frame_rate),
     )  # fmt: skip
-    plans = clip_plans(plan, args.clip_index, args.sampling, spec.name)
+    plans = clip_plans(plan, args.clip_index, args.sampling, spec.name, args.num_clips)
     protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
     log_views(protocol, weights)
     if runtime.is_main:
@@ -118,7 +122,7 @@ def describe_views(
         "class_names": list(spec.class_names), "test_crops": views.crops, "full_res": full_res,
         "preprocessing": views.describe(), "crop_size": views.crop_size,
         "frame_order": plan.frame_order, "ablate": list(model.ablate),
-        "sampling": "centre of each segment" if plan.clip_index is None else f"random starts, seed {plan.seed}",
+        "sampling": plan.describe(),
         "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
         "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": file_hash(spec.lists[subset]),
         "root_path": str(spec.root_path), "image_tmpl": spec.image_tmpl,

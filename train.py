@@ -17,7 +17,7 @@ from common.config_file import as_toml
 from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
-from common.option_groups import data_options
+from common.option_groups import data_options, train_sampling
 from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids
@@ -129,7 +129,7 @@ def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Run
 def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:
     """Clips of the train list and of the val list."""
     clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
-    clips |= {"input_size": args.input_size, "decoder": args.decoder}
+    clips |= {"input_size": args.input_size, "decoder": args.decoder, **train_sampling(args)}
     return train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip), val_dataset(spec, **clips)
 
 
@@ -154,6 +154,7 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
         preprocessing=eval_preprocessing(args.input_size).describe(),
         train_list_hash=file_hash(spec.lists["train"]),
         val_list_hash=file_hash(spec.lists["val"]),
+        **train_sampling(args),
     )
 
 

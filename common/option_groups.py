@@ -1,12 +1,14 @@
 """Options that several scripts share, each group added to a parser by one function."""
 
 import argparse
+from typing import Any
 
 from joblib import cpu_count
 
 from common.cli import number
 from common.errors import InputError
 from datasets.reading.decoders import DECODER_NAMES
+from datasets.sampling import TRAIN_SAMPLINGS
 from ops.blocks import ARCHS
 from ops.models import NETS
 from ops.runtime import AMP_DTYPES, MALLOC
@@ -61,6 +63,38 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     add("--no_flip", action="store_true", help="no horizontal flips (a flipped clip gets the mirrored class)")
 
 
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `train_sampling` reads."""
+    group = parser.add_argument_group("sampling")
+    text = (
+        "random: each segment at a random place in one of T equal parts of the video; dense: segments --frame_stride "
+        "apart, from a random place on; validation takes the centre of each part, or the middle of the video"
+    )
+    group.add_argument("--sampling", choices=TRAIN_SAMPLINGS, default="random", help=text)
+    add_frame_options(group)
+
+
+def add_frame_options(group: argparse._ActionsContainer, default: str = "") -> None:
+    """Add --frame_stride and --frame_rate; `default`: the end of their help texts."""
+    text = f"dense clips: number of frames from the start of a segment to that of the next{default}"
+    group.add_argument("--frame_stride", type=number(int, 1, 10_000), metavar="FRAMES", help=text)
+    text = f"read video files at this many frames per second, by their timestamps; 0: every frame{default}"
+    group.add_argument("--frame_rate", type=number(float, 0, 1000), metavar="RATE", help=text)
+
+
+def train_sampling(args: argparse.Namespace) -> dict[str, Any]:
+    """The frame stride and the frame rate of training clips, 0 if not given; refuses a contradiction."""
+    require_read_stride(args)
+    if args.sampling == "dense" and args.frame_stride is None:
+        raise InputError("--sampling dense needs --frame_stride; add it")
+    return {"frame_stride": args.frame_stride or 0, "frame_rate": args.frame_rate or 0.0}
+
+
+def require_read_stride(args: argparse.Namespace) -> None:
+    if args.frame_stride is not None and args.sampling not in ("auto", "dense"):
+        raise InputError(f"--frame_stride {args.frame_stride} needs --sampling dense, not {args.sampling}; change one")
+
+
 def add_print_freq(group: argparse._ArgumentGroup) -> None:
     names = ("-p", "--print-freq", "--print_freq")
     text = "batches between progress lines; in training, also between points of curves"
@@ -88,3 +122,4 @@ def add_weights_options(parser: argparse.ArgumentParser) -> None:
     add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if not given")
     add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
     add("--test_segments", type=COUNT, help="segments per clip, if the weights do not say")
+    add_frame_options(parser, "; by default as in the training")

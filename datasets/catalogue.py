@@ -42,6 +42,10 @@ class _Known:
 
 CATALOGUE = {
     "kinetics": _Known(400),
+    "kinetics600": _Known(600),
+    "kinetics700": _Known(700),
+    "minikinetics100": _Known(100),
+    "minikinetics200": _Known(200),
     "somethingv1": _Known(174),
     "somethingv2": _Known(174, "{:06d}.jpg"),
     "diving48": _Known(48),
@@ -59,6 +63,11 @@ ALIASES = {"something": "somethingv1", "egaze1": "egtea1", "egaze2": "egtea2", "
 def canonical_name(name: str) -> str:
     """A data set's name in the catalogue: "something" -> "somethingv1"; other names stay."""
     return ALIASES.get(name, name)
+
+
+def is_kinetics(name: str) -> bool:
+    """Whether a data set is a version of Kinetics or a part of it; several clips per video are usual there."""
+    return name in CATALOGUE and "kinetics" in name
 
 
 def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str, str]]:

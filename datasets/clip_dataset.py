@@ -4,8 +4,8 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,19 @@ from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord, read_list, repeated_lines
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
 from datasets.reading.decoders import choose_decoder
+from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader, open_record
-from datasets.sampling import center_starts, clip_rng, reorder, sample_rng, segment_indices, train_starts
+from datasets.sampling import (
+    Rng,
+    center_starts,
+    clip_rng,
+    dense_starts,
+    even_starts,
+    reorder,
+    sample_rng,
+    segment_indices,
+    train_starts,
+)
 from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, transformed
 
 
@@ -48,6 +59,9 @@ class Plan(ABC):
 
     num_segments: int  # T
     frames_per_segment: int  # L
+    # of dense clips: frames from the start of a segment to that of the next; 0: segments spread over the video
+    frame_stride: int = field(default=0, kw_only=True)
+    frame_rate: float = field(default=0.0, kw_only=True)  # frames per second to read videos at; 0: all their frames
 
     @property
     @abstractmethod
@@ -62,6 +76,11 @@ class Plan(ABC):
     @abstractmethod
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         """Sample the clip at `index` of the list, from a video of `num_frames` frames, in an epoch."""
+
+    def random_starts(self, num_frames: int, rng: Rng) -> np.ndarray:
+        """(T,) segment starts at random places."""
+        shape = (num_frames, self.num_segments, self.frames_per_segment)
+        return dense_starts(*shape, self.frame_stride, rng=rng) if self.frame_stride else train_starts(*shape, rng)
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class TrainPlan(Plan):
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = sample_rng(self.seed, epoch, index)
-        starts = train_starts(num_frames, self.num_segments, self.frames_per_segment, rng)
+        starts = self.random_starts(num_frames, rng)
         transform = TrainTransform.sample(self.input_size, rng, flip=self.mirrored is not None)
         label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
         return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, label)
@@ -92,6 +111,7 @@ class ClipPlan(Plan):
     clip_index: int | None = None  # random starts, drawn from (seed, video id, clip index); None: centre starts
     seed: int = 0  # of random starts and of a shuffle
     frame_order: str = "normal"  # one of `FRAME_ORDERS`
+    num_clips: int | None = None  # the clip is one of so many, evenly spaced; None: see `clip_index`
 
     @property
     def side(self) -> int:
@@ -99,10 +119,25 @@ class ClipPlan(Plan):
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = clip_rng(self.seed, record.path, self.clip_index or 0)
-        shape = (num_frames, self.num_segments, self.frames_per_segment)
-        starts = center_starts(*shape) if self.clip_index is None else train_starts(*shape, rng)
-        indices = segment_indices(starts, self.frames_per_segment, num_frames)
+        indices = segment_indices(self.starts(num_frames, rng), self.frames_per_segment, num_frames)
         return SampledClip(reorder(indices, self.frame_order, rng), self.preprocessing, record.label)
+
+    def starts(self, num_frames: int, rng: Rng) -> np.ndarray:
+        """(T,) segment starts; dense clips are always evenly spaced."""
+        shape, clip = (num_frames, self.num_segments, self.frames_per_segment), self.clip_index or 0
+        if self.frame_stride:
+            return dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
+        if self.num_clips:
+            return even_starts(*shape, clip, self.num_clips)
+        return center_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
+
+    def describe(self) -> str:
+        """The sampling in one phrase, the same for all clips of a test."""
+        text = "centre of each segment" if self.clip_index is None else f"random starts, seed {self.seed}"
+        if self.frame_stride or self.num_clips:
+            kind = f"dense, {counted(self.frame_stride, 'frame')} apart" if self.frame_stride else "even starts"
+            text = f"{kind}, {counted(self.num_clips or 1, 'clip')}"
+        return f"{text}, at {self.frame_rate:g} frames per second" if self.frame_rate else text
 
 
 class Clips(Dataset[Sample]):
@@ -186,7 +221,7 @@ class VideoDataset(VideoList, Clips):
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
         """The reader of a video, and the clip sampled from it; no frame is read."""
-        reader = self.open(index)
+        reader = at_rate(self.open(index), self.plan.frame_rate)
         return reader, self.plan.sample(self.records[index], reader.num_frames, epoch, index)
 
 
@@ -199,13 +234,14 @@ def train_dataset(
     seed: int,
     flip: bool,
     decoder: str = "auto",
+    **frames: Any,
 ) -> VideoDataset:
-    """The train list.
+    """The train list; `frames`: as the keyword fields of `Plan`.
 
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
-    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
+    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, **frames)
     dataset = VideoDataset(spec, "train", plan, decoder)
     repeated = repeated_lines(dataset.records)
     if repeated:
@@ -222,8 +258,9 @@ def train_dataset(
 
 
 def val_dataset(
-    spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, decoder: str = "auto"
-) -> VideoDataset:
-    """The val list with centre starts and the centre crop, for evaluation during training."""
-    plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size))
+    spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, decoder: str = "auto",
+    **frames: Any,
+) -> VideoDataset:  # fmt: skip
+    """The val list with the centre crop, and centre starts or the middle dense clip, for evaluation during training."""
+    plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size), **frames)
     return VideoDataset(spec, "val", plan, decoder)

@@ -1,8 +1,9 @@
 """Samples the frame numbers of clips for training, validation and tests. Pure functions; frame numbers are 0-based.
 
-A clip has T segments of L adjacent frames; n is the video's number of frames. The rules are the official ones (TSN,
-TSM, TDN, H2CN), except for videos that are too short: the official code starts all their segments at the first frame;
-here the starts are spread evenly.
+A clip has T segments of L adjacent frames; n is the video's number of frames. Segments are spread over the video, or
+start at a fixed distance (dense clips). The rules are the official ones (TSN, TSM, TDN, H2CN; dense: TSM, torchvision),
+except for spread segments in videos that are too short: the official code starts all of them at the first frame; here
+the starts are spread evenly.
 """
 
 import zlib
@@ -13,6 +14,8 @@ from common.errors import InputError
 
 Rng = np.random.Generator
 FRAME_ORDERS = ("normal", "reversed", "shuffled")
+TRAIN_SAMPLINGS = ("random", "dense")
+TEST_SAMPLINGS = ("auto", "centre", "random", "even", "dense")
 
 
 def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rng: Rng) -> np.ndarray:
@@ -37,12 +40,44 @@ def center_starts(num_frames: int, num_segments: int, frames_per_segment: int) -
     Returns:
         (T,) sorted starts: int(tick/2 + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
     """
+    return even_starts(num_frames, num_segments, frames_per_segment, 1, 2)
+
+
+def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, clip: int, clips: int) -> np.ndarray:
+    """Segment starts of the test clip `clip` of `clips`: at the share clip / clips of each of T equal parts.
+
+    Clip 0 has the first frame of every part. Two clips are those of TSM's `twice_sample`; SV-Mix tests with any number.
+
+    Returns:
+        (T,) sorted starts: int(tick*clip/clips + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
+    """
     _require_positive(num_segments, frames_per_segment)
     if num_frames <= num_segments + frames_per_segment - 1:
         # As many different starts as possible; at the limit, n = T + L - 1, they equal those of the formula below.
-        return _spread(max(num_frames - frames_per_segment + 1, min(num_frames, num_segments)), num_segments)
+        positions = max(num_frames - frames_per_segment + 1, min(num_frames, num_segments))
+        return _spread(positions, num_segments, clip, clips)
     tick = (num_frames - frames_per_segment + 1) / num_segments
-    return np.array([int(tick / 2 + tick * k) for k in range(num_segments)])
+    return np.array([int(tick * clip / clips + tick * k) for k in range(num_segments)])
+
+
+def dense_starts(
+    num_frames: int, num_segments: int, frames_per_segment: int, stride: int, clip: int = 0, clips: int = 1,
+    rng: Rng | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Segment starts, `stride` = S frames apart, of dense clip `clip` of `clips`, or of one at a random place (`rng`).
+
+    A clip covers W = (T - 1)*S + max(S, L) frames; for L <= S these are T*S, such as TSM's 64. The first of several
+    clips begins with the video and the last ends with it: floor(clip * (n - W) / (clips - 1)); one is in the middle.
+
+    Returns:
+        (T,) starts. A video shorter than W begins again after its last frame, as in TSM: starts are modulo n.
+    """
+    _require_positive(num_segments, frames_per_segment)
+    last = max(num_frames - (num_segments - 1) * stride - max(stride, frames_per_segment), 0)
+    first = last * clip // (clips - 1) if clips > 1 else last // 2
+    if rng is not None:
+        first = int(rng.integers(last + 1))
+    return (first + np.arange(num_segments) * stride) % num_frames
 
 
 def segment_indices(starts: np.ndarray, frames_per_segment: int, num_frames: int) -> np.ndarray:
@@ -76,9 +111,9 @@ def clip_rng(seed: int, video_id: str, clip_index: int) -> Rng:
     return np.random.default_rng([seed, zlib.crc32(video_id.encode(errors="surrogatepass")), clip_index])
 
 
-def _spread(positions: int, num_segments: int) -> np.ndarray:
+def _spread(positions: int, num_segments: int, clip: int = 1, clips: int = 2) -> np.ndarray:
     """T starts spread evenly over 0 ... positions-1, sorted, with repeats if positions < T."""
-    return (2 * np.arange(num_segments) + 1) * positions // (2 * num_segments)
+    return (clips * np.arange(num_segments) + clip) * positions // (clips * num_segments)
 
 
 def _require_positive(num_segments: int, frames_per_segment: int) -> None:

@@ -9,8 +9,8 @@ already have the right size are not resampled: those extracted at 320 x 240 are 
 are resized twice, in the official order; both in one would be another filter.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
 
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from common.errors import InputError
 
 BASE_SIZE = 224  # input size to which the sizes below belong
 RESIZE = (240, 320)  # H, W
@@ -124,6 +126,12 @@ class Preprocessing:
         frames = self.resized(frames)
         ((left, top, right, bottom),) = self.boxes(*frames.shape[1:3])
         return frames[:, top:bottom, left:right]
+
+    def after_resize(self, size: Sequence[int]) -> "Preprocessing":
+        """The same crops after a resize to another short side, or height and width, which must be as large."""
+        if min(size) < self.crop_size:
+            raise InputError(f"--resize {min(size)} is smaller than the crops of {self.crop_size} pixels; give more")
+        return replace(self, resize=size[0] if len(size) == 1 else (size[0], size[1]))
 
     @torch.inference_mode()
     def resized(self, frames: np.ndarray) -> np.ndarray:

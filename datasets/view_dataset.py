@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import InputError
-from datasets.catalogue import DatasetSpec
+from datasets.catalogue import DatasetSpec, is_kinetics
 from datasets.clip_dataset import ClipPlan, VideoList
 from datasets.lists import VideoRecord
+from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader
 from datasets.shared_memory import SharedTensors, uint8_memory
 from datasets.transforms import Box, transformed
@@ -56,7 +57,7 @@ class ViewDataset(VideoList, Dataset[VideoViews]):
     def __init__(
         self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
     ) -> None:
-        """As `VideoList`, with a plan for each of the C clips, all with the same preprocessing."""
+        """As `VideoList`, with a plan for each of the C clips, equal but for the clip."""
         super().__init__(spec, which, decoder, may_lack_labels=True)
         self.plans = plans
 
@@ -71,6 +72,7 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
     Raises:
         InputError: a frame cannot be read, or frames have several sizes after the resize.
     """
+    reader = at_rate(reader, plans[0].frame_rate)
     indices = np.stack([plan.sample(record, reader.num_frames, 0, index).indices for plan in plans])
     numbers, positions = np.unique(indices, return_inverse=True)
     positions = positions.reshape(indices.shape)
@@ -91,10 +93,35 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
     return VideoViews(views, torch.from_numpy(positions), boxes, record.label, index, record.path)
 
 
-def clip_plans(plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str) -> dict[int, ClipPlan]:
-    """A plan for each clip, with the segments in the centres of their parts or at random places."""
-    is_random = sampling == "random" or (sampling == "auto" and (dataset == "kinetics" or clips != [0]))
-    return {clip: replace(plan, clip_index=clip if is_random else None) for clip in clips}
+def clip_plans(
+    plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
+) -> dict[int, ClipPlan]:
+    """A plan for each clip, by its number from 0.
+
+    Args:
+        plan: with the frame stride of dense clips, if there is one.
+        clips: their numbers.
+        sampling: one of `TEST_SAMPLINGS`; "auto" is dense if there is a stride, otherwise random for the Kinetics data
+            sets and for several clips, and centre for the rest.
+        dataset: its name.
+        num_clips: number of evenly spaced clips; None: as many as the last of `clips` needs.
+
+    Raises:
+        InputError: dense clips without a stride, or a number of clips that nothing reads.
+    """
+    if sampling == "auto":
+        is_random = is_kinetics(dataset) or clips != [0]
+        sampling = "dense" if plan.frame_stride else "random" if is_random else "centre"
+    if sampling == "dense" and not plan.frame_stride:
+        raise InputError("--sampling dense needs --frame_stride, which the weights do not have; add it")
+    stride = plan.frame_stride if sampling == "dense" else 0
+    if sampling in ("even", "dense"):
+        plan = replace(plan, num_clips=num_clips or max(clips) + 1)
+    elif num_clips is not None:
+        raise InputError(f"--num_clips {num_clips}: {sampling} clips do not depend on their number; leave it out")
+    return {
+        clip: replace(plan, clip_index=None if sampling == "centre" else clip, frame_stride=stride) for clip in clips
+    }
 
 
 def _reach(boxes: Sequence[Box]) -> tuple[Box, list[Box]]:

@@ -19,8 +19,14 @@ class Window:
 
     def __init__(self, path: Path, start: float, end: float, frames: Iterable[TimedFrame]) -> None:
         self.path, self.start, self.end = path, start, end
-        self.images = [image for time, image in frames if start - ROUNDING <= time < end - ROUNDING]
+        inside = [(time, image) for time, image in frames if start - ROUNDING <= time < end - ROUNDING]
+        self.images = [image for _, image in inside]
+        self.times = [time for time, _ in inside]
         self.num_frames = len(self.images)
+
+    def known_times(self) -> tuple[np.ndarray, float]:
+        """As `VideoFile.known_times`."""
+        return np.array(self.times) - self.times[0], 0.0
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """As `Reader.frames`; 0 is the window's first frame."""

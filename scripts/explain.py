@@ -30,6 +30,7 @@ from drawing.explanation import ExplainedClip, explanation_frames, explanation_s
 from ops.explaining import Explanation, explain
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
+from ops.weights.trained_on import frame_sampling
 
 SHOWN = 3  # classes in the title
 
@@ -77,7 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     names = made_for.class_names
     label = None if args.class_name is None else torch.tensor([label_of(args.class_name, names)])
     model = weights.build(names)  # not fused: the gates are read inside
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, eval_preprocessing(made_for.input_size))
+    views = eval_preprocessing(made_for.input_size)
+    plan = ClipPlan(model.num_segments, model.frames_per_segment, views, **frame_sampling(made_for))
     source = Source(Path(args.source), VideoRecord(args.source, None, 0))
     clip = SourceViews([source], [plan], args.decoder).read(0).clip(0).movedim(-1, -3)  # (1, T, L, 3, H, W)
     explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), names)

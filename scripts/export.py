@@ -13,7 +13,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -173,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     network = fuse_for_inference(model)
     size = eval_preprocessing(made_for.input_size, full_res=args.full_res).crop_size
     facts = {"frames_per_segment": model.frames_per_segment, "size": size, "weights_sha256": file_hash(args.weights)}
-    metadata = json.dumps({"trained_on": asdict(made_for), "version": project_version(), **facts})
+    metadata = json.dumps({"trained_on": made_for.as_stored(), "version": project_version(), **facts})
 
     program = export(network, noise(model, size, 2))
     for path in args.output:

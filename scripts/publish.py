@@ -10,7 +10,6 @@ import json
 import logging
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
@@ -56,7 +55,7 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
     if too_large is not None:
         raise InputError(f"{weights.path}: {too_large} is too large for {dtype}; publish with --dtype float32")
     about = {
-        "trained_on": asdict(weights.require_trained_on()),
+        "trained_on": weights.require_trained_on().as_stored(),
         "figures": accuracies(weights),
         "version": project_version(),
         "digest": tensor_digest({"state_dict": state}),

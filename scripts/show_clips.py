@@ -20,7 +20,14 @@ from common.cli import SEED, make_parser, number
 from common.console import run_script
 from common.errors import InputError, counted, reason
 from common.files import make_folder
-from common.option_groups import DEFAULT_ARCH, add_augmentation_options, add_data_options, data_options
+from common.option_groups import (
+    DEFAULT_ARCH,
+    add_augmentation_options,
+    add_data_options,
+    add_sampling_options,
+    data_options,
+    train_sampling,
+)
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
@@ -58,6 +65,7 @@ def show_parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", metavar="CKPT", help=text)
     parser.add_argument("--output_dir", default="runs/clips", metavar="DIR", help="folder for clips.png and clips.gif")
     add_data_options(parser, ("train",))
+    add_sampling_options(parser)
     add_augmentation_options(parser)
     return parser
 
@@ -129,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     spec = resolve(args.dataset, **data_options(args), need=("train",))
     dataset = train_dataset(
         spec, num_segments=args.num_segments, frames_per_segment=NETS[args.net].frames_per_segment,
-        input_size=args.input_size, seed=args.seed, flip=not args.no_flip,
+        input_size=args.input_size, seed=args.seed, flip=not args.no_flip, **train_sampling(args),
     )  # fmt: skip
     if args.weights and args.mix != "svmix":
         raise InputError("--weights needs --mix svmix: the other methods use no network")

@@ -73,12 +73,18 @@ class VideoFile:
         """
         if self.fault:
             raise not_to_its_end(self.path, self.fault)
+        return self.known_times()[0].tolist()
+
+    def known_times(self) -> tuple[np.ndarray, float]:
+        """As `times`, of the frames before a fault, and the tick to which they are rounded, in seconds; 0: unknown."""
         times: list[float | None]
         times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
         known = [time for time in times if time is not None]
         if not known or len(known) < len(times):
-            raise InputError(f"{self.path} lacks the times of its frames; convert it, or extract without --fps")
-        return _rising(np.array(known)).tolist()
+            raise InputError(
+                f"{self.path} lacks the times of its frames; convert it, or leave out --fps (--frame_rate)"
+            )
+        return _rising(np.array(known)), self.index.tick if self.index else 0.0
 
     @property
     def fault(self) -> str:

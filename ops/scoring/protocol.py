@@ -10,6 +10,7 @@ from common.files import write_json
 
 PROTOCOL = "protocol.json"
 VIEWS = ("*_crop*.pkl", "*_crop*_features.npy")
+SAMPLING_FLAGS = "--sampling, --seed, --num_clips, --frame_stride and --frame_rate"
 UNFINISHED = ".unfinished"  # suffix of the files with unfinished scores
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(("dataset", "net", "arch", "sampling", "preprocessing", "weights", "list_hash"), str),
@@ -68,7 +69,7 @@ def check_protocol(folder: Path, protocol: dict[str, Any]) -> None:
     if different and _views(folder):
         name = different[0]
         there = f"with {name} {short(repr(stored.get(name)))}, this run has {short(repr(protocol[name]))}"
-        hint = ", give all clips of a folder the same --sampling and --seed" if stored and name == "sampling" else ""
+        hint = f", give all clips of a folder the same {SAMPLING_FLAGS}" if stored and name == "sampling" else ""
         raise InputError(
             f"{folder} holds views {there if stored else f'but no {PROTOCOL}'}; choose another --output_dir{hint}, or "
             "delete them with --overwrite"

@@ -76,7 +76,7 @@ class TrainState:
             "epoch": self.epoch,
             "best_top1": self.best_top1,
             "figures": self.figures,
-            "trained_on": asdict(self.trained_on),
+            "trained_on": self.trained_on.as_stored(),
             "seen_clips": self.seen,
             **self.settings,
         }

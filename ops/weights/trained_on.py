@@ -1,6 +1,6 @@
 """The record of a training in its checkpoint."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from common.errors import InputError, counted, quoted, short, wrong_fields
@@ -26,6 +26,8 @@ class TrainedOn:
     train_list_hash: str
     val_list_hash: str
     ablate: list[str] = field(default_factory=list)
+    frame_stride: int = 0  # of dense clips, in frames; 0: segments spread over the video
+    frame_rate: float = 0.0  # in frames per second; 0: all frames of a video
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
@@ -37,16 +39,21 @@ class TrainedOn:
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        stored = {"ablate": [], **stored}  # older checkpoints lack it
+        stored = {"ablate": [], "frame_stride": 0, "frame_rate": 0.0, **stored}  # some checkpoints lack them
         kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
         wrong = wrong_fields(stored, kinds)
         sizes = {"num_segments", "input_size"}.difference(wrong)
         wrong += [name for name in sorted(sizes) if not 0 < stored[name] <= LARGEST]
+        wrong += [name for name in sorted({"frame_stride", "frame_rate"}.difference(wrong)) if stored[name] < 0]
         if wrong:
             raise InputError(
                 f"{source} lacks the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
             )
         return cls(**{name: stored[name] for name in kinds})
+
+    def as_stored(self) -> dict[str, Any]:
+        """The fields for a file; without a stride and a rate, those of files from before there were any."""
+        return {name: value for name, value in asdict(self).items() if value != 0}
 
     def require(self, source: str, **given: Any) -> None:
         """Refuse values by field name (None: not given) that contradict the stored ones of the checkpoint `source`."""
@@ -66,11 +73,22 @@ class TrainedOn:
             )
 
 
+def frame_sampling(
+    trained_on: TrainedOn | None, frame_stride: int | None = None, frame_rate: float | None = None
+) -> dict[str, Any]:
+    """The frame stride and the frame rate for a test: those given, otherwise those of the training; 0: none."""
+    given = {"frame_stride": frame_stride, "frame_rate": frame_rate}
+    stored = dict.fromkeys(given, 0) if trained_on is None else {name: getattr(trained_on, name) for name in given}
+    return {name: stored[name] if value is None else value for name, value in given.items()}
+
+
 _LABELS = {
     "class_names": "the class names",
     "dataset": "the data set",
     "num_segments": "the number of segments",
     "ablate": "--ablate",
+    "frame_stride": "--frame_stride",
+    "frame_rate": "--frame_rate",
 }
 
 

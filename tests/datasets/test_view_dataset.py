@@ -18,7 +18,7 @@ from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.sampling import FRAME_ORDERS
 from datasets.transforms import Preprocessing, eval_preprocessing
-from datasets.view_dataset import VideoViews, ViewDataset
+from datasets.view_dataset import VideoViews, ViewDataset, clip_plans
 
 CENTRE, FULL_CENTRE, THREE = (
     eval_preprocessing(32),
@@ -146,3 +146,57 @@ def test_a_clip_is_cut_from_the_frames() -> None:
     clip = video.clip(1)
     assert clip.shape == (2, 2, 2, 5, 5, 3)
     assert np.array_equal(clip[1, :, :, 0, 0, 0], [[3, 3], [0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("stride", "clips", "sampling", "dataset", "num_clips", "described"),
+    [
+        (0, [0], "auto", "mine", None, "centre of each segment"),
+        (0, [0, 1], "auto", "mine", None, "random starts, seed 4"),
+        (0, [0], "auto", "kinetics", None, "random starts, seed 4"),
+        (0, [0], "auto", "minikinetics200", None, "random starts, seed 4"),
+        (0, [0], "auto", "kinetics of mine", None, "centre of each segment"),
+        (0, [0, 1], "even", "mine", None, "even starts, 2 clips"),
+        (0, [1], "even", "mine", 3, "even starts, 3 clips"),
+        (8, [0], "auto", "kinetics", None, "dense, 8 frames apart, 1 clip"),
+        (8, [4], "auto", "mine", 10, "dense, 8 frames apart, 10 clips"),
+        (8, [0, 9], "dense", "mine", None, "dense, 8 frames apart, 10 clips"),
+        (8, [0], "centre", "mine", None, "centre of each segment"),
+        (8, [0], "even", "mine", None, "even starts, 1 clip"),
+    ],
+)
+def test_the_sampling_of_a_test(
+    stride: int, clips: list[int], sampling: str, dataset: str, num_clips: int | None, described: str
+) -> None:
+    plan = ClipPlan(3, 5, CENTRE, seed=4, frame_stride=stride)
+    plans = clip_plans(plan, clips, sampling, dataset, num_clips)
+    assert list(plans) == clips
+    assert {each.describe() for each in plans.values()} == {described}
+
+
+def test_samplings_that_lack_a_number_or_do_not_read_it() -> None:
+    plan = ClipPlan(3, 5, CENTRE)
+    with pytest.raises(InputError, match="--sampling dense needs --frame_stride"):
+        clip_plans(plan, [0], "dense", "mine")
+    with pytest.raises(InputError, match="--num_clips 3: random clips"):
+        clip_plans(plan, [0, 1], "auto", "mine", 3)
+
+
+def test_dense_and_even_clips_of_a_list(spec: DatasetSpec) -> None:
+    """Video 0 has 12 frames, video 4 one."""
+    dense = ViewDataset(spec, list(clip_plans(ClipPlan(3, 2, CENTRE, frame_stride=3), [0, 2], "auto", "mine").values()))
+    clips = np.array([[[0, 1], [3, 4], [6, 7]], [[3, 4], [6, 7], [9, 10]]])
+    numbers, positions = np.unique(clips, return_inverse=True)
+    video = dense[0]
+    assert len(video.frames) == len(numbers)
+    assert np.array_equal(video.positions, positions.reshape(clips.shape))
+    assert dense[4].positions.unique().tolist() == [0]
+    even = ClipPlan(3, 1, CENTRE, clip_index=1, num_clips=4)
+    assert even.sample(dense.records[0], 12, 0, 0).indices.flatten().tolist() == [1, 5, 9]
+
+
+def test_another_resize_before_the_crops() -> None:
+    assert CENTRE.after_resize([40]) == Preprocessing(40, 32)
+    assert THREE.after_resize([48, 64]) == Preprocessing((48, 64), 32, 3)
+    with pytest.raises(InputError, match="--resize 31 is smaller than the crops of 32"):
+        CENTRE.after_resize([31, 64])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from common.cli import resume_command
 from common.errors import InputError
+from common.option_groups import train_sampling
 from opts import (
     BUILT_IN_DEFAULTS,
     parse_predict,
@@ -33,6 +34,7 @@ ALL_FLAGS = {
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
         "--config", "--dry_run",
+        "--sampling", "--frame_stride", "--frame_rate",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
@@ -40,6 +42,7 @@ ALL_FLAGS = {
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
         "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
         "--amp", "--compile", "--malloc", "--dump_features", "--shard",
+        "--frame_stride", "--frame_rate", "--num_clips", "--resize",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
@@ -49,6 +52,7 @@ ALL_FLAGS = {
         "--weights", "--net", "--archs", "--test_segments", "--classes", "--root_path", "--clips", "--crops",
         "--full_res", "--window", "--stride", "--fps", "--timeline", "--save", "--top", "--csv", "--json", "--workers",
         "--decoder", "--gpus", "--amp", "--compile", "--malloc",
+        "--frame_stride", "--frame_rate",
     },
 }  # fmt: skip
 PARSERS = {
@@ -207,6 +211,41 @@ def test_centres_give_one_clip() -> None:
         for clips in ("0-9", "3"):
             with pytest.raises(InputError, match="--sampling centre.*--clip_index 0.*--sampling random"):
                 parse_test(crops, [*flags, "--clip_index", clips])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sampling", "dense"], "--sampling dense needs --frame_stride"),
+        (["--frame_stride", "8"], "--frame_stride 8 needs --sampling dense, not random"),
+    ],
+)
+def test_contradictions_in_the_sampling_of_a_training(flags: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse_train(["kinetics", *flags])
+    assert train_sampling(parse_train(["kinetics"])) == {"frame_stride": 0, "frame_rate": 0}
+    dense = ["--sampling", "dense", "--frame_stride", "8", "--frame_rate", "15"]
+    assert train_sampling(parse_train(["kinetics", *dense])) == {"frame_stride": 8, "frame_rate": 15}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sampling", "even", "--frame_stride", "8"], "--frame_stride 8 needs --sampling dense, not even"),
+        (["--clip_index", "0-9", "--num_clips", "9"], "--clip_index 9.* first of --num_clips 9"),
+        (["--resize", "1", "2", "3"], "--resize has 3 numbers"),
+    ],
+)
+def test_contradictions_in_the_sampling_of_a_test(flags: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse_test(1, ["--weights", "w", "--output_dir", "d", *flags])
+
+
+@pytest.mark.parametrize("flag", ["--frame_rate=-1", "--frame_rate=nan", "--frame_stride=0", "--num_clips=0"])
+def test_samplings_out_of_range(flag: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse_test(1, ["--weights", "w", "--output_dir", "d", flag])
+    assert flag.partition("=")[0] in capsys.readouterr().err
 
 
 def test_weights_of_models_that_overflow(capsys) -> None:

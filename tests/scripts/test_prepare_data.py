@@ -51,7 +51,7 @@ def write_videos(root: Path, clips: list[str], content: bytes, ending: str = ".m
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("data_set", WRITERS)
+@pytest.mark.parametrize("data_set", sorted(WRITERS.keys() - {"kinetics600", "kinetics700", "minikinetics200"}))
 @pytest.mark.parametrize("kind", ["videos", "frames"])
 def test_each_data_set(tmp_path: Path, monkeypatch, capsys, video: bytes, data_set: str, kind: str) -> None:
     """One command prepares a data set; it is then found by its name, with lists that match the annotations."""

@@ -4,6 +4,7 @@ The result is {list: {clip as a path below the folder of the media: class name, 
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 Expected = dict[str, dict[str, str | None]]
@@ -53,14 +54,14 @@ def write_somethingv2(folder: Path, prefix: str = "something-something-v2-") -> 
     return {**lists, "test": {"1420": None}}
 
 
-KINETICS = ["petting animal (not cat)", "massaging person's head", *(f"class {i:03d}" for i in range(398))]
+KINETICS = ["petting animal (not cat)", "massaging person's head", *(f"class {i:03d}" for i in range(698))]
 
 
-def write_kinetics(folder: Path) -> Expected:
+def write_kinetics(folder: Path, num_class: int = 400) -> Expected:
     """CSV with a header; the train file has a clip of every class."""
     folder.mkdir(parents=True, exist_ok=True)
     head = "label,youtube_id,time_start,time_end,split,is_cc\n"
-    rows = [(name, f"-Ab_{i:03d}xyz_", i, i + 10) for i, name in enumerate(KINETICS)]
+    rows = [(name, f"-Ab_{i:03d}xyz_", i, i + 10) for i, name in enumerate(KINETICS[:num_class])]
     val = [(KINETICS[0], "0wR5jVB-WPk", 417, 427), (KINETICS[1], "aBcDeFgHiJk", 3, 13)]
     for which, group in (("train", rows), ("validate", val)):
         lines = [f'"{name}",{video},{start},{end},{which},0\n' for name, video, start, end in group]
@@ -71,6 +72,14 @@ def write_kinetics(folder: Path) -> Expected:
         key: {f"{name.replace(' ', '_')}/{video}_{start:06d}_{end:06d}": name for name, video, start, end in group}
         for key, group in lists.items()
     }
+
+
+def write_mini_kinetics(folder: Path, num_class: int = 200) -> Expected:
+    """The files of Kinetics-400, and some of its classes, spelled otherwise and in another order."""
+    chosen = KINETICS[1 : num_class + 1]
+    lists = write_kinetics(folder)
+    (folder / "mini.txt").write_text("".join(f"{name.replace(' ', '_').upper()}\n" for name in chosen))
+    return {key: {clip: name for clip, name in clips.items() if name in chosen} for key, clips in lists.items()}
 
 
 def write_diving48(folder: Path, version: str = "V2_") -> Expected:
@@ -144,6 +153,10 @@ def write_jester(folder: Path) -> Expected:
 
 WRITERS = {
     "kinetics": write_kinetics,
+    "kinetics600": partial(write_kinetics, num_class=600),
+    "kinetics700": partial(write_kinetics, num_class=700),
+    "minikinetics100": partial(write_mini_kinetics, num_class=100),
+    "minikinetics200": partial(write_mini_kinetics, num_class=200),
     "somethingv1": write_something_csv,
     "somethingv2": write_somethingv2,
     "diving48": write_diving48,

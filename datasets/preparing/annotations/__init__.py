@@ -9,7 +9,7 @@ from datasets.preparing.annotations.something import JESTER, SOMETHING_V1, SOMET
 from datasets.preparing.annotations.ucf101 import UCF101
 
 OFFICIAL = {
-    "kinetics": KINETICS,
+    **KINETICS,
     "somethingv1": SOMETHING_V1,
     "somethingv2": SOMETHING_V2,
     "diving48": DIVING48,
