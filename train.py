@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command, steps_and_seconds
 from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
@@ -30,8 +31,9 @@ from ops.network import VideoNet, require_finite_tensors
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate
+from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.engine import TrainSettings, evaluate
-from ops.training.fit import FitSettings, fit
+from ops.training.fit import ACCURACIES, FitSettings, fit
 from ops.training.recipes import check_recipe
 from ops.training.run_folder import BEST, RunFolder, claimed_run
 from ops.training.run_history import environment, record_start
@@ -59,8 +61,9 @@ def main(argv: list[str] | None = None) -> None:
         args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
     )
     step = TrainSettings(
-        loss=F.cross_entropy, label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate,
-        clip_gradient=args.gd, partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
+        loss=F.cross_entropy, train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing,
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
+        print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,
@@ -68,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
         trained_on=describe_training(args, model, spec),
         settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
+        best={"top1": -1.0, args.best_by: -1.0},
         mixer=mixer,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
@@ -112,18 +116,21 @@ def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Run
         return None
     settings = SvMixSettings(
         selector_lr=args.selector_lr, network_lr=args.lr, switch_prob=args.mix_switch_prob,
-        teacher_decay=args.teacher_decay, alpha=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
+        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
     )  # fmt: skip
     method = mix_method(args.mix, model, args.input_size, runtime, settings)
     random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}
-    return Mixer(method, spec.num_class, **random, num_examples=args.log_images)
+    epochs = args.epochs - args.mix_off_epochs
+    return Mixer(method, spec.num_class, **random, epochs=epochs, num_examples=args.log_images)
 
 
 def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:
     """Clips of the train list and of the val list."""
     clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
     clips |= {"input_size": args.input_size, "decoder": args.decoder}
-    return train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip), val_dataset(spec, **clips)
+    augmentation = chosen_augmentation(args)
+    train_set = train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip, augmentation=augmentation)
+    return train_set, val_dataset(spec, **clips)
 
 
 def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: bool) -> ClipLoader:
@@ -131,7 +138,16 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
     return make_loader(
         dataset, batch_size=args.batch_size, workers=args.workers, shuffle=train, seed=args.seed, drop_last=train,
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
+        repeats=args.aug_repeats if train else 1,
+        balanced=[record.label for record in dataset.records] if train and args.balanced_sampler else None,
     )  # fmt: skip
+
+
+def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+    if args.class_weights == "none":
+        return None
+    labels = [record.label for record in train_set.records]
+    return WeightedCrossEntropy(class_weights(args.class_weights, labels, train_set.spec.num_class))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
@@ -209,7 +225,7 @@ def run_epochs(
         rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
         settings = FitSettings(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
-            folders=run, eval_teacher=bool(args.eval_teacher),
+            folders=run, best_by=args.best_by, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
             save_every=steps_and_seconds(args.save_every), stop=stop,
         )  # fmt: skip
@@ -222,7 +238,7 @@ def run_epochs(
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         stop.release()
-        logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
+        logging.info("Best %s %.2f %%: %s", ACCURACIES[args.best_by], state.best[args.best_by], run.folder / BEST)
         logging.info("run: %s", run.folder)
 
 
@@ -236,7 +252,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
-        state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
+        state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -248,11 +264,11 @@ def describe_start(
     args: Namespace, run: RunFolder, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
 ) -> None:
     """Log the run, its numbers of clips, and its differences from the published run."""
-    clips, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
-    logging.info("%s: %s, %s, %s", run.folder.name, clips, val_videos, counted(train_set.spec.num_class, "class"))
-    batch = args.batch_size * runtime.world_size
-    if len(train_set) >= batch and len(train_set) % batch:
-        left_out = counted(len(train_set) % batch, "train video")
+    videos, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
+    logging.info("%s: %s, %s, %s", run.folder.name, videos, val_videos, counted(train_set.spec.num_class, "class"))
+    batch, clips = args.batch_size * runtime.world_size, len(train_set) * args.aug_repeats
+    if clips >= batch and clips % batch:
+        left_out = counted(clips % batch, "train video" if args.aug_repeats == 1 else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
     recipe = {"mix": args.mix, "lr": args.lr, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from

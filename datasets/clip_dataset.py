@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import counted, few, quoted
+from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord, read_list, repeated_lines
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
@@ -66,11 +67,12 @@ class Plan(ABC):
 
 @dataclass(frozen=True)
 class TrainPlan(Plan):
-    """Random starts, crop and flip, which depend on (seed, epoch, index) alone."""
+    """Random starts, crop, flip and other augmentation, which depend on (seed, epoch, index) alone."""
 
     input_size: int  # side of the crops in pixels
     seed: int
     mirrored: tuple[int, ...] | None  # label -> label of the mirrored clip; None: no flips
+    augmentation: Augmentation = TSN
 
     @property
     def side(self) -> int:
@@ -79,7 +81,9 @@ class TrainPlan(Plan):
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = sample_rng(self.seed, epoch, index)
         starts = train_starts(num_frames, self.num_segments, self.frames_per_segment, rng)
-        transform = TrainTransform.sample(self.input_size, rng, flip=self.mirrored is not None)
+        transform = TrainTransform.sample(
+            self.input_size, rng, flip=self.mirrored is not None, augmentation=self.augmentation
+        )
         label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
         return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, label)
 
@@ -182,12 +186,17 @@ class VideoDataset(VideoList, Clips):
         frames = reader.frames(np.unique(sampled.indices).tolist(), replaced)
         fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
         seconds = time.perf_counter() - start
-        return Sample(memory, sampled.label, index, self.records[index].path, replaced, seconds)
+        video = index % len(self)
+        return Sample(memory, sampled.label, video, self.records[video].path, replaced, seconds)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
-        """The reader of a video, and the clip sampled from it; no frame is read."""
-        reader = self.open(index)
-        return reader, self.plan.sample(self.records[index], reader.num_frames, epoch, index)
+        """The reader of a video, and the clip sampled from it; no frame is read.
+
+        An index beyond the list is another clip of a video in the same epoch (see `EpochSampler`).
+        """
+        video = index % len(self)
+        reader = self.open(video)
+        return reader, self.plan.sample(self.records[video], reader.num_frames, epoch, index)
 
 
 def train_dataset(
@@ -198,6 +207,7 @@ def train_dataset(
     input_size: int,
     seed: int,
     flip: bool,
+    augmentation: Augmentation = TSN,
     decoder: str = "auto",
 ) -> VideoDataset:
     """The train list.
@@ -205,7 +215,7 @@ def train_dataset(
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
-    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
+    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation)
     dataset = VideoDataset(spec, "train", plan, decoder)
     repeated = repeated_lines(dataset.records)
     if repeated:
