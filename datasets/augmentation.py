@@ -6,6 +6,7 @@ mirrors a clip, and none turns it by more than 30 degrees, so that left stays le
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from torch import Tensor
 Step = Callable[[Tensor], Tensor]  # frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2
 AUTO_AUGMENTS = ("none", "trivial", "randaugment")
 MAGNITUDES = 31  # of RandAugment in torchvision: 0, no change, to 30
-ERASED = (124, 116, 104)  # RGB, the mean colour of ImageNet, which becomes 0 in the network's normalisation
+# RGB of erased and uncovered parts: the mean colour of ImageNet, which becomes 0 in the network's normalisation.
+FILL = (124, 116, 104)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Augmentation:
 
         steps: list[Step] = []
         if self.auto_augment == "randaugment":
-            steps.append(v2.RandAugment(self.ra_ops, self.ra_magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR))
+            steps.append(partial(randaugment, ops=self.ra_ops, magnitude=self.ra_magnitude))
         elif self.auto_augment == "trivial":
             steps.append(trivial_augment)
         if self.color_jitter:
@@ -45,7 +47,7 @@ class Augmentation:
         if self.gray:
             steps.append(v2.RandomGrayscale(self.gray))
         if self.random_erasing:
-            steps.append(v2.RandomErasing(self.random_erasing, value=ERASED))
+            steps.append(v2.RandomErasing(self.random_erasing, value=FILL))
         return steps
 
 
@@ -56,12 +58,16 @@ MAE = Augmentation(random_resized_crop=0.08, auto_augment="randaugment", ra_ops=
 PRESETS = {"tsn": TSN, "mae": MAE}
 
 
+def randaugment(frames: Tensor, ops: int, magnitude: int) -> Tensor:
+    """RandAugment (arXiv 1909.13719): so many random changes of one strength."""
+    from torchvision.transforms import v2
+
+    return v2.RandAugment(ops, magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR, list(FILL))(frames)
+
+
 def trivial_augment(frames: Tensor) -> Tensor:
-    """TrivialAugment (arXiv 2103.10158): one random change of random strength, of the ones that RandAugment makes.
+    """TrivialAugment (arXiv 2103.10158): one random change of random strength, of those that RandAugment makes.
 
     NOTE: torchvision's class has the paper's wide space, which rotates by up to 135 degrees: then left becomes right.
     """
-    from torchvision.transforms import v2
-
-    magnitude = int(torch.randint(MAGNITUDES, ()))
-    return v2.RandAugment(1, magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR)(frames)
+    return randaugment(frames, 1, int(torch.randint(MAGNITUDES, ())))
