@@ -180,7 +180,8 @@ def evaluate_checkpoint(
         val = evaluate(
             network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss
         )
-        logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
+        mean_class = f"{ACCURACIES['mean_class']} {val.averages()['mean_class']:.1f} %"
+        logging.info("%s on %s of %s: %s  %s", name, counted(val.videos, "video"), val_list, val.describe(), mean_class)
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
 

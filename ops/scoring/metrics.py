@@ -38,8 +38,8 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     return 100.0 * float(recall_score(labels, scores.argmax(1), labels=np.unique(labels), average="macro"))
 
 
-def confusion_mean_class(confusion: np.ndarray) -> float:
-    """The same of a confusion matrix (K, K), row = label, column = best class."""
+def mean_recall(confusion: np.ndarray) -> float:
+    """The mean class accuracy that a confusion matrix (K, K) has: row = label, column = best class."""
     videos = confusion.sum(1)
     return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
 

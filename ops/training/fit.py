@@ -16,7 +16,6 @@ from common.console import Stopped, StopRequest
 from common.errors import counted, few
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
-from ops.scoring.metrics import confusion_mean_class
 from ops.scoring.plots import plot_confusion
 from ops.training.engine import TrainSettings, evaluate, train_one_epoch
 from ops.training.progress import Sums, over_processes
@@ -143,7 +142,6 @@ def _evaluate(
     )  # fmt: skip
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
-    figures["val/mean_class"] = confusion_mean_class(val.confusion)
     teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
     if teacher is not None:
         averages = score(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()

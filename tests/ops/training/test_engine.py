@@ -189,6 +189,16 @@ def test_an_evaluation_counts_confusions() -> None:
     assert np.array_equal(found, expected)
 
 
+def test_an_evaluation_has_the_mean_of_the_accuracies_of_its_classes() -> None:
+    """Classes without videos do not count; training has no such figure."""
+    matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 1]])
+    sums = Sums(videos=9, top1=6, confusion=matrix)
+    assert sums.averages()["mean_class"] == pytest.approx(100 * (3 / 4 + 2 / 4 + 1) / 3)
+    val = evaluate(Linear(), batches(3), CPU, amp="off", title="val", print_freq=9).averages()
+    assert val["mean_class"] == pytest.approx(val["top1"])  # two videos of every class
+    assert "mean_class" not in train(4)[1].averages()
+
+
 def test_replaced_frames_are_collected() -> None:
     assert train(4)[1].replaced == ["frame 0", "frame 4"]
     assert evaluate(Linear(), batches(4), CPU, amp="off", title="val", print_freq=9).replaced == ["frame 0", "frame 4"]
