@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common import option_groups as groups
 from common import training_options as training
+from common.augmentation_options import add_augmentation_options, complete_augmentation
 from common.cli import (
     MOST_CLIPS,
     SEED,
@@ -19,6 +20,7 @@ from common.cli import (
 )
 from common.config_file import with_config
 from common.errors import InputError
+from common.mixing_options import add_mixing_options, check_mixing
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
 from ops.models import NETS, require_stride
@@ -45,9 +47,6 @@ BUILT_IN_DEFAULTS = {
 }
 LIVE_WINDOW = 4.0  # seconds
 SECONDS = number(float, 0.001)
-# Options that only a mixing method reads, and those that only SV-Mix reads.
-MIX_OPTIONS = ("mix_prob", "mix_alpha", "log_images")
-SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teacher")
 
 
 def train_parser() -> argparse.ArgumentParser:
@@ -65,8 +64,9 @@ def train_parser() -> argparse.ArgumentParser:
     groups.add_data_options(parser, ("train", "val"))
     groups.add_decoder_option(parser)
     groups.add_sampling_options(parser)
-    groups.add_augmentation_options(parser)
-    training.add_mixing_options(parser)
+    add_augmentation_options(parser)
+    add_mixing_options(parser)
+    training.add_imbalance_options(parser)
     training.add_run_options(parser)
     groups.add_device_options(parser)
     return parser
@@ -95,7 +95,9 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     groups.train_sampling(args)
-    _check_mixing(args, given)
+    check_mixing(args, given)
+    if args.class_weights != "none" and args.balanced_sampler:
+        raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
     return args
 
 
@@ -112,6 +114,7 @@ def parse_with_built_in_defaults(
     parser.set_defaults(**dict.fromkeys(off, False))
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)
+    complete_augmentation(args)
     return args
 
 
@@ -122,20 +125,6 @@ def _choose_arch(args: argparse.Namespace, given: set[str]) -> None:
         if "arch" in given:
             raise InputError(f"--arch {args.arch}: {args.net} has its own backbone; leave --arch out")
         args.arch = own
-
-
-def _check_mixing(args: argparse.Namespace, given: set[str]) -> None:
-    """Refuse options that nothing would read, and set those that are left to None."""
-    for method, names, used in (
-        ("--mix", MIX_OPTIONS, args.mix != "none"),
-        ("--mix svmix", SVMIX_OPTIONS, args.mix == "svmix"),
-    ):
-        for name in () if used else names:
-            if name in given:
-                raise InputError(f"--{name} needs {method}, but this run has --mix {args.mix}; leave it out")
-            setattr(args, name, None)
-    if args.mix != "none" and args.batch_size < 2:
-        raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command, steps_and_seconds
 from common.config_file import as_toml
 from common.console import Stopped, StopRequest, run_script
@@ -33,9 +34,10 @@ from ops.network import VideoNet, require_finite_tensors
 from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate
+from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
-from ops.training.fit import FitSettings, fit
+from ops.training.fit import ACCURACIES, FitSettings, fit
 from ops.training.recipes import check_recipe
 from ops.training.run_folder import BEST, RunFolder, claimed_run
 from ops.training.run_history import environment, record_start
@@ -63,8 +65,9 @@ def main(argv: list[str] | None = None) -> None:
         args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
     )
     step = TrainSettings(
-        loss=F.cross_entropy, label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate,
-        clip_gradient=args.gd, partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
+        loss=F.cross_entropy, train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing,
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
+        print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,
@@ -72,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
         trained_on=describe_training(args, model, spec),
         settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
+        best={"top1": -1.0, args.best_by: -1.0},
         mixer=mixer,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
@@ -119,18 +123,21 @@ def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Run
         return None
     settings = SvMixSettings(
         selector_lr=args.selector_lr, network_lr=args.lr, switch_prob=args.mix_switch_prob,
-        teacher_decay=args.teacher_decay, alpha=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
+        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
     )  # fmt: skip
     method = mix_method(args.mix, model, args.input_size, runtime, settings)
     random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}
-    return Mixer(method, spec.num_class, **random, num_examples=args.log_images)
+    epochs = args.epochs - args.mix_off_epochs
+    return Mixer(method, spec.num_class, **random, epochs=epochs, num_examples=args.log_images)
 
 
 def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:
     """Clips of the train list and of the val list."""
     clips = {"num_segments": args.num_segments, "frames_per_segment": model.frames_per_segment}
     clips |= {"input_size": args.input_size, "decoder": args.decoder, **train_sampling(args)}
-    return train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip), val_dataset(spec, **clips)
+    augmentation = chosen_augmentation(args)
+    train_set = train_dataset(spec, **clips, seed=args.seed, flip=not args.no_flip, augmentation=augmentation)
+    return train_set, val_dataset(spec, **clips)
 
 
 def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: bool) -> ClipLoader:
@@ -138,7 +145,16 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
     return make_loader(
         dataset, batch_size=args.batch_size, workers=args.workers, shuffle=train, seed=args.seed, drop_last=train,
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
+        repeats=args.aug_repeats if train else 1,
+        balanced=[record.label for record in dataset.records] if train and args.balanced_sampler else None,
     )  # fmt: skip
+
+
+def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+    if args.class_weights == "none":
+        return None
+    labels = [record.label for record in train_set.records]
+    return WeightedCrossEntropy(class_weights(args.class_weights, labels, train_set.spec.num_class))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
@@ -172,7 +188,8 @@ def evaluate_checkpoint(
         val = evaluate(
             network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss
         )
-        logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
+        mean_class = f"{ACCURACIES['mean_class']} {val.averages()['mean_class']:.1f} %"
+        logging.info("%s on %s of %s: %s  %s", name, counted(val.videos, "video"), val_list, val.describe(), mean_class)
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
 
@@ -242,7 +259,7 @@ def run_epochs(
             logging.info("Checkpoints: %s   curves: %s", run.folder, logs)
         settings = FitSettings(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_at(args),
-            folders=run, eval_teacher=bool(args.eval_teacher),
+            folders=run, best_by=args.best_by, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
             save_every=steps_and_seconds(args.save_every), stop=stop,
         )  # fmt: skip
@@ -255,7 +272,7 @@ def run_epochs(
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         stop.release()
-        logging.info("Best top-1 %.2f %%: %s", state.best_top1, run.folder / BEST)
+        logging.info("Best %s %.2f %%: %s", ACCURACIES[args.best_by], state.best[args.best_by], run.folder / BEST)
         logging.info("run: %s", run.folder)
 
 
@@ -269,7 +286,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
-        state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
+        state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -281,11 +298,11 @@ def describe_start(
     args: Namespace, name: str, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime
 ) -> None:
     """Log the run's name, its numbers of clips, and its differences from the published run."""
-    clips, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
-    logging.info("%s: %s, %s, %s", name, clips, val_videos, counted(train_set.spec.num_class, "class"))
-    batch = args.batch_size * runtime.world_size
-    if len(train_set) >= batch and len(train_set) % batch:
-        left_out = counted(len(train_set) % batch, "train video")
+    videos, val_videos = counted(len(train_set), "train video"), counted(len(val_set), "val video")
+    logging.info("%s: %s, %s, %s", name, videos, val_videos, counted(train_set.spec.num_class, "class"))
+    batch, clips = args.batch_size * runtime.world_size, len(train_set) * args.aug_repeats
+    if clips >= batch and clips % batch:
+        left_out = counted(clips % batch, "train video" if args.aug_repeats == 1 else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
     recipe = {"mix": args.mix, "lr": args.lr, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from

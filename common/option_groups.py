@@ -55,12 +55,14 @@ def add_decoder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", choices=DECODER_NAMES, default="auto", help=text)
 
 
-def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for cropping and flipping training clips."""
-    add = parser.add_argument_group("augmentation").add_argument
+def add_crop_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options for cropping and flipping training clips; returns their group."""
+    group = parser.add_argument_group("augmentation")
     text = "side of the square crop in pixels, a multiple of 32 (of 16 for r2plus1d_18)"
-    add("--input_size", type=number(int, 32), default=224, help=text)
-    add("--no_flip", action="store_true", help="no horizontal flips (a flipped clip gets the mirrored class)")
+    group.add_argument("--input_size", type=number(int, 32), default=224, help=text)
+    text = "no horizontal flips (a flipped clip gets the mirrored class)"
+    group.add_argument("--no_flip", action="store_true", help=text)
+    return group
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:

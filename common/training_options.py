@@ -42,6 +42,8 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
     text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
     add("--accumulate", type=COUNT, default=1, help=text)
+    text = "clips of each video per epoch, one after another in the order (repeated augmentation)"
+    add("--aug_repeats", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
     add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to 0")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
@@ -57,27 +59,19 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--sync_bn", action="store_true", help=text)
 
 
-def add_mixing_options(parser: argparse.ArgumentParser) -> None:
-    # Imported here because only training needs them.
-    from ops.mixing.methods import ALPHAS, MIXES
-    from ops.mixing.svmix import SPATIAL_ALPHA, TEMPORAL_ALPHA
+def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
+    from ops.training.class_weights import BETA, CLASS_WEIGHTS
 
-    add = parser.add_argument_group("mixing of clips and labels").add_argument
-    add("--mix", choices=MIXES, default="none", help="mixing method; svmix (SV-Mix) learns what to mix")
-    add("--mix_prob", type=SHARE, default=1.0, help="probability that a batch is mixed")
-    alphas = ", ".join(f"{name} {alpha:g}" for name, alpha in ALPHAS.items())
-    alphas += f", svmix {SPATIAL_ALPHA:g} in space and {TEMPORAL_ALPHA:g} in time"
-    text = f"the mixing ratio is drawn from Beta(alpha, alpha); by default {alphas}"
-    add("--mix_alpha", type=POSITIVE, help=text)
-    add("--log_images", type=number(int, 0), default=2, help="mixed clips per epoch shown in TensorBoard")
-    text = "svmix: probability of choosing volumes in space rather than whole frames"
-    add("--mix_switch_prob", type=SHARE, default=0.5, help=text)
-    text = "svmix: base learning rate of the selector; follows the schedule of --lr"
-    add("--selector_lr", type=POSITIVE, default=0.04, help=text)
-    text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
-    add("--teacher_decay", type=SHARE, default=0.999, help=text)
-    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still decides the best checkpoint"
-    add("--eval_teacher", action="store_true", help=text)
+    add = parser.add_argument_group("imbalance of classes").add_argument
+    text = (
+        "weights of the classes in the training loss; n clips of a class -> inverse: 1 / n; sqrt: 1 / sqrt(n); "
+        f"effective: (1 - beta) / (1 - beta^n) with beta {BETA:g}; their mean over the clips is 1"
+    )
+    add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
+    text = "train on equally many clips of every class per epoch, instead of on every video once"
+    add("--balanced_sampler", action="store_true", help=text)
+    text = "accuracy that decides which epoch is the best: of the videos, or the mean of the classes' accuracies"
+    add("--best_by", choices=("top1", "mean_class"), default="top1", help=text)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

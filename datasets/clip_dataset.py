@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import counted, few, quoted
+from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord, read_list, repeated_lines
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
@@ -85,11 +86,12 @@ class Plan(ABC):
 
 @dataclass(frozen=True)
 class TrainPlan(Plan):
-    """Random starts, crop and flip, which depend on (seed, epoch, index) alone."""
+    """Random starts, crop, flip and other augmentation, which depend on (seed, epoch, index) alone."""
 
     input_size: int  # side of the crops in pixels
     seed: int
     mirrored: tuple[int, ...] | None  # label -> label of the mirrored clip; None: no flips
+    augmentation: Augmentation = TSN
 
     @property
     def side(self) -> int:
@@ -98,7 +100,9 @@ class TrainPlan(Plan):
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = sample_rng(self.seed, epoch, index)
         starts = self.random_starts(num_frames, rng)
-        transform = TrainTransform.sample(self.input_size, rng, flip=self.mirrored is not None)
+        transform = TrainTransform.sample(
+            self.input_size, rng, flip=self.mirrored is not None, augmentation=self.augmentation
+        )
         label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
         return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, label)
 
@@ -217,12 +221,17 @@ class VideoDataset(VideoList, Clips):
         frames = reader.frames(np.unique(sampled.indices).tolist(), replaced)
         fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
         seconds = time.perf_counter() - start
-        return Sample(memory, sampled.label, index, self.records[index].path, replaced, seconds)
+        video = index % len(self)
+        return Sample(memory, sampled.label, video, self.records[video].path, replaced, seconds)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
-        """The reader of a video, and the clip sampled from it; no frame is read."""
-        reader = at_rate(self.open(index), self.plan.frame_rate)
-        return reader, self.plan.sample(self.records[index], reader.num_frames, epoch, index)
+        """The reader of a video, and the clip sampled from it; no frame is read.
+
+        An index beyond the list is another clip of a video in the same epoch (see `EpochSampler`).
+        """
+        video = index % len(self)
+        reader = at_rate(self.open(video), self.plan.frame_rate)
+        return reader, self.plan.sample(self.records[video], reader.num_frames, epoch, index)
 
 
 def train_dataset(
@@ -233,6 +242,7 @@ def train_dataset(
     input_size: int,
     seed: int,
     flip: bool,
+    augmentation: Augmentation = TSN,
     decoder: str = "auto",
     **frames: Any,
 ) -> VideoDataset:
@@ -241,7 +251,7 @@ def train_dataset(
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
-    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, **frames)
+    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation, **frames)
     dataset = VideoDataset(spec, "train", plan, decoder)
     repeated = repeated_lines(dataset.records)
     if repeated:

@@ -4,7 +4,7 @@ import atexit
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import active_children
 from multiprocessing.connection import Listener
@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from common.console import WORKER_DIED, StopRequest, stops_wait
 from common.errors import InputError
 from datasets.clip_dataset import Clips
+from datasets.epoch_sampler import EpochSampler
 from datasets.shared_memory import SharedTensors, uint8_memory
 from datasets.source_views import SourceViews
 from datasets.view_dataset import VideoViews, ViewDataset
@@ -37,40 +38,6 @@ class Batch(SharedTensors):
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, for faster copies to the GPU."""
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
-
-
-@dataclass(eq=False)
-class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) of this process's share of the samples.
-
-    Shuffled, the order depends on (seed, epoch), and all processes get equally many samples; the tail of the shuffled
-    order is left out. In list order, every sample is in exactly one share; shares may differ by one. An epoch that goes
-    on after the first `done` samples of the order shares the rest.
-    """
-
-    num_samples: int
-    seed: int
-    shuffle: bool
-    rank: int = 0  # of this process, out of `world_size`
-    world_size: int = 1
-    epoch: int = 0
-    done: int = 0
-
-    def set_epoch(self, epoch: int, done: int = 0) -> None:
-        """Choose the epoch of the next pass, from 0, and the samples of its order to leave out."""
-        self.epoch, self.done = epoch, done
-
-    def __len__(self) -> int:
-        even, more = divmod(self.num_samples - self.done, self.world_size)
-        return even if self.shuffle else even + (self.rank < more)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = torch.arange(self.num_samples)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-            order = torch.randperm(self.num_samples, generator=generator)
-        share = order[self.done + self.rank :: self.world_size][: len(self)]
-        return iter([(self.epoch, index) for index in share.tolist()])
 
 
 def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
@@ -145,10 +112,12 @@ def make_loader(
     drop_last: bool = False,  # drop an incomplete last batch, unless it is the only one
     rank: int = 0,  # of this process, out of `world_size`
     world_size: int = 1,  # processes that share the samples
+    repeats: int = 1,  # clips of each video in an epoch
+    balanced: Sequence[int] | None = None,  # labels of all videos, to draw equally many clips of every class
     pin_memory: bool = False,  # for faster copies to the GPU
 ) -> ClipLoader:
     """A loader of `Batch`es."""
-    sampler = EpochSampler(len(dataset), seed=seed, shuffle=shuffle, rank=rank, world_size=world_size)
+    sampler = EpochSampler(len(dataset), seed, shuffle, rank, world_size, repeats, balanced)
     return _start_loader(
         _Batches(dataset, _read_batch), sampler, workers, pin_memory,
         batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,

@@ -9,6 +9,7 @@ already have the right size are not resampled: those extracted at 320 x 240 are 
 are resized twice, in the official order; both in one would be another filter.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,16 +21,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.errors import InputError
+from datasets.augmentation import TSN, Augmentation, Step
 
 BASE_SIZE = 224  # input size to which the sizes below belong
 RESIZE = (240, 320)  # H, W
 SHORT_SIDE = 256
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side; TSN, arXiv 1608.00859, section 3.3
 MAX_ASPECT_STEP = 1  # between the scales of a crop's two sides
+MAX_RATIO, CROP_TRIES = 4 / 3, 10  # of a random crop: longer to shorter side; draws, of which the first one that fits
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 FrameTransform = Callable[[np.ndarray], np.ndarray]  # frames (F, H, W, 3) uint8 RGB -> the same in another size
-Step = Callable[[Tensor], Tensor]  # frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2
 AT_ONCE = 8  # frames per call of a transform: faster than one by one, and few are held
 
 
@@ -52,13 +54,17 @@ class TrainTransform:
     input_size: int  # side of the result in pixels
     flip: bool  # the clip is mirrored
     seed: int = 0  # for steps that draw random numbers from torch
+    augmentation: Augmentation = TSN
 
     @classmethod
-    def sample(cls, input_size: int, rng: np.random.Generator, *, flip: bool) -> "TrainTransform":
+    def sample(
+        cls, input_size: int, rng: np.random.Generator, *, flip: bool, augmentation: Augmentation = TSN
+    ) -> "TrainTransform":
         """Draw the random numbers; `flip`: mirror half of the clips."""
         size = scaled(RESIZE[0], input_size), scaled(RESIZE[1], input_size)
         box = sample_crop(*size, input_size, rng)
-        return cls(size, box, input_size, bool(rng.random() < 0.5) and flip, int(rng.integers(2**63)))
+        flipped = bool(rng.random() < 0.5) and flip
+        return cls(size, box, input_size, flipped, int(rng.integers(2**63)), augmentation)
 
     def steps(self) -> list[Step]:
         """The augmentation, in order. Add your own steps, or those of `torchvision.transforms.v2`, here.
@@ -66,12 +72,13 @@ class TrainTransform:
         Steps take and return frames (F, 3, H, W) uint8. They are called for several frames at a time; their draws from
         torch's generator are the same for all frames of a clip, and differ between clips and epochs.
         """
-        side = (self.input_size, self.input_size)
+        smallest = self.augmentation.random_resized_crop
+        tsn = [partial(resize, size=self.resize), partial(crop, box=self.box)]
         return [
-            partial(resize, size=self.resize),
-            partial(crop, box=self.box),
-            partial(resize, size=side),
+            *([partial(random_crop, smallest=smallest)] if smallest else tsn),
+            partial(resize, size=(self.input_size, self.input_size)),
             *([hflip] if self.flip else []),
+            *self.augmentation.steps(),
         ]
 
     @torch.inference_mode()
@@ -105,6 +112,25 @@ _GRID = (
     (0, 2), (4, 2), (2, 4), (2, 0),
     (1, 1), (3, 1), (1, 3), (3, 3),
 )  # fmt: skip
+
+
+def random_crop(frames: Tensor, smallest: float) -> Tensor:
+    """Crop frames (F, 3, H, W) to a random part of `smallest` to 1 of their area, 3:4 to 4:3 in width to height.
+
+    The distribution is that of torchvision's `RandomResizedCrop`. That one draws more or fewer numbers, depending on
+    the size of the frames; here frames of different sizes in a clip get the same part, and the same later steps.
+    """
+    height, width = frames.shape[-2:]
+    areas = height * width * torch.empty(CROP_TRIES).uniform_(smallest, 1)
+    ratios = torch.empty(CROP_TRIES).uniform_(-math.log(MAX_RATIO), math.log(MAX_RATIO)).exp()
+    x, y = torch.rand(2).tolist()
+    sizes = torch.stack([(areas * ratios).sqrt(), (areas / ratios).sqrt()], 1).round().int().clamp(min=1)
+    fitting = sizes[(sizes[:, 0] <= width) & (sizes[:, 1] <= height)].tolist()
+    crop_width, crop_height = (
+        fitting[0] if fitting else (min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO)))
+    )
+    left, top = int(x * (width - crop_width + 1)), int(y * (height - crop_height + 1))
+    return crop(frames, (left, top, left + crop_width, top + crop_height))
 
 
 @dataclass(frozen=True)

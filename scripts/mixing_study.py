@@ -23,7 +23,7 @@ import train
 from common.cli import number
 from common.console import log_lines_to, run_script
 from common.files import file_hash
-from common.option_groups import add_augmentation_options, add_data_options, data_options
+from common.option_groups import add_crop_options, add_data_options, data_options
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import format_line, read_list
 from ops.mixing.methods import MIXES
@@ -133,7 +133,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--label_smoothing", type=number(float, 0, 1), default=0.1, help=text)
     parser.add_argument("--dropout", type=number(float, 0, 1), default=0.2, help="dropout before the classifier")
     add_data_options(parser, ("train", "val"), workers=False)
-    add_augmentation_options(parser)
+    add_crop_options(parser)
     parser.set_defaults(input_size=64)  # gives SV-Mix 2 x 2 regions to choose from; 32 gives one
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)

@@ -16,18 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 import torch
 
+from common.augmentation_options import add_augmentation_options, chosen_augmentation
 from common.cli import SEED, make_parser, number
 from common.console import run_script
 from common.errors import InputError, counted, reason
 from common.files import make_folder
-from common.option_groups import (
-    DEFAULT_ARCH,
-    add_augmentation_options,
-    add_data_options,
-    add_sampling_options,
-    data_options,
-    train_sampling,
-)
+from common.mixing_options import mix_names
+from common.option_groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
@@ -60,7 +55,8 @@ def show_parser() -> argparse.ArgumentParser:
     parser.add_argument("--all_frames", action="store_true", help="draw all frames of a segment, not its key frame")
     parser.add_argument("--epoch", type=SEED, default=0, help="epoch, from 0: each has new random clips")
     parser.add_argument("--seed", type=SEED, default=0, help="seed of order, sampling, crops and flips")
-    parser.add_argument("--mix", choices=MIXES, default="none", help="also draw the clips mixed by this method")
+    text = "also draw the clips mixed by this method, or by one of several (mixup,cutmix)"
+    parser.add_argument("--mix", type=mix_names, default="none", metavar="{" + ",".join(MIXES) + "}", help=text)
     text = "svmix: a checkpoint of train.py --mix svmix; without it the selector is new, as at the start of training"
     parser.add_argument("--weights", metavar="CKPT", help=text)
     parser.add_argument("--output_dir", default="runs/clips", metavar="DIR", help="folder for clips.png and clips.gif")
@@ -137,7 +133,8 @@ def main(argv: list[str] | None = None) -> None:
     spec = resolve(args.dataset, **data_options(args), need=("train",))
     dataset = train_dataset(
         spec, num_segments=args.num_segments, frames_per_segment=NETS[args.net].frames_per_segment,
-        input_size=args.input_size, seed=args.seed, flip=not args.no_flip, **train_sampling(args),
+        input_size=args.input_size, seed=args.seed, flip=not args.no_flip, augmentation=chosen_augmentation(args),
+        **train_sampling(args),
     )  # fmt: skip
     if args.weights and args.mix != "svmix":
         raise InputError("--weights needs --mix svmix: the other methods use no network")

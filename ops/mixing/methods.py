@@ -5,7 +5,7 @@ as normalised floats on the device, a whole batch at a time; a segment's weights
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,6 +129,16 @@ class VideoMix(MixMethod):
         partner = torch.arange(len(clip), device=clip.device).roll(1)
         mixed = torch.where(over_clip(own).bool(), clip, clip[partner])
         return Blend(mixed, own, partner, own.mean((1, 2, 3)).expand(len(clip)))
+
+
+class ByTurns(MixMethod):
+    """Mixes each batch with one of several methods without parameters, all equally likely."""
+
+    def __init__(self, methods: Sequence[MixMethod]) -> None:
+        self.methods = methods
+
+    def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
+        return self.methods[int(rng.integers(len(self.methods)))].blend(clip, label, rng, loss)
 
 
 def over_clip(weights: Tensor) -> Tensor:

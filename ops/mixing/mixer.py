@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.errors import InputError
-from ops.mixing.methods import ALPHAS, Blend, ImageMix, Loss, MixMethod, VideoMix, over_clip
+from ops.mixing.methods import ALPHAS, Blend, ByTurns, ImageMix, Loss, MixMethod, VideoMix, over_clip
 from ops.mixing.svmix import SvMix, SvMixSettings
 from ops.network import VideoNet
 from ops.runtime import Runtime
@@ -17,15 +17,21 @@ from ops.runtime import Runtime
 def mix_method(mix: str, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> MixMethod:
     """A method by name, one of `ops.mixing.methods.MIXES` but "none", for clips of `input_size` pixels.
 
-    `student` is the network in training, on its device. Methods other than SV-Mix read only `alpha` of the settings.
+    Several names of methods without parameters, separated by commas, mix by turns. `student` is the network in
+    training, on its device. Methods other than SV-Mix read only `alphas` of the settings.
 
     Raises:
         InputError: SV-Mix cannot work with this network or size.
     """
     if mix == "svmix":
         return SvMix(student, input_size, runtime, settings)
-    alpha = settings.alpha or ALPHAS[mix]
-    return VideoMix(alpha) if mix == "videomix" else ImageMix(mix, alpha)
+    names = mix.split(",")
+    alphas = settings.alphas or [ALPHAS[name] for name in names]
+    methods = [
+        VideoMix(alpha) if name == "videomix" else ImageMix(name, alpha)
+        for name, alpha in zip(names, alphas if len(alphas) > 1 else alphas * len(names), strict=True)
+    ]
+    return methods[0] if len(methods) == 1 else ByTurns(methods)
 
 
 class MixedExample(NamedTuple):
@@ -52,6 +58,7 @@ class Mixer:
     method: MixMethod
     num_class: int
     prob: float = 1.0  # probability that a batch is mixed
+    epochs: int | None = None  # epochs of the training that are mixed, the first ones; None: all
     seed: int = 0
     rank: int = 0  # of this process
     num_examples: int = 0  # mixed clips kept per epoch
@@ -80,7 +87,8 @@ class Mixer:
         """
         if len(clip) < 2:
             raise InputError("--mix needs at least 2 clips per batch, but this batch has one; raise --batch-size")
-        if np.random.default_rng((self.seed, epoch, step)).random() >= self.prob:
+        is_off = self.epochs is not None and epoch >= self.epochs
+        if is_off or np.random.default_rng((self.seed, epoch, step)).random() >= self.prob:
             return clip, F.one_hot(label, self.num_class).float(), None
         rng = np.random.default_rng((self.seed, epoch, step, self.rank + 1))
         blend = self.method.blend(model.normalise(clip), label, rng, loss)

@@ -38,7 +38,7 @@ class SvMixSettings:
     network_lr: float = 0.01  # base learning rate of the network
     switch_prob: float = 0.5  # probability of the spatial mode
     teacher_decay: float = 0.999  # d in teacher <- d * teacher + (1 - d) * network, after each step
-    alpha: float | None = None  # of all Beta distributions; None: the released code's, 1 and, online in time, 0.8
+    alphas: list[float] | None = None  # one for all Beta distributions; None: the released code's, 1 and, in time, 0.8
     partial_bn: bool = False
     amp: str = "off"
 
@@ -123,7 +123,7 @@ class SvMix(MixMethod):
 
     def _pair(self, clip: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, float]:
         """Random partners (N,) and one ratio for the whole batch. A clip may be its own partner."""
-        alpha = self.settings.alpha or alpha
+        alpha = self.settings.alphas[0] if self.settings.alphas else alpha
         ratio = float(rng.beta(alpha, alpha))
         return torch.from_numpy(rng.permutation(len(clip))).to(clip.device), ratio
 

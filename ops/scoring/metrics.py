@@ -38,6 +38,12 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     return 100.0 * float(recall_score(labels, scores.argmax(1), labels=np.unique(labels), average="macro"))
 
 
+def mean_recall(confusion: np.ndarray) -> float:
+    """The mean class accuracy that a confusion matrix (K, K) has: row = label, column = best class."""
+    videos = confusion.sum(1)
+    return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
+
+
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracies in percent by name, of (M, K) scores for (M,) labels; none if the labels are -1, not known."""
     if (labels < 0).any():

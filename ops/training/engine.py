@@ -30,6 +30,7 @@ class TrainSettings:
     """Settings of a training step."""
 
     loss: Loss = F.cross_entropy  # of training, mixing and validation
+    train_loss: Loss | None = None  # of training and mixing, if it differs from that of validation
     label_smoothing: float = 0.0  # share of the target spread over all classes, in training; an argument of the loss
     amp: str = "off"  # "off", "bf16" or "fp16"
     accumulate: int = 1  # batches per step of the optimiser
@@ -41,7 +42,8 @@ class TrainSettings:
     @property
     def smoothed_loss(self) -> Loss:
         """The loss that training minimises."""
-        return partial(self.loss, label_smoothing=self.label_smoothing) if self.label_smoothing else self.loss
+        loss = self.train_loss or self.loss
+        return partial(loss, label_smoothing=self.label_smoothing) if self.label_smoothing else loss
 
 
 def train_one_epoch(

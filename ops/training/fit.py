@@ -28,6 +28,7 @@ from ops.training.step_clock import time_report
 from ops.training.step_curves import StepCurves
 
 BAD_FRAMES = "bad_frames.txt"
+ACCURACIES = {"top1": "top-1", "mean_class": "mean class accuracy"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class FitSettings:
     eval_freq: int  # epochs between evaluations; the last epoch is always evaluated
     lr_at: Callable[[float], float]  # epoch with its fraction -> learning rate
     folders: RunFolder  # for checkpoints and the log
+    best_by: str = "top1"  # accuracy that decides which epoch is the best, one of `ACCURACIES`
     eval_teacher: bool = False  # also evaluate the teacher of a mixing method that has one
     draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None  # mixed clips -> picture (H, W, 3)
     save_every: tuple[float, float] = (inf, inf)  # steps, seconds from one checkpoint to the next within an epoch
@@ -87,16 +89,17 @@ def fit(
                 saver.save()  # at the end of the epoch's training
                 raise
             train.replaced += val.replaced
-            best = val_figures["val/top1"] > state.best_top1
-            state.best_top1 = max(state.best_top1, val_figures["val/top1"])
-            figures |= {**val_figures, "val/best_top1": state.best_top1}
+            best = val_figures[f"val/{run.best_by}"] > state.best[run.best_by]
+            state.best = {name: max(value, val_figures[f"val/{name}"]) for name, value in state.best.items()}
+            figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
         state.epoch, state.position = epoch + 1, None
         saver.save(best=best)
         if log is not None:
             log.write(epoch, state.figures)
             if best:
-                title = f"{run.folders.folder.name}, epoch {state.epoch}, top-1 {state.best_top1:.2f} %"
+                accuracy = f"{ACCURACIES[run.best_by]} {state.best[run.best_by]:.2f} %"
+                title = f"{run.folders.folder.name}, epoch {state.epoch}, {accuracy}"
                 plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
                 log.write_plot(epoch, "val/confusion", plot)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
@@ -116,7 +119,7 @@ def _open_log(state: TrainState, run: FitSettings) -> RunLog:
     log = RunLog(run.folders.log_folder, state.epoch, state.figures, fraction)
     options = state.settings.get("options", {})
     shown = {name: value for name, value in options.items() if name not in NOT_COMPARED}
-    log.write_options(state.epoch, shown, "val/best_top1")
+    log.write_options(state.epoch, shown, f"val/best_{run.best_by}")
     return log
 
 
@@ -152,7 +155,10 @@ def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Seq
     text += "  train loss {train/loss:.3f} top-1 {train/top1:.1f} %".format(**figures)
     if "val/loss" in figures:
         text += "  val loss {val/loss:.3f} top-1 {val/top1:.2f} % top-5 {val/top5:.2f} %".format(**figures)
-        text += f" best {figures['val/best_top1']:.2f} %"
+        if "val/best_mean_class" in figures:
+            text += "  mean class {val/mean_class:.2f} % best {val/best_mean_class:.2f} %".format(**figures)
+        else:
+            text += f" best {figures['val/best_top1']:.2f} %"
     if "val/teacher_top1" in figures:
         text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))

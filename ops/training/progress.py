@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from common.errors import wrong_fields
 from ops.runtime import Runtime
-from ops.scoring.metrics import topk_correct
+from ops.scoring.metrics import mean_recall, topk_correct
 from ops.training.step_clock import Seconds
 
 
@@ -35,9 +36,10 @@ class Sums:
         self.videos += len(label)
 
     def averages(self) -> dict[str, float]:
-        """Mean loss; accuracies in percent."""
+        """Mean loss; accuracies in percent, those of an evaluation with the mean over the classes."""
         videos = max(self.videos, 1)
-        return {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
+        means = {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
+        return {**means, "mean_class": mean_recall(self.confusion)} if np.ndim(self.confusion) else means
 
     def describe(self) -> str:
         return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())

@@ -41,8 +41,8 @@ class Saver:
         position, sampler = self.state.position, loader.sampler
         self.validates, self._batch = validates, loader.batch_size * self.runtime.world_size  # type: ignore[operator]
         self._clips = position.clips if position else 0
-        if position and sampler.num_samples - self._clips < self._batch:  # type: ignore[attr-defined]
-            self._clips = sampler.num_samples  # type: ignore[attr-defined]  # not a whole batch is left
+        if position and sampler.num_clips - self._clips < self._batch:  # type: ignore[attr-defined]
+            self._clips = sampler.num_clips  # type: ignore[attr-defined]  # not a whole batch is left
         self._first = self._clips // self._batch
         self.progress = position.own(self.runtime) if position else Progress()
         if self.state.mixer is not None:

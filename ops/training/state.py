@@ -22,7 +22,8 @@ from ops.weights.load import load_weights
 from ops.weights.trained_on import TrainedOn
 
 _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
-_OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}}  # older checkpoints lack some
+# Fields that a checkpoint may lack.
+_OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}, "best_mean_class": -1.0}
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 _MEANING = {
     "preprocessing": "accuracies from here on are not comparable with earlier ones",
@@ -34,7 +35,7 @@ _MEANING = {
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     """Names of the fields that are missing or wrong, so that a training cannot resume."""
     given = {**_OPTIONAL, **checkpoint}
-    wrong = wrong_fields(given, _REQUIRED | dict.fromkeys(_OPTIONAL, dict))
+    wrong = wrong_fields(given, _REQUIRED | {name: type(value) for name, value in _OPTIONAL.items()})
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
     try:
@@ -57,7 +58,7 @@ class TrainState:
     epoch: int = 0  # epochs done
     position: Position | None = None  # in the epoch after them; None: at its start
     saved: str = ""  # the progress in the last checkpoint
-    best_top1: float = -1.0
+    best: dict[str, float] = field(default_factory=lambda: {"top1": -1.0})  # best accuracies so far
     mixer: Mixer | None = None
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
     seen: SeenClips = field(default_factory=dict)  # the training clips
@@ -74,7 +75,7 @@ class TrainState:
         content = {
             "state_dict": self.model.state_dict(),
             "epoch": self.epoch,
-            "best_top1": self.best_top1,
+            **{f"best_{name}": value for name, value in self.best.items()},
             "figures": self.figures,
             "trained_on": self.trained_on.as_stored(),
             "seen_clips": self.seen,
@@ -177,7 +178,8 @@ class TrainState:
             raise InputError(f"{path} is damaged: the progress of its run is missing; give another checkpoint")
         else:
             logging.warning("warning: %s has no optimiser state; the optimiser starts from scratch", path)
-        self.epoch, self.best_top1 = checkpoint["epoch"], checkpoint["best_top1"]
+        self.epoch = checkpoint["epoch"]
+        self.best = {name: checkpoint.get(f"best_{name}", -1.0) for name in self.best}
         self.figures = checkpoint.get("figures", {})
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
         self.saved = self.progress

@@ -10,9 +10,10 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import counted
-from common.option_groups import add_augmentation_options
+from common.option_groups import add_crop_options
 from datasets.clip_dataset import VideoDataset, train_dataset
-from datasets.loader import EpochSampler, make_loader
+from datasets.epoch_sampler import EpochSampler
+from datasets.loader import make_loader
 from datasets.reading.decoders import DECODER_NAMES, installed_decoders
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
@@ -60,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="bases of the ratios",
     )  # fmt: skip
     material.add_options(parser, "train", clips=48, num_frames=[48], size=Size(320, 240))
-    add_augmentation_options(parser)
+    add_crop_options(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

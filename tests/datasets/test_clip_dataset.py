@@ -16,7 +16,8 @@ from video_files import write_dataset
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
-from datasets.loader import Batch, EpochSampler, _ignore_lost_connections, make_loader
+from datasets.epoch_sampler import EpochSampler
+from datasets.loader import Batch, _ignore_lost_connections, make_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.transforms import TrainTransform, eval_preprocessing

@@ -1,15 +1,18 @@
 """Options: the family's spellings, defaults of the built-in data set, help, and the frozen set of flags."""
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command
 from common.errors import InputError
 from common.option_groups import train_sampling
+from datasets.augmentation import MAE, TSN, Augmentation
 from opts import (
     BUILT_IN_DEFAULTS,
     parse_predict,
@@ -35,6 +38,8 @@ ALL_FLAGS = {
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
         "--config", "--dry_run",
         "--sampling", "--frame_stride", "--frame_rate",
+        "--preset", "--random_resized_crop", "--auto_augment", "--ra_ops", "--ra_magnitude", "--color_jitter", "--gray",
+        "--random_erasing", "--aug_repeats", "--class_weights", "--balanced_sampler", "--best_by", "--mix_off_epochs",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
@@ -140,6 +145,30 @@ def test_an_option_that_nothing_reads_is_refused_even_at_its_default(flags: list
     assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (None, None, None, None)
     args = parse_train(["kinetics", "--mix", "cutmix"])
     assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (1.0, 2, None, None)
+
+
+def test_a_preset_of_the_augmentation_and_what_replaces_parts_of_it() -> None:
+    def chosen(*flags: str) -> Augmentation:
+        return chosen_augmentation(parse_train(["kinetics", *flags]))
+
+    assert chosen() == chosen("--preset", "tsn") == TSN
+    assert chosen("--preset", "mae") == MAE
+    assert chosen("--preset", "mae", "--random_erasing", "0") == replace(MAE, random_erasing=0)
+    assert chosen("--auto_augment", "randaugment", "--ra_ops", "3") == replace(
+        TSN, auto_augment="randaugment", ra_ops=3
+    )
+    trivial = parse_train(["kinetics", "--preset", "mae", "--auto_augment", "trivial"])
+    assert (trivial.ra_ops, trivial.ra_magnitude, trivial.random_erasing) == (None, None, 0.25)
+    everything = "--random_resized_crop 0.5 --color_jitter 0.4 --gray 0.2 --auto_augment none"
+    assert chosen("--preset", "mae", *everything.split()) == Augmentation(0.5, "none", 2, 9, 0.4, 0.2, 0.25)
+    for flags in (["--ra_magnitude", "9"], ["--preset", "mae", "--auto_augment", "none", "--ra_ops", "2"]):
+        with pytest.raises(InputError, match=f"{flags[-2]} needs --auto_augment randaugment, .* has none"):
+            parse_train(["kinetics", *flags])
+
+
+def test_classes_are_not_balanced_twice() -> None:
+    with pytest.raises(InputError, match="--class_weights and --balanced_sampler"):
+        parse_train(["kinetics", "--class_weights", "sqrt", "--balanced_sampler"])
 
 
 def test_a_backbone_is_refused_where_the_network_has_its_own() -> None:

@@ -45,6 +45,7 @@ RECIPES = Path(__file__).parents[2] / "scripts" / "recipes"
 SVMIX_DATA = ("ucf101", "diving48", "egtea1", "somethingv1", "somethingv2")
 RUNS = [("kinetics.sh",), ("somethingv1.sh", "16"), ("somethingv2.sh",), ("diving48.sh",), ("egtea.sh", "2")]
 RUNS += [("svmix.sh", data, net) for data in SVMIX_DATA for net in ("TSM", "H2CN")]
+RUNS += [("svmix_transformers.sh", data) for data in SVMIX_DATA]
 PARSERS = {
     "train.py": parse_train,
     "test_models_center_crop.py": lambda argv: parse_test(1, argv),
@@ -75,6 +76,12 @@ def test_the_commands_of_a_recipe_are_valid(run: tuple[str, ...], tmp_path: Path
     assert merge.test_crops in (None, test.test_crops)
     if run[0] == "svmix.sh":
         assert (train.dataset, train.net, train.mix) == (*run[1:], "svmix")
+    if run[0] == "svmix_transformers.sh":
+        net = "mvit_v2_s" if "something" in run[1] else "swin3d_s"
+        assert (train.dataset, train.net, train.mix, train.arch) == (run[1], net, "svmix", "torchvision")
+        views = {"ucf101": (2, 3), "somethingv1": (1, 3), "somethingv2": (1, 3)}
+        assert (len(test.clip_index), test.test_crops) == views.get(run[1], (1, 1))
+        assert not test.full_res
 
 
 @needs_posix
@@ -90,8 +97,9 @@ def test_a_recipe_stops_when_training_fails(tmp_path: Path) -> None:
 
 
 @needs_posix
-def test_a_data_set_without_a_recipe_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run(["bash", str(RECIPES / "svmix.sh"), "jester"], cwd=tmp_path, capture_output=True, text=True)
+@pytest.mark.parametrize("name", ["svmix.sh", "svmix_transformers.sh"])
+def test_a_data_set_without_a_recipe_is_refused(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(["bash", str(RECIPES / name), "jester"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no recipe for jester; choose ucf101" in done.stderr
 

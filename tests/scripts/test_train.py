@@ -37,7 +37,7 @@ def test_what_a_run_leaves_behind(run) -> None:
     assert [line["epoch"] for line in lines] == [0, 1]
     names = {"train/loss", "train/top1", "train/top5", "train/lr"}
     names |= {f"time/{part}" for part in ("waiting", "forward", "backward", "optimiser", "decoding")}
-    names |= {"val/loss", "val/top1", "val/top5", "val/best_top1"}
+    names |= {"val/loss", "val/top1", "val/top5", "val/mean_class", "val/best_top1"}
     assert set(lines[0]) == names | {"epoch"}
     curves = EventAccumulator(str(folder)).Reload()
     assert set(curves.Tags()["scalars"]) == names

@@ -28,6 +28,9 @@ NAME = "Tiny_mine_none_4f"
 SMALL = ["--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0", "--epochs", "2", "-p", "3"]
 SVMIX = ["--mix", "svmix", "--mix_prob", "0.7", "--eval_teacher", "--log_images", "0"]
 
+TURNS = ["--mix", "mixup,cutmix", "--mix_off_epochs", "1", "--optimizer", "adamw", "--preset", "mae", "-b", "4"]
+TURNS += ["--aug_repeats", "2", "--balanced_sampler", "--best_by", "mean_class"]
+
 
 @pytest.fixture(scope="module")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
@@ -87,8 +90,8 @@ def require_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    [["--npb", "--gd", "1"], ["--accumulate", "4", "--amp", "bf16"], SVMIX, ["--mix", "mixup", "--optimizer", "adamw"]],
-    ids=["sgd", "accumulate-bf16", "svmix", "mixup-adamw"],
+    [["--npb", "--gd", "1"], ["--accumulate", "4", "--amp", "bf16"], SVMIX, TURNS],
+    ids=["sgd", "accumulate-bf16", "svmix", "turns-adamw-balanced"],
 )
 def test_a_run_that_is_cut_at_every_step_is_the_uncut_one(run, monkeypatch, flags: list[str]) -> None:
     whole = run(*flags, "--suffix", "whole", name=f"{NAME}_whole")

@@ -125,6 +125,12 @@ BAD_FLAGS = [
     (["--mix", "mixup", "--teacher_decay", "0.9"], InputError, "--teacher_decay needs --mix svmix"),
     (["--mix", "svmix", "--teacher_decay", "2"], SystemExit, "--teacher_decay.*at most 1"),
     (["--eval_teacher"], InputError, "--eval_teacher needs --mix svmix"),
+    (["--mix", "mixup,mixup"], SystemExit, "'mixup,mixup': choose from none, mixup.*several of mixup, cutmix"),
+    (["--mix", "mixup,svmix"], SystemExit, "'mixup,svmix': choose from"),
+    (["--mix", "mixup,cutmix", "--mix_alpha", "1,1,1"], InputError, "--mix_alpha has 3 numbers for mixup,cutmix"),
+    (["--mix", "svmix", "--mix_alpha", "1,1"], InputError, "--mix_alpha has 2 numbers for svmix"),
+    (["--mix_off_epochs", "1"], InputError, "--mix_off_epochs needs --mix"),
+    (["--mix", "mixup", "--mix_off_epochs", "3"], InputError, "--mix_off_epochs 3 leaves none of --epochs 3"),
     (["--mix", "mixup", "-b", "1"], InputError, "--batch-size 1.*2 or more"),
 ]
 

@@ -140,6 +140,39 @@ def test_examples_are_the_first_clips_of_the_epoch(name: str) -> None:
     assert mix.examples == []
 
 
+def test_methods_by_turns() -> None:
+    """Each batch by one of them, drawn from (seed, epoch, step); with one alpha for both, or one for each."""
+
+    def kind(step: int, **options) -> str:
+        mix = mixer("mixup,cutmix", num_examples=1, **options)
+        mix.mix(TinyNet(), random_clips(), LABEL, 0, step)
+        return "mixup" if len(np.unique(mix.examples[0].own.round(4))) == 1 else "cutmix"
+
+    kinds = [kind(step) for step in range(40)]
+    assert 10 < kinds.count("cutmix") < 30
+    assert kinds == [kind(step) for step in range(40)]
+    assert kinds != [kind(step, seed=1) for step in range(40)]
+
+    def alphas(given: list[float] | None) -> list[float]:
+        settings = SvMixSettings(alphas=given)
+        methods = mix_method("cutmix,videomix,mixup", TinyNet(), 16, Runtime(torch.device("cpu")), settings).methods
+        return [m.alpha if isinstance(m, VideoMix) else float(m.transform.alpha) for m in methods]
+
+    assert alphas(None) == [1.0, 1.0, 0.2]
+    assert alphas([0.4]) == [0.4] * 3
+    assert alphas([1.0, 2.0, 0.8]) == [1.0, 2.0, 0.8]
+
+
+@pytest.mark.parametrize("name", ["cutmix", "svmix"])
+def test_the_last_epochs_are_not_mixed(name: str) -> None:
+    clip, mix = random_clips(), mixer(name, epochs=3)
+    assert mix.mix(TinyNet(), clip, LABEL, 2, 0)[0] is not clip
+    same, target, loss = mix.mix(TinyNet(), clip, LABEL, 3, 0)
+    assert same is clip
+    assert torch.equal(target, F.one_hot(LABEL, 3).float())
+    assert loss is None
+
+
 def test_what_cannot_be_mixed() -> None:
     with pytest.raises(InputError, match="at least 2 clips per batch.*--batch-size"):
         mixer().mix(TinyNet(), random_clips(1), LABEL[:1], 0, 0)

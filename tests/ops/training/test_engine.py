@@ -14,6 +14,7 @@ from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import Runtime
+from ops.training.class_weights import WeightedCrossEntropy
 from ops.training.engine import TrainSettings, evaluate, train_one_epoch
 from ops.training.progress import Sums, over_processes
 
@@ -110,6 +111,17 @@ def test_another_loss_trains_and_validates() -> None:
     assert val.averages()["loss"] == pytest.approx(loss.item(), rel=1e-6)
 
 
+def test_a_loss_of_training_alone_does_not_validate() -> None:
+    weighted = WeightedCrossEntropy(torch.tensor([9.0, 1.0, 1.0, 1.0]))
+    assert train(8, train_loss=weighted)[1].loss != train(8)[1].loss
+    once, twice = (train(size, train_loss=weighted, accumulate=8 // size)[0].fc.weight for size in (8, 4))
+    assert torch.allclose(once, twice, atol=1e-6)
+    settings = TrainSettings(train_loss=weighted, label_smoothing=0.1)
+    logits, label = torch.randn(3, 4), torch.tensor([0, 1, 0])
+    assert settings.smoothed_loss(logits, label) == weighted(logits, label, label_smoothing=0.1)
+    assert settings.loss(logits, label) == F.cross_entropy(logits, label)
+
+
 @pytest.mark.parametrize("mix", ["mixup", "svmix"])
 def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
     """Once for the network's batch; in SV-Mix also for the selector's, before it."""
@@ -135,6 +147,28 @@ def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
     assert all(torch.allclose(target.sum(1), torch.ones(4)) and target.shape == (4, 3) for target in targets)
 
 
+def test_without_mixing_svmix_leaves_its_selector_and_its_teacher_follows() -> None:
+    torch.manual_seed(0)
+    model = TinyNet()
+    method = mix_method("svmix", model, 16, CPU, SvMixSettings(teacher_decay=0.5))
+    mixer = Mixer(method, 3, epochs=1)
+    batch = SimpleNamespace(
+        clip=random_clips().movedim(-3, -1), label=torch.tensor([0, 1, 2, 1]), video_ids=list("abcd"), replaced=[],
+        seconds=0.0,
+    )  # fmt: skip
+    optimiser = make_optimiser("sgd", parameter_groups(model, 0.1, 0.0), 0.1, 0.9)
+    selectors, teachers = [], []
+    for epoch in (0, 1):
+        train_one_epoch(
+            model, [batch], optimiser, NO_SCALER, CPU, TrainSettings(), epoch=epoch, lr_at=lambda _: 0.1, mixer=mixer
+        )
+        selectors.append(method.selector.query.weight.detach().clone())
+        teachers.append(method.teacher.fc.weight.detach().clone())
+        assert bool(method.figures()) == (epoch == 0)
+    assert torch.equal(*selectors)
+    assert not torch.equal(*teachers)
+
+
 def test_sums_are_divided_once() -> None:
     """Batches of 5 and 3: the mean is over the 8 videos, not over the two batches."""
     model = Linear()
@@ -153,6 +187,16 @@ def test_an_evaluation_counts_confusions() -> None:
         expected[label, predicted] += 1
     found = evaluate(model, batches(3), CPU, amp="off", title="val", print_freq=9).confusion
     assert np.array_equal(found, expected)
+
+
+def test_an_evaluation_has_the_mean_of_the_accuracies_of_its_classes() -> None:
+    """Classes without videos do not count; training has no such figure."""
+    matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 1]])
+    sums = Sums(videos=9, top1=6, confusion=matrix)
+    assert sums.averages()["mean_class"] == pytest.approx(100 * (3 / 4 + 2 / 4 + 1) / 3)
+    val = evaluate(Linear(), batches(3), CPU, amp="off", title="val", print_freq=9).averages()
+    assert val["mean_class"] == pytest.approx(val["top1"])  # two videos of every class
+    assert "mean_class" not in train(4)[1].averages()
 
 
 def test_replaced_frames_are_collected() -> None:

@@ -1,0 +1,73 @@
+"""Random changes of training clips after crop and flip: torchvision's transforms, with one draw per clip.
+
+They work on the cropped uint8 frames: a quarter of the pixels of a frame, and no conversion to floats. None of them
+mirrors a clip, and none turns it by more than 30 degrees, so that left stays left: labels with a direction stay right.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+Step = Callable[[Tensor], Tensor]  # frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2
+AUTO_AUGMENTS = ("none", "trivial", "randaugment")
+MAGNITUDES = 31  # of RandAugment in torchvision: 0, no change, to 30
+# RGB of erased and uncovered parts: the mean colour of ImageNet, which becomes 0 in the network's normalisation.
+FILL = (124, 116, 104)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Settings of the training augmentation. The default is TSN's: multi-scale crop and flip alone."""
+
+    random_resized_crop: float = 0.0  # smallest crop as a share of the frame's area; 0: TSN's multi-scale crop
+    auto_augment: str = "none"  # one of `AUTO_AUGMENTS`
+    ra_ops: int = 2  # RandAugment: changes one after another
+    ra_magnitude: int = 9  # RandAugment: their strength, below `MAGNITUDES`
+    color_jitter: float = 0.0  # brightness, contrast and saturation x a factor from 1 - this to 1 + this
+    gray: float = 0.0  # probability that a clip loses its colours
+    random_erasing: float = 0.0  # probability that a clip loses a rectangle
+
+    def steps(self) -> list[Step]:
+        """The changes that are on, in order."""
+        if not (self.auto_augment != "none" or self.color_jitter or self.gray or self.random_erasing):
+            return []
+        from torchvision.transforms import v2  # imported here because it takes a second
+
+        steps: list[Step] = []
+        if self.auto_augment == "randaugment":
+            steps.append(partial(randaugment, ops=self.ra_ops, magnitude=self.ra_magnitude))
+        elif self.auto_augment == "trivial":
+            steps.append(trivial_augment)
+        if self.color_jitter:
+            strength = self.color_jitter
+            steps.append(v2.ColorJitter(strength, strength, strength))  # NOTE: no hue, which takes five times as long
+        if self.gray:
+            steps.append(v2.RandomGrayscale(self.gray))
+        if self.random_erasing:
+            steps.append(v2.RandomErasing(self.random_erasing, value=FILL))
+        return steps
+
+
+TSN = Augmentation()
+# Of VideoMAE's fine-tuning (arXiv 2203.12602, released code): magnitude 7 of 10 there is 21 of 30 here. NOTE: its
+# RandAugment comes before the crop, and it erases with noise.
+MAE = Augmentation(random_resized_crop=0.08, auto_augment="randaugment", ra_ops=4, ra_magnitude=21, random_erasing=0.25)
+PRESETS = {"tsn": TSN, "mae": MAE}
+
+
+def randaugment(frames: Tensor, ops: int, magnitude: int) -> Tensor:
+    """RandAugment (arXiv 1909.13719): so many random changes of one strength."""
+    from torchvision.transforms import v2
+
+    return v2.RandAugment(ops, magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR, list(FILL))(frames)
+
+
+def trivial_augment(frames: Tensor) -> Tensor:
+    """TrivialAugment (arXiv 2103.10158): one random change of random strength, of those that RandAugment makes.
+
+    NOTE: torchvision's class has the paper's wide space, which rotates by up to 135 degrees: then left becomes right.
+    """
+    return randaugment(frames, 1, int(torch.randint(MAGNITUDES, ())))

@@ -1,0 +1,79 @@
+"""The order of the clips of an epoch, shared by processes: shuffled, balanced over classes, or as listed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+
+@dataclass(eq=False)
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) of this process's share of the clips.
+
+    Shuffled, the order depends on (seed, epoch), and all processes get equally many clips; the tail of the shuffled
+    order is left out. In list order, every video is in exactly one share; shares may differ by one. An epoch that goes
+    on after the first `done` clips of the order shares the rest.
+
+    If a video comes again in an epoch, its index is raised by `num_videos` each time, so that it gives another clip.
+    """
+
+    num_videos: int
+    seed: int
+    shuffle: bool
+    rank: int = 0  # of this process, out of `world_size`
+    world_size: int = 1
+    repeats: int = 1  # shuffled: clips of each video, one after another in the order
+    balanced: Sequence[int] | None = None  # shuffled: labels of the videos; every class gets equally many clips
+    epoch: int = 0
+    done: int = 0
+
+    @property
+    def num_clips(self) -> int:
+        """Clips of an epoch, over all processes."""
+        return self.num_videos * self.repeats
+
+    def set_epoch(self, epoch: int, done: int = 0) -> None:
+        """Choose the epoch of the next pass, from 0, and the clips of its order to leave out."""
+        self.epoch, self.done = epoch, done
+
+    def __len__(self) -> int:
+        even, more = divmod(self.num_clips - self.done, self.world_size)
+        return even if self.shuffle else even + (self.rank < more)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = torch.arange(self.num_videos)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            if self.balanced is None:
+                order = torch.randperm(self.num_videos, generator=generator)
+            else:
+                order = balanced_order(torch.as_tensor(self.balanced), generator)
+            order = order.repeat_interleave(self.repeats)
+            order = order + self.num_videos * occurrences(order)
+        share = order[self.done + self.rank :: self.world_size][: len(self)]
+        return iter([(self.epoch, index) for index in share.tolist()])
+
+
+def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Positions in labels (M,) in random order, M again: equally many of every class that occurs, to within one.
+
+    Those of a small class are repeated, all of them equally often to within one; of a large class a part is left out.
+    """
+    classes, counts = labels.unique(return_counts=True)
+    shares = torch.full_like(counts, len(labels) // len(classes))
+    shares[torch.randperm(len(classes), generator=generator)[: len(labels) % len(classes)]] += 1
+    chosen = []
+    for members, share in zip(labels.argsort(stable=True).split(counts.tolist()), shares.tolist(), strict=True):
+        rounds = -(-share // len(members))
+        chosen += [members[torch.randperm(len(members), generator=generator)] for _ in range(rounds)]
+        chosen[-1] = chosen[-1][: share - (rounds - 1) * len(members)]
+    return torch.cat(chosen)[torch.randperm(len(labels), generator=generator)]
+
+
+def occurrences(order: Tensor) -> Tensor:
+    """How often each value of order (M,) has come before it: (M,)."""
+    ordered, places = order.sort(stable=True)
+    before = torch.arange(len(order)) - torch.searchsorted(ordered, ordered)
+    return torch.empty_like(order).scatter(0, places, before)

@@ -1,0 +1,41 @@
+"""Weights of the classes in the training loss, from the number of their clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CLASS_WEIGHTS = ("none", "inverse", "sqrt", "effective")
+BETA = 0.999  # of the effective number of clips; Cui et al., CVPR 2019 (arXiv 1901.05555), compare 0.9 to 0.9999
+
+
+def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:
+    """Weights (K,) with a mean of 1 over the labels, of which there are n for a class.
+
+    `kind` is one of `CLASS_WEIGHTS` but "none": inverse, 1 / n; sqrt, 1 / sqrt(n); effective, (1 - beta) /
+    (1 - beta^n), between no weights (n far above 1 / (1 - beta), 1000 here) and inverse (far below). A class without
+    clips has weight 0.
+    """
+    counts = torch.tensor(labels).bincount(minlength=num_class).double()
+    weights = {"inverse": 1 / counts, "sqrt": counts.rsqrt(), "effective": (1 - BETA) / (1 - BETA**counts)}[kind]
+    weights[counts == 0] = 0.0
+    return (weights * len(labels) / (weights * counts).sum()).float()
+
+
+@dataclass(frozen=True)
+class WeightedCrossEntropy:
+    """Cross-entropy in which the terms of each class have a weight, as a mean over the clips of a batch.
+
+    PyTorch divides by the sum of the weights, for labels but not for targets of mixed clips. Then accumulated batches,
+    or those of several processes, would not make the step of one large batch.
+    """
+
+    weights: Tensor  # (K,)
+
+    def __call__(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Logits (N, K), labels (N,) or targets (N, K) -> scalar."""
+        weights = self.weights.to(logits)
+        summed = F.cross_entropy(logits, target, weights, reduction="sum", label_smoothing=label_smoothing)
+        return summed / len(logits)
