@@ -20,6 +20,7 @@ from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS
 from ops.models import NETS, require_stride
+from ops.optimiser import optimiser_arguments
 from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
 from ops.weights.exported import EXPORTED
@@ -89,6 +90,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if args.warmup > args.epochs:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     _check_mixing(args, given)
+    _check_optimiser(args, given)
     return args
 
 
@@ -123,6 +125,20 @@ def _check_mixing(args: argparse.Namespace, given: set[str]) -> None:
             setattr(args, name, None)
     if args.mix != "none" and args.batch_size < 2:
         raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
+
+
+def _check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
+    """Refuse an unknown optimiser or argument of it, and options that contradict one another or that nothing reads."""
+    arguments = optimiser_arguments(args.optimizer, args.optimizer_args)
+    if "momentum" in given and (args.optimizer not in ("sgd", "adamw") or "betas" in arguments):
+        raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")
+    if args.linear_probe and (args.freeze or "layer_decay" in given):
+        both = "--freeze" if args.freeze else "--layer_decay"
+        raise InputError(f"--linear_probe trains the classifier alone; leave {both} out")
+    if "warmup_start" in given and not args.warmup:
+        raise InputError("--warmup_start needs --warmup, which is 0; leave it out")
+    if args.checkpoint_activations and args.compile:
+        raise InputError("--checkpoint_activations does not work with --compile; leave one of them out")
 
 
 def view_parser(crops: int) -> argparse.ArgumentParser:
@@ -226,7 +242,7 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     given = given_options(parser, argv)
     _choose_arch(args, given)
-    fixed = given.intersection(("net", "arch", "test_segments", "classes", "amp", "compile"))
+    fixed = given.intersection(("net", "arch", "test_segments", "classes", "amp", "compile", "ema"))
     if fixed and Path(args.weights).suffix in EXPORTED:
         raise InputError(f"--{min(fixed)}: {args.weights} is an exported network, in which this is fixed; leave it out")
     args.live = any(map(is_live, args.source))

@@ -23,13 +23,17 @@ from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from drawing.mixed_clips import mixed_sheet
+from ops.averaging import moving_average
+from ops.freezing import freeze, freeze_partial_bn
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
 from ops.network import VideoNet, require_finite_tensors
-from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
+from ops.optimiser import make_optimiser, parameter_groups, require_batch
+from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
-from ops.schedule import learning_rate
+from ops.schedule import learning_rate, scaled_rate
+from ops.training.best_epochs import BestEpochs
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import FitSettings, fit
 from ops.training.recipes import check_recipe
@@ -48,16 +52,17 @@ from opts import parse_train
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
     runtime = start_runtime(
-        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn
-    )
+        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn,
+        deterministic=args.deterministic,
+    )  # fmt: skip
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
     train_set, val_set = make_datasets(args, model, spec)
     numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
-    optimiser = make_optimiser(
-        args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
-    )
+    lr = base_rate(args, runtime)
+    groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
+    optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
     step = TrainSettings(
         loss=F.cross_entropy, label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate,
         clip_gradient=args.gd, partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
@@ -69,6 +74,8 @@ def main(argv: list[str] | None = None) -> None:
         trained_on=describe_training(args, model, spec),
         settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
         mixer=mixer,
+        average=None if args.ema is None else moving_average(model, args.ema, optimiser),
+        best_epochs=BestEpochs(args.keep_best),
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
@@ -104,7 +111,17 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")
     if not args.npb:
         freeze_partial_bn(model)
+    if args.drop_path is not None:
+        model.set_drop_path(args.drop_path)
+    freeze(model, args.freeze, linear_probe=args.linear_probe)
+    if args.checkpoint_activations:
+        recompute_blocks(model)
     return runtime.place(model), seen_before
+
+
+def base_rate(args: Namespace, runtime: Runtime) -> float:
+    clips = args.batch_size * args.accumulate * runtime.world_size
+    return scaled_rate(args.lr, args.scale_lr, clips, args.min_lr)
 
 
 def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Runtime) -> Mixer | None:
@@ -153,12 +170,12 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
 def evaluate_checkpoint(
     args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
 ) -> None:
-    """-e: loss and accuracy of --resume CKPT on the val list, optionally of its teacher as well."""
+    """-e: loss and accuracy of --resume CKPT on the val list, and of its moving averages."""
     val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
     trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
-    if args.eval_teacher and state.mixer is not None:
-        networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(state.mixer.method.teacher)
+    for name, average in state.averages(teacher=bool(args.eval_teacher)).items():
+        networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
         val = evaluate(
@@ -206,7 +223,8 @@ def run_epochs(
         elif runtime.is_main:
             record_start(run.folder / OPTIONS, vars(args), state.epoch)
             describe_start(args, run, train_set, val_set, runtime)
-        rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
+        rate = {name: getattr(args, name) for name in ("lr_type", "lr_steps", "warmup", "warmup_start", "min_lr")}
+        rate["lr"] = base_rate(args, runtime)
         settings = FitSettings(
             epochs=args.epochs, eval_freq=args.eval_freq, lr_at=partial(learning_rate, epochs=args.epochs, **rate),
             folders=run, eval_teacher=bool(args.eval_teacher),
@@ -236,7 +254,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
-        state.best_top1 = -1.0  # a resumed run in a new folder keeps its own best
+        state.best_top1, state.best_epochs.top1 = -1.0, {}  # a resumed run in a new folder keeps its own best
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -254,9 +272,10 @@ def describe_start(
     if len(train_set) >= batch and len(train_set) % batch:
         left_out = counted(len(train_set) % batch, "train video")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
-    recipe = {"mix": args.mix, "lr": args.lr, "batch": batch * args.accumulate, "partial_bn": not args.npb}
+    recipe = {"mix": args.mix, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from
-    for line in check_recipe(args.net, train_set.spec.name, **recipe, random_start=random_start):
+    lr = base_rate(args, runtime)
+    for line in check_recipe(args.net, train_set.spec.name, lr=lr, **recipe, random_start=random_start):
         logging.info(line)
     logging.info("Checkpoints: %s   curves: %s", run.folder, command("tensorboard", "--logdir", args.root_log))
 

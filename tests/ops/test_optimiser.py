@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from common.errors import InputError
+from ops.freezing import freeze_partial_bn, train_mode
 from ops.models import build_model
-from ops.optimiser import freeze_partial_bn, parameter_groups, require_batch, set_learning_rate, train_mode
+from ops.optimiser import parameter_groups, require_batch, set_learning_rate
 
 
 @pytest.fixture
