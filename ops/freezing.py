@@ -24,7 +24,11 @@ def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in model.classifier)
         return
-    modules = {path.removeprefix("network."): path for path, m in model.named_modules() if any(m.parameters())}
+    modules = {
+        path.removeprefix("network."): path
+        for path, m in model.named_modules()
+        if next(m.parameters(), None) is not None
+    }
     for name in names:
         if name not in ("stem", *filter(None, modules)):
             known = ", ".join(["stem", *(path for path in modules if path and "." not in path)])

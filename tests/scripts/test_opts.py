@@ -32,6 +32,8 @@ ALL_FLAGS = {
         "--suffix", "--resume", "--evaluate", "--eval-freq", "--print-freq", "--seed", "--gpus", "--amp", "--compile",
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
+        "--freeze", "--linear_probe", "--drop_path", "--checkpoint_activations", "--optimizer_args", "--min_lr",
+        "--scale_lr", "--layer_decay", "--warmup_start", "--ema", "--keep_best", "--deterministic",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
@@ -39,6 +41,7 @@ ALL_FLAGS = {
         "--seed", "--output_dir", "--overwrite", "--batch-size", "--print-freq", "--data_root", "--split",
         "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
         "--amp", "--compile", "--malloc", "--dump_features", "--shard",
+        "--ema",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
@@ -48,6 +51,7 @@ ALL_FLAGS = {
         "--weights", "--net", "--archs", "--test_segments", "--classes", "--root_path", "--clips", "--crops",
         "--full_res", "--window", "--stride", "--fps", "--timeline", "--save", "--top", "--csv", "--json", "--workers",
         "--decoder", "--gpus", "--amp", "--compile", "--malloc",
+        "--ema",
     },
 }  # fmt: skip
 PARSERS = {
@@ -135,6 +139,24 @@ def test_an_option_that_nothing_reads_is_refused_even_at_its_default(flags: list
     assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (None, None, None, None)
     args = parse_train(["kinetics", "--mix", "cutmix"])
     assert (args.mix_prob, args.log_images, args.selector_lr, args.eval_teacher) == (1.0, 2, None, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--linear_probe", "--freeze", "stem"], "--linear_probe.* leave --freeze out"),
+        (["--linear_probe", "--layer_decay", "1"], "--linear_probe.* leave --layer_decay out"),
+        (["--warmup_start", "0.1"], "--warmup_start needs --warmup"),
+        (["--checkpoint_activations", "--compile"], "--checkpoint_activations .* --compile"),
+        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used by --optimizer rmsprop"),
+        (["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"], "--momentum is not used"),
+        (["--optimizer", "lbfgs"], "lbfgs evaluates the loss several times per step; choose one of adadelta"),
+        (["--optimizer", "sgd", "--optimizer_args", "nesterov"], "--optimizer_args nesterov: .*nesterov=False"),
+    ],
+)
+def test_options_of_the_optimiser_that_contradict(flags: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_train(["kinetics", *flags])
 
 
 def test_a_backbone_is_refused_where_the_network_has_its_own() -> None:
