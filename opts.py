@@ -96,6 +96,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError(f"--warmup {args.warmup:g} is longer than --epochs {args.epochs}")
     groups.train_sampling(args)
     check_mixing(args, given)
+    training.check_optimiser(args, given)
     if args.class_weights != "none" and args.balanced_sampler:
         raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
     return args
@@ -242,7 +243,7 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     given = given_options(parser, argv)
     _choose_arch(args, given)
-    fixed = given.intersection(("net", "arch", "test_segments", "classes", "amp", "compile"))
+    fixed = given.intersection(("net", "arch", "test_segments", "classes", "amp", "compile", "ema"))
     if fixed and Path(args.weights).suffix in EXPORTED:
         raise InputError(f"--{min(fixed)}: {args.weights} is an exported network, in which this is fixed; leave it out")
     args.live = any(map(is_live, args.source))

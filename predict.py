@@ -112,7 +112,7 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
         made_for, class_names = net.trained_on, net.class_names
         full_res = net.size != net.input_size
     else:
-        weights = Weights.read(args.weights)
+        weights = Weights.read(args.weights, ema=args.ema)
         made_for = weights.trained_on
         if made_for is not None:
             logging.getLogger().setLevel(logging.WARNING)  # nothing is assumed

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
 
     # network and data set
-    weights = Weights.read(args.weights)
+    weights = Weights.read(args.weights, ema=args.ema)
     dataset = canonical_name(args.dataset) if args.dataset else None
     dataset, options = weights.data_options(dataset, data_options(args))
     subset = args.subset or list_to_score(dataset, **options)
@@ -123,7 +123,7 @@ def describe_views(
         "preprocessing": views.describe(), "crop_size": views.crop_size,
         "frame_order": plan.frame_order, "ablate": list(model.ablate),
         "sampling": plan.describe(),
-        "weights": str(weights.path), "weights_sha256": file_hash(weights.path),
+        "weights": str(weights.path), "weights_sha256": weights.hash,
         "subset": subset, "val_list": str(spec.lists[subset]), "list_hash": file_hash(spec.lists[subset]),
         "root_path": str(spec.root_path), "image_tmpl": spec.image_tmpl,
     }  # fmt: skip

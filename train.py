@@ -27,13 +27,17 @@ from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
 from drawing.learning_rate import draw_learning_rate
 from drawing.mixed_clips import mixed_sheet
+from ops.averaging import moving_average
+from ops.freezing import freeze, freeze_partial_bn
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
 from ops.network import VideoNet, require_finite_tensors
-from ops.optimiser import freeze_partial_bn, make_optimiser, parameter_groups, require_batch
+from ops.optimiser import make_optimiser, parameter_groups, require_batch
+from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
-from ops.schedule import learning_rate
+from ops.schedule import learning_rate, scaled_rate
+from ops.training.best_epochs import BestEpochs
 from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
@@ -54,16 +58,17 @@ from opts import parse_train
 def main(argv: list[str] | None = None) -> None:
     args = parse_train(argv)
     runtime = start_runtime(
-        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn
-    )
+        args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn,
+        deterministic=args.deterministic,
+    )  # fmt: skip
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
     train_set, val_set = make_datasets(args, model, spec)
     numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
-    optimiser = make_optimiser(
-        args.optimizer, parameter_groups(model, args.lr, args.wd, fc_lr5=args.fc_lr5), args.lr, args.momentum
-    )
+    lr = base_rate(args, runtime)
+    groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
+    optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
     step = TrainSettings(
         loss=F.cross_entropy, train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing,
         amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
@@ -77,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
         settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
         best={"top1": -1.0, args.best_by: -1.0},
         mixer=mixer,
+        average=None if args.ema is None else moving_average(model, args.ema, optimiser),
+        best_epochs=BestEpochs(args.keep_best),
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
@@ -115,7 +122,17 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")
     if not args.npb:
         freeze_partial_bn(model)
+    if args.drop_path is not None:
+        model.set_drop_path(args.drop_path)
+    freeze(model, args.freeze, linear_probe=args.linear_probe)
+    if args.checkpoint_activations:
+        recompute_blocks(model)
     return runtime.place(model), seen_before
+
+
+def base_rate(args: Namespace, runtime: Runtime) -> float:
+    clips = args.batch_size * args.accumulate * runtime.world_size
+    return scaled_rate(args.lr, args.scale_lr, clips, args.min_lr)
 
 
 def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Runtime) -> Mixer | None:
@@ -177,12 +194,12 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
 def evaluate_checkpoint(
     args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
 ) -> None:
-    """-e: loss and accuracy of --resume CKPT on the val list, optionally of its teacher as well."""
+    """-e: loss and accuracy of --resume CKPT on the val list, and of its moving averages."""
     val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
     trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
-    if args.eval_teacher and state.mixer is not None:
-        networks[f"the teacher of {args.resume}"] = runtime.wrap_frozen(state.mixer.method.teacher)
+    for name, average in state.averages(teacher=bool(args.eval_teacher)).items():
+        networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
         val = evaluate(
@@ -207,10 +224,10 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     require_batch(model, len(per_device[-1]), args.input_size, partial_bn=not args.npb)
 
 
-def lr_at(args: Namespace) -> Callable[[float], float]:
+def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
     """The learning rate as a function of the epoch with its fraction."""
-    rate = {"lr": args.lr, "lr_type": args.lr_type, "lr_steps": args.lr_steps, "warmup": args.warmup}
-    return partial(learning_rate, epochs=args.epochs, **rate)
+    names = ("epochs", "lr_type", "lr_steps", "warmup", "warmup_start", "min_lr")
+    return partial(learning_rate, lr=base_rate(args, runtime), **{name: getattr(args, name) for name in names})
 
 
 def show_start(
@@ -225,10 +242,10 @@ def show_start(
     logging.info("%s\n", as_toml(vars(args)))
     describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
     if isinstance(args.dry_run, Path) and runtime.is_main:
-        draw_learning_rate(args.dry_run, lr_at(args), args.epochs)
+        draw_learning_rate(args.dry_run, lr_at(args, runtime), args.epochs)
         logging.info("Wrote %s", args.dry_run)
     loader = batches(args, train_set, runtime, train=True)
-    dry_run(state, loader, runtime, step, lr_at=lr_at(args), epochs=args.epochs)
+    dry_run(state, loader, runtime, step, lr_at=lr_at(args, runtime), epochs=args.epochs)
 
 
 def run_epochs(
@@ -258,7 +275,7 @@ def run_epochs(
             logs = command("tensorboard", "--logdir", args.root_log)
             logging.info("Checkpoints: %s   curves: %s", run.folder, logs)
         settings = FitSettings(
-            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_at(args),
+            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_at(args, runtime),
             folders=run, best_by=args.best_by, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
             save_every=steps_and_seconds(args.save_every), stop=stop,
@@ -287,6 +304,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
+        state.best_epochs.top1 = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -304,9 +322,10 @@ def describe_start(
     if clips >= batch and clips % batch:
         left_out = counted(clips % batch, "train video" if args.aug_repeats == 1 else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
-    recipe = {"mix": args.mix, "lr": args.lr, "batch": batch * args.accumulate, "partial_bn": not args.npb}
+    recipe = {"mix": args.mix, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from
-    for line in check_recipe(args.net, train_set.spec.name, **recipe, random_start=random_start):
+    lr = base_rate(args, runtime)
+    for line in check_recipe(args.net, train_set.spec.name, lr=lr, **recipe, random_start=random_start):
         logging.info(line)
 
 

@@ -42,9 +42,14 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
-        if not (fault := _lost_process(error)):
+        fault = _lost_process(error)
+        if " does not have a deterministic implementation" in str(error):
+            fault = f"--deterministic: {str(error).split(',')[0]} on this device; leave --deterministic out"
+        elif fault:
+            fault += ". Then run the same command again, train.py with --resume auto"
+        else:
             raise
-        print(f"error: {fault}. Then run the same command again, train.py with --resume auto", file=sys.stderr)
+        print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
     finally:
         _ignore_end_of_workers()

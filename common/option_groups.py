@@ -117,6 +117,10 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     add("--malloc", choices=MALLOC, default="keep", help=text)
 
 
+def add_ema_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ema", action="store_true", help="use the averaged weights of train.py --ema")
+
+
 def add_weights_options(parser: argparse.ArgumentParser) -> None:
     """Add --weights, and the options that say what a file from elsewhere does not."""
     add = parser.add_argument
@@ -125,3 +129,4 @@ def add_weights_options(parser: argparse.ArgumentParser) -> None:
     add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
     add("--test_segments", type=COUNT, help="segments per clip, if the weights do not say")
     add_frame_options(parser, "; by default as in the training")
+    add_ema_option(parser)

@@ -3,11 +3,12 @@
 import argparse
 
 from common.cli import SEED, file_name, interval, number
+from common.errors import InputError
 from common.option_groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
 from ops.blocks import ARCHS
 from ops.h2cn import HOURGLASS_STARTS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
-from ops.optimiser import OPTIMISERS
+from ops.optimiser import optimiser_arguments
 from ops.schedule import LR_STEPS, LR_TYPES
 
 POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
@@ -32,12 +33,25 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     add("--pretrain", default="none", metavar="{none,imagenet,kinetics,FILE}", help=text)
     text = "fine-tune these weights; the classifier is new if the number of classes differs"
     add("--tune_from", metavar="CKPT", help=text)
+    text = (
+        "modules that do not train, nor do their BatchNorm statistics: names in the network, such as layer1, and stem "
+        "for everything before the first block"
+    )
+    add("--freeze", nargs="+", default=[], metavar="NAME", help=text)
+    add("--linear_probe", action="store_true", help="train the classifier alone; the rest is frozen")
+    text = "rate of stochastic depth in the last block, from 0 in the first; by default torchvision's"
+    add("--drop_path", type=number(float, 0, 0.99), help=text)
+    text = "recompute each block in the backward pass: less memory, a quarter to a third more time"
+    add("--checkpoint_activations", action="store_true", help=text)
 
 
 def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimiser")
     add = group.add_argument
-    add("--optimizer", default="sgd", choices=list(OPTIMISERS), help="optimiser; transformers need adamw")
+    text = "sgd, adamw, or another class of torch.optim in lower case; transformers need adamw"
+    add("--optimizer", default="sgd", metavar="NAME", help=text)
+    text = "more arguments of that class, such as nesterov=True or betas=0.9,0.95"
+    add("--optimizer_args", nargs="+", default=[], metavar="KEY=VALUE", help=text)
     add("--epochs", type=COUNT, default=60, help="number of training epochs")
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
     text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
@@ -45,10 +59,21 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     text = "clips of each video per epoch, one after another in the order (repeated augmentation)"
     add("--aug_repeats", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
-    add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to 0")
+    add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to --min_lr")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
-    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from lr / 10 to lr")
+    add("--min_lr", type=number(float, 0), default=0.0, help="lowest learning rate, after the warm-up")
+    text = "clips per optimiser step that --lr was chosen for; --lr (and --selector_lr) scale linearly to this run's"
+    add("--scale_lr", type=COUNT, metavar="CLIPS", help=text)
+    text = "learning rate of each layer as a share of that of the layer after it; 1: all have the same"
+    add("--layer_decay", type=number(float, 0, 1, open_low=True), default=1.0, help=text)
+    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from WARMUP_START x lr to lr")
+    add("--warmup_start", type=SHARE, default=0.1, help="share of --lr at which the warm-up starts")
     add("--momentum", type=SHARE, default=0.9, help="momentum of SGD (first beta of AdamW)")
+    text = (
+        "also average the weights: d in average <- d x average + (1 - d) x network after each step, so about the last "
+        "1 / (1 - d) steps count; the averages' top-1 then decides the best checkpoint"
+    )
+    add("--ema", type=number(float, 0, 1), metavar="DECAY", help=text)
     add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
     add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
     add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")
@@ -91,6 +116,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--resume", metavar="CKPT", help=text)
     text = "interval between checkpoints within an epoch: minutes (30m) or optimiser steps (500)"
     add("--save_every", type=interval, default="30m", metavar="INTERVAL", help=text)
+    text = "number of best epochs whose weights are kept; above 1 each has a file ckpt.epoch_N.pth.tar"
+    add("--keep_best", type=COUNT, default=1, help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     names = ("--eval-freq", "--eval_freq", "-ef")
     add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
@@ -100,3 +127,19 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--check_data", action="store_true", help=text)
     add_print_freq(group)
     add("--seed", type=SEED, default=0, help="seed for initial weights, sampling, crops and dropout")
+    text = "repeat to the bit on the same machine (slower on GPUs), or fail where torch cannot"
+    add("--deterministic", action="store_true", help=text)
+
+
+def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
+    """Refuse an unknown optimiser or argument of it, and options that contradict one another or that nothing reads."""
+    arguments = optimiser_arguments(args.optimizer, args.optimizer_args)
+    if "momentum" in given and (args.optimizer not in ("sgd", "adamw") or "betas" in arguments):
+        raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")
+    if args.linear_probe and (args.freeze or "layer_decay" in given):
+        both = "--freeze" if args.freeze else "--layer_decay"
+        raise InputError(f"--linear_probe trains the classifier alone; leave {both} out")
+    if "warmup_start" in given and not args.warmup:
+        raise InputError("--warmup_start needs --warmup, which is 0; leave it out")
+    if args.checkpoint_activations and args.compile:
+        raise InputError("--checkpoint_activations does not work with --compile; leave one of them out")

@@ -1,7 +1,7 @@
 """The interface of every video network: clips in, class scores out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +34,7 @@ class VideoNet(nn.Module, ABC):
     bias_lr: float = 1.0  # factor of the learning rate of biases
     layouts: tuple[str, ...] = ()  # layouts of other projects that it can load, see `ops.weights.layouts.layout_of`
     explained_layer: str | None = None  # name of the module whose output Grad-CAM weights; None: it has none
+    frozen: tuple[str, ...] = ()  # names of the modules that do not train, see `ops.optimiser.freeze`
     mean: Tensor  # (3, 1, 1), like `std`
     std: Tensor
 
@@ -113,6 +114,29 @@ class VideoNet(nn.Module, ABC):
         """Whether the parameter or module of this name is absent from the image network."""
         return False
 
+    def layers(self) -> list[tuple[str, ...]]:
+        """Names of the modules with parameters from the input to the classifier, one tuple per depth.
+
+        Each item of an `nn.Sequential` or an `nn.ModuleList` is a block and has a depth of its own. Modules before the
+        first block share the first depth, and modules after a block have that of the block.
+        """
+        head = self.classifier[0].rpartition(".")[0]
+        layers: list[list[str]] = [[]]
+        for name, module, is_block in _layers(self, head):
+            if (is_block or name == head) and layers[0]:
+                layers.append([])
+            if any(True for _ in module.parameters()):
+                layers[-1].append(name)
+        return [tuple(names) for names in layers if names]
+
+    def set_drop_path(self, rate: float) -> None:
+        """Set the stochastic depth (arXiv 1603.09382): the last block is skipped at this rate, the first one never.
+
+        Raises:
+            InputError: the network has no stochastic depth.
+        """
+        raise InputError(f"--drop_path {rate:g}: {self.net} has no stochastic depth; mvit_v2_s and swin3d_* have it")
+
     def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """Initialise temporal modules from the state dict of an image network; returns the parameters' names."""
         return []
@@ -120,6 +144,19 @@ class VideoNet(nn.Module, ABC):
     def shifted(self) -> set[str]:
         """Names of the convolution weights that follow a temporal shift."""
         return set()
+
+
+def _layers(
+    parent: nn.Module, head: str, path: str = "", in_list: bool = False
+) -> Iterator[tuple[str, nn.Module, bool]]:
+    """Modules with their names, and whether they are blocks; `head` is the name of the classifier."""
+    for child, module in parent.named_children():
+        name = f"{path}{child}"
+        is_list = type(module) in (nn.Sequential, nn.ModuleList)
+        if is_list or head.startswith(f"{name}."):
+            yield from _layers(module, head, f"{name}.", is_list)
+        else:
+            yield name, module, in_list
 
 
 def not_finite(tensors: Mapping[str, Any] | Sequence[Any]) -> str | None:

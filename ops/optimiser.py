@@ -1,26 +1,48 @@
-"""Optimisers with the parameter groups of the TSN family, and partial BatchNorm."""
+"""Optimisers with the parameter groups of the TSN family."""
 
+import ast
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from common.errors import InputError, counted
+from common.errors import InputError, counted, short
+from ops.freezing import train_mode
 from ops.network import VideoNet
 
-OPTIMISERS = ("sgd", "adamw")
+OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): kind
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+}
+UNUSABLE = {
+    "lbfgs": "evaluates the loss several times per step",
+    "rprop": "needs gradients of the whole data set",
+    "sparseadam": "takes sparse gradients only",
+}
+# Arguments of optimisers that other options give, or that a training cannot use.
+_RESERVED = {"params", "lr", "weight_decay", "maximize", "differentiable"}
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _POSITION = re.compile(r"(class_token|rel_pos_[hwt]|relative_position_bias_table)$")
 
 
-def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5: bool = False) -> list[dict]:
+def parameter_groups(
+    model: VideoNet, lr: float, weight_decay: float, *, fc_lr5: bool = False, layer_decay: float = 1.0
+) -> list[dict]:
     """Groups of the trainable parameters: weights; biases (twice the rate in the TSN family); norms.
 
     Biases, norms, and the positions and class tokens of transformers do not decay. With `fc_lr5` the classifier learns
     five times as fast (its bias ten times). `set_learning_rate` multiplies by each group's `lr_mult`. The official code
     applies these factors as well; TDN's only logs them.
+
+    With a `layer_decay` below 1, each of `VideoNet.layers` learns at that share of the rate of the layer after it
+    (discriminative fine-tuning, arXiv 1801.06146, section 3.2).
     """
+    layers = model.layers()
+    depths = {name: depth for depth, names in enumerate(layers) for name in names}
     norms = {id(p) for m in model.modules() if isinstance(m, NORMS) for p in m.parameters()}
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
@@ -36,6 +58,9 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
         if fc_lr5 and name in model.classifier:
             kind, lr_mult = f"classifier {kind}", 5.0 * lr_mult
         decay = weight_decay if kind.endswith("weight") else 0.0
+        if layer_decay != 1:
+            depth = next((depths[layer] for layer in depths if name.startswith(f"{layer}.")), 0)
+            kind, lr_mult = f"{kind} of layer {depth}", lr_mult * layer_decay ** (len(layers) - 1 - depth)
         group = groups.setdefault(
             kind, {"name": kind, "params": [], "lr_mult": lr_mult, "lr": lr * lr_mult, "weight_decay": decay}
         )
@@ -43,11 +68,58 @@ def parameter_groups(model: VideoNet, lr: float, weight_decay: float, *, fc_lr5:
     return list(groups.values())
 
 
-def make_optimiser(name: str, groups: list[dict], lr: float, momentum: float) -> torch.optim.Optimizer:
-    """Make an optimiser of `parameter_groups`: "sgd" with momentum, or "adamw" with betas (momentum, 0.999)."""
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+def optimiser_arguments(name: str, given: Sequence[str]) -> dict[str, Any]:
+    """Values of "key=value" by key, for the class `OPTIMISERS[name]`.
+
+    Raises:
+        InputError: a training cannot use this optimiser, it has no such argument, or the value has another type.
+    """
+    usable = sorted(OPTIMISERS.keys() - UNUSABLE.keys())
+    if name not in usable:
+        why = UNUSABLE.get(name, "is not a class of torch.optim")
+        raise InputError(f"--optimizer {name} {why}; choose one of {', '.join(usable)}")
+    parameters = inspect.signature(OPTIMISERS[name]).parameters
+    reserved = _RESERVED | ({"momentum"} if name == "sgd" else set())
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key not in reserved}
+    values = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        if key not in defaults:
+            raise InputError(f"--optimizer_args {text}: {name} takes key=value with the keys {', '.join(defaults)}")
+        try:
+            values[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            values[key] = value
+        if not _is_like(values[key], defaults[key]):
+            raise InputError(f"--optimizer_args {text}: write {key} like its default, {key}={defaults[key]}")
+    return values
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether an argument has the type of its default; None stands for "on", "off" or a number."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and len(value) == len(default) and all(map(_is_like, value, default))
+    kind = bool if isinstance(default, bool) else (int, float)
+    return isinstance(value, kind) and (default is None or isinstance(value, bool) == isinstance(default, bool))
+
+
+def make_optimiser(
+    name: str, groups: list[dict], lr: float, momentum: float, arguments: Sequence[str] = ()
+) -> torch.optim.Optimizer:
+    """Make an optimiser of `parameter_groups`: one of `OPTIMISERS` with torch's defaults and `optimiser_arguments`.
+
+    "sgd" has this momentum, "adamw" the betas (momentum, 0.999).
+
+    Raises:
+        InputError: as in `optimiser_arguments`; or the class refuses a value or the parameters.
+    """
+    own: dict[str, dict[str, Any]] = {"sgd": {"momentum": momentum}, "adamw": {"betas": (momentum, 0.999)}}
+    options = own.get(name, {}) | optimiser_arguments(name, arguments)
+    try:
+        return OPTIMISERS[name](groups, lr=lr, **options)  # type: ignore[call-arg]
+    except (RuntimeError, TypeError, ValueError) as error:
+        given = " ".join([name, *(["--optimizer_args", *arguments] if arguments else [])])
+        raise InputError(f"--optimizer {given}: torch refuses it ({short(error, 200)}); choose another") from error
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
@@ -91,24 +163,6 @@ def require_finite(value: Tensor, name: str, where: str) -> None:
             f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
             "unchanged: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
         )
-
-
-def freeze_partial_bn(model: VideoNet) -> None:
-    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): freeze the backbone's BatchNorms, except the first.
-
-    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules learn: they
-    have nothing to preserve yet.
-    """
-    for norm in model.backbone_norms()[1:]:
-        norm.requires_grad_(False)
-
-
-def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
-    """`model.train()`, with the statistics of the frozen BatchNorms fixed."""
-    model.train()
-    if partial_bn:
-        for norm in model.backbone_norms()[1:]:
-            norm.eval()
 
 
 def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: bool) -> None:

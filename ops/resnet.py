@@ -113,6 +113,11 @@ class ResNetVideo(VideoNet):
     def is_temporal(self, name: str) -> bool:
         return is_temporal(name)
 
+    def layers(self) -> list[tuple[str, ...]]:
+        """The motion branch has the depth of the stem, which it joins."""
+        stem, *blocks, last = super().layers()
+        return [(*stem, "motion"), *blocks, last[:1]] if self.motion is not None else [stem, *blocks, last]
+
     def shifted(self) -> set[str]:
         return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, ShiftedConv2d)}
 

@@ -165,6 +165,7 @@ def start_runtime(
     compiled: bool = False,
     distributed: bool = False,
     sync_bn: bool = False,
+    deterministic: bool = False,
 ) -> Runtime:
     """Choose the devices.
 
@@ -175,6 +176,7 @@ def start_runtime(
         compiled: run networks through torch.compile.
         distributed: whether the script can share its work among the processes of torchrun.
         sync_bn: let BatchNorms normalise over the batches of all processes together.
+        deterministic: let torch use algorithms that repeat to the bit on the same devices, or fail.
 
     Raises:
         InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script;
@@ -186,7 +188,10 @@ def start_runtime(
     runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled, sync_bn=sync_bn)
     if sync_bn and (not several or runtime.device.type == "cpu"):
         raise InputError("--sync_bn is for several processes with a GPU each: torchrun --nproc_per_node N train.py ...")
-    torch.backends.cudnn.benchmark = True  # all clips of a run have one size
+    torch.backends.cudnn.benchmark = not deterministic  # all clips of a run have one size
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # which torch asks for; read when cuBLAS starts
+        torch.use_deterministic_algorithms(True)
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
     if compiled:

@@ -3,13 +3,36 @@
 import math
 from collections.abc import Sequence
 
+from common.errors import InputError
+
 LR_TYPES = ("step", "cos")
 LR_STEPS = [30.0, 45.0, 55.0]  # of the published recipe
-WARMUP_START = 0.1  # share of the learning rate at the start of a warm-up
+
+
+def scaled_rate(lr: float, published_for: int | None, clips: int, min_lr: float) -> float:
+    """The base rate for steps of `clips` clips: `lr`, which was chosen for `published_for` of them, by the linear rule.
+
+    The rule is from arXiv 1706.02677, section 2.1; None: the rate is not scaled.
+
+    Raises:
+        InputError: it is below `min_lr`.
+    """
+    rate = lr if published_for is None else lr * clips / published_for
+    if rate < min_lr:
+        raise InputError(f"--min_lr {min_lr:g} is above the base learning rate, {rate:g}; lower it")
+    return rate
 
 
 def learning_rate(
-    epoch: float, *, lr: float, lr_type: str, lr_steps: Sequence[float], epochs: int, warmup: float = 0.0
+    epoch: float,
+    *,
+    lr: float,
+    lr_type: str,
+    lr_steps: Sequence[float],
+    epochs: int,
+    warmup: float = 0.0,
+    warmup_start: float = 0.1,
+    min_lr: float = 0.0,
 ) -> float:
     """Learning rate at a moment of the training.
 
@@ -17,14 +40,16 @@ def learning_rate(
         epoch: epochs completed, with the fraction of the current one, from 0.
         lr: base rate.
         lr_type: "step": times 0.1 at each of `lr_steps`; "cos": half a cosine from `lr` after the warm-up
-            to 0 at `epochs`.
+            to `min_lr` at `epochs`.
         lr_steps: epochs at which "step" falls.
         epochs: length of the training.
-        warmup: epochs of a linear rise from a tenth of `lr` to `lr`.
+        warmup: epochs of a linear rise to `lr`.
+        warmup_start: share of `lr` from which it starts.
+        min_lr: lowest rate after the warm-up.
     """
     if epoch < warmup:
-        return lr * (WARMUP_START + (1 - WARMUP_START) * epoch / warmup)
+        return lr * (warmup_start + (1 - warmup_start) * epoch / warmup)
     if lr_type == "step":
-        return lr * 0.1 ** sum(epoch >= step for step in lr_steps)
+        return max(lr * 0.1 ** sum(epoch >= step for step in lr_steps), min_lr)
     progress = (epoch - warmup) / (epochs - warmup) if epochs > warmup else 1.0
-    return lr * 0.5 * (1 + math.cos(math.pi * progress))
+    return min_lr + (lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))

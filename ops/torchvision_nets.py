@@ -80,6 +80,15 @@ class TorchvisionNet(VideoNet):
                 return self.network(x)
         return self.network(x)
 
+    def set_drop_path(self, rate: float) -> None:
+        from torchvision.ops import StochasticDepth
+
+        depths = [module for module in self.modules() if isinstance(module, StochasticDepth)]
+        if not depths:
+            super().set_drop_path(rate)
+        for number, module in enumerate(depths):  # one per block
+            module.p = rate * number / (len(depths) - 1)
+
     def feature_map(self, clip: Tensor) -> Tensor:
         """Normalised clips (N, T, 1, 3, H, W) -> (N, C, T', h, w), the output of the layer `Form.features`."""
         layer = self.network.get_submodule(TORCHVISION_NETS[self.net].features)

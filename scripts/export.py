@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from common.cli import make_parser, number
 from common.console import run_script
 from common.errors import InputError, command, reason, short
-from common.files import all_or_nothing, file_hash
+from common.files import all_or_nothing
+from common.option_groups import add_ema_option
 from common.version import project_version
 from datasets.transforms import eval_preprocessing
 from ops.fuse import fuse_for_inference
@@ -54,6 +55,7 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency", action="store_true", help=text)
     parser.add_argument("--batch_size", type=number(int, 1), default=1, help="clips per call, with --latency")
     parser.add_argument("--rounds", type=number(int, 1), default=15, help="timed calls of each variant, with --latency")
+    add_ema_option(parser)
     return parser
 
 
@@ -166,12 +168,12 @@ def main(argv: list[str] | None = None) -> None:
     require_writers(args.output)
     logging.getLogger().setLevel(logging.WARNING)
     start_runtime([])
-    weights = Weights.read(args.weights)
+    weights = Weights.read(args.weights, ema=args.ema)
     made_for = weights.require_trained_on()
     model = Runtime(torch.device("cpu")).place(weights.build(made_for.class_names))
     network = fuse_for_inference(model)
     size = eval_preprocessing(made_for.input_size, full_res=args.full_res).crop_size
-    facts = {"frames_per_segment": model.frames_per_segment, "size": size, "weights_sha256": file_hash(args.weights)}
+    facts = {"frames_per_segment": model.frames_per_segment, "size": size, "weights_sha256": weights.hash}
     metadata = json.dumps({"trained_on": made_for.as_stored(), "version": project_version(), **facts})
 
     program = export(network, noise(model, size, 2))

@@ -21,6 +21,7 @@ from common.cli import make_parser
 from common.console import run_script
 from common.errors import InputError, wrong_fields
 from common.files import all_or_nothing
+from common.option_groups import add_ema_option
 from common.version import project_version
 from ops.network import VideoNet, not_finite
 from ops.scoring.score import on_the_cpu
@@ -39,6 +40,7 @@ def publish_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help=text)
     text = "type of the stored weights; float16 halves the file size, and networks still compute in float32"
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help=text)
+    add_ema_option(parser)
     return parser
 
 
@@ -82,7 +84,7 @@ def largest_difference(model: VideoNet, published: VideoNet, size: int) -> tuple
 def main(argv: list[str] | None = None) -> None:
     args = publish_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
-    weights = Weights.read(args.weights)
+    weights = Weights.read(args.weights, ema=args.ema)
     made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     content = file_content(weights, model, DTYPES[args.dtype])

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.errors import InputError, short
+from ops.averaging import moving_average
 from ops.mixing.methods import Blend, Loss, MixMethod, mixed_target, over_clip
 from ops.mixing.selector import PLAIN_BELOW, Selector, mask_loss, saliency_share, spread
 from ops.network import VideoNet
@@ -65,11 +65,8 @@ class SvMix(MixMethod):
             InputError: the network has no feature map, or its cells do not divide the clip.
         """
         self.settings, self.runtime = settings, runtime
-        follow = get_ema_multi_avg_fn(settings.teacher_decay)
-        self._average = AveragedModel(student, multi_avg_fn=follow, use_buffers=True)
-        self._average.n_averaged.fill_(1)  # else its first update would copy the network again
+        self._average = moving_average(student, settings.teacher_decay)
         self.teacher: VideoNet = self._average.module  # type: ignore[assignment]
-        self.teacher.requires_grad_(False)
         for norm in self._norms():
             norm.momentum = 0.0  # its statistics are the network's average; its own passes do not change them
         channels = self._require_cells(input_size)
@@ -145,7 +142,8 @@ class SvMix(MixMethod):
     def _teaching_mode(self) -> None:
         """No dropout in the teacher; its BatchNorms use batch statistics, unless the network's are frozen."""
         self.teacher.eval()
-        frozen = set(self.teacher.backbone_norms()[1:]) if self.settings.partial_bn else set()
+        frozen = {m for name in self.teacher.frozen for m in self.teacher.get_submodule(name).modules()}
+        frozen |= set(self.teacher.backbone_norms()[1:]) if self.settings.partial_bn else set()
         for norm in self._norms():
             norm.train(norm not in frozen)
 

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from common.errors import InputError, counted
 from common.progress import track
+from ops.freezing import train_mode
 from ops.mixing.methods import Loss
 from ops.mixing.mixer import Mixer
 from ops.network import not_finite
-from ops.optimiser import make_step, require_finite, set_learning_rate, train_mode
+from ops.optimiser import make_step, require_finite, set_learning_rate
 from ops.runtime import Runtime, unwrap
 from ops.training.progress import Progress, Sums
 from ops.training.step_clock import StepClock

@@ -81,7 +81,7 @@ def fit(
         train = over_processes(own, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
         figures = _train_figures(train, shares, run.lr_at(epoch), state)
-        best = False
+        best = keep = False
         if validates:
             try:
                 val, val_figures = _evaluate(state, model, val_loader, runtime, step, run)
@@ -89,17 +89,20 @@ def fit(
                 saver.save()  # at the end of the epoch's training
                 raise
             train.replaced += val.replaced
-            best = val_figures[f"val/{run.best_by}"] > state.best[run.best_by]
-            state.best = {name: max(value, val_figures[f"val/{name}"]) for name, value in state.best.items()}
+            prefix = "val/" if state.average is None else "val/ema_"
+            accuracy = {name: val_figures[prefix + name] for name in state.best}
+            best = accuracy[run.best_by] > state.best[run.best_by]
+            keep = state.best_epochs.add(epoch + 1, accuracy[run.best_by])
+            state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
             figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
         state.epoch, state.position = epoch + 1, None
-        saver.save(best=best)
+        saver.save(best=best, keep=keep)
         if log is not None:
             log.write(epoch, state.figures)
             if best:
-                accuracy = f"{ACCURACIES[run.best_by]} {state.best[run.best_by]:.2f} %"
-                title = f"{run.folders.folder.name}, epoch {state.epoch}, {accuracy}"
+                title = f"{run.folders.folder.name}, epoch {state.epoch}, {ACCURACIES[run.best_by]} "
+                title += f"{state.best[run.best_by]:.2f} %"
                 plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
                 log.write_plot(epoch, "val/confusion", plot)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
@@ -135,17 +138,16 @@ def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: Trai
 def _evaluate(
     state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
-    """The network's sums over the val list, and its figures by curve name, optionally with the teacher's."""
+    """The network's sums over the val list, and its figures by curve name, with those of its moving averages."""
     score = partial(
         evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
         before_batch=run.stop.check,
     )  # fmt: skip
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
-    teacher = state.mixer.method.teacher if run.eval_teacher and state.mixer is not None else None
-    if teacher is not None:
-        averages = score(runtime.wrap_frozen(teacher), title=f"epoch {state.epoch + 1} teacher").averages()
-        figures |= {f"val/teacher_{name}": value for name, value in averages.items()}
+    for name, network in state.averages(teacher=run.eval_teacher).items():
+        averages = score(runtime.wrap_frozen(network), title=f"epoch {state.epoch + 1} {name}").averages()
+        figures |= {f"val/{name}_{figure}": value for figure, value in averages.items()}
     return val, figures
 
 
@@ -159,8 +161,9 @@ def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Seq
             text += "  mean class {val/mean_class:.2f} % best {val/best_mean_class:.2f} %".format(**figures)
         else:
             text += f" best {figures['val/best_top1']:.2f} %"
-    if "val/teacher_top1" in figures:
-        text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
+    for name, owner in (("ema", "averaged weights'"), ("teacher", "teacher's")):
+        if f"val/{name}_top1" in figures:
+            text += f"  {owner} top-1 {figures[f'val/{name}_top1']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
     return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if epoch < epochs else ")")
 

@@ -16,7 +16,8 @@ from ops.training.run_log import provenance
 # Options that do not affect the weights, or that change whenever a run resumes.
 NOT_COMPARED = {
     "resume", "evaluate", "print_freq", "workers", "decoder", "malloc", "check_data", "root_log", "root_model", "gpus",
-    "eval_teacher", "log_images", "allow_overlap", "save_every", "config", "dry_run",
+    "eval_teacher", "log_images", "allow_overlap", "save_every", "config", "dry_run", "keep_best",
+    "checkpoint_activations",
 }  # fmt: skip
 
 

@@ -78,8 +78,8 @@ class Saver:
         norm = float(self.progress.gradient_norm)  # type: ignore[arg-type]  # there was a step
         return Progress(sums, self.progress.point, norm, mixing, self.runtime.random_state())
 
-    def save(self, *, best: bool = False) -> None:
-        """Let the main process write the checkpoint of the run as it is; `best`: also the best one.
+    def save(self, *, best: bool = False, keep: bool = False) -> None:
+        """Let the main process write the checkpoint of the run as it is; `best` and `keep` as in `TrainState.save`.
 
         Raises:
             InputError: as in `TrainState.save`; or the run's folder is gone.
@@ -89,4 +89,4 @@ class Saver:
             self.log.flush_steps()
         if self.runtime.is_main:
             self.folders.require_valid()
-            self.state.save(self.folders.folder, best=best)
+            self.state.save(self.folders.folder, best=best, keep=keep)

@@ -4,26 +4,34 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from common.errors import InputError, command, counted, short, wrong_fields
+from common.errors import InputError, command, counted, wrong_fields
 from ops.mixing.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
 from ops.runtime import Runtime
+from ops.training.best_epochs import NAME, BestEpochs
+from ops.training.optimiser_state import resume_optimiser
 from ops.training.progress import Position
 from ops.training.run_folder import BEST, LATEST, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
 from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
-from ops.weights.load import load_weights
+from ops.weights.load import AVERAGED, averaged, load_weights
 from ops.weights.trained_on import TrainedOn
 
 _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
-# Fields that a checkpoint may lack.
-_OPTIONAL: dict[str, Any] = {"figures": {}, "options": {}, "environment": {}, "best_mean_class": -1.0}
+# Older checkpoints lack some; others have no use for them.
+_OPTIONAL: dict[str, Any] = {
+    "figures": {},
+    "options": {},
+    "environment": {},
+    "best_epochs": {},
+    "best_mean_class": -1.0,
+}
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 _MEANING = {
     "preprocessing": "accuracies from here on are not comparable with earlier ones",
@@ -42,8 +50,11 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
         Position.of(given.get("position", {"clips": 0, "fraction": 0.0, "processes": []}))
     except ValueError:
         wrong.append("position")
-    figures = {} if "figures" in wrong else given["figures"]
-    return wrong + (["figures"] if wrong_fields(figures, dict.fromkeys(map(str, figures), float)) else [])
+    for name, kind in (("figures", str), ("best_epochs", int)):
+        values = {} if name in wrong else given[name]
+        if wrong_fields(values, dict.fromkeys(values, float)) or not all(type(key) is kind for key in values):
+            wrong.append(name)
+    return wrong
 
 
 @dataclass
@@ -59,15 +70,23 @@ class TrainState:
     position: Position | None = None  # in the epoch after them; None: at its start
     saved: str = ""  # the progress in the last checkpoint
     best: dict[str, float] = field(default_factory=lambda: {"top1": -1.0})  # best accuracies so far
+    best_epochs: BestEpochs = field(default_factory=BestEpochs)
     mixer: Mixer | None = None
+    average: AveragedModel | None = None  # that follows the network
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
     seen: SeenClips = field(default_factory=dict)  # the training clips
 
-    def save(self, folder: Path, *, best: bool) -> None:
-        """Write `ckpt.pth.tar`, and `ckpt.best.pth.tar` if `best`, each whole or not at all.
+    def averages(self, *, teacher: bool) -> dict[str, VideoNet]:
+        """The moving averages of the network that are evaluated beside it; `teacher`: including a mixing method's."""
+        own = {} if self.average is None else {"ema": cast(VideoNet, self.average.module)}
+        of_mixing = self.mixer.method.teacher if teacher and self.mixer is not None else None
+        return own if of_mixing is None else {**own, "teacher": of_mixing}
 
-        The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The best one is for tests: it leaves out the
-        optimisers, which are half to two thirds of the size.
+    def save(self, folder: Path, *, best: bool, keep: bool = False) -> None:
+        """Write `ckpt.pth.tar`, `ckpt.best.pth.tar` if `best`, and the epoch's own file if `keep`.
+
+        Each is written whole or not at all. The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The
+        others are for tests: they leave out the optimisers, which are half to two thirds of the size.
 
         Raises:
             InputError: a value is not finite, or the folder cannot be written.
@@ -81,6 +100,10 @@ class TrainState:
             "seen_clips": self.seen,
             **self.settings,
         }
+        if self.best_epochs.top1:
+            content["best_epochs"] = self.best_epochs.top1
+        if self.average is not None:
+            content[AVERAGED] = self.average.module.state_dict()
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         if self.position is not None:
             latest["position"] = asdict(self.position)
@@ -93,9 +116,13 @@ class TrainState:
                 f"{bad} is not finite after {self.progress}: the training has diverged. No checkpoint was written; "
                 "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
             )
-        if best:  # first, so that a run killed in between repeats the validation
+        if keep:
+            save_checkpoint(folder / NAME.format(self.epoch), content)
+        if best:  # before the latest, so that a run killed in between repeats the validation
             save_checkpoint(folder / BEST, content)
         save_checkpoint(folder / LATEST, latest, previous=folder / PREVIOUS)
+        if keep:
+            self.best_epochs.remove_others(folder)
         self.saved = self.progress
 
     @property
@@ -136,9 +163,10 @@ class TrainState:
         mixing = checkpoint.get("mixing", {})
         if not isinstance(mixing, dict):
             raise InputError(f"{path} is damaged: the state of its --mix is missing; give another checkpoint")
-        read = checkpoint if to_train else {"state_dict": checkpoint.get("state_dict"), "mixing": mixing}
+        read = checkpoint if to_train else {name: checkpoint.get(name) for name in ("state_dict", "mixing", AVERAGED)}
         require_finite_tensors(read, str(path))
         load_weights(self.model, checkpoint, where=str(path))
+        self._load_average(path, checkpoint)
         self._load_mixing(path, mixing, to_train)
         return checkpoint
 
@@ -169,11 +197,11 @@ class TrainState:
         """Continue from a checkpoint, and log the differences from the run that wrote it.
 
         Raises:
-            InputError: as in `load`; or the state is another optimiser's.
+            InputError: as in `load` and `resume_optimiser`.
         """
         checkpoint = self.load(path, to_train=not without_optimiser)
         if not without_optimiser:
-            self._resume_step(path, checkpoint)
+            resume_optimiser(self.optimiser, self.scaler, checkpoint, str(path))
         elif set(_unusable(checkpoint)) - {"optimizer", "scaler"}:
             raise InputError(f"{path} is damaged: the progress of its run is missing; give another checkpoint")
         else:
@@ -181,6 +209,7 @@ class TrainState:
         self.epoch = checkpoint["epoch"]
         self.best = {name: checkpoint.get(f"best_{name}", -1.0) for name in self.best}
         self.figures = checkpoint.get("figures", {})
+        self.best_epochs.top1 = dict(checkpoint.get("best_epochs", {}))
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
         self.saved = self.progress
         before = seen_clips(checkpoint, str(path))
@@ -194,52 +223,15 @@ class TrainState:
             logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
         self.seen = joined(self.seen, before)
 
-    def _resume_step(self, path: Path, checkpoint: dict[str, Any]) -> None:
-        """Take over the states of the optimiser and the gradient scaler."""
-        try:
-            self._resume_optimiser(path, checkpoint["optimizer"])
-            self._resume_scaler(checkpoint["scaler"])
-        except InputError:
-            raise
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: its optimiser or gradient scaler does not fit this run ({short(error)}); resume with the "
-                f"same --optimizer and --amp, or start from it with {command('--tune_from', path)}"
-            ) from error
-
     def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str]) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)
         return [text for name, text in names.items() if before[name] != now[name]]
 
-    def _resume_optimiser(self, path: Path, stored: dict[str, Any]) -> None:
-        own = [dict(group) for group in self.optimiser.param_groups]
-        here, there = own[0].keys(), stored["param_groups"][0].keys()
-        if not (here <= there or there <= here):  # versions of torch add options; another optimiser lacks some
-            raise InputError(f"{path} was trained with a different optimiser; resume with the same --optimizer")
-        try:
-            self.optimiser.load_state_dict(stored)
-        except ValueError as error:
-            raise InputError(
-                f"{path}: its optimiser has different parameter groups ({error}); resume with the same --npb and "
-                "--fc_lr5"
-            ) from error
-        for group, options in zip(self.optimiser.param_groups, own, strict=True):
-            group.update({k: v for k, v in options.items() if k != "params"})  # this run's --wd, not the stored one
-        needed = {"step", "exp_avg", "exp_avg_sq"} if isinstance(self.optimiser, torch.optim.AdamW) else set()
-        for parameter, values in self.optimiser.state.items():  # torch would notice only in the first step
-            if values and not needed <= values.keys():
-                raise ValueError(f"no {', '.join(needed - values.keys())}")
-            for name, value in values.items():
-                if not isinstance(value, Tensor) and (name in needed or value is not None):
-                    raise ValueError(f"{name} is a {type(value).__name__}")
-                if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
-                    raise ValueError(f"{name} of shape {tuple(value.shape)} for {tuple(parameter.shape)}")
-
-    def _resume_scaler(self, stored: dict[str, Any]) -> None:
-        wrong = wrong_fields(stored, {name: type(value) for name, value in self.scaler.state_dict().items()})
-        if wrong:
-            raise ValueError(f"no {', '.join(wrong)}")
-        self.scaler.load_state_dict(stored)
+    def _load_average(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        if self.average is not None:
+            load_weights(cast(VideoNet, self.average.module), averaged(checkpoint, str(path)), where=str(path))
+        elif AVERAGED in checkpoint:
+            logging.warning("%s holds the averaged weights of --ema, which this run ignores", path)
 
     def _load_mixing(self, path: Path, stored: dict[str, Any], to_train: bool) -> None:
         learns = self.mixer is not None and bool(self.mixer.method.state_dict())

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, command, wrong_fields
+from common.files import file_hash
 from ops.models import NETS, build_model
 from ops.network import VideoNet, require_finite_tensors
 from ops.weights.file import read_checkpoint
-from ops.weights.load import load_weights, official_net
+from ops.weights.load import averaged, load_weights, official_net
 from ops.weights.trained_on import TrainedOn
 
 
@@ -21,11 +22,15 @@ class Weights:
     path: Path
     content: dict[str, Any]
     trained_on: TrainedOn | None  # None for weights from elsewhere
+    hash: str  # of the file, and which of its weights these are
 
     @classmethod
-    def read(cls, path: str) -> "Weights":
+    def read(cls, path: str, *, ema: bool = False) -> "Weights":
+        """Read a checkpoint; `ema`: its averaged weights instead of the network's."""
         content = read_checkpoint(path)
-        return cls(Path(path), content, TrainedOn.of(content, path))
+        if ema:
+            content = averaged(content, path)
+        return cls(Path(path), content, TrainedOn.of(content, path), file_hash(path) + " (ema)" * ema)
 
     def require_trained_on(self) -> TrainedOn:
         """The record of the training; an `InputError` for weights from elsewhere."""

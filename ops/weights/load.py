@@ -15,6 +15,7 @@ from ops.weights.layouts import State, from_official, is_plain_resnet, layout_of
 
 # Places of the weights in a checkpoint; the first found counts.
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")
+AVERAGED = "state_dict_ema"  # of our checkpoints: the weights averaged by --ema
 OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
 LAYOUTS = {
     "ours": "this project",
@@ -94,6 +95,20 @@ def load_weights(
         report.inflated = model.inflate(state)
         report.new = [name for name in report.new if name not in report.inflated]
     return report
+
+
+def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A checkpoint with its averaged weights and their figures in place of the network's; messages call it `where`.
+
+    Raises:
+        InputError: it has none.
+    """
+    weights = content.get(AVERAGED)
+    if wrong_fields(content, {AVERAGED: Mapping, "figures": Mapping}):
+        raise InputError(f"{where} has no averaged weights, which train.py --ema writes; leave --ema out")
+    figures = {f"val/{name[8:]}": value for name, value in content["figures"].items() if name.startswith("val/ema_")}
+    rest = {name: value for name, value in content.items() if name != AVERAGED}
+    return {**rest, "state_dict": weights, "figures": figures}
 
 
 def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:

@@ -40,6 +40,8 @@ ALL_FLAGS = {
         "--sampling", "--frame_stride", "--frame_rate",
         "--preset", "--random_resized_crop", "--auto_augment", "--ra_ops", "--ra_magnitude", "--color_jitter", "--gray",
         "--random_erasing", "--aug_repeats", "--class_weights", "--balanced_sampler", "--best_by", "--mix_off_epochs",
+        "--freeze", "--linear_probe", "--drop_path", "--checkpoint_activations", "--optimizer_args", "--min_lr",
+        "--scale_lr", "--layer_decay", "--warmup_start", "--ema", "--keep_best", "--deterministic",
     },
     "view": {
         "--weights", "--net", "--archs", "--test_segments", "--test_crops", "--full_res", "--clip_index", "--sampling",
@@ -48,6 +50,7 @@ ALL_FLAGS = {
         "--root_path", "--val_list", "--subset", "--classes", "--image_tmpl", "--workers", "--decoder", "--gpus",
         "--amp", "--compile", "--malloc", "--dump_features", "--shard",
         "--frame_stride", "--frame_rate", "--num_clips", "--resize",
+        "--ema",
     },
     "results": {
         "--output_dir", "--output_dir1", "--multi_segments", "--num_clips", "--test_crops", "--coeff", "--save_dir",
@@ -58,6 +61,7 @@ ALL_FLAGS = {
         "--full_res", "--window", "--stride", "--fps", "--timeline", "--save", "--top", "--csv", "--json", "--workers",
         "--decoder", "--gpus", "--amp", "--compile", "--malloc",
         "--frame_stride", "--frame_rate",
+        "--ema",
     },
 }  # fmt: skip
 PARSERS = {
@@ -169,6 +173,24 @@ def test_a_preset_of_the_augmentation_and_what_replaces_parts_of_it() -> None:
 def test_classes_are_not_balanced_twice() -> None:
     with pytest.raises(InputError, match="--class_weights and --balanced_sampler"):
         parse_train(["kinetics", "--class_weights", "sqrt", "--balanced_sampler"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--linear_probe", "--freeze", "stem"], "--linear_probe.* leave --freeze out"),
+        (["--linear_probe", "--layer_decay", "1"], "--linear_probe.* leave --layer_decay out"),
+        (["--warmup_start", "0.1"], "--warmup_start needs --warmup"),
+        (["--checkpoint_activations", "--compile"], "--checkpoint_activations .* --compile"),
+        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used by --optimizer rmsprop"),
+        (["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"], "--momentum is not used"),
+        (["--optimizer", "lbfgs"], "lbfgs evaluates the loss several times per step; choose one of adadelta"),
+        (["--optimizer", "sgd", "--optimizer_args", "nesterov"], "--optimizer_args nesterov: .*nesterov=False"),
+    ],
+)
+def test_options_of_the_optimiser_that_contradict(flags: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_train(["kinetics", *flags])
 
 
 def test_a_backbone_is_refused_where_the_network_has_its_own() -> None:

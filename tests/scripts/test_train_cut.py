@@ -90,8 +90,14 @@ def require_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    [["--npb", "--gd", "1"], ["--accumulate", "4", "--amp", "bf16"], SVMIX, TURNS],
-    ids=["sgd", "accumulate-bf16", "svmix", "turns-adamw-balanced"],
+    [
+        ["--npb", "--gd", "1"],
+        ["--accumulate", "4", "--amp", "bf16"],
+        SVMIX,
+        TURNS,
+        ["--ema", "0.8", "--keep_best", "2", "--optimizer", "nadam", "--freeze", "conv"],
+    ],
+    ids=["sgd", "accumulate-bf16", "svmix", "turns-adamw-balanced", "ema-nadam"],
 )
 def test_a_run_that_is_cut_at_every_step_is_the_uncut_one(run, monkeypatch, flags: list[str]) -> None:
     whole = run(*flags, "--suffix", "whole", name=f"{NAME}_whole")
@@ -109,7 +115,7 @@ def test_a_run_that_is_cut_at_every_step_is_the_uncut_one(run, monkeypatch, flag
 
 
 def test_two_processes_go_on_exactly_when_one_is_asked_to_stop(run, monkeypatch) -> None:
-    flags = [*SVMIX, "--accumulate", "2", "--epochs", "1"]
+    flags = [*SVMIX, "--accumulate", "2", "--epochs", "1", "--ema", "0.8"]
     assert exit_statuses(lambda _rank: run(*flags, "--suffix", "whole")) == [0, 0]
 
     def cut(rank: int) -> None:

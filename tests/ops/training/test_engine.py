@@ -25,6 +25,8 @@ NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 class Linear(nn.Module):
     """Scores from the mean colour of a clip."""
 
+    frozen: tuple[str, ...] = ()
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)

@@ -1,0 +1,60 @@
+"""Modules that a training leaves as they are: those of --freeze and --linear_probe, and partial BatchNorm."""
+
+from collections.abc import Sequence
+
+from common.errors import InputError
+from ops.network import VideoNet
+
+
+def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False) -> None:
+    """Freeze the parameters of modules; `train_mode` leaves these modules in evaluation mode.
+
+    Args:
+        model: the network; its `frozen` gets their names.
+        names: modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem": everything
+            before the first block but the motion branch.
+        linear_probe: freeze everything but the classifier instead.
+
+    Raises:
+        InputError: there is no such module, or it has no parameters; or nothing is left to train.
+    """
+    stem, *blocks, _ = model.layers()
+    if linear_probe:
+        model.frozen = sum(blocks, stem)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in model.classifier)
+        return
+    modules = {
+        path.removeprefix("network."): path
+        for path, m in model.named_modules()
+        if next(m.parameters(), None) is not None
+    }
+    for name in names:
+        if name not in ("stem", *filter(None, modules)):
+            known = ", ".join(["stem", *(path for path in modules if path and "." not in path)])
+            raise InputError(f"--freeze {name}: {model.net} has no such module with parameters; it has {known}")
+        model.frozen += tuple(path for path in stem if path != "motion") if name == "stem" else (modules[name],)
+    for path in model.frozen:
+        model.get_submodule(path).requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"--freeze {' '.join(names)}: nothing of {model.net} is left to train; name fewer modules")
+
+
+def freeze_partial_bn(model: VideoNet) -> None:
+    """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): freeze the backbone's BatchNorms, except the first.
+
+    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules learn: they
+    have nothing to preserve yet.
+    """
+    for norm in model.backbone_norms()[1:]:
+        norm.requires_grad_(False)
+
+
+def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
+    """`model.train()`, with frozen modules in evaluation mode; `partial_bn`: keep the statistics of its BatchNorms."""
+    model.train()
+    for name in model.frozen:
+        model.get_submodule(name).eval()
+    if partial_bn:
+        for norm in model.backbone_norms()[1:]:
+            norm.eval()

@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""Average the weights of checkpoints of one network, such as the last or the best epochs of a run, into a new one.
+
+BatchNorm statistics are averaged as well. Checkpoint averaging: arXiv 1706.03762, section 6.1; arXiv 1803.05407.
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
+
+from torch import Tensor
+
+from common.cli import make_parser
+from common.console import run_script
+from common.errors import InputError, command
+from common.files import require_replaceable
+from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.weights.checkpoint_network import Weights
+from ops.weights.file import save_checkpoint, tensor_digest
+
+SAME = ("net", "arch", "ablate", "num_segments", "dataset", "class_names", "input_size", "preprocessing")
+
+
+def average_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    parser.add_argument("weights", nargs="+", metavar="CKPT", help="two or more checkpoints of train.py")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    return parser
+
+
+def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
+    """The content of a checkpoint with the mean weights, for tests and --tune_from.
+
+    Raises:
+        InputError: they are of different networks or classes, or two hold the same weights.
+    """
+    first = Weights.read(paths[0])
+    made_for = first.require_trained_on()
+    sums: dict[str, Tensor] = {}
+    found: dict[str, str] = {}  # digest of the weights -> file
+    seen: SeenClips = {}
+    for path in paths:
+        weights = Weights.read(path)
+        weights.require_trained_on().require(path, **{name: getattr(made_for, name) for name in SAME})
+        state = weights.build(made_for.class_names).state_dict()
+        digest = tensor_digest(state)
+        if digest in found:
+            raise InputError(f"{found[digest]} and {path} hold the same weights; give each only once")
+        found[digest] = path
+        for name, value in state.items():
+            sums[name] = sums.get(name, 0) + value.double()
+        seen = joined(seen, seen_clips(weights.content, path))
+    means = {name: (total / len(paths)).to(state[name].dtype) for name, total in sums.items()}
+    options = first.content.get("options", {})
+    return {
+        "state_dict": means,
+        "trained_on": asdict(made_for),
+        "seen_clips": seen,
+        "options": options,
+        "mean_of": paths,
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = average_parser().parse_args(argv)
+    logging.getLogger().setLevel(logging.WARNING)
+    if len(args.weights) < 2:
+        raise InputError(f"{args.weights[0]} is only one checkpoint; give two or more to average")
+    require_replaceable(args.output, "--output")
+    content = averaged_checkpoint(args.weights)
+    save_checkpoint(args.output, content)
+    test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")
+    print(f"{args.output}: the mean of {len(args.weights)} checkpoints. Its accuracy is not known; test it: {test}")
+
+
+if __name__ == "__main__":
+    run_script(main)
