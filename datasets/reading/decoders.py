@@ -1,8 +1,9 @@
 """Image files -> RGB pixels. All decoders give the same result; they differ in speed.
 
 Pillow is the reference. The faster ones decode plain JPEGs, the usual form of frames, with the same library as Pillow
-and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and all files that they
-refuse, go to Pillow: so a file is readable with all decoders or with none.
+and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and files that they refuse,
+go to Pillow: so a file is readable with all decoders or with none. The exception is wrong data within a JPEG, which
+simplejpeg alone can see.
 """
 
 import io
@@ -40,16 +41,17 @@ def decode_pillow(data: bytes) -> np.ndarray:
 
 
 def decode_simplejpeg(data: bytes) -> np.ndarray:
-    """As `decode_pillow`."""
+    """As `decode_pillow`; and an `OSError` for a JPEG of which libjpeg can decode a part only, with a warning."""
     import simplejpeg
 
     try:
         height, width, colours = simplejpeg.decode_jpeg_header(data)[:3]
         is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses larger ones
         if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
-            return simplejpeg.decode_jpeg(data, "RGB")  # strict: leaves damaged files to Pillow
-    except (ValueError, MemoryError):  # MemoryError: a wrong size in the header
-        pass
+            return simplejpeg.decode_jpeg(data, "RGB")  # strict: warnings are errors
+    except (ValueError, MemoryError) as error:  # MemoryError: a wrong size in the header
+        if str(error).startswith("Corrupt") and "extraneous bytes" not in str(error):  # such padding is harmless
+            raise OSError(str(error)) from error
     return decode_pillow(data)
 
 
