@@ -2,18 +2,22 @@
 """Damage files at random and read them: each must give its content, or one error that names the file.
 
 A file that is read with other content is silent damage. Formats without checksums (lists, class names, pickles, JPEGs,
-most videos) cannot always show it; checkpoints and archives must.
+most videos) cannot always show it; checkpoints and archives must. Exit status 1: a traceback or a hang.
 """
 
 import argparse
+import hashlib
 import json
-import os
 import sys
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as Timeout  # the built-in one from Python 3.11
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +44,7 @@ from ops.scoring.pickles import read_scores, write_scores
 from ops.weights.file import METADATA_KEY, read_checkpoint, save_checkpoint, tensor_digest
 
 Sound = tuple[Path, Callable[[], Any]]  # an undamaged file, and a function that reads its content
-OUTCOMES = ("refused", "equal", "other", "traceback", "hang")  # the first four by the exit status of a try
+OUTCOMES = ("refused", "equal", "other", "traceback", "hang")
 LIMIT = 60  # seconds after which a try counts as hanging
 FRAMES = 8  # that are read from a video
 WORDS = (b"\0", b"\xff\xfe", b"../", b"-1", b" 99999999999999999999", b"\n", "\u2028".encode(), b"<b>", b"\x1b[2J")
@@ -49,91 +53,78 @@ WORDS = (b"\0", b"\xff\xfe", b"../", b"-1", b" 99999999999999999999", b"\n", "\u
 def lists(folder: Path, _video: Path) -> Sound:
     path = folder / "train.txt"
     path.write_text("".join(format_line(VideoRecord(f"a {i}/video_{i}", 30 + i, i % 7)) for i in range(40)))
-    return path, lambda: read_list(path)
+    return path, partial(read_list, path)
 
 
 def class_names(folder: Path, _video: Path) -> Sound:
     path = folder / "classes.txt"
     path.write_text("".join(f"{name}\n" for name in CLASS_NAMES))
-    return path, lambda: read_class_names(path)
+    return path, partial(read_class_names, path)
 
 
 def pickles(folder: Path, _video: Path) -> Sound:
     path = folder / "0_crop0.pkl"
-    logits = np.random.default_rng(0).normal(size=(20, 12)).astype(np.float32)
+    logits = np.random.default_rng(0).normal(size=(20, 12))
     write_scores(path, logits, [i % 12 for i in range(20)], [f"video_{i}" for i in range(20)])
-
-    def read() -> Any:
-        scores = read_scores(path)
-        return scores.logits.tobytes(), scores.labels.tolist(), scores.video_ids
-
-    return path, read
+    return path, partial(scores, path)
 
 
-def checkpoints(name: str, write: Callable[[Path, dict[str, Any]], object]) -> Callable[[Path, Path], Sound]:
-    """A kind of checkpoints, which `write` writes."""
-
-    def make(folder: Path, _video: Path) -> Sound:
-        path, generator = folder / name, torch.Generator().manual_seed(0)
-        state = {f"layer{i}.weight": torch.randn(4, 30, generator=generator) for i in range(8)}
-        write(path, {"state_dict": state, "trained_on": {"net": "H2CN"}, "epoch": 3})
-
-        def read() -> Any:
-            content = read_checkpoint(path)
-            return tensor_digest(content), {name: value for name, value in content.items() if name != "state_dict"}
-
-        return path, read
-
-    return make
+def scores(path: Path) -> Any:
+    found = read_scores(path)
+    return found.logits.tolist(), found.labels.tolist(), found.video_ids
 
 
-def write_in_old_format(path: Path, content: dict[str, Any]) -> None:
-    """torch's format before 1.6, which has no checksums of its own."""
-    torch.save({**content, "digest": tensor_digest(content)}, path, _use_new_zipfile_serialization=False)
+def checkpoints(form: str, folder: Path, _video: Path) -> Sound:
+    """As train.py or scripts/publish.py write them; "old" is torch's format before 1.6, which has no checksums."""
+    path, generator = folder / f"ckpt.{form}", torch.Generator().manual_seed(0)
+    state = {f"layer{i}.weight": torch.randn(4, 30, generator=generator) for i in range(8)}
+    about = {"trained_on": {"net": "H2CN"}, "epoch": 3, "digest": tensor_digest({"state_dict": state})}
+    if form == "zip":
+        save_checkpoint(path, {**about, "state_dict": state})
+    elif form == "old":
+        torch.save({**about, "state_dict": state}, path, _use_new_zipfile_serialization=False)
+    else:
+        content = safetensors.torch.save(state, {METADATA_KEY: json.dumps(about)})
+        path = folder / f"ckpt-{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
+        path.write_bytes(content)
+    return path, partial(checkpoint, path)
 
 
-def write_safetensors(path: Path, content: dict[str, Any]) -> None:
-    """As scripts/publish.py does."""
-    state = content.pop("state_dict")
-    about = {**content, "digest": tensor_digest({"state_dict": state})}
-    path.write_bytes(safetensors.torch.save(state, {METADATA_KEY: json.dumps(about)}))
+def checkpoint(path: Path) -> Any:
+    content = read_checkpoint(path)
+    return tensor_digest(content), sorted((name, value) for name, value in content.items() if name != "state_dict")
 
 
 def archives(folder: Path, video: Path) -> Sound:
     count = Extraction(pack=True, short_side=64)(video, folder / "packed")
     path = folder / "packed.zip"
-    return path, lambda: frames(FrameArchive(path, "{:05d}.jpg", count))
+    return path, partial(frames, partial(FrameArchive, path, "{:05d}.jpg", count))
 
 
 def jpegs(folder: Path, video: Path) -> Sound:
     Extraction()(video, folder / "frames")
-    return folder / "frames" / "00001.jpg", lambda: frames(FrameFolder(folder / "frames", "{:05d}.jpg", 1))
+    return folder / "frames/00001.jpg", partial(frames, partial(FrameFolder, folder / "frames", "{:05d}.jpg", 1))
 
 
 def videos(folder: Path, video: Path) -> Sound:
     """Read with the listed number of frames."""
     path = folder / f"video{video.suffix}"
     path.write_bytes(video.read_bytes())
-    count = VideoFile(path).num_frames
-    return path, lambda: frames(VideoFile(path, count))
+    return path, partial(frames, partial(VideoFile, path, VideoFile(path).num_frames))
 
 
-def frames(reader: Reader) -> list[tuple[int, bytes]]:
+def frames(opened: Callable[[], Reader]) -> Any:
+    reader = opened()
     numbers = np.linspace(0, reader.num_frames - 1, FRAMES, dtype=int)
-    return sorted((i, image.tobytes()) for i, image in reader.frames(sorted(set(numbers.tolist()))))
+    found = reader.frames(sorted(set(numbers.tolist())))
+    return sorted((i, hashlib.sha256(image.tobytes()).hexdigest()) for i, image in found)
 
 
 KINDS: dict[str, Callable[[Path, Path], Sound]] = {
-    "lists": lists,
-    "class_names": class_names,
-    "pickles": pickles,
-    "checkpoints": checkpoints("ckpt.pth.tar", save_checkpoint),
-    "old_checkpoints": checkpoints("old.pth.tar", write_in_old_format),
-    "safetensors": checkpoints("published.safetensors", write_safetensors),
-    "archives": archives,
-    "jpegs": jpegs,
-    "videos": videos,
-}
+    "lists": lists, "class_names": class_names, "pickles": pickles, "checkpoints": partial(checkpoints, "zip"),
+    "old_checkpoints": partial(checkpoints, "old"), "safetensors": partial(checkpoints, "safetensors"),
+    "archives": archives, "jpegs": jpegs, "videos": videos,
+}  # fmt: skip
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
@@ -156,17 +147,15 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return data
 
 
-def attempt(read: Callable[[], Any], expected: Any, report: Path) -> None:
-    """Read a file; the exit status of this process says what came of it."""
+def attempt(read: Callable[[], Any], expected: str) -> tuple[str, str]:
+    """One of `OUTCOMES` of reading a file, and its traceback."""
     warnings.simplefilter("ignore")
     try:
-        status = 1 if read() == expected else 2
+        return "equal" if repr(read()) == expected else "other", ""
     except InputError:
-        status = 0
+        return "refused", ""
     except BaseException:
-        report.write_text(traceback.format_exc())
-        status = 3
-    os._exit(status)
+        return "traceback", traceback.format_exc()
 
 
 def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) -> Counter[str]:
@@ -178,24 +167,26 @@ def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) 
             folder = Path(scratch, str(i))
             folder.mkdir()
             path, read = KINDS[kind](folder, source)
-            sound.append((path, read, path.read_bytes(), read()))
+            sound.append((path, path.read_bytes(), read, repr(read())))
+        pool = ProcessPoolExecutor(1)
         for number in tqdm(range(tries), kind, disable=None, leave=False):
             rng = np.random.default_rng([seed, *kind.encode(), number])
-            path, read, data, expected = sound[rng.integers(len(sound))]
+            path, data, read, expected = sound[rng.integers(len(sound))]
             path.write_bytes(damaged(data, rng))
-            report = path.with_name("traceback.txt")
-            process = get_context("fork").Process(target=attempt, args=(read, expected, report))
-            process.start()
-            process.join(LIMIT)
-            status = process.exitcode  # negative after a crash, such as of a decoder
-            outcome = OUTCOMES[4 if status is None else status if 0 <= status < 3 else 3]
-            process.kill()
+            try:
+                outcome, report = pool.submit(attempt, read, expected).result(LIMIT)
+            except (BrokenProcessPool, Timeout) as error:
+                outcome, report = ("hang", "") if isinstance(error, Timeout) else ("traceback", "the process crashed")
+                for process in active_children():
+                    process.kill()
+                pool = ProcessPoolExecutor(1)
             counts[outcome] += 1
-            if outcome in OUTCOMES[2:]:
-                kept.mkdir(parents=True, exist_ok=True)
-                (kept / f"{kind}_{number}_{outcome}{path.suffix}").write_bytes(path.read_bytes())
-                if report.exists():
-                    report.rename(kept / f"{kind}_{number}.txt")
+            if outcome in ("other", "traceback", "hang"):
+                copy = kept / f"{kind}_{number}_{outcome}{path.suffix}"
+                copy.write_bytes(path.read_bytes())
+                if report:
+                    copy.with_suffix(".report").write_text(report)
+        pool.shutdown()
     return counts
 
 
