@@ -8,6 +8,7 @@ simplejpeg alone can see.
 
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import InputError, reason
 
+MOST_PADDING = 16  # bytes of any value; the data that a flipped bit leaves over are mostly 37 or more
 Decode = Callable[[bytes], np.ndarray]  # content of a file -> (H, W, 3) uint8 RGB
 
 
@@ -50,9 +52,18 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
         if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
             return simplejpeg.decode_jpeg(data, "RGB")  # strict: warnings are errors
     except (ValueError, MemoryError) as error:  # MemoryError: a wrong size in the header
-        if str(error).startswith("Corrupt") and "extraneous bytes" not in str(error):  # such padding is harmless
+        if str(error).startswith("Corrupt") and not _is_padding(str(error), data):
             raise OSError(str(error)) from error
     return decode_pillow(data)
+
+
+def _is_padding(warning: str, data: bytes) -> bool:
+    """Whether libjpeg warns only of bytes after a complete picture: a few, or all alike, as some cameras write."""
+    found = re.search(r"(\d+) extraneous bytes before marker 0xd9", warning)
+    if found is None:
+        return False
+    rest = data[: data.rfind(b"\xff\xd9")][-int(found[1]) :]
+    return len(rest) <= MOST_PADDING or len(set(rest)) == 1
 
 
 @faults_are_os_errors()

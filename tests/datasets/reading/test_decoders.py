@@ -184,7 +184,11 @@ def test_simplejpeg_refuses_pictures_that_decode_in_part() -> None:
     middle, size = len(data) * 2 // 3, len(data) // 10
     with pytest.raises(OSError, match="Corrupt JPEG data"):
         decode(data[:middle] + data[middle + size :])
-    for harmless in (data[:-2] + bytes(3) + data[-2:], replaced(data, 11, b"\x07")):
+    noise = np.random.default_rng(0).integers(1, 255, 40).astype(np.uint8).tobytes()
+    with pytest.raises(OSError, match="extraneous bytes"):
+        decode(data[:-2] + noise + data[-2:])
+    padded = [data[:-2] + padding + data[-2:] for padding in (noise[:16], bytes(5000))]
+    for harmless in (*padded, replaced(data, 11, b"\x07")):
         assert np.array_equal(decode(harmless), decode(data))
 
 
