@@ -289,6 +289,9 @@ def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
         raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or neither")
     if args.output_dir1 is not None:
         args.output_dir = [*args.output_dir, args.output_dir1]
+    for i, folder in enumerate(args.output_dir):
+        if Path(folder).resolve() in [Path(other).resolve() for other in args.output_dir[:i]]:
+            raise InputError(f"--output_dir names {folder} twice; give each model once, and its weight with --coeff")
     args.coeff = args.coeff or [1.0] * len(args.output_dir)
     if len(args.coeff) != len(args.output_dir):
         raise InputError(f"--coeff has {len(args.coeff)} weights for {len(args.output_dir)} folders; give one for each")

@@ -163,6 +163,28 @@ def stops_wait() -> Iterator[None]:
             signal.raise_signal(received[0])
 
 
+@contextmanager
+def time_limit(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
+    """Raise `error()` from a block that takes longer, even one that waits for another process; 0: no limit.
+
+    Only in the main thread, and not on Windows: there is no such signal.
+    """
+    if not seconds or not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise error()
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again each second: in a destructor an exception would be lost
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _ignore_end_of_workers() -> None:
     """From now on a DataLoader worker may end; torch would raise an error anywhere in the main process."""
     if hasattr(signal, "SIGCHLD"):  # not on Windows

@@ -1,27 +1,24 @@
 """Batches of clips, read by worker processes that live as long as their loader."""
 
-import atexit
-import signal
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import active_children
-from multiprocessing.connection import Listener
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
-from common.console import WORKER_DIED, StopRequest, stops_wait
+from common.console import WORKER_DIED, stops_wait, time_limit
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
-from datasets.shared_memory import SharedTensors, uint8_memory
+from datasets.shared_memory import SharedTensors, shared_bytes, uint8_memory
 from datasets.source_views import SourceViews
 from datasets.view_dataset import VideoViews, ViewDataset
+from datasets.worker_processes import kill_workers_at_exit, require_sockets, start_worker
+
+ANSWER_LIMIT = 540  # seconds to wait for a worker's batch; other processes of a run wait for a minute more
 
 
 @dataclass(frozen=True)
@@ -40,9 +37,9 @@ class Batch(SharedTensors):
         return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
-def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
+def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> Batch:
     """Samples by their keys (epoch, index), read straight into the memory of the batch."""
-    memory = uint8_memory((len(keys), *dataset.clip_shape))
+    memory = uint8_memory((size, *dataset.clip_shape))
     samples = [dataset.read(*key, clip) for key, clip in zip(keys, memory, strict=True)]
     return Batch(
         memory,
@@ -54,7 +51,7 @@ def _read_batch(dataset: Clips, keys: Sequence[tuple[int, int]]) -> Batch:
     )
 
 
-def _read_views(dataset: ViewDataset | SourceViews, keys: Sequence[tuple[int, int]]) -> VideoViews | str:
+def _read_views(dataset: ViewDataset | SourceViews, _size: int, keys: Iterator[tuple[int, int]]) -> VideoViews | str:
     """The views of one video; for `SourceViews` perhaps why there are none."""
     ((_epoch, index),) = keys
     return dataset[index]
@@ -65,14 +62,33 @@ class _Batches(torch.utils.data.Dataset):
     """A dataset whose workers read whole batches."""
 
     dataset: Any
-    read: Callable[[Any, Sequence[tuple[int, int]]], Any]
+    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any]
+    latest: Tensor  # (workers, 2) int64, shared: process number of each worker, and the index that it read last
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
         """The batch; or an `InputError` as a value, because a worker would wrap a raised one in its traceback."""
         try:
-            return self.read(self.dataset, keys)
+            return self.read(self.dataset, len(keys), self._noted(keys))
         except InputError as error:
             return error
+
+    def _noted(self, keys: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        worker = get_worker_info()
+        for key in keys:
+            if worker is not None:
+                self.latest[worker.id] = torch.tensor((os.getpid(), key[1]))
+            yield key
+
+    def unanswered(self, worker: int) -> InputError:
+        """The error of a worker that hands over no batch."""
+        process, index = self.latest[worker].tolist()
+        records = getattr(self.dataset, "records", None)  # generated clips have none
+        name = self.dataset.spec.root_path / records[index % len(records)].path if records else f"clip {index}"
+        return InputError(
+            f"process {process}, which reads clips, has not answered for {ANSWER_LIMIT / 60:g} minutes; the last video "
+            f"that it opened is {name}. Is the process stopped, or does the disk not answer? When it does, run the "
+            "same command again, train.py with --resume auto"
+        )
 
 
 def _unchanged(batch: Any) -> Any:
@@ -82,19 +98,31 @@ def _unchanged(batch: Any) -> Any:
 class ClipLoader(DataLoader):
     """A DataLoader that raises a worker's `InputError` unchanged and does not comment on the number of workers."""
 
+    dataset: Any  # `_Batches`
     sampler: Any  # an `EpochSampler`, whose `set_epoch` chooses the epoch
+    answer_limit: float = 0  # seconds to wait for a batch of a worker; 0: no limit
 
     def __iter__(self) -> Any:
         with stops_wait():
             batches = super().__iter__()  # starts the workers
+        number = 0  # of the next batch
+
+        def unanswered() -> InputError:
+            return self.dataset.unanswered(number % self.num_workers)  # the workers take turns
+
         try:
-            for batch in batches:
+            while True:
+                with time_limit(self.answer_limit, unanswered):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
                 if isinstance(batch, InputError):
                     try:
                         raise batch
                     finally:
                         del batch  # its traceback refers to this frame: the cycle would keep the workers alive
                 yield batch
+                number += 1
         except (ConnectionError, EOFError) as error:  # torch notices a dead worker only while it waits for a batch
             raise RuntimeError(f"{WORKER_DIED} unknown) died while it handed over a batch") from error
 
@@ -119,7 +147,7 @@ def make_loader(
     """A loader of `Batch`es."""
     sampler = EpochSampler(len(dataset), seed, shuffle, rank, world_size, repeats, balanced)
     return _start_loader(
-        _Batches(dataset, _read_batch), sampler, workers, pin_memory,
+        dataset, _read_batch, sampler, workers, pin_memory,
         batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
     )  # fmt: skip
 
@@ -129,60 +157,32 @@ def make_view_loader(
 ) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time: those at `indices` of the list, or all in list order."""
     keys = [(0, index) for index in (range(len(dataset)) if indices is None else indices)]
-    return _start_loader(_Batches(dataset, _read_views), keys, workers, pin_memory, batch_size=1)
+    return _start_loader(dataset, _read_views, keys, workers, pin_memory, batch_size=1)
 
 
 def _start_loader(
-    batches: _Batches, sampler: EpochSampler | list[tuple[int, int]], workers: int, pin_memory: bool, **sizes: Any
+    dataset: Any,
+    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any],
+    sampler: EpochSampler | list[tuple[int, int]],
+    workers: int,
+    pin_memory: bool,
+    **sizes: Any,
 ) -> ClipLoader:
     if workers > 0:
-        _require_sockets()
-        atexit.unregister(_kill_workers)
-        atexit.register(_kill_workers)
-    return ClipLoader(
-        batches,
+        require_sockets()
+        kill_workers_at_exit()
+    latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
+    loader = ClipLoader(
+        _Batches(dataset, read, latest),
         sampler=sampler,
         num_workers=workers,
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         generator=torch.Generator(),  # the global one belongs to the training step
         **sizes,
     )
-
-
-def _require_sockets() -> None:
-    """Refuse a TMPDIR in which workers cannot open the sockets that pass batches on, such as one with a long path.
-
-    In a worker the error would be lost, and the main process would wait forever.
-    """
-    try:
-        Listener().close()
-    except OSError as error:
-        raise InputError(
-            f"worker processes cannot use {tempfile.gettempdir()} ({error}); choose a short, writable path, such as "
-            "TMPDIR=/tmp, or read without workers: -j 0"
-        ) from error
-
-
-def _kill_workers() -> None:
-    """At exit, before Python asks them to end by a signal that they ignore, and waits."""
-    for process in active_children():
-        if process.daemon:
-            process.kill()
-
-
-def _start_worker(_number: int) -> None:
-    """Use one thread per worker; leave signals to the main process, which may need a few more batches."""
-    torch.set_num_threads(1)
-    for name in StopRequest.NAMES:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    sys.excepthook = _ignore_lost_connections
-
-
-def _ignore_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An `excepthook` that hides the errors of a worker whose main process stopped while it received a batch."""
-    if not issubclass(kind, (ConnectionError, EOFError)):
-        sys.__excepthook__(kind, error, trace)
+    if workers > 0 and not isinstance(dataset, SourceViews):  # reading a user's video may take hours
+        loader.answer_limit = ANSWER_LIMIT
+    return loader

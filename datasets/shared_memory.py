@@ -38,7 +38,7 @@ def _free_slot(size: int) -> Tensor:
     for slot in free:
         if len(slot) > size:
             return slot
-    new = _shared(size + 1)
+    new = shared_bytes(size + 1)
     if free and len(_slots) == MAX_SLOTS:  # all free slots are too small
         _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare bytes
     if len(_slots) < MAX_SLOTS:
@@ -46,7 +46,8 @@ def _free_slot(size: int) -> Tensor:
     return new
 
 
-def _shared(size: int) -> Tensor:
+def shared_bytes(size: int) -> Tensor:
+    """(size,) uint8, shared with other processes; raises an `InputError` if there is no shared memory left."""
     try:
         storage = torch.UntypedStorage._new_shared(size, device="cpu")  # as torch's own `default_collate` does
     except RuntimeError as error:

@@ -1,12 +1,14 @@
 """Image files -> RGB pixels. All decoders give the same result; they differ in speed.
 
 Pillow is the reference. The faster ones decode plain JPEGs, the usual form of frames, with the same library as Pillow
-and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and all files that they
-refuse, go to Pillow: so a file is readable with all decoders or with none.
+and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and files that they refuse,
+go to Pillow: so a file is readable with all decoders or with none. The exception is wrong data within a JPEG, which
+simplejpeg alone can see.
 """
 
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import InputError, reason
 
+MOST_PADDING = 16  # bytes of any value; the data that a flipped bit leaves over are mostly 37 or more
 Decode = Callable[[bytes], np.ndarray]  # content of a file -> (H, W, 3) uint8 RGB
 
 
@@ -40,17 +43,27 @@ def decode_pillow(data: bytes) -> np.ndarray:
 
 
 def decode_simplejpeg(data: bytes) -> np.ndarray:
-    """As `decode_pillow`."""
+    """As `decode_pillow`; and an `OSError` for a JPEG of which libjpeg can decode a part only, with a warning."""
     import simplejpeg
 
     try:
         height, width, colours = simplejpeg.decode_jpeg_header(data)[:3]
         is_small = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses larger ones
         if is_small and colours in ("YCbCr", "Gray", "RGB"):  # CMYK -> RGB is one level off Pillow's
-            return simplejpeg.decode_jpeg(data, "RGB")  # strict: leaves damaged files to Pillow
-    except (ValueError, MemoryError):  # MemoryError: a wrong size in the header
-        pass
+            return simplejpeg.decode_jpeg(data, "RGB")  # strict: warnings are errors
+    except (ValueError, MemoryError) as error:  # MemoryError: a wrong size in the header
+        if str(error).startswith("Corrupt") and not _is_padding(str(error), data):
+            raise OSError(str(error)) from error
     return decode_pillow(data)
+
+
+def _is_padding(warning: str, data: bytes) -> bool:
+    """Whether libjpeg warns only of bytes after a complete picture: a few, or all alike, as some cameras write."""
+    found = re.search(r"(\d+) extraneous bytes before marker 0xd9", warning)
+    if found is None:
+        return False
+    rest = data[: data.rfind(b"\xff\xd9")][-int(found[1]) :]
+    return len(rest) <= MOST_PADDING or len(set(rest)) == 1
 
 
 @faults_are_os_errors()

@@ -52,6 +52,8 @@ def shown_address(address: str) -> str:
 
 
 def _sources(argument: str, root_path: Path | None) -> list[Source]:
+    if not argument:
+        raise InputError("a SOURCE is empty; give a file, or . for the videos of the current folder")
     path = Path(argument)
     if is_live(argument):
         return [Source(path, VideoRecord(shown_address(argument), None, 0), argument)]

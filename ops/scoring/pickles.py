@@ -1,8 +1,10 @@
 """Score pickles: one file per view, one record per video, `[scores (1, K), label, video id]`.
 
-The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video.
+The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video. So is a
+digest after the pickle's end, which other readers ignore: a flipped bit in a score would not be seen otherwise.
 """
 
+import hashlib
 import logging
 import pickle
 from collections import Counter
@@ -18,6 +20,7 @@ from common.files import writing
 from ops.scoring.array_pickles import Array, load_arrays
 
 _CURE = "score it again with --overwrite"
+_DIGEST = b"sha-256:"  # and 32 bytes, at the end of a file
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_id
         [np.asarray(row, np.float32)[None], int(label), str(video_id)]
         for row, label, video_id in zip(logits, labels, video_ids, strict=True)
     ]
-    with writing(path) as temporary, temporary.open("wb") as file:
-        pickle.dump(records, file, protocol=4)
+    content = pickle.dumps(records, protocol=4)
+    with writing(path) as temporary:
+        temporary.write_bytes(content + _DIGEST + hashlib.sha256(content).digest())
 
 
 def read_scores(path: Path) -> Scores:
@@ -62,6 +66,9 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         content = path.read_bytes()
+        mark = len(content) - len(_DIGEST) - 32
+        if content[mark:].startswith(_DIGEST) and hashlib.sha256(content[:mark]).digest() != content[-32:]:
+            raise ValueError("its content does not match its digest")
         records = load_arrays(content)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -4,24 +4,28 @@ import gc
 import multiprocessing
 import os
 import pickle
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interruptions import needs_posix
 from torchvision.transforms import v2
 from video_files import write_dataset
 
 from common.errors import InputError
+from datasets import loader
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
-from datasets.loader import Batch, _ignore_lost_connections, make_loader
+from datasets.loader import Batch, make_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.transforms import TrainTransform, eval_preprocessing
 from datasets.view_dataset import ViewDataset
+from datasets.worker_processes import _ignore_lost_connections
 
 SHAPE = {"num_segments": 2, "frames_per_segment": 5}
 
@@ -168,6 +172,30 @@ def test_an_error_in_a_worker_arrives_unchanged(spec: DatasetSpec, workers: int)
         assert set(multiprocessing.active_children()) <= set(others)
     finally:
         gc.enable()
+
+
+@needs_posix
+@pytest.mark.parametrize("fault", ["stopped", "frame that never comes"])
+def test_a_reader_that_never_answers_is_named(spec: DatasetSpec, monkeypatch, fault: str) -> None:
+    """A worker that is stopped while its batches wait to be fetched; a file that blocks its reader, as a lost disk."""
+    monkeypatch.setattr(loader, "ANSWER_LIMIT", 0.5)
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # how long the end waits for workers
+    if fault != "stopped":
+        for frame in (spec.root_path / "train 4").iterdir():
+            frame.unlink()
+            os.mkfifo(frame)
+    dataset = train_dataset(spec, **SHAPE, input_size=32, seed=3, flip=True)
+    others = multiprocessing.active_children()
+    batches = iter(make_loader(dataset, batch_size=1, workers=1, shuffle=False))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - set(others)
+    if fault == "stopped":
+        os.kill(worker.pid, signal.SIGSTOP)
+    video = r"train \d" if fault == "stopped" else "train 4"
+    with pytest.raises(InputError, match=rf"process {worker.pid}, .*{spec.root_path}/{video}\. .*--resume auto"):
+        list(batches)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    worker.kill()
 
 
 def test_no_warning_about_more_workers_than_cores(spec: DatasetSpec, recwarn, monkeypatch) -> None:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from platform import node
+from shutil import rmtree
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interruptions import stop_after_first
 from PIL import Image
+from processes import exit_statuses_at_once
 from video_files import write_sound, write_video
 
 from common.errors import InputError
@@ -191,6 +193,16 @@ def test_the_same_video_twice_at_once(tmp_path: Path, monkeypatch, pack: bool) -
     monkeypatch.setattr(extraction, "decode_video", meanwhile)
     assert Extraction(pack=pack)(video, tmp_path / "out" / "a") == 5
     assert files(tmp_path / "out") == (["a.zip"] if pack else numbered("a", 5))
+
+
+@pytest.mark.parametrize("flags", [[], ["--pack"]])
+def test_two_extractions_into_one_folder(here: Path, flags: list[str]) -> None:
+    run(*flags)
+    whole = {name: (here / "frames" / name).read_bytes() for name in files(here / "frames")}
+    rmtree(here / "frames")
+    assert exit_statuses_at_once(lambda: run(*flags)) == [0, 0]
+    assert {name: (here / "frames" / name).read_bytes() for name in files(here / "frames")} == whole
+    assert [record.num_frames for record in read_list(here / "train.txt")] == [7, 5]
 
 
 def test_workers_end_with_a_killed_main_process(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_memory_reused_too_early_fails(small: Bench, monkeypatch) -> None:
     slot: list[Tensor] = []  # the only one of a worker
 
     def only_slot(size: int) -> Tensor:
-        slot.extend([] if slot else [shared_memory._shared(size + 1)])
+        slot.extend([] if slot else [shared_memory.shared_bytes(size + 1)])
         shared_memory._slots[:] = slot
         return slot[0]
 

@@ -306,6 +306,13 @@ def test_bad_flags(tmp_path: Path, flags: list[str], words: str) -> None:
         main(["--output_dir", str(folder), *flags])
 
 
+def test_a_model_is_merged_once(tmp_path: Path) -> None:
+    folder = str(write_views(tmp_path / "a"))
+    for flags in ([folder, f"{folder}/../a"], [folder, "--multi_segments", "True", "--output_dir1", folder]):
+        with pytest.raises(InputError, match=r"names \S+/a twice"):
+            main(["--output_dir", *flags])
+
+
 def test_multi_segments_takes_true_and_false_only(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["--output_dir", "a", "--multi_segments", "yes"])

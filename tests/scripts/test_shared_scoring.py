@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoint_files import CLASSES, write_checkpoint
+from processes import exit_statuses_at_once
 from two_processes import run_program
 from video_files import write_dataset
 
@@ -93,6 +94,13 @@ def test_two_processes_share_a_list(score, flags: list[str], whole: dict, tmp_pa
     assert done.stdout.count("clips 0, 1: 5/5 batches") == done.stdout.count("Merge:") == 1  # only one process prints
     assert "resuming after video 6 of 9" in score(tmp_path / "resumed")
     assert content(tmp_path / "resumed") == whole
+
+
+def test_two_tests_in_one_folder(flags: list[str], whole: dict, tmp_path: Path) -> None:
+    """Two commands that know nothing of one another. (With features, the slower one may be refused.)"""
+    command = [*flags[: flags.index("--dump_features")], "--output_dir", str(tmp_path)]
+    assert exit_statuses_at_once(lambda: center_crop.main(command)) == [0, 0]
+    assert content(tmp_path) == {name: data for name, data in whole.items() if name.endswith((".pkl", ".json"))}
 
 
 def test_shards_are_joined(score, whole: dict, tmp_path: Path) -> None:

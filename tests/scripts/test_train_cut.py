@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # otherwise each forked process imports it at its first step
 from processes import exit_statuses, start_processes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_net import TinyNet
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from video_files import own_data_flags, write_dataset
 
 from common.console import run_script
+from datasets.clip_dataset import VideoDataset
 from ops import runtime
 from ops.models import NETS, Network
 from ops.training import engine, fit, saver
@@ -130,23 +133,33 @@ def test_two_processes_go_on_exactly_when_one_is_asked_to_stop(run, monkeypatch)
     require_same(Path(f"runs/{NAME}_whole"), Path(f"runs/{NAME}"))
 
 
-def test_an_epoch_of_two_processes_is_finished_by_one(run, monkeypatch, capfd) -> None:
-    """The clips that are left, in their order; the sums of both count."""
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_an_epoch_is_finished_by_another_number_of_processes(run, monkeypatch, capfd, before: int, after: int) -> None:
+    """The clips that are left, each once; the sums of all processes count."""
+    real = VideoDataset.read
+
+    def read(dataset: VideoDataset, epoch: int, index: int, memory: torch.Tensor) -> Any:
+        with open("read.txt", "a") as file:
+            file.write(f"{epoch} {dataset.records[index].path}\n")
+        return real(dataset, epoch, index, memory)
+
+    monkeypatch.setattr(VideoDataset, "read", read)
 
     def cut(_rank: int) -> None:
-        signal_in_step(monkeypatch, step=2)
-        run("--resume", "auto")
+        with monkeypatch.context() as patched:
+            signal_in_step(patched, step=2)
+            run("--resume", "auto", "--epochs", "1")
 
-    assert exit_statuses(cut) == [75, 75]
+    assert exit_statuses(cut, before) == [75] * before
     done = read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["position"]
-    assert (done["clips"], [part["sums"]["videos"] for part in done["processes"]]) == (8, [4, 4])
+    assert (done["clips"], [part["sums"]["videos"] for part in done["processes"]]) == (4 * before, [4] * before)
     capfd.readouterr()
-    videos: list[int] = []
-    real = fit.over_processes
-    monkeypatch.setattr(fit, "over_processes", lambda *args: (videos.append(args[0].videos), real(*args))[1])
-    run("--resume", "auto")
-    assert videos == [12, 12]
-    assert "processes: 2 -> 1" in capfd.readouterr().out
+    assert exit_statuses(lambda _rank: run("--resume", "auto", "--epochs", "1"), after) == [0] * after
+    assert f"processes: {before} -> {after}" in capfd.readouterr().out
+    trained = [line for line in Path("read.txt").read_text().splitlines() if "train" in line]
+    assert len(trained) == len(set(trained)) == 12
+    figures = json.loads(Path(f"runs/{NAME}/log.jsonl").read_text())
+    assert figures["train/loss"] * 12 > sum(part["sums"]["loss"] for part in done["processes"]) > 0
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU"])
@@ -222,6 +235,25 @@ def test_a_killed_process_of_two_costs_the_steps_since_the_last_checkpoint(run, 
     assert "another process of this run has died or hangs" in capfd.readouterr().err
     assert read_checkpoint(f"runs/{NAME}/ckpt.pth.tar")["position"]["clips"] == 8
     assert exit_statuses(lambda _rank: run("--resume", "auto", "--epochs", "1")) == [0, 0]
+    require_same(Path(f"runs/{NAME}_whole"), Path(f"runs/{NAME}"))
+
+
+def test_torchrun_restarts_after_a_kill(run, monkeypatch) -> None:
+    """torchrun's agent, in this process; its processes are forked."""
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    flags = ["--epochs", "1", "--save_every", "1"]
+    config = LaunchConfig(1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    config.max_restarts, config.monitor_interval = 1, 0.1
+
+    def work() -> None:
+        if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            signal_in_step(monkeypatch, signal.SIGKILL, step=3)
+        run(*flags, "--resume", "auto")
+        Path(f"done {os.environ['TORCHELASTIC_RESTART_COUNT']}").touch()
+
+    elastic_launch(config, work)()
+    assert [path.name for path in Path().glob("done *")] == ["done 1"]
+    assert exit_statuses(lambda _rank: run(*flags, "--suffix", "whole")) == [0, 0]
     require_same(Path(f"runs/{NAME}_whole"), Path(f"runs/{NAME}"))
 
 

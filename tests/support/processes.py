@@ -46,3 +46,13 @@ def exit_statuses(work: Callable[[int], None], count: int = 2) -> list[int | Non
     for process in processes:
         process.join(100)
     return [process.exitcode for process in processes]
+
+
+def exit_statuses_at_once(work: Callable[[], None]) -> list[int | None]:
+    """Do `work` in two processes that know nothing of one another."""
+    processes = [get_context("fork").Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(100)
+    return [process.exitcode for process in processes]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from video_files import write_frames, write_video
+from video_files import write_dataset, write_frames, write_video
 
 from common.errors import InputError
 from datasets.reading.sources import find_sources, is_live, open_source
@@ -115,6 +115,13 @@ def test_a_list(tmp_path: Path, monkeypatch) -> None:
     Path("empty.txt").write_text("\n")
     with pytest.raises(InputError, match=r"none of the 0 videos of the list empty\.txt"):
         find_sources(["empty.txt"])
+
+
+def test_an_empty_source_is_not_the_current_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(write_dataset(tmp_path / "own") / "frames")
+    with pytest.raises(InputError, match="SOURCE is empty"):
+        find_sources([""])
+    assert len(find_sources(["."])) == 11
 
 
 def test_live_addresses(tmp_path: Path, monkeypatch) -> None:

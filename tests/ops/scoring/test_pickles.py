@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptions import file_size_limit, needs_posix
 
 from common.errors import InputError
 from ops.scoring.merge import merge_clips, merge_models
@@ -149,20 +150,28 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes, words: str) -> 
         read_scores(tmp_path / "x.pkl")
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
+@needs_posix
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "0_crop0.pkl"
     write_scores(path, LOGITS, [0, 1], ["a", "b"])
-
-    def full(_records, file, **_options) -> None:
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pickle, "dump", full)
-    with pytest.raises(InputError, match="No space left"):
+    with file_size_limit(100), pytest.raises(InputError, match="cannot write .*0_crop0.pkl: File too large"):
         write_scores(path, LOGITS + 1, [0, 1], ["a", "b"])
-    monkeypatch.undo()
     assert np.array_equal(read_scores(path).logits, LOGITS)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
+    """One that damages the digest's mark, or the loss of the digest, changes no score."""
+    path = tmp_path / "0_crop0.pkl"
+    write_scores(path, LOGITS, [0, 1], ["a", "b"])
+    data = path.read_bytes()
+    end = data.index(b"sha-256:")
+    for place in (*range(end), *range(end + 8, len(data))):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        with pytest.raises(InputError, match=r"0_crop0\.pkl is damaged"):
+            read_scores(path)
+    path.write_bytes(data[:end])
+    assert np.array_equal(read_scores(path).logits, LOGITS)
 
 
 def merge_views(views: list[Scores]) -> np.ndarray:
