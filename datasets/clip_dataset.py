@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from common.errors import counted, few, quoted
 from datasets.catalogue import DatasetSpec
-from datasets.lists import VideoRecord, read_list, repeated_lines
+from datasets.lists import VideoRecord, read_list
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.readers import Reader, open_record
@@ -29,7 +29,7 @@ class Sample:
     clip: Tensor  # (T, L, H, W, 3) uint8 RGB
     label: int  # class, the mirrored one if the clip is mirrored
     index: int  # in the list
-    video_id: str  # the list's path
+    video_id: str  # `VideoRecord.id`
     replaced: list[str]  # files of frames that could not be read
     seconds: float = 0.0  # for reading, decoding and transforming
 
@@ -98,7 +98,7 @@ class ClipPlan(Plan):
         return self.preprocessing.crop_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
-        rng = clip_rng(self.seed, record.path, self.clip_index or 0)
+        rng = clip_rng(self.seed, record.id, self.clip_index or 0)
         shape = (num_frames, self.num_segments, self.frames_per_segment)
         starts = center_starts(*shape) if self.clip_index is None else train_starts(*shape, rng)
         indices = segment_indices(starts, self.frames_per_segment, num_frames)
@@ -182,7 +182,7 @@ class VideoDataset(VideoList, Clips):
         frames = reader.frames(np.unique(sampled.indices).tolist(), replaced)
         fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
         seconds = time.perf_counter() - start
-        return Sample(memory, sampled.label, index, self.records[index].path, replaced, seconds)
+        return Sample(memory, sampled.label, index, self.records[index].id, replaced, seconds)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
         """The reader of a video, and the clip sampled from it; no frame is read."""
@@ -207,9 +207,8 @@ def train_dataset(
     mirrored = mirrored_labels(spec.class_names) if flip else None
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored)
     dataset = VideoDataset(spec, "train", plan, decoder)
-    repeated = repeated_lines(dataset.records)
-    if repeated:
-        lines = counted(repeated, "repeated line")
+    if dataset.records.repeated:
+        lines = counted(dataset.records.repeated, "repeated line")
         logging.info("%s: %s; a clip is trained on as often as it is listed", spec.lists["train"], lines)
     one_sided = names_without_mirror(spec.class_names) if flip else []
     if one_sided:

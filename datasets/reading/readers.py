@@ -12,6 +12,7 @@ from common.errors import InputError, quoted
 from datasets.lists import MORE_NUMBERS, VideoRecord
 from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.frames import FrameArchive, FrameFolder
+from datasets.reading.part import part_of
 from datasets.reading.video_file import VideoFile
 
 ARCHIVE_SUFFIX = ".zip"
@@ -45,12 +46,15 @@ def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: 
     """The reader of a listed video; `image_tmpl` and `decoder` as for `NumberedImages`.
 
     Raises:
-        InputError: nothing is there, or the list gives no number of frames and they cannot be counted.
+        InputError: nothing is there, or the list gives no number of frames and they cannot be counted, or its window
+            has no frame.
     """
     reader, path = find_record(root_path, record)
-    if reader is VideoFile:
-        return VideoFile(path, record.num_frames)
-    return reader(path, image_tmpl, record.num_frames, decoder)
+    num_frames, window = record.num_frames, record.window
+    if window is not None:  # the whole video's frames are not counted
+        num_frames = 0 if window.in_seconds else int(window.end)
+    whole = VideoFile(path, num_frames) if reader is VideoFile else reader(path, image_tmpl, num_frames, decoder)
+    return part_of(whole, window)
 
 
 def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
