@@ -2,7 +2,9 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
+from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import Protocol
 
@@ -71,11 +73,12 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
         raise InputError(f"{quoted(record.path)} names no folder and no file; give a path below {root_path}")
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
-        if path.is_dir():
+        mode = _mode(path)
+        if stat.S_ISDIR(mode):
             return FrameFolder, path
-        if archive.is_file():
+        if stat.S_ISREG(_mode(archive)):
             return FrameArchive, archive
-        if path.is_file():
+        if stat.S_ISREG(mode):
             return VideoFile, path
     except OSError as error:  # a folder without permission, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
@@ -85,6 +88,18 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
         "check --root_path and the paths in the list" + _hint(path, record)
     )
+
+
+def _mode(path: Path) -> int:
+    """The kind of a file or folder; 0 if there is none. Unlike `Path.is_dir` and `is_file` one call for both."""
+    try:
+        return os.stat(path).st_mode
+    except ValueError:  # a null character
+        return 0
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ELOOP):
+            return 0
+        raise
 
 
 def _hint(path: Path, record: VideoRecord) -> str:
