@@ -215,8 +215,8 @@ def record(journal: ScoreJournal | None, batches: Iterable[np.ndarray], claim: C
 
 
 def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: ViewDataset) -> None:
-    labels = [record.label for record in videos.records]
-    video_ids = [record.path for record in videos.records]
+    labels = videos.records.labels.tolist()
+    video_ids = [record.id for record in videos.records]
     if journal.num_features:
         shape = len(videos), journal.num_features
         write_features([files[clip] for clip in journal.clips], journal.features(), shape, journal.dtype.name)

@@ -21,7 +21,7 @@ from common.files import file_hash
 from common.option_groups import data_options, train_sampling
 from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
-from datasets.lists import clip_ids
+from datasets.lists import clip_ids, each_clip_id
 from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
 from datasets.transforms import eval_preprocessing
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
         best_epochs=BestEpochs(args.keep_best),
-        seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
+        seen=joined(seen_before, {data_folder(spec.name): clip_digests(each_clip_id(train_set.records))}),
     )
     if args.evaluate:
         evaluate_checkpoint(args, state, val_set, runtime, step)

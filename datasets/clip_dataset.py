@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from common.errors import counted, few, quoted
 from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
-from datasets.lists import VideoRecord, read_list, repeated_lines
+from datasets.lists import VideoRecord, read_list
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.frame_rate import at_rate
@@ -41,7 +41,7 @@ class Sample:
     clip: Tensor  # (T, L, H, W, 3) uint8 RGB
     label: int  # class, the mirrored one if the clip is mirrored
     index: int  # in the list
-    video_id: str  # the list's path
+    video_id: str  # `VideoRecord.id`
     replaced: list[str]  # files of frames that could not be read
     seconds: float = 0.0  # for reading, decoding and transforming
 
@@ -122,7 +122,7 @@ class ClipPlan(Plan):
         return self.preprocessing.crop_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
-        rng = clip_rng(self.seed, record.path, self.clip_index or 0)
+        rng = clip_rng(self.seed, record.id, self.clip_index or 0)
         indices = segment_indices(self.starts(num_frames, rng), self.frames_per_segment, num_frames)
         return SampledClip(reorder(indices, self.frame_order, rng), self.preprocessing, record.label)
 
@@ -222,7 +222,7 @@ class VideoDataset(VideoList, Clips):
         fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
         seconds = time.perf_counter() - start
         video = index % len(self)
-        return Sample(memory, sampled.label, video, self.records[video].path, replaced, seconds)
+        return Sample(memory, sampled.label, video, self.records[video].id, replaced, seconds)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
         """The reader of a video, and the clip sampled from it; no frame is read.
@@ -253,9 +253,8 @@ def train_dataset(
     mirrored = mirrored_labels(spec.class_names) if flip else None
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation, **frames)
     dataset = VideoDataset(spec, "train", plan, decoder)
-    repeated = repeated_lines(dataset.records)
-    if repeated:
-        lines = counted(repeated, "repeated line")
+    if dataset.records.repeated:
+        lines = counted(dataset.records.repeated, "repeated line")
         logging.info("%s: %s; a clip is trained on as often as it is listed", spec.lists["train"], lines)
     one_sided = names_without_mirror(spec.class_names) if flip else []
     if one_sided:

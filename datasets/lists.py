@@ -1,22 +1,28 @@
-"""List files: one clip per line, `path num_frames label` or `path label`."""
+"""List files: one clip per line, `path num_frames label`, `path label` or `path start end label`."""
 
 import os
 import posixpath
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import InputError, counted, quoted, refuse
+from datasets.records import NO_LABEL, Records, VideoRecord, Window
 
 UNWRITABLE = "a text file with one name per line cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
 LINE_FORMS = "`path num_frames label` or, for video files, `path label`"
-NO_LABEL = -1  # label of every record of a list without labels
+LARGEST = 2**31 - 1  # label or number of frames
 VIDEO_SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )  # in lower or upper case
-MORE_NUMBERS = "lists with several labels per line or with an offset (mmaction2's with_offset) cannot be read"
+MORE_NUMBERS = (
+    "several labels are written 3,5,7, and a part of a video `path 10f 50f label`; lists with several labels in blanks "
+    "or with an offset (mmaction2's with_offset) cannot be read"
+)
 JSON = r"[\[{]\s*([\"\[{]|$)"  # the beginning of a file
 _WITHOUT = "a list for tests may lack labels, but then in every line"
 _PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
@@ -28,98 +34,127 @@ _OTHER_FORMS = {
     r"\w+_test_split[123]\.txt: [^/]+\.avi [012]": ("an official file of HMDB51", _PREPARE("hmdb51")),
     r"[\w-]+-F\d+-F\d+( \d+){3,}": ("an official file of EGTEA Gaze+", _PREPARE("egtea")),
     r"\w+/v_\w+_g\d+_c\d+\.avi": ("an official file of UCF101 without labels", _PREPARE("ucf101")),
-    r".*[^\s,;]\s+\d+(,\d+)+": ("a list with several labels per line", "keep one label per line"),
-    r".*\S[,;]\s*\d+|[^\d\s]+([,;][^\d\s]+)+": (
+    r"(?!.*[^\s,;]\s+\d+(,\d+)+$).*\S[,;]\s*\d+|[^\d\s]+([,;][^\d\s]+)+": (
         "a table with commas or semicolons", "write blanks instead of them, and leave out a header"
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class VideoRecord:
-    """One clip of a list file."""
-
-    path: str  # of its frame folder, archive or video file, under the data set's root; also the clip's id
-    num_frames: int | None  # None: the list does not say
-    label: int  # class, from 0, or NO_LABEL
+_TEXT_CHUNK = 1 << 20  # characters that are split into lines at a time
 
 
 def read_list(
-    list_file: Path, num_class: int | None = None, *, may_repeat: bool = False, may_lack_labels: bool = False
-) -> list[VideoRecord]:
+    list_file: Path,
+    num_class: int | None = None,
+    *,
+    may_repeat: bool = False,
+    may_lack_labels: bool = False,
+    multi_label: bool = False,
+) -> Records:
     """Read a list file.
 
     Args:
         list_file: lines `path num_frames label`, or `path label` if the last word but one is not a whole number. Paths
             may contain blanks: the numbers are taken from the right. (So a path whose last word is a whole number needs
-            its number of frames; a video file's last word ends in the file's suffix.) Empty lines are skipped.
+            its number of frames; a video file's last word ends in the file's suffix.) A part of a video is
+            `path start end label`, with `10f 50f` for frames and `1.5s 4s` for seconds. Empty lines are skipped.
         num_class: K; labels are 0 ... K-1. None: any number of classes.
         may_repeat: allow equal lines, as in a train list that shows some clips more often than others.
         may_lack_labels: allow a list without labels, as of an official test set: each of its lines is
             `path num_frames -1`, `path -1` or `path`. (`path num_frames` would be read as `path label`.)
+        multi_label: allow several labels per line, as `3,5,7`.
 
     Raises:
         InputError: the file cannot be read, has no lines or bad ones (the first five are shown), or is in another
             project's format.
     """
-    records, faults = [], []
-    for number, parsed in parse_lines(list_file, num_class, may_repeat=may_repeat, may_lack_labels=may_lack_labels):
-        if isinstance(parsed, VideoRecord):
-            records.append(parsed)
-        else:
-            faults.append(f"{list_file}:{number}: {parsed}")
-    refuse(faults)
+    records, _, faults = _read(list_file, num_class, may_repeat, may_lack_labels)
+    refuse([f"{list_file}:{number}: {fault}" for number, fault in sorted(faults.items())])
     if not records:
         raise InputError(f"the list {list_file} has no clips; its lines are {LINE_FORMS}")
+    if records.multi_label and not multi_label:
+        raise InputError(
+            f"{list_file} is a list with several labels per line, which cannot be used here; keep one label per line"
+        )
     return records
 
 
 def parse_lines(
     list_file: Path, num_class: int | None, *, may_repeat: bool = False, may_lack_labels: bool = False
-) -> Iterator[tuple[int, VideoRecord | str]]:
-    """Number (from 1) of each line that is not empty, with its record or its fault; raises as `read_lines` does."""
+) -> list[tuple[int, VideoRecord | str]]:
+    """Number (from 1) of each line that is not empty, with its record or its fault.
+
+    Raises:
+        InputError: the file cannot be read, or is in another project's format.
+    """
+    records, numbers, faults = _read(list_file, num_class, may_repeat, may_lack_labels)
+    rows: dict[int, VideoRecord | str] = dict(zip(numbers, records, strict=True))
+    return sorted((rows | faults).items()) if faults else list(rows.items())
+
+
+def _read(
+    list_file: Path, num_class: int | None, may_repeat: bool, may_lack_labels: bool
+) -> tuple[Records, array, dict[int, str]]:
+    """The records of the lines that can be parsed, the numbers of these lines, and number of a line -> fault."""
+    text = read_text(list_file, "the list")
+    first = next((line.strip() for _, line in _numbered(text)), "")
+    for form, (what, cure) in _OTHER_FORMS.items():
+        if any(re.fullmatch(form, line) for line in (first, f"{Path(list_file).name}: {first}")):
+            raise InputError(f"{list_file} is {what}, not a list with lines {LINE_FORMS}; {cure}")
+    has_labels = not (may_lack_labels and all(_lacks_label(line) for _, line in _numbered(text)))
+    numbers, hashes, faults = array("q"), array("q"), dict[int, str]()
+
+    def good() -> Iterator[VideoRecord]:
+        for number, line in _numbered(text):
+            try:
+                record = parse_line(line, num_class, has_label=has_labels)
+            except ValueError as error:
+                header = "" if numbers or re.search(r"\d", line) else "; if it is a header, remove it"
+                faults[number] = f"{error}{header}"
+                continue
+            numbers.append(number)
+            hashes.append(hash(clip_key(record)))
+            yield record
+
+    records = Records(good())
+    faults |= _repeats(records, numbers, np.asarray(hashes), may_repeat)
+    return records, numbers, faults
+
+
+def _repeats(records: Records, numbers: array, hashes: np.ndarray, may_repeat: bool) -> dict[int, str]:
+    """Count lines with the clip of an earlier one; line number -> fault if it is one. `hashes` (M,): of `clip_key`."""
+    order = np.argsort(hashes, kind="stable")
+    is_same = np.diff(hashes[order]) == 0
     first_line: dict[str, tuple[int, VideoRecord]] = {}
-    lines = read_lines(list_file)
-    has_labels = not (may_lack_labels and all(_lacks_label(line) for _, line in lines))
-    for number, line in lines:
-        try:
-            record = parse_line(line, num_class, has_label=has_labels)
-        except ValueError as error:
-            header = "" if first_line or re.search(r"\d", line) else "; if it is a header, remove it"
-            yield number, f"{error}{header}"
-            continue
-        other, first = first_line.setdefault(clip_key(record.path), (number, record))
-        if other == number or (may_repeat and record == first):
-            yield number, record
-        else:
-            label = f", with label {first.label}" if record.label != first.label else ""
-            yield number, f"{quoted(record.path)} is in line {other} already{label}; keep one of them"
+    faults = {}
+    for row in np.union1d(order[1:][is_same], order[:-1][is_same]).tolist():  # clips whose hash another one has
+        number, record = numbers[row], records[row]
+        other, first = first_line.setdefault(clip_key(record), (number, record))
+        records.repeated += other != number
+        if other != number and not (may_repeat and record == first):
+            label = f", with label {_label_text(first)}" if record.labels != first.labels else ""
+            faults[number] = f"{quoted(record.id)} is in line {other} already{label}; keep one of them"
+    return faults
 
 
-def clip_key(path: str) -> str:
-    """One spelling of a path: "./a" and "b/../a" are "a", the same clip."""
-    return posixpath.normpath(path)
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line that is not empty."""
+    before, start = 0, 0
+    while start < len(text):
+        end = text.find("\n", start + _TEXT_CHUNK) + 1 or len(text)
+        lines = text[start:end].splitlines()
+        yield from ((number, line) for number, line in enumerate(lines, before + 1) if line and not line.isspace())
+        before, start = before + len(lines), end
+
+
+def clip_key(record: VideoRecord) -> str:
+    """One spelling of a clip's name: the paths "./a" and "b/../a" are "a", the same clip."""
+    path = posixpath.normpath(record.path)
+    return path if record.window is None else f"{path} {record.window}"
 
 
 def bare_path(path: str) -> str:
     """A listed path without the suffix of a video: the clip's name in lists of frames."""
     stem, suffix = os.path.splitext(path)
     return stem if suffix.lower() in VIDEO_SUFFIXES else path
-
-
-def read_lines(list_file: Path) -> list[tuple[int, str]]:
-    """Number (from 1) and text of each line that is not empty.
-
-    Raises:
-        InputError: the file cannot be read, or is in another project's format.
-    """
-    lines = read_text(list_file, "the list").splitlines()
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    first = numbered[0][1].strip() if numbered else ""
-    for form, (what, cure) in _OTHER_FORMS.items():
-        if any(re.fullmatch(form, text) for text in (first, f"{Path(list_file).name}: {first}")):
-            raise InputError(f"{list_file} is {what}, not a list with lines {LINE_FORMS}; {cure}")
-    return numbered
 
 
 def read_text(path: Path, what: str) -> str:
@@ -136,7 +171,7 @@ def read_text(path: Path, what: str) -> str:
 
 def _lacks_label(line: str) -> bool:
     words = line.split()
-    return len(words) == 1 or _whole_number(words[-1]) in (None, NO_LABEL)
+    return len(words) == 1 or _labels(words[-1]) in (None, (NO_LABEL,))
 
 
 def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> VideoRecord:
@@ -147,36 +182,63 @@ def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> V
     """
     if not has_label and not re.search(rf"\s{NO_LABEL}\s*$", line):
         line = f"{line} {NO_LABEL}"
-    fields = line.rsplit(maxsplit=2)
-    frames = _whole_number(fields[1]) if len(fields) == 3 else None
-    if frames is None:  # the path may contain blanks
-        fields = line.rsplit(maxsplit=1)
-    path, label = fields[0].strip(), _whole_number(fields[-1])
-    if len(fields) < 2 or label is None:
+    words = line.rsplit(maxsplit=3)
+    labels = _labels(words[-1])
+    if len(words) < 2 or labels is None:
         raise ValueError(
             f"{quoted(line.strip())} does not end in a whole number, the label; a line is {LINE_FORMS}; {_WITHOUT}"
         )
-    if frames is not None and frames < 1:
+    window = None
+    if len(words) == 4:
+        window = Window.parse(words[1], words[2], bare=words[0].lower().endswith(VIDEO_SUFFIXES))
+    frames = _whole_number(words[-2]) if len(words) > 2 and window is None else None
+    after = 3 if window else 1 if frames is None else 2  # words after the path, which may contain blanks
+    path = line.rsplit(maxsplit=after)[0].strip()
+    if frames is not None and not 1 <= frames <= LARGEST:
         more = f" ({MORE_NUMBERS})" if re.search(r"\s\d+$|\.\w{2,4}$", path) else ""  # probably not a number of frames
         raise ValueError(
             f"{quoted(path)} has {frames} frames; it must have 1 or more: drop the line or extract it again{more}"
         )
-    if (has_label and label < 0) or (num_class is not None and label >= num_class):
-        hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
-        hint = _WITHOUT if label == NO_LABEL else hint
-        allowed = "below 0" if num_class is None else f"outside 0 ... {num_class - 1} ({counted(num_class, 'class')})"
-        raise ValueError(f"label {label} is {allowed}; {hint}")
-    return VideoRecord(path, frames, label)
+    _require_labels(labels, num_class, has_label)
+    return VideoRecord(path, frames, labels[0], labels[1:], window)
+
+
+def _require_labels(labels: tuple[int, ...], num_class: int | None, has_label: bool) -> None:
+    """Raise a `ValueError` if a label is out of range or written twice."""
+    highest = LARGEST if num_class is None else num_class - 1
+    for label in labels:
+        if (has_label and label < 0) or label > highest:
+            hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
+            hint = _WITHOUT if label == NO_LABEL else hint
+            allowed = f"outside 0 ... {highest} ({counted(highest + 1, 'class')})"
+            allowed = "below 0" if num_class is None and label < 0 else allowed
+            raise ValueError(f"label {label} is {allowed}; {hint}")
+    if len(labels) > 1 and len(set(labels)) < len(labels):
+        raise ValueError(f"the labels {','.join(map(str, labels))} have one twice; write each once")
+
+
+def _labels(text: str) -> tuple[int, ...] | None:
+    """The labels of a line's last word, such as 3 or 3,5,7."""
+    label = _whole_number(text)
+    if label is not None:
+        return (label,)
+    return tuple(map(int, text.split(","))) if re.fullmatch(r"[0-9]+(,[0-9]+)+", text) else None
 
 
 def _whole_number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+    if text.isdecimal() and text.isascii():
+        return int(text)
+    return int(text) if re.fullmatch(r"[+-][0-9]+", text) else None
 
 
 def format_line(record: VideoRecord) -> str:
     """The line of a record, with its line break."""
     frames = "" if record.num_frames is None else f" {record.num_frames}"
-    return f"{record.path}{frames} {record.label}\n"
+    return f"{record.id}{frames} {_label_text(record)}\n"
+
+
+def _label_text(record: VideoRecord) -> str:
+    return ",".join(map(str, record.labels))
 
 
 def is_writable(record: VideoRecord) -> bool:
@@ -192,17 +254,25 @@ def is_writable(record: VideoRecord) -> bool:
 
 def repeated_lines(records: Sequence[VideoRecord]) -> int:
     """Number of records that repeat the clip of an earlier one."""
-    return len(records) - len({clip_key(record.path) for record in records})
+    keys = np.fromiter((hash(clip_key(record)) for record in records), np.int64, len(records))  # not all their names
+    return len(keys) - len(np.unique(keys))
 
 
 def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
     """A name for each clip, the same in lists of frames and of videos."""
-    return [bare_path(clip_key(record.path)) for record in records]
+    return list(each_clip_id(records))
+
+
+def each_clip_id(records: Iterable[VideoRecord]) -> Iterator[str]:
+    """`clip_ids` one by one, for long lists."""
+    for record in records:
+        path = bare_path(posixpath.normpath(record.path))
+        yield path if record.window is None else f"{path} {record.window}"
 
 
 def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
     """Names of the classes without a record; none for a list without labels."""
-    present = {record.label for record in records}
+    present = {label for record in records for label in record.labels}
     if present == {NO_LABEL}:
         return []
     return [name for label, name in enumerate(class_names) if label not in present]

@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError, unforeseen
 from datasets.clip_dataset import ClipPlan
+from datasets.reading.part import part_of
 from datasets.reading.sources import Source, open_source
 from datasets.reading.video_file import VideoFile
 from datasets.view_dataset import VideoViews, read_views
@@ -34,7 +35,7 @@ class SourceViews(Dataset[VideoViews | str]):
     def read(self, index: int) -> VideoViews:
         """All views of a video, as the test scripts score them; raises as `open_source` and `read_views` do."""
         path, record = self.sources[index].path, self.sources[index].record
-        reader = open_source(path, self.decoder, record.num_frames)
+        reader = part_of(open_source(path, self.decoder, record.num_frames), record.window)
         try:
             return read_views(reader, record, self.plans, index)
         except InputError:

@@ -30,7 +30,7 @@ class VideoViews(SharedTensors):
     boxes: list[Box]  # the V crops, as parts of `frames`
     label: int  # class, or NO_LABEL
     index: int  # in the list
-    video_id: str  # the list's path
+    video_id: str  # `VideoRecord.id`
 
     def clip(self, clip_index: int) -> Tensor:
         """All crops of a clip: (V, T, L, H, W, 3) uint8, on the device of the frames."""
@@ -90,7 +90,7 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
                 f"{views.shape[2]} and {part.shape[0]} x {part.shape[1]}; extract it again"
             )
         views[int(np.searchsorted(numbers, number))] = part
-    return VideoViews(views, torch.from_numpy(positions), boxes, record.label, index, record.path)
+    return VideoViews(views, torch.from_numpy(positions), boxes, record.label, index, record.id)
 
 
 def clip_plans(

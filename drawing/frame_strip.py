@@ -20,7 +20,7 @@ def frame_strip(root_path: Path, video_id: str, image_tmpl: str) -> bytes:
     Raises:
         InputError: the video is not there or cannot be read.
     """
-    reader = open_record(root_path, VideoRecord(video_id, None, 0), checked_template(image_tmpl))
+    reader = open_record(root_path, VideoRecord.of_id(video_id), checked_template(image_tmpl))
     numbers = np.unique(np.linspace(0, reader.num_frames - 1, FRAMES).astype(int)).tolist()
     frames = {number: Image.fromarray(frame) for number, frame in reader.frames(numbers)}
     width, height = frames[0].size

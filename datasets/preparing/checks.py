@@ -65,11 +65,11 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
     listed: dict[str, str] = {}  # clip -> file and line
     for which in filter(rows.get, reversed(SUBSETS)):  # a clip in two lists is removed from the first
         for index, row in enumerate(rows[which]):
-            origin = listed.get(clip_key(row.record.path)) if row.record else None
+            origin = listed.get(clip_key(row.record)) if row.record else None
             if row.record and origin:
-                fault = f"{quoted(row.record.path)} is also at {origin}; remove it from one of the lists"
+                fault = f"{quoted(row.record.id)} is also at {origin}; remove it from one of the lists"
                 rows[which][index] = row.bad(fault)
-        listed |= {clip_key(row.record.path): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
+        listed |= {clip_key(row.record): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
     checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
         raise StoppedError(str(stop), checks, by_user=stop.by_user)
@@ -137,7 +137,7 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
 def _list_check(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:
     """The check, with remarks about the list as a whole."""
     records = [row.record for row in rows if row.record]
-    count = Counter(record.label for record in records)
+    count = Counter(label for record in records for label in record.labels)
     repeated = repeated_lines(records)
     if repeated:
         remarks.append(f"{counted(repeated, 'repeated line')}; a clip is trained on as often as it is listed")

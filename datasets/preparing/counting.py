@@ -39,7 +39,7 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     results = dict(zip([*sample, *slow], [*opened, *found], strict=True))
     counts = {path: count for path in slow if isinstance(count := results[path], int)}
     lists = {
-        key: [replace(record, num_frames=counts.get(record.path, record.num_frames)) for record in records]
+        key: [record._replace(num_frames=counts.get(record.path, record.num_frames)) for record in records]
         for key, records in preparation.records.items()
     }
     remarks = [f"{counted(len(counts), 'video file')} decoded to count the frames"] if counts else []

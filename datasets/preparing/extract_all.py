@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from platform import node
 
-from common.errors import InputError, counted, quoted, reason, unforeseen
+from common.errors import InputError, counted, quoted, reason, refuse, unforeseen
 from common.files import write_whole
 from datasets.lists import UNWRITABLE, VideoRecord, is_writable
 from datasets.preparing.extraction import UNFINISHED, Extraction, remove
@@ -34,6 +34,7 @@ def extract_all(
         InputError: the frames cannot be placed or written, or a process was killed.
         KeyboardInterrupt: the user stopped it.
     """
+    refuse([f"{r.id}: whole videos are extracted; list each once, without windows" for r in records if r.window])
     records = list(dict.fromkeys(records))
     names = _target_names(records)
     try:
@@ -53,7 +54,7 @@ def extract_all(
         if isinstance(result, InputError):
             failed[record.path] = result
             continue
-        extracted = replace(record, path=name, num_frames=result)
+        extracted = record._replace(path=name, num_frames=result)
         if is_writable(extracted):
             frames[record.path] = extracted
         else:

@@ -41,13 +41,15 @@ class Row(NamedTuple):
     def counted(self, num_frames: int, *, zero_based: bool = False) -> "Row":
         """The row of a video with `num_frames` frames; bad and corrected if the list has another number."""
         record = self.record
+        if record is not None and record.window and not record.window.in_seconds and record.window.end > num_frames:
+            return self.bad(f"{quoted(record.id)} ends after the video's {counted(num_frames, 'frame')}; correct it")
         if record is None or record.num_frames in (None, num_frames):
             return self
         zero = " (and a frame 0, which is not used)" if zero_based else ""
         return self.bad(
             f"{quoted(record.path)} has {counted(num_frames, 'frame')}{zero}, the list says {record.num_frames}; "
             f"write {num_frames}, or extract the video again",
-            replace(record, num_frames=num_frames),
+            record._replace(num_frames=num_frames),
         )
 
 
@@ -64,10 +66,14 @@ def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
     """Count the frames in a folder or archive; open a video file, and count its packets if the list has a number."""
     if row.record is None:
         return Look(row, Inspection())
-    path, listed = spec.root_path / row.record.path, row.record.num_frames
+    path, listed, window = spec.root_path / row.record.path, row.record.num_frames, row.record.window
+    if window and not window.in_seconds:
+        listed = int(window.end)
     count, is_video_file = None, False
     try:
         found = inspect_video(spec.root_path, row.record.path, names)
+        if window and window.in_seconds and not found.fault:
+            open_record(spec.root_path, row.record, spec.image_tmpl)
         if not found.fault and found.num_frames is None:
             require_whole(path)
             is_video_file = True
@@ -93,7 +99,7 @@ def decode_row(spec: DatasetSpec, row: Row) -> Row:
         return row
     try:
         reader, path = find_record(spec.root_path, record)
-        if reader is VideoFile:
+        if reader is VideoFile and record.window is None:
             return row.counted(_decode(path))
         images = open_record(spec.root_path, record, spec.image_tmpl)
         for _ in images.frames(range(images.num_frames)):

@@ -2,7 +2,9 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
+from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +14,7 @@ from common.errors import InputError, quoted
 from datasets.lists import MORE_NUMBERS, VideoRecord
 from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.frames import FrameArchive, FrameFolder
+from datasets.reading.part import part_of
 from datasets.reading.video_file import VideoFile
 
 ARCHIVE_SUFFIX = ".zip"
@@ -45,12 +48,15 @@ def open_record(root_path: Path, record: VideoRecord, image_tmpl: str, decoder: 
     """The reader of a listed video; `image_tmpl` and `decoder` as for `NumberedImages`.
 
     Raises:
-        InputError: nothing is there, or the list gives no number of frames and they cannot be counted.
+        InputError: nothing is there, or the list gives no number of frames and they cannot be counted, or its window
+            has no frame.
     """
     reader, path = find_record(root_path, record)
-    if reader is VideoFile:
-        return VideoFile(path, record.num_frames)
-    return reader(path, image_tmpl, record.num_frames, decoder)
+    num_frames, window = record.num_frames, record.window
+    if window is not None:  # the whole video's frames are not counted
+        num_frames = 0 if window.in_seconds else int(window.end)
+    whole = VideoFile(path, num_frames) if reader is VideoFile else reader(path, image_tmpl, num_frames, decoder)
+    return part_of(whole, window)
 
 
 def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
@@ -67,11 +73,12 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
         raise InputError(f"{quoted(record.path)} names no folder and no file; give a path below {root_path}")
     archive = path if path.suffix.lower() == ARCHIVE_SUFFIX else path.with_name(path.name + ARCHIVE_SUFFIX)
     try:
-        if path.is_dir():
+        mode = _mode(path)
+        if stat.S_ISDIR(mode):
             return FrameFolder, path
-        if archive.is_file():
+        if stat.S_ISREG(_mode(archive)):
             return FrameArchive, archive
-        if path.is_file():
+        if stat.S_ISREG(mode):
             return VideoFile, path
     except OSError as error:  # a folder without permission, a name that is too long
         raise InputError(f"{path} cannot be reached: {error.strerror}; check --root_path and the list") from error
@@ -81,6 +88,18 @@ def find_record(root_path: Path, record: VideoRecord) -> tuple[type, Path]:
         f"there is no frame folder, no archive {archive.name} and no video file at {path}; "
         "check --root_path and the paths in the list" + _hint(path, record)
     )
+
+
+def _mode(path: Path) -> int:
+    """The kind of a file or folder; 0 if there is none. Unlike `Path.is_dir` and `is_file` one call for both."""
+    try:
+        return os.stat(path).st_mode
+    except ValueError:  # a null character
+        return 0
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ELOOP):
+            return 0
+        raise
 
 
 def _hint(path: Path, record: VideoRecord) -> str:

@@ -55,6 +55,8 @@ def timed_frames(source: Source, fps: float | None, decoder: str = "auto") -> It
         InputError: it cannot be opened or has no times; or, after the last frame, it breaks off.
     """
     path = source.path
+    if source.record.window:
+        raise InputError(f"{path}: --window takes whole videos, not {source.record.id}; leave --window out")
     if source.address:
         with live_frames(source.address, fps) as video:
             yield video

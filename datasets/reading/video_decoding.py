@@ -1,5 +1,6 @@
 """Opens and decodes video files with PyAV. All errors that PyAV raises count as faults of the video."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.declared_size import declared_size
 
 DAMAGED = "a frame is damaged"  # FFmpeg made up the parts that it could not decode, and marked it as corrupt
+MOV_SUFFIXES = (".mp4", ".mov", ".m4v")
+HEADER_ONLY = {"probesize": "32", "skip_frame": "all"}
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
@@ -35,12 +38,19 @@ def decode_video(path: Path) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video file and its first video stream, decoded in one thread: videos are read in parallel already."""
+def open_video(path: Path, *, quick: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A video file and its first video stream, decoded in one thread: videos are read in parallel already.
+
+    `quick`: an MP4 or MOV file is not decoded to find out more about its streams than its header says.
+    """
     with ExitStack() as stack:
         try:
             # absolute: FFmpeg takes "a:b.mp4" for a URL. Tags are not used, and not always UTF-8.
-            container = stack.enter_context(av.open(str(path.absolute()), metadata_errors="ignore"))
+            name, container = os.path.abspath(path), None
+            if quick and name.lower().endswith(MOV_SUFFIXES):
+                with suppress(Exception):  # it may be in another format
+                    container = av.open(name, format="mov", options=HEADER_ONLY, metadata_errors="ignore")
+            container = stack.enter_context(container or av.open(name, metadata_errors="ignore"))
             stream = first_video(path, container)
         except InputError:
             raise

@@ -16,7 +16,7 @@ FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 
 def require_whole(path: Path) -> None:
     """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing and reads little."""
-    with open_video(path) as (container, stream):
+    with open_video(path, quick=True) as (container, stream):
         if missing_bytes(path):
             _count_packets(path, container, stream)
 

@@ -15,12 +15,16 @@ NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
 MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
 
 
+def topk_hits(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """For each k, whether the label is among the k best of K classes: (N, K) and (N,) -> (N,) each."""
+    best = logits.topk(min(max(ks), logits.shape[1]), dim=1).indices  # (N, k)
+    hits = best == labels[:, None]
+    return [hits[:, :k].any(1) for k in ks]
+
+
 def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[int]:
     """For each k, the number of samples whose label is among the k best of K classes; (N, K) and (N,)."""
-    num_class = logits.shape[1]
-    best = logits.topk(min(max(ks), num_class), dim=1).indices  # (N, k)
-    hits = best == labels[:, None]
-    return [int(hits[:, : min(k, num_class)].sum()) for k in ks]
+    return [int(hits.sum()) for hits in topk_hits(logits, labels, ks)]
 
 
 def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:

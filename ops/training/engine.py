@@ -22,6 +22,7 @@ from ops.mixing.mixer import Mixer
 from ops.network import not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate
 from ops.runtime import Runtime, unwrap
+from ops.scoring.metrics import topk_hits
 from ops.training.progress import Progress, Sums
 from ops.training.step_clock import StepClock
 
@@ -152,7 +153,7 @@ def evaluate(
     model.eval()
     runtime.share_buffers(model)
     own = Sums()
-    scored: list[tuple[Tensor, Tensor, Tensor]] = []  # index (N,), logits (N, K), label (N,) of each batch
+    scored: list[tuple[int, Tensor]] = []  # K and `_results` of each batch: a million videos have gigabytes of logits
     for batch in track(loader, len(loader), title, print_freq, own.describe):
         if before_batch is not None:
             before_batch()
@@ -162,26 +163,34 @@ def evaluate(
         logits = logits.float()
         own.add(logits, label, loss(logits, label).item())
         own.replaced += batch.replaced
-        scored.append((batch.index, logits.cpu(), label.cpu()))
+        scored.append((logits.shape[1], _results(batch.index, logits.cpu(), label.cpu(), loss)))
     batches = [batch for part in runtime.gather(scored) for batch in part]
-    index, logits, label = (torch.cat(column) for column in zip(*batches, strict=True))
-    rows = np.unique(index.numpy(), return_index=True)[1]  # one per video, in the order of the list
-    logits, label = logits[rows], label[rows]
-    _require_finite_scores(logits, unwrap(model), title)
+    classes, results = batches[0][0], torch.cat([rows for _, rows in batches])
+    first = np.unique(results[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
+    _, losses, top1, top5, cells, finite = results[first].T
+    _require_finite_scores(finite, unwrap(model), title)
     total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
-    total.add(logits, label, loss(logits, label).item())
-    classes = logits.shape[1]
-    total.confusion = (label * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, -1).numpy()
+    total.loss, total.videos = losses.sum().item(), len(losses)
+    total.top1, total.top5 = int(top1.sum()), int(top5.sum())
+    total.confusion = cells.long().bincount(minlength=classes**2).view(classes, -1).numpy()
     return total
 
 
-def _require_finite_scores(logits: Tensor, model: nn.Module, title: str) -> None:
-    """Logits (M, K) of `model`."""
-    bad = int((~logits.isfinite().all(1)).sum())
+def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor:
+    """(N, 6) float64: index, loss, label among the best 1 and 5, cell of the confusion matrix, and scores finite."""
+    losses = torch.stack([loss(*video) for video in zip(logits.split(1), label.split(1), strict=True)])
+    cells = label * logits.shape[1] + logits.argmax(1)
+    columns = [index, losses, *topk_hits(logits, label, (1, 5)), cells, logits.isfinite().all(1)]
+    return torch.stack([column.double() for column in columns], 1)
+
+
+def _require_finite_scores(finite: Tensor, model: nn.Module, title: str) -> None:
+    """`finite` (M,): whether the scores of `model` are."""
+    bad = int((finite == 0).sum())
     if bad:
         name = not_finite(model.state_dict())
         cause = f"the network's {name} has non-finite values" if name else "--amp fp16 may be too narrow"
         raise InputError(
-            f"{title}: the scores of {bad} of {counted(len(logits), 'video')} are not finite: {cause}. "
+            f"{title}: the scores of {bad} of {counted(len(finite), 'video')} are not finite: {cause}. "
             "There is no accuracy; continue from an earlier checkpoint with a lower --lr, a --warmup, or --amp off"
         )

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ def clip_digests(ids: Iterable[str]) -> Tensor:
 
 def _digests(ids: Iterable[str]) -> Tensor:
     hashes = (hashlib.blake2b(clip_id.encode(errors="surrogateescape"), digest_size=8).digest() for clip_id in ids)
-    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in hashes], dtype=torch.int64)
+    return torch.from_numpy(np.fromiter((int.from_bytes(digest, "little", signed=True) for digest in hashes), np.int64))
 
 
 def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
@@ -49,8 +50,8 @@ def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
     """Those clips of a data set that are in the record."""
     if folder not in record:
         return []
-    hits = torch.isin(_digests(ids), record[folder]).tolist()
-    return [clip_id for clip_id, hit in zip(ids, hits, strict=True) if hit]
+    hits = torch.isin(_digests(ids), record[folder])
+    return [ids[index] for index in hits.nonzero().flatten().tolist()]
 
 
 def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str) -> str:

@@ -14,7 +14,7 @@ from common.option_groups import add_data_options, data_options
 from datasets.built_in.motions import CLASS_NAMES
 from datasets.built_in.moving_digits import Settings, ensure_moving_digits
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.lists import VideoRecord, read_list
+from datasets.lists import VideoRecord, format_line, read_list
 from datasets.preparing.extraction import Extraction
 from datasets.reading.frames import FrameFolder
 from datasets.reading.readers import Reader, open_record
@@ -105,7 +105,7 @@ def in_forms(spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Co
     for form in forms:
         if in_place:
             listed = spec
-            lines = [f"{record.path} {reader.num_frames} {record.label}\n" for record, reader in videos]
+            lines = [format_line(r if r.window else r._replace(num_frames=reader.num_frames)) for r, reader in videos]
         else:
             listed = replace(spec, root_path=scratch / form, image_tmpl="{:05d}.jpg")
             lines = [_make(form, scratch, number, *video) for number, video in enumerate(videos)]

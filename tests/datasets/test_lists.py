@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from common.errors import InputError
 from common.files import file_hash
-from datasets.lists import VideoRecord, format_line, is_writable, read_list, repeated_lines
+from datasets.lists import (
+    VideoRecord,
+    absent_classes,
+    clip_ids,
+    format_line,
+    is_writable,
+    read_list,
+    repeated_lines,
+)
+from datasets.records import Window
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -189,6 +198,77 @@ def test_an_official_file_of_hmdb51(tmp_path: Path) -> None:
 )
 def test_paths_that_look_odd_are_read(tmp_path: Path, line: str) -> None:
     assert read_list(write(tmp_path, line))[0].path == line.rsplit(maxsplit=2 if line.split()[-2].isdigit() else 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "record"),
+    [
+        ("d 10f 50f 3", VideoRecord("d", None, 3, (), Window(10, 50, False))),
+        ("my v.mp4 10 50 3", VideoRecord("my v.mp4", None, 3, (), Window(10, 50, False))),
+        ("v.MP4 1.5 3.25 3", VideoRecord("v.MP4", None, 3, (), Window(1.5, 3.25, True))),
+        ("d 0s 3s 3", VideoRecord("d", None, 3, (), Window(0, 3, True))),
+        ("d 10 50 3", VideoRecord("d 10", 50, 3)),  # whole numbers are a window only after the name of a video file
+        ("d 1.5 40 3", VideoRecord("d 1.5", 40, 3)),
+        ("d 10f 40 3", VideoRecord("d 10f", 40, 3)),
+    ],
+)
+def test_a_line_may_name_a_part_of_a_video(tmp_path: Path, line: str, record: VideoRecord) -> None:
+    assert read_list(write(tmp_path, f"{line}\n"), 4) == [record]
+    assert read_list(write(tmp_path, format_line(record)), 4) == [record]
+    assert is_writable(record)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("v.mp4 1.5 3 0", ["two units"]),
+        ("v.mp4 1s 50f 0", ["two units"]),
+        ("v.mp4 50 10 0", ["50 to 10", "frames"]),
+        ("v.mp4 0 10 0", ["count from 1"]),
+        ("d 3s 3s 0", ["3s to 3s", "seconds"]),
+    ],
+)
+def test_a_window_that_cannot_be_meant(tmp_path: Path, line: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        read_list(write(tmp_path, f"a 9 0\n{line}\n"), 4)
+    assert all(word in str(error.value) for word in [":2: ", *words])
+
+
+def test_two_windows_of_one_video_are_two_clips(tmp_path: Path) -> None:
+    records = read_list(write(tmp_path, "v.mp4 1s 2s 0\nv.mp4 1s 3s 0\nv.mp4 0\n"))
+    assert (len(set(clip_ids(records))), repeated_lines(records)) == (3, 0)
+    assert clip_ids(records)[0] == "v 1s 2s"  # as in a list of frames
+    with pytest.raises(InputError, match=r":2: '\./v\.mp4 1s 2s' is in line 1 already"):
+        read_list(write(tmp_path, "v.mp4 1s 2s 0\n./v.mp4 1.0 2.0 0\n"))
+
+
+def test_a_list_without_labels_may_have_windows(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.mp4 1s 2s\nd 3f 9f -1\n")
+    ids = [record.id for record in read_list(path, 3, may_lack_labels=True)]
+    assert ids == ["v.mp4 1s 2s", "d 3f 9f"]
+
+
+def test_several_labels_per_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.mp4 3,5,7\nb 40 0\nc 12 1,0\nv.mp4 1s 2s 2,3\n")
+    records = read_list(path, 8, multi_label=True)
+    assert [record.labels for record in records] == [(3, 5, 7), (0,), (1, 0), (2, 3)]
+    assert records[2] == VideoRecord("c", 12, 1, (0,))
+    assert "".join(map(format_line, records)) == path.read_text()
+    assert absent_classes("abcdefgh", records) == ["e", "g"]
+    with pytest.raises(InputError, match=r"train\.txt is a list with several labels per line"):
+        read_list(path, 8)
+
+
+@pytest.mark.parametrize(("labels", "words"), [("3,9", "label 9"), ("3,3", "twice"), ("3,", "whole number")])
+def test_several_labels_with_a_bad_one(tmp_path: Path, labels: str, words: str) -> None:
+    with pytest.raises(InputError, match=rf"train\.txt:2: .*{words}"):
+        read_list(write(tmp_path, f"a 9 0,1\nb {labels}\n"), 8, multi_label=True)
+
+
+def test_a_number_that_no_list_has(tmp_path: Path) -> None:
+    for line in ("a 9 99999999999", "a 99999999999 0"):
+        with pytest.raises(InputError, match=r"train\.txt:1: .*99999999999"):
+            read_list(write(tmp_path, line))
 
 
 def test_a_header_is_named(tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def damaged(tmp_path: Path) -> DatasetSpec:
     return several_sizes(tmp_path)
 
 
+def test_windows_of_one_video_are_videos_of_their_own(tmp_path: Path) -> None:
+    write_video(tmp_path / "frames" / "file.mp4", 24)
+    (tmp_path / "val.txt").write_text("file.mp4 1 12 0\nfile.mp4 13 24 1\n")
+    spec = DatasetSpec("mine", ("a", "b"), tmp_path / "frames", {"val": tmp_path / "val.txt"}, "{:05d}.jpg")
+    first, second = (ViewDataset(spec, plans_of(CENTRE, [0]))[index] for index in (0, 1))
+    assert [first.video_id, second.video_id] == ["file.mp4 1f 12f", "file.mp4 13f 24f"]
+    assert not torch.equal(first.frames, second.frames)
+
+
 def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[ClipPlan]:
     return [ClipPlan(3, 5, preprocessing, clip_index=clip, seed=4, frame_order=frame_order) for clip in clips]
 

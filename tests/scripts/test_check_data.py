@@ -1,5 +1,6 @@
 """scripts/check_data.py and train.py --check_data: each kind of bad row, its fix, and the clean lists."""
 
+import re
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -60,6 +61,10 @@ def test_good_data(own: Path, capsys) -> None:
         ("named 3 0", ["give --image_tmpl 'img_{:05d}.jpg'"], None),
         ("zero 3 0", ["'zero' has 2 frames (and a frame 0", "write 2"], VideoRecord("zero", 2, 0)),
         ("empty.mp4 0", ["empty.mp4 is an empty file"], None),
+        ("train 0 2f 6f 0", ["'train 0 2f 6f' ends after the video's 5 frames"], None),
+        ("train 0 1s 2s 0", ["write the window 1s 2s in frames"], None),
+        ("whole.mp4 5 9 0", ["'whole.mp4 5f 9f' ends after the video's 8 frames"], None),
+        ("whole.mp4 1s 2s 0", ["whole.mp4 has no frame in the window 1s 2s"], None),
     ],
 )
 def test_a_bad_row_is_named_with_its_fix(
@@ -76,6 +81,7 @@ def test_a_bad_row_is_named_with_its_fix(
         for number in numbers:
             (frames / name / tmpl.format(number)).touch()
     (frames / "empty.mp4").touch()
+    write_video(frames / "whole.mp4", 8, codec="libx264")
     others = (own / "train.txt").read_text().splitlines()[1:]
     (own / "train.txt").write_text("\n".join([line, "", *others]) + "\n")
     status, out = check(own, capsys, "--write_clean", str(own / "clean"))
@@ -88,6 +94,17 @@ def test_a_bad_row_is_named_with_its_fix(
     kept = [VideoRecord(f"train {i}", 5 + i, i % 3) for i in (1, 2, 3)]
     assert records == ([clean, *kept] if clean else kept)
     assert (own / "clean" / "val.txt").read_text() == (own / "val.txt").read_text()
+
+
+@pytest.mark.parametrize("decode", [[], ["--decode"]])
+def test_good_windows_and_several_labels(own: Path, capsys, decode: list[str]) -> None:
+    write_video(own / "frames" / "long.mp4", 20)
+    lines = "long.mp4 1 8 0\nlong.mp4 1.0s 1.9s 0,2\ntrain 0 2f 5f 1\ntrain 0 5 2\n"
+    (own / "train.txt").write_text(lines)
+    status, out = check(own, capsys, "--write_clean", str(own / "clean"), *decode)
+    assert (status, "4 rows, 4 good" in out) == (0, True)
+    assert re.findall(r"(\d)  #+ +(\d)", out)[:3] == [("2", "0"), ("2", "2"), ("1", "1")]
+    assert (own / "clean" / "train.txt").read_text() == lines.replace("1 8", "1f 8f").replace("1.0s", "1s")
 
 
 def test_bad_rows_of_one_kind_are_counted(own: Path, capsys) -> None:

@@ -220,6 +220,25 @@ def test_validation_is_exact_for_any_number_of_processes() -> None:
     assert (shared.averages(), shared.videos) == (whole.averages(), 8)
 
 
+def test_an_evaluation_keeps_a_few_numbers_per_video() -> None:
+    """Not its logits, and yet the loss is that of all logits at once, to the bit."""
+    model, sent = Linear(), []
+
+    class Watched(Runtime):
+        def gather(self, value):
+            sent.append(value)
+            return [value]
+
+    val = evaluate(model, batches(3, 500), Watched(CPU.device), amp="off", title="val", print_freq=999)
+    [batch] = batches(500, 500)
+    with torch.inference_mode():
+        logits = model(batch.clip.movedim(-1, -3))
+        mean = torch.nn.functional.cross_entropy(logits, batch.label).item()
+    assert val.averages()["loss"] == mean
+    assert val.top1 == int((logits.argmax(1) == batch.label).sum())
+    assert sum(rows.nbytes for _, rows in sent[0]) <= 500 * 48
+
+
 def test_a_video_that_two_processes_scored_counts_once() -> None:
     class Twice(Runtime):
         def gather(self, value):

@@ -1,0 +1,157 @@
+"""The clips of a list, as values and as compact arrays."""
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from operator import eq
+from typing import NamedTuple, overload
+
+import numpy as np
+
+NO_LABEL = -1  # label of every record of a list without labels
+_NO_COUNT, _WINDOW = -1, -2  # instead of a number of frames: the list does not give it; the id ends in a window
+_CHUNK = 4096  # records that are made at a time
+_TIME = re.compile(r"(\d{1,9})f?|(\d{1,9})s|(\d{0,9}\.\d{1,9})s?", re.ASCII)
+_WINDOW_OF_ID = re.compile(r"(.+) ([0-9]+f [0-9]+f|[0-9.]+s [0-9.]+s)", re.DOTALL)
+
+
+class Window(NamedTuple):
+    """A part of a video."""
+
+    start: float
+    end: float
+    in_seconds: bool  # start <= time < end, from the first frame; otherwise frames start ... end, counted from 1
+
+    def __str__(self) -> str:
+        """As in lists: "30f 90f", "1.5s 4s"."""
+        if not self.in_seconds:
+            return f"{self.start:.0f}f {self.end:.0f}f"
+        return " ".join(f"{time:.6f}".rstrip("0").rstrip(".") + "s" for time in (self.start, self.end))
+
+    @classmethod
+    def parse(cls, start: str, end: str, *, bare: bool) -> "Window | None":
+        """The window of two words of a line; None if they are something else.
+
+        `bare`: whether whole numbers alone are frames.
+
+        Raises:
+            ValueError: frames and seconds together, or a window without frames.
+        """
+        if not (_TIME.fullmatch(start) and _TIME.fullmatch(end)):
+            return None
+        kinds = {"" if word.isdecimal() else "f" if word[-1] == "f" else "s" for word in (start, end)}
+        if kinds == {""} and not bare:
+            return None
+        if len(kinds) > 1:
+            if not bare:
+                return None
+            raise ValueError(f"the window {start} to {end} has two units; write both in frames or both in seconds")
+        in_seconds = kinds == {"s"}
+        first, last = (round(float(word.rstrip("fs")), 6) for word in (start, end))
+        if first >= last if in_seconds else not 1 <= first <= last:
+            order = "start before their end" if in_seconds else "count from 1 and include both ends"
+            raise ValueError(f"the window {start} to {end} has no frames; windows in {cls.unit(in_seconds)} {order}")
+        return cls(first, last, in_seconds)
+
+    @staticmethod
+    def unit(in_seconds: bool) -> str:
+        return "seconds" if in_seconds else "frames"
+
+
+class VideoRecord(NamedTuple):
+    """One clip of a list file."""
+
+    path: str  # of its frame folder, archive or video file, under the data set's root
+    num_frames: int | None  # of the video; None: the list does not say
+    label: int  # class, from 0, or NO_LABEL
+    more_labels: tuple[int, ...] = ()  # its other classes, in a list with several labels per line
+    window: Window | None = None  # the part of the video; None: all of it
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All its classes, in the order of the list."""
+        return (self.label, *self.more_labels)
+
+    @property
+    def id(self) -> str:
+        """The clip's name in results and messages: the path, and its window if it has one."""
+        return self.path if self.window is None else f"{self.path} {self.window}"
+
+    @classmethod
+    def of_id(cls, clip_id: str) -> "VideoRecord":
+        """A record without label that names the same part of a video."""
+        match = _WINDOW_OF_ID.fullmatch(clip_id)
+        window = Window.parse(*match[2].split(), bare=False) if match else None
+        return cls(match[1] if match and window else clip_id, None, NO_LABEL, window=window)
+
+
+class Records(Sequence[VideoRecord]):
+    """The records of a list, as a few tensors that worker processes share: 16 bytes and the path per record.
+
+    Of Python objects each worker would soon have a copy, because every use changes a reference count in their memory.
+    A record is made when it is asked for.
+    """
+
+    def __init__(self, records: Iterable[VideoRecord]) -> None:
+        import torch  # here because preparing a data set needs no torch
+
+        ids, ends, counts = bytearray(), array("q", [0]), array("i")
+        labels, label_ends = array("i"), array("q", [0])
+        for record in records:
+            ids += record.id.encode()
+            ends.append(len(ids))
+            counts.append(_WINDOW if record.window else _NO_COUNT if record.num_frames is None else record.num_frames)
+            labels.extend(record.labels)
+            label_ends.append(len(labels))
+        self._ids, self._ends, self._counts, self._labels = (
+            torch.from_numpy(np.asarray(values)) for values in (memoryview(ids), ends, counts, labels)
+        )
+        self.repeated = 0  # lines with the clip of an earlier one
+        self.multi_label = len(labels) > len(counts)  # whether a line has several labels
+        self._label_ends = torch.from_numpy(np.asarray(label_ends)) if self.multi_label else None
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    @overload
+    def __getitem__(self, index: int) -> VideoRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[VideoRecord]: ...
+    def __getitem__(self, index: int | slice) -> VideoRecord | list[VideoRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]  # counts negative ones from the end
+        return next(self._made(index, index + 1))
+
+    def __iter__(self) -> Iterator[VideoRecord]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self._made(start, min(start + _CHUNK, len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(M,) int32 label of each record; of several the first."""
+        return (self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]).numpy()
+
+    def _made(self, start: int, stop: int) -> Iterator[VideoRecord]:
+        ends = self._ends[start : stop + 1].numpy().tolist()
+        ids = self._ids[ends[0] : ends[-1]].numpy().tobytes()
+        rows = zip(pairwise(ends), self._counts[start:stop].numpy().tolist(), self._labels_of(start, stop), strict=True)
+        for (first, last), count, (label, *more) in rows:
+            name = ids[first - ends[0] : last - ends[0]].decode()
+            if count == _WINDOW:
+                record = VideoRecord.of_id(name)
+                yield VideoRecord(record.path, None, label, tuple(more), record.window)
+            else:
+                yield VideoRecord(name, None if count == _NO_COUNT else count, label, tuple(more))
+
+    def _labels_of(self, start: int, stop: int) -> Iterable[Sequence[int]]:
+        if self._label_ends is None:
+            return zip(self._labels[start:stop].numpy().tolist())
+        ends = self._label_ends[start : stop + 1].tolist()
+        return (self._labels[first:last].tolist() for first, last in pairwise(ends))
