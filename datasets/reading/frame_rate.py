@@ -59,13 +59,14 @@ def frames_at_rate(times: np.ndarray, num_frames: int, rate: float, tick: float 
         times: (F,) of the frames, in seconds from the first, rising.
         num_frames: n; frames beyond F follow at the mean distance, those beyond n are left out.
         rate: frames per second.
-        tick: of the video's clock in seconds, to which its times are rounded.
+        tick: of the video's clock in seconds.
     """
     times = times[:num_frames]
-    last, rounding = times[-1], max(tick, ROUNDING)
+    last = times[-1]
     if last <= 0:
         return np.zeros(1, int)
     distance = last / (len(times) - 1)
+    rounding = max(tick, ROUNDING) if tick < distance / 8 else ROUNDING  # a slower clock counts the frames: it is exact
     times = np.append(times, last + distance * np.arange(1, num_frames - len(times) + 1))
     step = 1 / (distance * rate)
     is_whole = abs(step - round(step)) <= step * rounding / last

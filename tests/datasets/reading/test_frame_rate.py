@@ -70,7 +70,18 @@ def test_times_that_are_rounded_to_milliseconds() -> None:
     assert frames_at_rate(times, 90, 15, tick=0.001).tolist() == list(range(0, 90, 2))
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4")])
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_a_clock_that_counts_frames(n: int) -> None:
+    for rate in (4.0, 15.0, 30.0):
+        assert (
+            frames_at_rate(np.arange(n) / 10, n, rate, 0.1).tolist()
+            == frames_at_rate(np.arange(n) / 10, n, rate, 0.001).tolist()
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "libx264"), ("a.avi", "mpeg4")]
+)
 def test_frames_of_a_video_file(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, 20, codec=codec, rate=10)
     decoded = list(decode_video(path))
