@@ -215,6 +215,7 @@ def train_dataset(
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
+    augmentation.steps()  # imports torchvision here, if needed, rather than in each worker
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation)
     dataset = VideoDataset(spec, "train", plan, decoder)
     repeated = repeated_lines(dataset.records)
