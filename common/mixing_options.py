@@ -32,7 +32,7 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     add("--selector_lr", type=POSITIVE, default=0.04, help=text)
     text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
     add("--teacher_decay", type=SHARE, default=0.999, help=text)
-    text = "svmix: also evaluate the teacher (val/teacher_top1); the network's top-1 still decides the best checkpoint"
+    text = "svmix: also evaluate the teacher (val/teacher_top1); the network still decides the best checkpoint"
     add("--eval_teacher", action="store_true", help=text)
 
 

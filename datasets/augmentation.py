@@ -1,7 +1,7 @@
 """Random changes of training clips after crop and flip: torchvision's transforms, with one draw per clip.
 
-They work on the cropped uint8 frames: a quarter of the pixels of a frame, and no conversion to floats. None of them
-mirrors a clip, and none turns it by more than 30 degrees, so that left stays left: labels with a direction stay right.
+They work on the cropped frames in uint8, which is fastest. None of them mirrors a clip or turns it by more than 30
+degrees, so that left stays left, and labels with a direction stay right.
 """
 
 from collections.abc import Callable
@@ -42,8 +42,7 @@ class Augmentation:
         elif self.auto_augment == "trivial":
             steps.append(trivial_augment)
         if self.color_jitter:
-            strength = self.color_jitter
-            steps.append(v2.ColorJitter(strength, strength, strength))  # NOTE: no hue, which takes five times as long
+            steps.append(v2.ColorJitter(*[self.color_jitter] * 3))  # without hue, which takes five times as long
         if self.gray:
             steps.append(v2.RandomGrayscale(self.gray))
         if self.random_erasing:

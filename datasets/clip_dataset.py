@@ -251,6 +251,7 @@ def train_dataset(
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
+    augmentation.steps()  # imports torchvision here, if needed, rather than in each worker
     plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation, **frames)
     dataset = VideoDataset(spec, "train", plan, decoder)
     if dataset.records.repeated:

@@ -36,6 +36,6 @@ class WeightedCrossEntropy:
 
     def __call__(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Logits (N, K), labels (N,) or targets (N, K) -> scalar."""
-        weights = self.weights.to(logits)
-        summed = F.cross_entropy(logits, target, weights, reduction="sum", label_smoothing=label_smoothing)
+        weights = self.weights.to(logits.device)
+        summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
         return summed / len(logits)

@@ -55,7 +55,8 @@ def test_differences_are_listed_in_one_block_and_options_keep_a_history(run, tra
     assert {"--lr: 0.001 -> 0.002", "--data_root: data -> elsewhere", "processes: 4 -> 1"} < set(block)
     assert [line for line in block if re.match("train list: changed, 1 new clip;.*differ|val list: .*comparable", line)]
     assert "train clips: 7 -> 6" in block
-    names = "accumulate amp batch_size data_root dropout epochs label_smoothing lr lr_type mix mix_prob momentum seed"
+    names = "accumulate amp batch_size data_root dropout epochs label_smoothing lr lr_type mix mix_off_epochs mix_prob "
+    names += "momentum seed"
     flags = [*(f"--{name}" for name in names.split()), "--wd"]
     assert [line.split(":")[0] for line in block] == ["train list", "val list", *flags, "processes", "train clips"]
     first = json.loads((folder / "options.json").read_text())
