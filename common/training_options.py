@@ -39,7 +39,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     add("--linear_probe", action="store_true", help="train the classifier alone; the rest is frozen")
     text = "rate of stochastic depth in the last block, from 0 in the first; by default torchvision's"
     add("--drop_path", type=number(float, 0, 0.99), help=text)
-    text = "recompute each block in the backward pass: less memory, a quarter to a third more time"
+    text = "recompute each block in the backward pass: less memory, about a fifth more time"
     add("--checkpoint_activations", action="store_true", help=text)
 
 
