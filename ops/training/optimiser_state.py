@@ -19,7 +19,7 @@ def resume_optimiser(
     before = checkpoint.get("options", {}).get("optimizer")
     if before not in (None, type(optimiser).__name__.lower()):
         raise InputError(
-            f"{where} was trained with a different optimiser, {short(before)}; resume with the same --optimizer"
+            f"{where} was trained with a different optimiser; resume with the same --optimizer {short(before)}"
         )
     try:
         _resume_optimiser(optimiser, checkpoint["optimizer"], where)
