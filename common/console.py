@@ -42,12 +42,7 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
-        fault = _lost_process(error)
-        if " does not have a deterministic implementation" in str(error):
-            fault = f"--deterministic: {str(error).split(',')[0]} on this device; leave --deterministic out"
-        elif fault:
-            fault += ". Then run the same command again, train.py with --resume auto"
-        else:
+        if not (fault := _fault(error)):
             raise
         print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
@@ -55,16 +50,19 @@ def run_script(main: Callable[[], None]) -> None:
         _ignore_end_of_workers()
 
 
-def _lost_process(error: RuntimeError) -> str:
-    """What to do about an error that means the end of another process; nothing about other errors."""
+def _fault(error: RuntimeError) -> str:
+    """What to do about an error of torch that users can fix; nothing about other errors."""
     text = str(error).strip().split("\n")[0]
+    again = "Then run the same command again, train.py with --resume auto"
     if text.startswith(WORKER_DIED):
         return (
             f"a process that reads clips has died ({text.split('. ')[0].strip(' .')}). Usually the system ran out of "
-            "memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why"
+            f"memory: use fewer (-j) or smaller batches (-b). If it crashed, -j 0 may show why. {again}"
         )
     if "gloo" in text or type(error).__name__.startswith("Dist"):  # torch.distributed's, whose import takes a second
-        return f"another process of this run has died or hangs ({text}); see its own messages"
+        return f"another process of this run has died or hangs ({text}); see its own messages. {again}"
+    if unknown := re.search(r"(\S+) does not have a deterministic implementation", str(error)):
+        return f"torch has no deterministic {unknown[1]} for this device; leave --deterministic out"
     return ""
 
 

@@ -41,7 +41,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     add("--linear_probe", action="store_true", help="train the classifier alone; the rest is frozen")
     text = "rate of stochastic depth in the last block, from 0 in the first; by default torchvision's"
     add("--drop_path", type=number(float, 0, 0.99), help=text)
-    text = "recompute each block in the backward pass: less memory, a quarter to a third more time"
+    text = "recompute each block in the backward pass: less memory, about a fifth more time"
     add("--checkpoint_activations", action="store_true", help=text)
 
 
@@ -73,7 +73,7 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
         "also average the weights: d in average <- d x average + (1 - d) x network after each step, so about the last "
         "1 / (1 - d) steps count; the averages' top-1 then decides the best checkpoint"
     )
-    add("--ema", type=number(float, 0, 1), metavar="DECAY", help=text)
+    add("--ema", type=number(float, 0, 0.99999), metavar="DECAY", help=text)
     add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
     add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
     add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")

@@ -20,6 +20,7 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 UNUSABLE = {
     "lbfgs": "evaluates the loss several times per step",
+    "muon": "takes matrices only, no convolutions or biases",
     "rprop": "needs gradients of the whole data set",
     "sparseadam": "takes sparse gradients only",
 }
@@ -96,7 +97,9 @@ def optimiser_arguments(name: str, given: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    """Whether an argument has the type of its default; None stands for "on", "off" or a number."""
+    """Whether an argument has the type of its default; None stands for a switch or a number that torch chooses."""
+    if default is None and value is None:
+        return True
     if isinstance(default, tuple):
         return isinstance(value, tuple) and len(value) == len(default) and all(map(_is_like, value, default))
     kind = bool if isinstance(default, bool) else (int, float)

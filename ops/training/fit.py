@@ -157,13 +157,14 @@ def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Seq
     text += "  train loss {train/loss:.3f} top-1 {train/top1:.1f} %".format(**figures)
     if "val/loss" in figures:
         text += "  val loss {val/loss:.3f} top-1 {val/top1:.2f} % top-5 {val/top5:.2f} %".format(**figures)
+        if "val/ema_top1" in figures:
+            text += f"  averaged weights' top-1 {figures['val/ema_top1']:.2f} %"
         if "val/best_mean_class" in figures:
             text += "  mean class {val/mean_class:.2f} % best {val/best_mean_class:.2f} %".format(**figures)
         else:
             text += f" best {figures['val/best_top1']:.2f} %"
-    for name, owner in (("ema", "averaged weights'"), ("teacher", "teacher's")):
-        if f"val/{name}_top1" in figures:
-            text += f"  {owner} top-1 {figures[f'val/{name}_top1']:.2f} %"
+    if "val/teacher_top1" in figures:
+        text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
     return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if epoch < epochs else ")")
 

@@ -18,7 +18,9 @@ def resume_optimiser(
     """
     before = checkpoint.get("options", {}).get("optimizer")
     if before not in (None, type(optimiser).__name__.lower()):
-        raise InputError(f"{where} was trained with {short(before)}; resume with the same --optimizer")
+        raise InputError(
+            f"{where} was trained with a different optimiser; resume with the same --optimizer {short(before)}"
+        )
     try:
         _resume_optimiser(optimiser, checkpoint["optimizer"], where)
         _resume_scaler(scaler, checkpoint["scaler"])

@@ -103,12 +103,12 @@ def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
         InputError: it has none.
     """
-    weights = content.get(AVERAGED)
+    content = {"figures": {}, **content}
     if wrong_fields(content, {AVERAGED: Mapping, "figures": Mapping}):
         raise InputError(f"{where} has no averaged weights, which train.py --ema writes; leave --ema out")
     figures = {f"val/{name[8:]}": value for name, value in content["figures"].items() if name.startswith("val/ema_")}
     rest = {name: value for name, value in content.items() if name != AVERAGED}
-    return {**rest, "state_dict": weights, "figures": figures}
+    return {**rest, "state_dict": content[AVERAGED], "figures": figures}
 
 
 def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:

@@ -83,9 +83,9 @@ def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
         [Variant.parse(name) for name in names.split()] for names in DEFAULTS[training, args.device == "cuda"]
     )
     variants = list(dict.fromkeys([*(args.variants or default_variants), *(args.base or [])]))
-    foreign = "prepared" if training else "svmix"
-    if any(foreign in variant.changes for variant in variants):
-        raise InputError(f"+{foreign} is only for {'model, an evaluation' if training else 'step, a training step'}")
+    foreign = {"prepared"} if training else {"svmix", "recomputed"}
+    for change in foreign & set().union(*(variant.changes for variant in variants)):
+        raise InputError(f"+{change} is only for {'model, an evaluation' if training else 'step, a training step'}")
     bases = [base for base in args.base or default_bases if base in variants]
     measure = measure_apart if args.processes else measure_together
     measured = measure(variants, setting, args.rounds, args.calls or CALLS[args.device])

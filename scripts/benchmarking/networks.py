@@ -21,6 +21,7 @@ from ops.mixing.mixer import mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import NETS, build_model
 from ops.network import VideoNet
+from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
 from references.naive_h2cn import NaiveH2CN
 
@@ -33,6 +34,7 @@ CHANGES: dict[str, tuple[str, Collection[str]]] = {
     "prepared": ("fused by fuse_for_inference (ours, evaluation only)", OURS),
     "compiled": ("compiled by torch.compile", NETWORKS),
     "bf16": ("under autocast to bfloat16", NETWORKS),
+    "recomputed": ("with --checkpoint_activations (ours, training step only)", OURS),
     "svmix": ("trained with SV-Mix (ours, training step only)", OURS),
 }
 
@@ -103,6 +105,8 @@ def build(variant: Variant, setting: Setting) -> tuple[Any, Tensor]:
         network = _ours(OURS[variant.network], setting)
         layout = network.memory_format
     network = network.to(setting.device).train(setting.training)
+    if "recomputed" in variant.changes:
+        recompute_blocks(network)
     if "prepared" in variant.changes:
         network = fuse_for_inference(network)
     if "compiled" in variant.changes:

@@ -214,6 +214,15 @@ def test_a_worker_that_dies_is_one_line(how: str) -> None:
         assert part in done.stderr
 
 
+def test_an_operation_that_cannot_be_deterministic_is_one_line(request, capsys) -> None:
+    request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
+    torch.use_deterministic_algorithms(True)
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda: torch.zeros(2).put_(torch.tensor([0]), torch.ones(1)))
+    assert end.value.code == 2
+    assert re.fullmatch(r"error: torch has no deterministic put_ .*--deterministic out\n", capsys.readouterr().err)
+
+
 def test_other_runtime_errors_keep_their_traceback() -> None:
     def main() -> None:
         raise RuntimeError("a defect")

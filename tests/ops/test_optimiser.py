@@ -68,13 +68,13 @@ def test_sgd_and_adamw_have_the_momentum() -> None:
     for name, same in zip(("sgd", "adamw"), expected, strict=True):
         made = make_optimiser(name, groups, 0.1, 0.8)
         assert (type(made), made.defaults) == (type(same), same.defaults)
-    nesterov = make_optimiser("sgd", groups, 0.1, 0.8, ["nesterov=True", "dampening=0"])
+    nesterov = make_optimiser("sgd", groups, 0.1, 0.8, ["nesterov=True", "foreach=None"])
     assert (nesterov.defaults["nesterov"], nesterov.defaults["momentum"]) == (True, 0.8)
     assert make_optimiser("adamw", groups, 0.1, 0.8, ["betas=0.9,0.95"]).defaults["betas"] == (0.9, 0.95)
     assert make_optimiser("rmsprop", groups, 0.1, 0.8).defaults["momentum"] == 0
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMISERS.keys() - UNUSABLE.keys() - {"muon"}))
+@pytest.mark.parametrize("name", sorted(OPTIMISERS.keys() - UNUSABLE.keys()))
 def test_every_other_optimiser_learns(name: str) -> None:
     weight = nn.Parameter(torch.ones(3, 3))
     optimiser = make_optimiser(name, [{"params": [weight], "lr_mult": 1.0, "weight_decay": 0.01}], 0.1, 0.9)
@@ -95,7 +95,7 @@ def test_every_other_optimiser_learns(name: str) -> None:
         ("sgd", ["nesterov=1"], "write nesterov like its default"),
         ("adam", ["eps=nan"], "write eps like its default"),
         ("adam", ["eps=-1"], "--optimizer adam --optimizer_args eps=-1: torch refuses it .*epsilon"),
-        ("muon", [], "--optimizer muon: torch refuses it .*2D"),
+        ("muon", [], "--optimizer muon takes matrices only"),
         ("sparseadam", [], "sparse gradients only"),
         ("adamax2", [], "adamax2 is not a class of torch.optim"),
     ],
