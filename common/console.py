@@ -42,12 +42,13 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
+        ignore_end_of_workers()
         if not (fault := _fault(error)):
             raise
         print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
     finally:
-        _ignore_end_of_workers()
+        ignore_end_of_workers()
 
 
 def _fault(error: RuntimeError) -> str:
@@ -80,7 +81,7 @@ def take_sigterm_as_ctrl_c() -> None:
     """Turn a scheduler's SIGTERM into a `KeyboardInterrupt` in this process, which may have a DataLoader."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        _ignore_end_of_workers()  # they got it too
+        ignore_end_of_workers()  # they got it too
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
@@ -117,7 +118,7 @@ class StopRequest:
         if not self.number:
             self.number, self._time = number, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._time > 1:  # torchrun repeats the first one at once
-            _ignore_end_of_workers()  # they got it too
+            ignore_end_of_workers()  # they got it too
             raise KeyboardInterrupt
 
     def check(self) -> None:
@@ -183,7 +184,7 @@ def time_limit(seconds: float, error: Callable[[], Exception]) -> Iterator[None]
         signal.signal(signal.SIGALRM, before)
 
 
-def _ignore_end_of_workers() -> None:
+def ignore_end_of_workers() -> None:
     """From now on a DataLoader worker may end; torch would raise an error anywhere in the main process."""
     if hasattr(signal, "SIGCHLD"):  # not on Windows
         # Not SIG_DFL: Python complains about a signal that arrived earlier and finds no handler.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
-from common.console import WORKER_DIED, stops_wait, time_limit
+from common.console import WORKER_DIED, ignore_end_of_workers, stops_wait, time_limit
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
@@ -124,6 +124,7 @@ class ClipLoader(DataLoader):
                 yield batch
                 number += 1
         except (ConnectionError, EOFError) as error:  # torch notices a dead worker only while it waits for a batch
+            ignore_end_of_workers()  # else the news of its end may come as a second error, on top of this one
             raise RuntimeError(f"{WORKER_DIED} unknown) died while it handed over a batch") from error
 
     def check_worker_number_rationality(self) -> None:

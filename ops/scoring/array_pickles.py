@@ -112,7 +112,11 @@ def load_arrays(content: bytes) -> Any:
         InputError: it names something else; the message begins with "contains".
         Exception: almost any, if the pickle is damaged.
     """
+    file = io.BytesIO(content)
     try:
-        return _Unpickler(io.BytesIO(content)).load()
+        found = _Unpickler(file).load()
     except KeyError as error:  # an instruction that is not in `dispatch`
         raise ValueError("it is not a list of records of arrays, numbers and text") from error
+    if file.read(1):
+        raise ValueError("it goes on after its end")
+    return found

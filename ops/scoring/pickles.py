@@ -20,7 +20,7 @@ from common.files import writing
 from ops.scoring.array_pickles import Array, load_arrays
 
 _CURE = "score it again with --overwrite"
-_DIGEST = b"sha-256:"  # and 32 bytes, at the end of a file
+_DIGEST = b"\0sha-256\0"  # and 32 bytes, at the end of a file; ids of videos hold no \0
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         content = path.read_bytes()
-        mark = len(content) - len(_DIGEST) - 32
-        if content[mark:].startswith(_DIGEST) and hashlib.sha256(content[:mark]).digest() != content[-32:]:
+        pickled, mark, digest = content.rpartition(_DIGEST)
+        if mark and hashlib.sha256(pickled).digest() != digest:
             raise ValueError("its content does not match its digest")
-        records = load_arrays(content)
+        records = load_arrays(pickled if mark else content)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except InputError as error:

@@ -277,6 +277,7 @@ def test_a_lost_process_is_one_line(error: RuntimeError, capsys) -> None:
     )
 
 
+@needs_posix
 @pytest.mark.parametrize("error", [EOFError(), ConnectionRefusedError(111, "refused")])
 def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception, monkeypatch, capsys) -> None:
     """torch notices a dead worker only while it waits; otherwise its connection breaks."""
@@ -285,7 +286,13 @@ def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception,
         yield 1
         raise error
 
+    def fault(*_: object) -> None:
+        raise AssertionError("torch's news of the worker's end, on top of the first error")
+
+    real = console._lost_process
+    monkeypatch.setattr(console, "_lost_process", lambda error: (signal.raise_signal(signal.SIGCHLD), real(error))[1])
     monkeypatch.setattr(DataLoader, "__iter__", broken)
+    signal.signal(signal.SIGCHLD, fault)
     with pytest.raises(SystemExit) as stop:
         run_script(lambda: list(ClipLoader([1])))
     assert stop.value.code == 2

@@ -174,3 +174,9 @@ def test_links_are_followed(root: Path, tmp_path: Path) -> None:
     for form in FORMS:
         (tmp_path / form).symlink_to(root / form, target_is_directory=True)
         assert reader_of(tmp_path, form).num_frames == 14
+
+
+def test_a_list_may_lead_out_of_its_folder(root: Path, tmp_path: Path) -> None:
+    """Its files are only read; extraction, which writes there, refuses such paths."""
+    reader = open_record(tmp_path, VideoRecord(f"{'../' * 20}{root}/folder/clip no. 0a", 14, 0), PNG)
+    assert len(list(reader.frames([0, 5]))) == 2
