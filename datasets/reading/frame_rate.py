@@ -36,7 +36,8 @@ def at_rate(reader: Reader, rate: float) -> Reader:
     """
     if not rate:
         return reader
-    if not hasattr(reader, "known_times"):
+    whole = getattr(reader, "whole", reader)  # of a window
+    if not hasattr(whole, "known_times") or not hasattr(reader, "known_times"):
         raise InputError(
             f"{reader.path} has images, whose times are not known, so they cannot be read at {rate:g} frames per "
             f"second; extract them at this rate (scripts/extract_frames.py --fps {rate:g}) and give --frame_rate 0"

@@ -23,6 +23,14 @@ class Part:
         for number, frame in self.whole.frames([self.first + number for number in numbers], replaced):
             yield number - self.first, frame
 
+    def known_times(self) -> tuple[np.ndarray, float]:
+        """As `VideoFile.known_times`, from the window's first frame."""
+        times, tick = self.whole.known_times()
+        inside = times[self.first : self.first + self.num_frames]
+        if not len(inside):
+            raise InputError(f"{self.path} has {len(times)} frames, but a window in the list starts after them")
+        return inside - inside[0], tick
+
 
 def part_of(whole: Any, window: Window | None) -> Any:
     """The reader of a window of a reader's video, or the reader itself.

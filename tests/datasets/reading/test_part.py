@@ -8,6 +8,7 @@ from video_files import write_frames, write_video
 
 from common.errors import InputError
 from datasets.lists import VideoRecord, parse_line
+from datasets.reading.frame_rate import at_rate
 from datasets.reading.part import Part
 from datasets.reading.readers import Reader, open_record
 
@@ -65,3 +66,15 @@ def test_training_replaces_an_unreadable_frame_of_a_window(root: Path, tmp_path:
     part = open_record(tmp_path, parse_line("torn 3f 5f 0", 1), TMPL)
     assert sorted(number for number, _ in part.frames([0, 1, 2], replaced)) == [0, 1, 2]
     assert [Path(name).name for name in replaced] == ["00004.jpg"]
+
+
+def test_a_window_at_another_frame_rate(root: Path) -> None:
+    """Half of the 10 frames per second, from the window's first frame on."""
+    whole = open_record(root, VideoRecord("long.mp4", None, 0), TMPL)
+    part = at_rate(open_record(root, parse_line("long.mp4 1s 2.2s 0", 1), TMPL), 5)
+    assert part.num_frames == 6
+    assert np.array_equal(read(part, [2])[2], read(whole, [14])[14])
+    with pytest.raises(InputError, match="long has images"):
+        at_rate(open_record(root, parse_line("long 3f 7f 0", 1), TMPL), 5)
+    with pytest.raises(InputError, match="30 frames"):
+        at_rate(open_record(root, parse_line("long.mp4 40f 50f 0", 1), TMPL), 5)
