@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import eq
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -87,15 +87,13 @@ class VideoRecord(NamedTuple):
 
 
 class Records(Sequence[VideoRecord]):
-    """The records of a list, as a few tensors that worker processes share: 16 bytes and the path per record.
+    """The records of a list, as a few arrays that worker processes share: 16 bytes and the path per record.
 
     Of Python objects each worker would soon have a copy, because every use changes a reference count in their memory.
     A record is made when it is asked for.
     """
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
-        import torch  # here because preparing a data set needs no torch
-
         ids, ends, counts = bytearray(), array("q", [0]), array("i")
         labels, label_ends = array("i"), array("q", [0])
         for record in records:
@@ -104,12 +102,24 @@ class Records(Sequence[VideoRecord]):
             counts.append(_WINDOW if record.window else _NO_COUNT if record.num_frames is None else record.num_frames)
             labels.extend(record.labels)
             label_ends.append(len(labels))
-        self._ids, self._ends, self._counts, self._labels = (
-            torch.from_numpy(np.asarray(values)) for values in (memoryview(ids), ends, counts, labels)
-        )
+        self._ids, self._ends, self._counts, self._labels = map(np.asarray, (memoryview(ids), ends, counts, labels))
         self.repeated = 0  # lines with the clip of an earlier one
         self.multi_label = len(labels) > len(counts)  # whether a line has several labels
-        self._label_ends = torch.from_numpy(np.asarray(label_ends)) if self.multi_label else None
+        self._label_ends = np.asarray(label_ends) if self.multi_label else None
+        self._shared: dict[str, Any] = {}  # the arrays as tensors, once a process was started with them
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With tensors, which torch hands to a new worker process as shared memory."""
+        import torch  # here because preparing a data set needs no torch
+
+        if not self._shared:
+            arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+            self._shared = {name: torch.from_numpy(array).share_memory_() for name, array in arrays.items()}
+            vars(self).update({name: tensor.numpy() for name, tensor in self._shared.items()})
+        return {**vars(self), **dict.fromkeys(self._shared)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, **{name: tensor.numpy() for name, tensor in state["_shared"].items()})
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -136,12 +146,12 @@ class Records(Sequence[VideoRecord]):
     @property
     def labels(self) -> np.ndarray:
         """(M,) int32 label of each record; of several the first."""
-        return (self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]).numpy()
+        return self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]
 
     def _made(self, start: int, stop: int) -> Iterator[VideoRecord]:
-        ends = self._ends[start : stop + 1].numpy().tolist()
-        ids = self._ids[ends[0] : ends[-1]].numpy().tobytes()
-        rows = zip(pairwise(ends), self._counts[start:stop].numpy().tolist(), self._labels_of(start, stop), strict=True)
+        ends = self._ends[start : stop + 1].tolist()
+        ids = self._ids[ends[0] : ends[-1]].tobytes()
+        rows = zip(pairwise(ends), self._counts[start:stop].tolist(), self._labels_of(start, stop), strict=True)
         for (first, last), count, (label, *more) in rows:
             name = ids[first - ends[0] : last - ends[0]].decode()
             if count == _WINDOW:
@@ -152,6 +162,6 @@ class Records(Sequence[VideoRecord]):
 
     def _labels_of(self, start: int, stop: int) -> Iterable[Sequence[int]]:
         if self._label_ends is None:
-            return zip(self._labels[start:stop].numpy().tolist())
+            return zip(self._labels[start:stop].tolist())
         ends = self._label_ends[start : stop + 1].tolist()
         return (self._labels[first:last].tolist() for first, last in pairwise(ends))

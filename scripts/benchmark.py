@@ -2,7 +2,8 @@
 """Compare speed and memory with references: variants are measured in turns, results are ratios.
 
 `model` and `step`: evaluation and training step of the networks. `loader`: training clips from files. `views`: a test
-with many views. `growth`: time and memory against segments, pixels, batch size and workers. See docs/BENCHMARKS.md.
+with many views. `growth`: time and memory against segments, pixels, batch size and workers. `scaling`: steps of several
+processes, long lists, checkpoints. See docs/BENCHMARKS.md and docs/SCALING.md.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from common.cli import add_command, make_parser, number
 from common.console import log_lines_to, run_script
 from common.files import require_replaceable
 from ops.runtime import MALLOC, keep_freed_memory
-from scripts.benchmarking import growth, loading, model_and_step, views
+from scripts.benchmarking import growth, loading, model_and_step, scaling, views
 from scripts.benchmarking.report import describe, machine, write_report
 
 COMMANDS = {
@@ -28,6 +29,7 @@ COMMANDS = {
     "step": ("Training step of the networks.", model_and_step.add_options, partial(model_and_step.run, training=True)),
     "loader": ("Training clips from files.", loading.add_options, loading.run),
     "views": ("The data of a test with many views.", views.add_options, views.run),
+    "scaling": ("Processes, long lists, checkpoints.", scaling.add_options, scaling.run),
     "growth": ("Growth of time and memory with size.", growth.add_options, growth.run),
 }
 

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from common.errors import InputError
@@ -15,6 +16,7 @@ from datasets.reading.readers import ARCHIVE_SUFFIX
 
 KINDS = ("frames", "videos")  # frames first: they are preferred where there are both
 DEEPEST = 4  # levels of folders that are searched
+_loose = lru_cache(10_000)(loose)  # of the folders of all clips
 
 
 def clip_name(entry: os.DirEntry, kind: str) -> str | None:
@@ -60,13 +62,18 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
         InputError: a folder cannot be read.
     """
     distinct = {clip.id: clip for clip in clips}.values()
-    folders: dict[str, set[str]] = defaultdict(set)  # name -> folders of the clips with it
+    folders: dict[str, str] = {}  # name -> folder of the first clip with it
+    shared: set[str] = set()  # names of clips of several folders
     for clip in distinct:
         for name in (clip.name, *clip.aliases):
-            folders[_key(name, fold_case)].add(loose(clip.folder))
-    paths_of: dict[str, set[str]] = defaultdict(set)
+            key = _key(name, fold_case)
+            if folders.setdefault(key, clip.folder) != clip.folder and _loose(folders[key]) != _loose(clip.folder):
+                shared.add(key)
+    paths_of: dict[str, tuple[str, ...]] = defaultdict(tuple)  # a set of each would be three times as large
     for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
-        paths_of[_key(name, fold_case)].add(list_path(path, kind))
+        key, listed = _key(name, fold_case), list_path(path, kind)
+        if listed not in paths_of[key]:
+            paths_of[key] += (listed,)
     found = {}
     for clip in distinct:
         keys = [_key(name, fold_case) for name in (clip.name, *clip.aliases)]
@@ -74,7 +81,7 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
             (not _is_in(path, clip.folder), rank, path)
             for rank, key in enumerate(keys)
             for path in paths_of.get(key, ())
-            if len(folders[key]) == 1 or _is_in(path, clip.folder)
+            if key not in shared or _is_in(path, clip.folder)
         ]
         if paths:
             found[clip.id] = [path for *_, path in sorted(paths)]
@@ -95,7 +102,7 @@ def media_below(root: Path, kind: str) -> Iterator[str]:
 
 def _is_in(path: str, folder: str) -> bool:
     """Whether one of the folders of a path has this name, in any spelling."""
-    return loose(folder) in map(loose, path.split("/")[:-1])
+    return _loose(folder) in map(_loose, path.split("/")[:-1])
 
 
 def _key(name: str, fold_case: bool) -> str:

@@ -13,6 +13,7 @@ from datasets.reading.readers import find_record
 from datasets.reading.video_file import VideoFile
 
 SAMPLE = 50  # videos that are inspected to detect how frames are named
+_PLAIN = re.compile(r"[!-~]+")  # a path that any list can hold
 _USUAL = re.compile(r"((img|image|frame|rgb)[_-]?)?", re.IGNORECASE)
 
 
@@ -123,7 +124,7 @@ def find_template(media: Path, paths: Sequence[str], usual_tmpl: str) -> str:
 def inspect_video(media: Path, path: str, names: FrameNames) -> Inspection:
     """Count the frames of the folder or archive `path`, as in lists; a video file must not be empty."""
     video = media / path
-    if not is_writable(VideoRecord(path, 1, 0)):
+    if not _PLAIN.fullmatch(path) and not is_writable(VideoRecord(path, 1, 0)):
         return Inspection(fault=f"{quoted(path)}: {UNWRITABLE}")
     try:
         files = _file_names(media, path, names.image_tmpl)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import chain
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -72,11 +74,17 @@ def _map(
 ) -> None:
     """Append to `results`."""
     try:
-        done = pool.map(work, items, chunksize=1 if len(items) < 1000 else 4)
+        size = 1 if len(items) < 1000 else 4 if isinstance(pool, ProcessPoolExecutor) else 32  # less to hand over
+        chunks = [items[start : start + size] for start in range(0, len(items), size)]
+        done = chain.from_iterable(pool.map(partial(_each, work), chunks))
         for result in track(done, len(items), title, every, describe):
             results.append(result)  # not `extend`, which would lose the results before an interruption
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _each(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]
 
 
 def _start_worker() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, counted, few, quoted, refuse
@@ -218,7 +218,7 @@ def _remarks(
     short = [
         f"{looks[clip.id][0]} for {clip.name}"
         for clip in chain(*annotations.lists.values())
-        if clip.aliases and clip.id in looks and PurePosixPath(bare_path(looks[clip.id][0])).name != clip.name
+        if clip.aliases and clip.id in looks and bare_path(looks[clip.id][0]).rpartition("/")[2] != clip.name
     ]
     if short:
         remarks.append(f"{counted(len(short), 'clip')} found under a shorter name, without times: {few(short, 1)}")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import InputError, reason
@@ -75,7 +75,7 @@ def decode_torchcodec(data: bytes) -> np.ndarray:
         # torchcodec rotates pictures with an orientation in such a part (APP1, for EXIF); Pillow does not.
         if image.format == "JPEG" and image.mode in ("RGB", "L") and b"\xff\xe1" not in data:
             try:
-                pixels: torch.Tensor = decode_jpeg(data, mode="RGB")  # type: ignore[assignment]  # a list for a list
+                pixels: Any = decode_jpeg(data, mode="RGB")  # a list for a list
                 return pixels.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3), not copied
             except RuntimeError:
                 pass

@@ -39,6 +39,12 @@ def resident_bytes(pid: int) -> int | None:
     return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
 
 
+def private_bytes(pid: int) -> int | None:
+    """Memory of a process that no other one shares; None without /proc."""
+    sizes = [_field(Path(f"/proc/{pid}/smaps_rollup"), f"Private_{kind}") for kind in ("Clean", "Dirty")]
+    return None if None in sizes else sum(filter(None, sizes))
+
+
 def peak_resident_bytes(call: Callable[[], object]) -> int | None:
     """Peak memory of this process during a call, minus that before it; None without /proc."""
     status = Path("/proc/self/status")

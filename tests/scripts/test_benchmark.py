@@ -13,7 +13,7 @@ from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
 from scripts import benchmark
-from scripts.benchmarking import model_and_step
+from scripts.benchmarking import model_and_step, scaling
 from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
@@ -191,6 +191,14 @@ def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
     assert measured_axes == [(name, training, axis) for training in (False, True) for name, axis in values]
     assert all(len(table["growth"]) == 1 for table in content["tables"])
     assert content["loader"]["workers"] == [0, 1]
+
+
+def test_a_list_in_reader_processes(tmp_path: Path) -> None:
+    """Readers share the list; forked ones even what the main process has imported."""
+    found = scaling.measure_list(tmp_path / "list.txt", 5000)
+    assert found["list, MiB"] < 0.4
+    assert found["fork: MiB per reader"] < 100
+    assert len(found) == 9
 
 
 def test_default_variants_are_valid_and_include_their_bases() -> None:
