@@ -4,7 +4,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -156,8 +156,12 @@ class VideoList:
         return len(self.records)
 
     def open(self, index: int) -> Reader:
-        """The reader of the video at `index` of the list."""
-        return open_record(self.spec.root_path, self.records[index], self.spec.image_tmpl, self.decoder)
+        """The reader of the video at `index` of the list. Frames that the list does not count are counted once."""
+        record = self.records[index]
+        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl, self.decoder)
+        if record.num_frames is None:
+            self.records[index] = replace(record, num_frames=reader.num_frames)
+        return reader
 
 
 class VideoDataset(VideoList, Clips):
