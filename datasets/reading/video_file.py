@@ -1,17 +1,15 @@
 """Frames of given numbers from a video file.
 
 Frames are numbered in the order in which `decode_video` yields them. To read a few without decoding everything before
-them, the reader first looks at the packets (their times and key frames; nothing is decoded), jumps to the last key
-frame before a wanted frame where that skips enough, and leaves out frames that no other frame builds on (half of the
-frames in most H.264 files). Every decoded frame is checked against the packets. If they disagree, or if the packets do
-not identify the frames, the file is decoded from its start.
+them, the reader first looks at the packets (their times and key frames; nothing is decoded) and jumps to key frames
+(`video_jumps.py`). Every frame decoded after a jump is checked against the packets. If they disagree, or if the packets
+do not identify the frames, the file is decoded from its start.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from itertools import dropwhile, pairwise, zip_longest
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +23,13 @@ from datasets.reading.video_decoding import (
     DAMAGED,
     BrokenOffError,
     ToRgb,
-    all_packets,
     decode_frames,
-    faults_break_off,
     not_to_its_end,
     open_video,
 )
+from datasets.reading.video_jumps import decode_from_keys
 from datasets.reading.video_packets import PacketIndex, index_packets, promised_frames
 
-MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts and runs some frames ahead
 CHECKED = 16  # frames at the start that must match the packets before packets are counted as frames
 MOST_REORDERED = 16  # frames: a time that goes back further belongs to another recording, joined to the first
 
@@ -62,8 +58,9 @@ class VideoFile:
         """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the unreadable one."""
         to_rgb = ToRgb()
         try:
-            for number, frame in self._from_key_frames(numbers):
-                yield number, to_rgb(frame)
+            with self._opened() as (container, stream, index):
+                for number, frame in decode_from_keys(container, stream, index, numbers):
+                    yield number, to_rgb(frame)
         except BrokenOffError:
             yield from self._from_the_start(numbers, replaced)
 
@@ -102,7 +99,7 @@ class VideoFile:
     def count_by_packets(self) -> int | None:
         """Number of packets, if the first frames show that each is a frame; None: unknown without decoding."""
         with suppress(BrokenOffError), self._opened() as (container, stream, index):
-            for _ in _decode_some(container, stream, index, 0, set(range(min(CHECKED, len(index.times))))):
+            for _ in decode_from_keys(container, stream, index, range(min(CHECKED, len(index.times)))):
                 pass
             return index.num_frames
         return None
@@ -142,18 +139,6 @@ class VideoFile:
             except BrokenOffError as error:
                 fault = str(error)
             return WholePass(times, fault, promised_frames(container, stream))
-
-    def _from_key_frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Frames by jumps to key frames.
-
-        Raises:
-            BrokenOffError: the frames do not match the packets, so those that came may be wrong; or one is damaged.
-        """
-        with self._opened() as (container, stream, index):
-            if max(numbers) >= len(index.times):
-                raise BrokenOffError("the packets do not identify these frames")
-            for key, wanted in _by_key_frame(index.keys, numbers):
-                yield from _decode_some(container, stream, index, key, wanted)
 
     def _from_the_start(self, numbers: Sequence[int], replaced: list[str] | None) -> Iterator[tuple[int, np.ndarray]]:
         """Frames by decoding everything from the start to the last wanted frame."""
@@ -201,52 +186,6 @@ def _readable(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame | None]:
         yield None if is_damaged else frame
 
 
-def _by_key_frame(keys: Sequence[int], numbers: Sequence[int]) -> list[tuple[int, set[int]]]:
-    """Frames grouped by the key frame from which they are decoded."""
-    groups: list[tuple[int, set[int]]] = []
-    coming = -MIN_JUMP  # number of the next frame
-    for number in sorted(numbers):
-        key = keys[bisect_right(keys, number) - 1]
-        if key - coming >= MIN_JUMP:
-            groups.append((key, set()))
-        groups[-1][1].add(number)
-        coming = number + 1
-    return groups
-
-
-def _decode_some(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, key: int, wanted: set[int]
-) -> Iterator[tuple[int, VideoFrame]]:
-    """Wanted frames, decoded from a key frame on; raises as `_from_key_frames` does."""
-    times, places = index.times, index.places
-    last = max(wanted, key=lambda number: places[number])
-    left_out = index.spare - {times[number] for number in wanted}
-    coming = [n for n in range(key, len(times)) if places[n] <= places[last] and times[n] not in left_out]
-    with faults_break_off():
-        # A transport stream has no list of key frames: asked for its first frame, it goes to a later one.
-        container.seek(times[key] if key else min(0, times[0]), stream=stream)
-    frames = _since(times[key], _decoded(container, stream, left_out, times[last]))
-    for number, frame in zip_longest(coming, frames):
-        # Some files call every packet a key frame: the decoder knows better.
-        if not frame or number is None or frame.pts != times[number] or (number == key > 0 and not frame.key_frame):
-            raise BrokenOffError("the frames do not match the packets")
-        if frame.is_corrupt:
-            raise BrokenOffError(DAMAGED)
-        if number in wanted:
-            yield number, frame
-
-
-def _decoded(container: InputContainer, stream: VideoStream, left_out: set[int], last: int) -> Iterator[VideoFrame]:
-    """Frames from the current position to the packet with time `last`, without those at the times `left_out`."""
-    with faults_break_off():
-        for packet in all_packets(container, stream):
-            if packet.pts not in left_out:
-                yield from packet.decode()
-            if packet.pts == last:
-                break
-        yield from stream.decode(None)  # flush the decoder
-
-
 def frame_time(frame: VideoFrame, stream: VideoStream) -> float | None:
     """Time of a frame. Not `frame.time`: PyAV sets no time base for the last frames, which the flush returns."""
     if frame.pts is None or stream.time_base is None:
@@ -266,8 +205,3 @@ def _rising(times: np.ndarray) -> np.ndarray:
     for before, part in pairwise(parts):
         part += before[-1] + usual - part[0]
     return np.concatenate(parts) - parts[0][0]
-
-
-def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Frames from a time on: after a jump, the decoder may give earlier ones first."""
-    return dropwhile(lambda frame: frame.pts is None or frame.pts < time, frames)

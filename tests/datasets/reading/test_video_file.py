@@ -16,7 +16,7 @@ from video_files import damage_frame, write_sound, write_video
 
 from common.errors import InputError
 from datasets.reading import video_decoding as video
-from datasets.reading import video_file
+from datasets.reading import video_jumps
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
@@ -141,8 +141,8 @@ def test_late_frames_are_read_without_the_early_ones(tmp_path: Path, kind: str, 
         change(path)
     video = VideoFile(path)
     monkeypatch.setattr(VideoFile, "_from_the_start", None)
-    since, decoded = video_file._since, []
-    monkeypatch.setattr(video_file, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
+    since, decoded = video_jumps._since, []
+    monkeypatch.setattr(video_jumps, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
     read(video, [video.num_frames - 2])
     assert 0 < len(decoded) <= 12
 
@@ -152,8 +152,8 @@ def test_frames_that_no_other_builds_on_are_left_out(tmp_path: Path, suffix: str
     path = write_video(tmp_path / f"a.{suffix}", 40, **LONG)
     whole = [image.tobytes() for image in decode_video(path)]
     monkeypatch.setattr(VideoFile, "_from_the_start", None)
-    since, decoded = video_file._since, []
-    monkeypatch.setattr(video_file, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
+    since, decoded = video_jumps._since, []
+    monkeypatch.setattr(video_jumps, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
     spare = VideoFile(path).index.spare
     for number, time in enumerate(VideoFile(path).index.times):
         decoded.clear()
