@@ -195,8 +195,12 @@ class VideoList:
         return len(self.records)
 
     def open(self, index: int) -> Reader:
-        """The reader of the video at `index` of the list."""
-        return open_record(self.spec.root_path, self.records[index], self.spec.image_tmpl, self.decoder)
+        """The reader of the video at `index` of the list. Frames that the list does not count are counted once."""
+        record = self.records[index]
+        reader = open_record(self.spec.root_path, record, self.spec.image_tmpl, self.decoder)
+        if record.num_frames is None:
+            self.records.note_count(index, reader.num_frames)
+        return reader
 
 
 class VideoDataset(VideoList, Clips):

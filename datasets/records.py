@@ -143,6 +143,11 @@ class Records(Sequence[VideoRecord]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def note_count(self, index: int, num_frames: int) -> None:
+        """Note the number of frames of a record whose line does not give it."""
+        if self._counts[index] == _NO_COUNT:
+            self._counts[index] = num_frames
+
     @property
     def labels(self) -> np.ndarray:
         """(M,) int32 label of each record; of several the first."""

@@ -66,15 +66,31 @@ class SharedTensors:
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: _SlotTensor(value) if _in_a_slot(value) else value for name, value in vars(self).items()}
+        return {name: _to_send(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 
 
-def _in_a_slot(value: object) -> bool:
-    """Whether it is a tensor in a slot of this process; only workers have slots."""
-    return isinstance(value, Tensor) and any(value.untyped_storage().data_ptr() == s.data_ptr() for s in _slots)
+def _to_send(tensor: Tensor) -> Any:
+    if _in_a_slot(tensor):
+        return _SlotTensor(tensor)
+    return tensor if tensor.is_shared() else _Content(tensor)
+
+
+def _in_a_slot(tensor: Tensor) -> bool:
+    """Whether it lies in a slot of this process; only workers have slots."""
+    return any(tensor.untyped_storage().data_ptr() == slot.data_ptr() for slot in _slots)
+
+
+class _Content:
+    """Pickles a small tensor as its content; torch would send it through shared memory and a socket of its own."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch.from_numpy, (self.tensor.numpy(),)
 
 
 class _SlotTensor:

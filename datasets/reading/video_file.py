@@ -1,16 +1,15 @@
 """Frames of given numbers from a video file.
 
 Frames are numbered in the order in which `decode_video` yields them. To read a few without decoding everything before
-them, the reader first looks at the packets (their times and key frames; nothing is decoded) and jumps to the last key
-frame before a wanted frame where that skips enough. Every frame decoded after a jump is checked against the packets. If
-they disagree, or if the packets do not identify the frames, the file is decoded from its start.
+them, the reader first looks at the packets (their times and key frames; nothing is decoded) and jumps to key frames
+(`video_jumps.py`). Every frame decoded after a jump is checked against the packets. If they disagree, or if the packets
+do not identify the frames, the file is decoded from its start.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from itertools import dropwhile, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,15 +23,13 @@ from datasets.reading.video_decoding import (
     DAMAGED,
     BrokenOffError,
     ToRgb,
-    all_packets,
     decode_frames,
-    faults_break_off,
     not_to_its_end,
     open_video,
 )
-from datasets.reading.video_packets import index_packets, promised_frames
+from datasets.reading.video_jumps import decode_from_keys
+from datasets.reading.video_packets import PacketIndex, index_packets, promised_frames
 
-MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts and runs some frames ahead
 CHECKED = 16  # frames at the start that must match the packets before packets are counted as frames
 MOST_REORDERED = 16  # frames: a time that goes back further belongs to another recording, joined to the first
 
@@ -49,19 +46,21 @@ class VideoFile:
     """A video file, with the same frames as `decode_video`, to the pixel."""
 
     def __init__(self, path: Path, num_frames: int | None = None) -> None:
-        """Look at a video. Frames are not counted by the header, which is wrong in some files.
+        """Count the frames, if their number is not given: not by the header, which is wrong in some files.
 
         Raises:
-            InputError: the file cannot be opened or has no video, or the frames must be counted and there are none.
+            InputError: the frames must be counted, and the file cannot be opened, or has no video or no frames.
         """
         self.path = path
-        self.index = index_packets(path)  # times and key frames; None if the packets do not identify the frames
         self.num_frames = self._count() if num_frames is None else num_frames  # as listed, or counted
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the unreadable one."""
+        to_rgb = ToRgb()
         try:
-            yield from self._from_key_frames(numbers)
+            with self._opened() as (container, stream, index):
+                for number, frame in decode_from_keys(container, stream, index, numbers):
+                    yield number, to_rgb(frame)
         except BrokenOffError:
             yield from self._from_the_start(numbers, replaced)
 
@@ -105,14 +104,11 @@ class VideoFile:
 
     def count_by_packets(self) -> int | None:
         """Number of packets, if the first frames show that each is a frame; None: unknown without decoding."""
-        if self.index is None:
-            return None
-        try:
-            for _ in self._from_key_frames([min(CHECKED, len(self.index.times)) - 1]):
+        with suppress(BrokenOffError), self._opened() as (container, stream, index):
+            for _ in decode_from_keys(container, stream, index, range(min(CHECKED, len(index.times)))):
                 pass
-        except BrokenOffError:
-            return None
-        return self.index.num_frames
+            return index.num_frames
+        return None
 
     def _count(self) -> int:
         """Number of frames: by the packets, or by decoding everything."""
@@ -121,6 +117,22 @@ class VideoFile:
             return by_packets
         at_least = max(len(self._whole.times), self._whole.promised)
         return at_least if self._whole.fault and at_least else self.count_by_decoding()
+
+    @cached_property
+    def index(self) -> PacketIndex | None:
+        """Times and key frames; None if the packets do not identify the frames."""
+        with open_video(self.path) as (container, stream):
+            return index_packets(self.path, container, stream)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream, PacketIndex]]:
+        """The file, opened once for the index and the frames; `BrokenOffError` if the packets identify no frames."""
+        with open_video(self.path) as (container, stream):
+            if "index" not in vars(self):
+                self.index = index_packets(self.path, container, stream)
+            if self.index is None:
+                raise BrokenOffError("the packets do not identify the frames")
+            yield container, stream, self.index
 
     @cached_property
     def _whole(self) -> WholePass:
@@ -133,35 +145,6 @@ class VideoFile:
             except BrokenOffError as error:
                 fault = str(error)
             return WholePass(times, fault, promised_frames(container, stream))
-
-    def _from_key_frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Frames by jumps to key frames.
-
-        Raises:
-            BrokenOffError: the frames do not match the packets, so those that came may be wrong; or one is damaged.
-        """
-        if self.index is None or max(numbers) >= len(self.index.times):
-            raise BrokenOffError("the packets do not identify these frames")
-        times, keys = self.index.times, self.index.keys
-        with open_video(self.path) as (container, stream):
-            to_rgb = ToRgb()
-            coming, frames = 0, _decoded(container, stream)  # number of the next frame
-            for wanted in sorted(numbers):
-                key = keys[bisect_right(keys, wanted) - 1]
-                if key - coming >= MIN_JUMP:
-                    with faults_break_off():
-                        container.seek(times[key], stream=stream)
-                    coming, frames = key, _since(times[key], _decoded(container, stream))
-                while coming <= wanted:
-                    frame = next(frames, None)
-                    # Some files call every packet a key frame: the decoder knows better.
-                    if frame is None or frame.pts != times[coming] or (coming == key > 0 and not frame.key_frame):
-                        raise BrokenOffError("the frames do not match the packets")
-                    if frame.is_corrupt:
-                        raise BrokenOffError(DAMAGED)
-                    coming += 1
-                    if coming > wanted:
-                        yield wanted, to_rgb(frame)
 
     def _from_the_start(self, numbers: Sequence[int], replaced: list[str] | None) -> Iterator[tuple[int, np.ndarray]]:
         """Frames by decoding everything from the start to the last wanted frame."""
@@ -209,13 +192,6 @@ def _readable(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame | None]:
         yield None if is_damaged else frame
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames from the current position on."""
-    with faults_break_off():
-        for packet in all_packets(container, stream):
-            yield from packet.decode()
-
-
 def frame_time(frame: VideoFrame, stream: VideoStream) -> float | None:
     """Time of a frame. Not `frame.time`: PyAV sets no time base for the last frames, which the flush returns."""
     if frame.pts is None or stream.time_base is None:
@@ -235,8 +211,3 @@ def _rising(times: np.ndarray) -> np.ndarray:
     for before, part in pairwise(parts):
         part += before[-1] + usual - part[0]
     return np.concatenate(parts) - parts[0][0]
-
-
-def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Frames from a time on: after a jump, the decoder may give earlier ones first."""
-    return dropwhile(lambda frame: frame.pts is None or frame.pts < time, frames)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from common.errors import InputError, counted
@@ -12,6 +13,7 @@ from datasets.reading.video_decoding import BrokenOffError, missing_bytes, open_
 
 # Codecs with one frame per packet; VP8 has packets that show nothing, and MPEG-4 (DivX) packets of two frames.
 FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
+H264_SLICES = (1, 5)  # types of H.264 units that hold picture content
 
 
 def require_whole(path: Path) -> None:
@@ -55,38 +57,63 @@ class PacketIndex(NamedTuple):
 
     times: list[int]  # of the frames, in ticks, rising
     keys: list[int]  # numbers of the key frames, rising; the first is 0
+    places: list[int]  # of the frames' packets in the file, which is the order of decoding
+    spare: set[int]  # times of frames that no other frame builds on, as far as known
     num_frames: int  # as many as `times`; if the file breaks off, as many as its header promises
     tick: float  # in seconds
     fault: str  # where the file breaks off; empty if it does not
 
 
-def index_packets(path: Path) -> PacketIndex | None:
-    """Look at all packets of a video.
+def index_packets(path: Path, container: InputContainer, stream: VideoStream) -> PacketIndex | None:
+    """Look at all packets of an opened video.
 
     Returns:
         None if they do not identify the frames: times are missing or repeated, the codec does not have one frame per
         packet, or the file starts in the middle of a stream, so the first frames may not be decodable.
-
-    Raises:
-        InputError: the file cannot be opened, or has no video.
     """
+    if stream.codec_context.codec.canonical_name not in FRAME_PER_PACKET:
+        return None
     packets: list[tuple[int | None, bool, bool]] = []  # time, key frame, shown
-    promised, fault = 0, ""
-    with open_video(path) as (container, stream):
-        if stream.codec_context.codec.canonical_name not in FRAME_PER_PACKET:
-            return None
-        try:
-            for packet in whole_packets(path, container, stream):
-                # Discarded packets are decoded but not shown: they precede the start of a cut.
-                packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
-        except BrokenOffError as error:
-            promised, fault = promised_frames(container, stream), str(error)
-        tick = float(stream.time_base or 0)
+    spare: set[int] = set()
+    promised, fault, length_size = 0, "", _h264_length_size(stream)
+    try:
+        for packet in whole_packets(path, container, stream):
+            # Discarded packets are decoded but not shown: they precede the start of a cut.
+            packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+            if length_size and packet.pts is not None and _is_spare(packet, length_size):
+                spare.add(packet.pts)
+    except BrokenOffError as error:
+        promised, fault = promised_frames(container, stream), str(error)
     times = [time for time, _, _ in packets if time is not None]
     if not packets or len(set(times)) < len(packets) or not packets[0][1] or times[0] != min(times):
         return None
-    numbers = {t: i for i, t in enumerate(sorted(t for t, _, shown in packets if t is not None and shown))}
-    if not numbers:
+    places = {time: place for place, (time, _, shown) in enumerate(packets) if time is not None and shown}
+    if not places:
         return None
+    shown_times = sorted(places)
+    numbers = {time: number for number, time in enumerate(shown_times)}
     keys = {numbers[time] for time, key, shown in packets if time is not None and key and shown}
-    return PacketIndex(list(numbers), sorted({0} | keys), max(len(numbers), promised), tick, fault)
+    return PacketIndex(
+        times=shown_times, keys=sorted({0} | keys), places=[places[time] for time in shown_times], spare=spare,
+        num_frames=max(len(numbers), promised), tick=float(stream.time_base or 0), fault=fault,
+    )  # fmt: skip
+
+
+def _h264_length_size(stream: VideoStream) -> int:
+    """Bytes of the length before each unit of H.264 in MP4 and Matroska files (ISO/IEC 14496-15); 0: not such video."""
+    context = stream.codec_context
+    header = context.extradata or b""
+    is_h264 = context.codec.canonical_name == "h264"
+    return (header[4] & 3) + 1 if is_h264 and len(header) > 4 and header[0] == 1 else 0
+
+
+def _is_spare(packet: Packet, length_size: int) -> bool:
+    """Whether no other frame builds on an H.264 frame: `nal_ref_idc` is 0 (ITU-T H.264, 7.4.1)."""
+    content, start, found = memoryview(packet), length_size, False
+    while start < len(content):
+        if content[start] & 31 in H264_SLICES:
+            if content[start] & 0x60:
+                return False
+            found = True
+        start += int.from_bytes(content[start - length_size : start], "big") + length_size
+    return found

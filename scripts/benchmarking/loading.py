@@ -1,6 +1,7 @@
 """`loader`: training clips per second from JPEG frames and videos, and their pixels' differences from the family's."""
 
 import argparse
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -86,9 +87,12 @@ def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title:
     """One table."""
     datasets = {name: make_dataset(name, specs, args) for name in names}
     times: dict[int, Times] = {}
+    main_process: dict[int, Times] = {}  # its CPU time in each pass
     for workers in worker_counts(args.workers):
-        passes = {name: one_pass(dataset, workers) for name, dataset in datasets.items()}
+        cpu: Times = {name: [] for name in names}
+        passes = {name: one_pass(dataset, workers, cpu[name]) for name, dataset in datasets.items()}
         times[workers] = alternate(passes, rounds=args.rounds)
+        main_process[workers] = {name: values[-args.rounds :] for name, values in cpu.items()}
     clips = len(datasets[names[0]])
     pixels = pixel_differences(datasets)
     print(
@@ -96,6 +100,7 @@ def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title:
         f"median (quartiles) of {counted(args.rounds, 'pass')}"
     )
     print_speeds(names, times, clips, args.base, pixels)
+    print_main_process(names, main_process, clips)
     for form, spec in specs.items():
         files = [path.stat().st_size for path in spec.root_path.rglob("*") if path.is_file()]
         print(f"{form}: {len(files)} files, {sum(files) / 1e6:.1f} MB")
@@ -103,7 +108,10 @@ def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title:
         base: {w: {name: asdict(ratios(t[base], t[name])) for name in names} for w, t in times.items()}
         for base in args.base
     }
-    return {"clips": clips, "seconds": times, "pixels": pixels, "speed_ratio_to": speed_ratios}
+    return {
+        "clips": clips, "seconds": times, "main_process_cpu_seconds": main_process, "pixels": pixels,
+        "speed_ratio_to": speed_ratios,
+    }  # fmt: skip
 
 
 def worker_counts(most: int) -> list[int]:
@@ -122,8 +130,11 @@ def make_dataset(variant: str, specs: Specs, args: argparse.Namespace) -> Clips:
     return DecodeOnly(videos, unique=variant == "decode_unique") if variant.startswith("decode") else videos
 
 
-def one_pass(dataset: Clips, workers: int) -> Callable[[], None]:
-    """A function that reads all clips once, in a new epoch at each call, the same for all variants."""
+def one_pass(dataset: Clips, workers: int, cpu: list[float]) -> Callable[[], None]:
+    """A function that reads all clips once, in a new epoch at each call, the same for all variants.
+
+    It adds the CPU seconds of this process to `cpu`.
+    """
     sampler: Any
     if isinstance(dataset, VideoDataset):
         loader: DataLoader = make_loader(dataset, batch_size=BATCH_SIZE, workers=workers, shuffle=True)
@@ -134,8 +145,10 @@ def one_pass(dataset: Clips, workers: int) -> Callable[[], None]:
 
     def read_all() -> None:
         sampler.set_epoch(sampler.epoch + 1)
+        start = time.process_time()
         for _ in loader:
             pass
+        cpu.append(time.process_time() - start)
 
     return read_all
 
@@ -166,3 +179,15 @@ def print_speeds(
     for name, row in rows.items():
         row.append("{} / {:.3f}".format(*pixels[name]) if name in pixels else "-")
     print_table(head, list(rows.values()))
+
+
+def print_main_process(names: Sequence[str], cpu: Mapping[int, Times], clips: int) -> None:
+    """Print the CPU time of the main process, and the speed at which it would need a core of its own."""
+    head = ["CPU time of the main process per clip, ms"]
+    head += [counted(workers, "worker") if workers else "no workers" for workers in cpu]
+    rows = []
+    for name in names:
+        spreads = [Spread.of(measured[name]) for measured in cpu.values()]
+        rows.append([f"`{name}`", *(spread.text(3, 1000 / clips) for spread in spreads)])
+        rows[-1].append(f"{clips / spreads[-1].median:,.0f}")
+    print_table([*head, "at most, clips/s"], rows)

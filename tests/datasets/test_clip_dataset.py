@@ -13,7 +13,7 @@ import pytest
 import torch
 from interruptions import needs_posix
 from torchvision.transforms import v2
-from video_files import write_dataset
+from video_files import write_dataset, write_video
 
 from common.errors import InputError
 from datasets import loader
@@ -23,6 +23,7 @@ from datasets.epoch_sampler import EpochSampler
 from datasets.loader import Batch, make_loader
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
+from datasets.reading.video_file import VideoFile
 from datasets.transforms import TrainTransform, eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from datasets.worker_processes import _ignore_lost_connections
@@ -60,6 +61,16 @@ def test_samples_do_not_depend_on_workers(spec: DatasetSpec) -> None:
         assert torch.equal(alone.clip, shared.clip)
         assert torch.equal(alone.label, shared.label)
         assert alone.video_ids == shared.video_ids
+
+
+def test_frames_are_counted_once(spec: DatasetSpec, monkeypatch) -> None:
+    """A list without numbers of frames costs a look at the file in the first epoch only."""
+    write_video(spec.root_path / "a.mp4", 20)
+    spec.lists["train"].write_text("a.mp4 0\n")
+    dataset = train_dataset(spec, **SHAPE, input_size=32, seed=3, flip=True)
+    first = dataset[0, 0]
+    monkeypatch.setattr(VideoFile, "_count", None)
+    assert torch.equal(dataset[0, 0].clip, first.clip)
 
 
 def test_epochs_differ_and_live_workers_follow(spec: DatasetSpec) -> None:

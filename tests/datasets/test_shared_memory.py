@@ -19,6 +19,7 @@ class Made(SharedTensors):
     """From a worker: `pixels` (5, 3, 4), all of them `number`, in one of its slots or in new memory."""
 
     pixels: Tensor
+    label: Tensor
     number: int
     in_a_slot: bool
 
@@ -31,7 +32,7 @@ class Maker(Dataset):
 
     def __getitem__(self, number: int) -> Made:
         memory = uint8_memory((3, 4, 5 * (number + 1) if self.growing else 5)).fill_(number)
-        return Made(memory.permute(2, 0, 1), number, _in_a_slot(memory))
+        return Made(memory.permute(2, 0, 1), torch.tensor([number]), number, _in_a_slot(memory))
 
 
 def made(count: int, workers: int = 1, **settings: Any) -> Iterator[Made]:
@@ -48,6 +49,12 @@ def test_slots_are_reused() -> None:
         assert one.pixels.stride() == (1, 20, 5)
         assert one.in_a_slot
     assert one.number == 39
+
+
+def test_small_tensors_take_no_shared_memory() -> None:
+    for one in made(3):
+        assert one.label.tolist() == [one.number]
+        assert not one.label.is_shared()
 
 
 def test_kept_batches_do_not_change() -> None:

@@ -139,8 +139,11 @@ def test_loader(tmp_path: Path, capsys) -> None:
         names = {"family", "pil", "decode", "decode_unique"}
         assert names <= set(table["seconds"]["0"]) == set(table["seconds"]["1"])
         assert {len(values) for values in table["seconds"]["1"].values()} == {2}
+        assert {len(values) for values in table["main_process_cpu_seconds"]["1"].values()} == {2}
         assert table["pixels"]["pil"][0] <= 1
-    assert "| x family | x decode |" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "| x family | x decode |" in text
+    assert "| CPU time of the main process per clip, ms | no workers | 1 worker | at most, clips/s |" in text
 
 
 def test_loader_with_own_videos_in_every_form(tmp_path: Path, capsys) -> None:

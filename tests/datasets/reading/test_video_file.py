@@ -16,11 +16,12 @@ from video_files import damage_frame, write_sound, write_video
 
 from common.errors import InputError
 from datasets.reading import video_decoding as video
-from datasets.reading import video_file
+from datasets.reading import video_jumps
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 KEYS = {"g": "12", "bf": "2"}  # a key frame every 12 frames, B-frames between
+LONG = {"codec": "libx264", "options": {"x264-params": "keyint=99:scenecut=0:bframes=3:b-adapt=0:slices=3"}}
 OPEN_GOP = {"x264-params": "open-gop=1:keyint=12:bframes=3"}
 H264 = {"codec": "libx264", "options": KEYS}
 
@@ -73,6 +74,12 @@ def wrong_header(path: Path) -> None:
 
 KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
     "h264.mp4": (H264, None),
+    "long_gop.mp4": (LONG, None),
+    "fields.mkv": (
+        {"codec": "libx264", "options": {"x264-params": "interlaced=1:keyint=30:scenecut=0:bframes=3:b-adapt=0"}},
+        None,
+    ),
+    "hevc.mp4": ({"codec": "libx265", "options": {"x265-params": "keyint=12:log-level=none"}}, None),
     "open_gop.mkv": ({"codec": "libx264", "options": OPEN_GOP}, None),
     "intra_refresh.mkv": ({"codec": "libx264", "options": {"x264-params": "intra-refresh=1:keyint=12"}}, None),
     "vp9.webm": ({"codec": "libvpx-vp9", "options": {"g": "12"}}, None),
@@ -134,10 +141,48 @@ def test_late_frames_are_read_without_the_early_ones(tmp_path: Path, kind: str, 
         change(path)
     video = VideoFile(path)
     monkeypatch.setattr(VideoFile, "_from_the_start", None)
-    since, decoded = video_file._since, []
-    monkeypatch.setattr(video_file, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
+    since, decoded = video_jumps._since, []
+    monkeypatch.setattr(video_jumps, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
     read(video, [video.num_frames - 2])
     assert 0 < len(decoded) <= 12
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_frames_that_no_other_builds_on_are_left_out(tmp_path: Path, suffix: str, monkeypatch) -> None:
+    path = write_video(tmp_path / f"a.{suffix}", 40, **LONG)
+    whole = [image.tobytes() for image in decode_video(path)]
+    monkeypatch.setattr(VideoFile, "_from_the_start", None)
+    since, decoded = video_jumps._since, []
+    monkeypatch.setattr(video_jumps, "_since", lambda *args: (decoded.append(f) or f for f in since(*args)))
+    spare = VideoFile(path).index.spare
+    for number, time in enumerate(VideoFile(path).index.times):
+        decoded.clear()
+        assert [image.tobytes() for _, image in VideoFile(path, 40).frames([number])] == [whole[number]]
+        assert spare.intersection(frame.pts for frame in decoded) == spare.intersection([time])
+    assert 10 < len(spare) < 30
+
+
+def test_damage_in_a_frame_that_is_left_out_does_not_matter(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 40, **LONG)
+    whole = [image.tobytes() for image in decode_video(path)]
+    index = VideoFile(path).index
+    number = next(number for number, time in enumerate(index.times) if time in index.spare and number > 20)
+    damage_frame(path, index.places[number])
+    assert [image.tobytes() for _, image in VideoFile(path, 40).frames([number - 1, 39])] == [
+        whole[number - 1],
+        whole[39],
+    ]
+    with pytest.raises(InputError, match=rf"frame {number + 1} of 40 cannot be read \(a frame is damaged\)"):
+        dict(VideoFile(path, 40).frames([number]))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_clip_opens_its_file_once(tmp_path: Path, name: str, monkeypatch) -> None:
+    path, opened = write_video(tmp_path / name, 40, **H264), []
+    av_open = av.open
+    monkeypatch.setattr(av, "open", lambda *args, **options: opened.append(args) or av_open(*args, **options))
+    dict(VideoFile(path, 40).frames([3, 9]))
+    assert len(opened) == 1
 
 
 def broken(path: Path) -> Path:
@@ -255,7 +300,7 @@ def test_files_that_are_not_videos(tmp_path: Path, content, words: str, num_fram
     else:
         path.write_bytes(content)
     with pytest.raises(InputError, match=words):
-        VideoFile(path, num_frames)
+        dict(VideoFile(path, num_frames).frames([0]))
 
 
 @needs_posix

@@ -1,0 +1,84 @@
+"""A few frames of a video, decoded from the last key frame before each where a jump skips enough.
+
+Of the frames between, those that no other frame builds on are left out: half of the frames in most H.264 files.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile, zip_longest
+
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from datasets.reading.video_decoding import DAMAGED, BrokenOffError, all_packets, faults_break_off
+from datasets.reading.video_packets import PacketIndex
+
+MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts at a key frame
+MOST_AHEAD = 16  # frames, at most, that are decoded before a frame but shown after it, in H.264 and HEVC
+
+
+def decode_from_keys(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, numbers: Sequence[int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames of these numbers from an opened video, in order.
+
+    Raises:
+        BrokenOffError: the frames do not match the packets, so those that came may be wrong; or one is damaged.
+    """
+    if max(numbers) >= len(index.times):
+        raise BrokenOffError("the packets do not identify these frames")
+    for key, wanted in _by_key_frame(index.keys, numbers):
+        yield from _decode_some(container, stream, index, key, wanted)
+
+
+def _by_key_frame(keys: Sequence[int], numbers: Sequence[int]) -> list[tuple[int, set[int]]]:
+    """Frames grouped by the key frame from which they are decoded."""
+    groups: list[tuple[int, set[int]]] = []
+    coming = -MIN_JUMP  # number of the next frame
+    for number in sorted(numbers):
+        key = keys[bisect_right(keys, number) - 1]
+        if key - coming >= MIN_JUMP:
+            groups.append((key, set()))
+        groups[-1][1].add(number)
+        coming = number + 1
+    return groups
+
+
+def _decode_some(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, key: int, wanted: set[int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Wanted frames, decoded from a key frame on; raises as `decode_from_keys` does."""
+    times, places = index.times, index.places
+    last = max(wanted, key=lambda number: places[number])
+    span = range(key, min(len(times), max(wanted) + 1 + MOST_AHEAD))
+    left_out = {times[number] for number in span if times[number] in index.spare and number not in wanted}
+    coming = [number for number in span if places[number] <= places[last] and times[number] not in left_out]
+    with faults_break_off():
+        # A transport stream has no list of key frames: asked for its first frame, it goes to a later one.
+        container.seek(times[key] if key else min(0, times[0]), stream=stream)
+    frames = _since(times[key], _decoded(container, stream, left_out, times[last]))
+    for number, frame in zip_longest(coming, frames):
+        # Some files call every packet a key frame: the decoder knows better.
+        if not frame or number is None or frame.pts != times[number] or (number == key > 0 and not frame.key_frame):
+            raise BrokenOffError("the frames do not match the packets")
+        if frame.is_corrupt:
+            raise BrokenOffError(DAMAGED)
+        if number in wanted:
+            yield number, frame
+
+
+def _decoded(container: InputContainer, stream: VideoStream, left_out: set[int], last: int) -> Iterator[VideoFrame]:
+    """Frames from the current position to the packet with time `last`, without those at the times `left_out`."""
+    with faults_break_off():
+        for packet in all_packets(container, stream):
+            if packet.pts not in left_out:
+                yield from packet.decode()
+            if packet.pts == last:
+                break
+        yield from stream.decode(None)  # flush the decoder
+
+
+def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Frames from a time on: after a jump, the decoder may give earlier ones first."""
+    return dropwhile(lambda frame: frame.pts is None or frame.pts < time, frames)
