@@ -138,6 +138,9 @@ class Records(Sequence[VideoRecord]):
         for start in range(0, len(self), _CHUNK):
             yield from self._made(start, min(start + _CHUNK, len(self)))
 
+    def __add__(self, other: Iterable[VideoRecord]) -> list[VideoRecord]:
+        return [*self, *other]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
 
