@@ -61,7 +61,7 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     model.class_names = made_for.class_names  # type: ignore[assignment]
     model.frame_rate = made_for.frame_rate  # type: ignore[assignment]
     segments, length = model.num_segments, model.frames_per_segment
-    preprocessing = _file_of_datasets("transforms").eval_preprocessing(made_for.input_size)
+    preprocessing = _file_of_datasets("preprocessing").eval_preprocessing(made_for.input_size)
     sampling = _file_of_datasets("sampling")
 
     def preprocess(frames: _np.ndarray) -> _torch.Tensor:

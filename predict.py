@@ -22,11 +22,11 @@ from common.progress import clock
 from datasets.class_names import read_class_names
 from datasets.clip_dataset import ClipPlan
 from datasets.loader import make_view_loader
+from datasets.preprocessing import eval_preprocessing
 from datasets.reading.read_ahead import ReadAhead
 from datasets.reading.sources import Source, find_sources
 from datasets.reading.timed_frames import TimedFrames, timed_frames
 from datasets.source_views import SourceViews
-from datasets.transforms import eval_preprocessing
 from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
 from ops.fuse import fuse_for_inference

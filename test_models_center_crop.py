@@ -22,7 +22,7 @@ from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import NO_LABEL, clip_ids, read_list
 from datasets.loader import make_view_loader
-from datasets.transforms import eval_preprocessing
+from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset, clip_plans
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet

@@ -24,7 +24,7 @@ from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, each_clip_id
 from datasets.loader import ClipLoader, make_loader
 from datasets.preparing.checks import require_good
-from datasets.transforms import eval_preprocessing
+from datasets.preprocessing import eval_preprocessing
 from drawing.learning_rate import draw_learning_rate
 from drawing.mixed_clips import mixed_sheet
 from ops.averaging import moving_average

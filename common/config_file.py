@@ -109,11 +109,11 @@ def _words(action: argparse.Action, value: Any, where: str) -> list[str]:
     if value is True and action.const is True:  # an option whose value may be left out
         return [flag]
     many = action.nargs in ("+", "*")
-    if isinstance(value, (bool, dict)) or isinstance(value, list) != many:
-        raise InputError(f"{where} is {value!r}; it must be {'a list' if many else 'one number or word'}")
-    if not many:
-        return [f"{flag}={value}"]
-    return [flag, *map(str, value)] if value else []
+    if isinstance(value, (bool, dict)) or (many and not isinstance(value, list)):
+        raise InputError(f"{where} is {value!r}; it must be {'a list' if many else 'a number or a word'}")
+    if many:
+        return [flag, *map(str, value)] if value else []
+    return [f"{flag}={','.join(map(str, value)) if isinstance(value, list) else value}"]
 
 
 def _require_valid(parser: argparse.ArgumentParser, words: list[str], path: Path) -> None:

@@ -17,6 +17,7 @@ from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord, read_list
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
+from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader, open_record
@@ -31,7 +32,7 @@ from datasets.sampling import (
     segment_indices,
     train_starts,
 )
-from datasets.transforms import FrameTransform, Preprocessing, TrainTransform, eval_preprocessing, transformed
+from datasets.transforms import FrameTransform, TrainTransform, transformed
 
 
 @dataclass(frozen=True)

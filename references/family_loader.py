@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError
 from datasets.clip_dataset import Plan, VideoList
-from datasets.transforms import Preprocessing, TrainTransform
+from datasets.preprocessing import Preprocessing
+from datasets.transforms import TrainTransform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FIRST_NUMBER = 1  # in the file name of the first frame

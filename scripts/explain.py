@@ -22,9 +22,9 @@ from common.files import all_or_nothing
 from common.option_groups import add_decoder_option
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
+from datasets.preprocessing import eval_preprocessing
 from datasets.reading.sources import Source
 from datasets.source_views import SourceViews
-from datasets.transforms import eval_preprocessing
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain

@@ -28,7 +28,7 @@ from common.errors import InputError, command, reason, short
 from common.files import all_or_nothing
 from common.option_groups import add_ema_option
 from common.version import project_version
-from datasets.transforms import eval_preprocessing
+from datasets.preprocessing import eval_preprocessing
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime

@@ -266,7 +266,7 @@ def test_ctrl_c_finishes_the_step_and_a_second_one_stops_at_once(monkeypatch) ->
     [RuntimeError("[/x/gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer.\nmore"),
      torch.distributed.DistBackendError("NCCL error in: x")],
 )  # fmt: skip
-def test_a_lost_process_is_one_line(error: RuntimeError, capsys) -> None:
+def test_a_fault_is_one_line(error: RuntimeError, capsys) -> None:
     def main() -> None:
         raise error
 
@@ -289,8 +289,8 @@ def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception,
     def fault(*_: object) -> None:
         raise AssertionError("torch's news of the worker's end, on top of the first error")
 
-    real = console._lost_process
-    monkeypatch.setattr(console, "_lost_process", lambda error: (signal.raise_signal(signal.SIGCHLD), real(error))[1])
+    real = console._fault
+    monkeypatch.setattr(console, "_fault", lambda error: (signal.raise_signal(signal.SIGCHLD), real(error))[1])
     monkeypatch.setattr(DataLoader, "__iter__", broken)
     signal.signal(signal.SIGCHLD, fault)
     with pytest.raises(SystemExit) as stop:

@@ -21,10 +21,11 @@ from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
 from datasets.loader import Batch, make_loader
+from datasets.preprocessing import eval_preprocessing
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.video_file import VideoFile
-from datasets.transforms import TrainTransform, eval_preprocessing
+from datasets.transforms import TrainTransform
 from datasets.view_dataset import ViewDataset
 from datasets.worker_processes import _ignore_lost_connections
 

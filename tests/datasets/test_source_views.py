@@ -12,11 +12,11 @@ from video_files import write_frames, write_video
 from common.errors import InputError
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
+from datasets.preprocessing import eval_preprocessing
 from datasets.reading import video_file
 from datasets.reading.sources import Source, find_sources
 from datasets.reading.video_decoding import ToRgb, decode_video
 from datasets.source_views import SourceViews
-from datasets.transforms import eval_preprocessing
 
 PLAN = ClipPlan(4, 1, eval_preprocessing(32))
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets.transforms import CROP_SCALES, TrainTransform, eval_preprocessing, sample_crop, transformed
+from datasets.preprocessing import eval_preprocessing
+from datasets.transforms import CROP_SCALES, TrainTransform, sample_crop, transformed
 
 
 def noise(width: int, height: int, seed: int = 0) -> np.ndarray:

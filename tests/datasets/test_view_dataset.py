@@ -14,10 +14,10 @@ from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import ClipPlan, VideoDataset
 from datasets.loader import make_view_loader
+from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.sampling import FRAME_ORDERS
-from datasets.transforms import Preprocessing, eval_preprocessing
 from datasets.view_dataset import VideoViews, ViewDataset, clip_plans
 
 CENTRE, FULL_CENTRE, THREE = (

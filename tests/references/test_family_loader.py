@@ -11,7 +11,7 @@ from video_files import own_data_flags, write_dataset
 from common.errors import InputError
 from datasets.catalogue import resolve
 from datasets.clip_dataset import ClipPlan, train_dataset
-from datasets.transforms import eval_preprocessing
+from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, read_frames, to_tensor
 

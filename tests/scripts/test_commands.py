@@ -20,7 +20,7 @@ from common.errors import InputError
 from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import resolve
 from datasets.clip_dataset import ClipPlan
-from datasets.transforms import eval_preprocessing
+from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.fuse import fuse_for_inference
 from ops.models import ABLATIONS, FAMILY, NETS, build_model

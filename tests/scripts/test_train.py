@@ -342,7 +342,7 @@ def test_an_evaluation_needs_no_flags_of_the_training(run, capsys) -> None:
 
 
 def test_an_unknown_data_set(run) -> None:
-    with pytest.raises(InputError, match=r"'somethingv3' is not known; choose one of kinetics, somethingv1"):
+    with pytest.raises(InputError, match=r"'somethingv3' is not known; choose one of kinetics, .*somethingv1"):
         train.main(["somethingv3"])
 
 
