@@ -37,6 +37,7 @@ ALL_FLAGS = {
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
         "--config", "--dry_run",
+        "--multi_label",
         "--sampling", "--frame_stride", "--frame_rate",
         "--preset", "--random_resized_crop", "--auto_augment", "--ra_ops", "--ra_magnitude", "--color_jitter", "--gray",
         "--random_erasing", "--aug_repeats", "--class_weights", "--balanced_sampler", "--best_by", "--mix_off_epochs",
