@@ -123,9 +123,9 @@ def summary(results: dict[str, Any]) -> str:
         return "the list has no labels, so there are no accuracies"
     shown = []
     for key in figures_of(results):
-        low, high = results["intervals"].get(key, (None, None))
-        interval = "" if low is None else f" ({low:.1f} to {high:.1f})"
-        shown.append(f"{metrics.FIGURES[key]} {results[key]:.2f} %{interval}")
+        shown.append(f"{metrics.FIGURES[key]} {results[key]:.2f} %")
+        if key in results["intervals"]:
+            shown[-1] += " ({:.1f} to {:.1f})".format(*results["intervals"][key])
     return f"{', '.join(shown)}; 95 % intervals in brackets"
 
 

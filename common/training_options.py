@@ -100,8 +100,9 @@ def check_labels(args: argparse.Namespace) -> None:
         raise InputError("--best_by map is for several labels per video; add --multi_label, or leave it out")
     single = {"--label_smoothing": args.label_smoothing > 0, "--balanced_sampler": args.balanced_sampler}
     single |= {"--class_weights": args.class_weights != "none", f"--best_by {args.best_by}": args.best_by != "map"}
-    for flag in [flag for flag, is_given in single.items() if is_given and args.multi_label]:
-        raise InputError(f"{flag} is for one label per video; leave it out, or leave --multi_label out")
+    given = [flag for flag, is_given in single.items() if is_given]
+    if args.multi_label and given:
+        raise InputError(f"{given[0]} is for one label per video; leave it out, or leave --multi_label out")
 
 
 def add_imbalance_options(parser: argparse.ArgumentParser) -> None:

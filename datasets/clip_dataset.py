@@ -105,7 +105,7 @@ class TrainPlan(Plan):
         )
         labels = record.labels
         if self.mirrored and transform.flip:
-            labels = tuple(self.mirrored[label] for label in labels)
+            labels = tuple(sorted(self.mirrored[label] for label in labels))
         return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, labels)
 
 

@@ -23,7 +23,7 @@ def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Im
     letters = int(width / 2 / LETTER)  # of a title beside another one
     figure, rows = sheet_of(pictures, width)
     for axes, clip in zip(rows, clips, strict=True):
-        names = [", ".join(class_names[label] for label in labels) for labels in (clip.labels, clip.partner_labels)]
+        names = ["; ".join(class_names[label] for label in labels) for labels in (clip.labels, clip.partner_labels)]
         own = shorten(f"{clip.share:.0%} {names[0]}", letters, 3)
         other = shorten(f"{1 - clip.share:.0%} {names[1]}", letters, 3)
         axes.set_title(own, loc="left", color=OWN, size=LARGE, **style(own))

@@ -88,8 +88,8 @@ def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: in
                 numbers=sampled.indices,
                 video_id=batch.video_ids[0],
                 num_frames=reader.num_frames,
-                class_name=", ".join(names[label] for label in dataset.records[index].labels),
-                mirrored_name=", ".join(names[label] for label in sampled.labels) if mirrored else None,
+                class_name="; ".join(names[label] for label in dataset.records[index].labels),
+                mirrored_name="; ".join(names[label] for label in sampled.labels) if mirrored else None,
             )
         )
         for name in batch.replaced:

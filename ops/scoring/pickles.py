@@ -1,8 +1,9 @@
 """Score pickles: one file per view, one record per video, `[scores (1, K), label, video id]`.
 
-The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video. So are a
-list of labels instead of the label, with several per video, and a digest after the pickle's end, which other readers
-ignore: a flipped bit in a score would not be seen otherwise.
+If videos may have several labels, `label` is a list of them.
+
+The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video. So is a
+digest after the pickle's end, which other readers ignore: a flipped bit in a score would not be seen otherwise.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ class Scores:
     @property
     def has_labels(self) -> bool:
         """False for a list without labels."""
-        return bool((self.labels >= 0).any()) if self.labels.ndim == 1 else bool(self.labels.any())
+        return bool(self.labels.any() if self.multi_label else (self.labels >= 0).any())
 
     @property
     def multi_label(self) -> bool:
@@ -53,7 +54,7 @@ def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
 def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int | list[int]], video_ids: Sequence[str]) -> None:
     """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
 
-    With several labels per video, those of each are a list, which is empty for a list of videos without labels.
+    If videos may have several labels, those of each are a list, which is empty without labels.
 
     Raises:
         InputError: the file cannot be written.
