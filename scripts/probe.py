@@ -44,8 +44,8 @@ def load(folder: Path) -> Features:
             rows = [(row["video"], int(row["label"])) for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise InputError(
-            f"{folder / INDEX} is missing, damaged or of several labels per video ({short(error)}); dump the features "
-            "again, with one label per video"
+            f"{folder / INDEX} is missing or damaged, or has several labels per video ({short(error)}); dump the "
+            "features again, with one label per video"
         ) from error
     views = [read_features(path) for path in paths]
     if {view.shape for view in views} != {(len(rows), views[0].shape[1])}:

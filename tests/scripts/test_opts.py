@@ -177,6 +177,23 @@ def test_classes_are_not_balanced_twice() -> None:
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [["--label_smoothing", "0.1"], ["--balanced_sampler"], ["--class_weights", "sqrt"], ["--best_by", "mean_class"]],
+)
+def test_options_for_one_label_per_video_are_refused_with_several(flags: list[str]) -> None:
+    with pytest.raises(InputError, match=f"{flags[0]}.* is for one label per video"):
+        parse_train(["mine", "--multi_label", *flags])
+
+
+def test_the_best_epoch_is_that_of_the_map_with_several_labels_alone() -> None:
+    assert parse_train(["mine", "--multi_label"]).best_by == "map"
+    assert parse_train(["mine", "--multi_label", "--best_by", "map"]).best_by == "map"
+    assert parse_train(["mine"]).best_by == "top1"
+    with pytest.raises(InputError, match="--best_by map .* add --multi_label"):
+        parse_train(["mine", "--best_by", "map"])
+
+
+@pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--linear_probe", "--freeze", "stem"], "--linear_probe.* leave --freeze out"),
