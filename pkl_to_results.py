@@ -32,11 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     warn_of_repeated_scores(models)
 
     first = models[0].clips[0][0]
-    if args.submission:
-        require_names(models[0], args.submission)
     for flag in ("report", "submission"):
         if first.multi_label and getattr(args, flag):
-            raise InputError(f"--{flag} is for one label per video, but those of {first.path} have several")
+            raise InputError(f"--{flag} is for one label per video, but the scores in {first.path} are for several")
+    if args.submission:
+        require_names(models[0], args.submission)
     if args.report and not first.has_labels:
         raise InputError(f"--report compares predictions with labels, but {first.path} has none; leave it out")
     merged = merge([model.clips for model in models], args.coeff)

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     subset = args.subset or list_to_score(dataset, **options)
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(dataset, **options, need=(subset,))
-    spec = replace(spec, multi_label=weights.multi_label)
+    spec = replace(spec, multi_label=weights.trained_on is not None and weights.trained_on.multi_label)
     given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
     model = weights.build(list(spec.class_names), dataset=spec.name, **given)
 

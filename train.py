@@ -39,7 +39,6 @@ from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.scoring.metrics import FIGURES
-from ops.scoring.multi_label import binary_cross_entropy
 from ops.training.best_epochs import BestEpochs
 from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.dry_run import dry_run
@@ -73,9 +72,10 @@ def main(argv: list[str] | None = None) -> None:
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
     step = TrainSettings(
-        loss=binary_cross_entropy if args.multi_label else F.cross_entropy, train_loss=weighted_loss(args, train_set),
-        label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd,
-        partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed, multi_label=args.multi_label,
+        loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
+        train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
+        print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,

@@ -1,7 +1,7 @@
-"""Videos with several labels each: the loss of their training, their figures, and their tables.
+"""Videos with several labels each: probabilities, figures and tables.
 
-Labels are multi-hot: (N, K) or (M, K), 1 for each label of a video. A class is predicted where its probability, the
-sigmoid of its score, is above a half.
+Labels are multi-hot (M, K), with 1 for each label of a video. A class is predicted where its probability, the sigmoid
+of its score, is above a half.
 """
 
 import csv
@@ -9,17 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from ops.scoring.predictions import likeliest, open_table
 
 THRESHOLD = 0.5  # above which a class is predicted
-
-
-def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over videos and classes of the binary cross-entropy; logits and targets (N, K), those of mixed clips too."""
-    return F.binary_cross_entropy_with_logits(logits, target)
 
 
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:

@@ -32,11 +32,6 @@ class Weights:
             content = averaged(content, path)
         return cls(Path(path), content, TrainedOn.of(content, path), file_hash(path) + " (ema)" * ema)
 
-    @property
-    def multi_label(self) -> bool:
-        """Whether the training had several labels per video."""
-        return self.trained_on is not None and self.trained_on.multi_label
-
     def require_trained_on(self) -> TrainedOn:
         """The record of the training; an `InputError` for weights from elsewhere."""
         if self.trained_on is None:

@@ -99,6 +99,9 @@ def test_the_map_of_the_averaged_weights_chooses_the_best_epoch(best: str, data:
     assert [tuple(np.flatnonzero(row)) for row in scores.labels] == [LABELS[number % 5] for number in range(7)]
     by_hand = map_by_hand(scores.logits, [LABELS[number % 5] for number in range(7)])
     assert content["figures"]["val/ema_map"] == pytest.approx(by_hand)
+    chance = 1 / (1 + np.exp(-scores.logits.astype(np.float64)))
+    loss = -np.log(np.where(scores.labels, chance, 1 - chance)).mean()
+    assert content["figures"]["val/ema_loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_shards_give_the_same_files_and_are_merged(best: str, capsys) -> None:
