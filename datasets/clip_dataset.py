@@ -51,7 +51,7 @@ class SampledClip(NamedTuple):
 
     indices: np.ndarray  # (T, L) frame numbers
     transform: FrameTransform
-    labels: tuple[int, ...]  # one, but in multi-label lists
+    labels: tuple[int, ...]  # one, unless the data set is multi-label
 
 
 @dataclass(frozen=True)
