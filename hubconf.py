@@ -47,8 +47,9 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     Returns:
         The network in evaluation mode, with attributes: `class_names`, and `preprocess`, which turns the frames of
         a video (F, H, W, 3) uint8 RGB into a clip (1, T, L, 3, S, S) uint8, as the one-clip centre-crop test does. The
-        network takes such clips and returns logits (1, K). If it was trained at a frame rate (`frame_rate`, in frames
-        per second; 0: any), give the frames of a video at this rate.
+        network takes such clips and returns logits (1, K), for sigmoids if videos may have several labels
+        (`multi_label`), otherwise for a softmax. If it was trained at a frame rate (`frame_rate`, in frames per second;
+        0: any), give the frames of a video at this rate.
 
     Raises:
         common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
@@ -60,6 +61,7 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
         model = _fuse_for_inference(model)
     model.class_names = made_for.class_names  # type: ignore[assignment]
     model.frame_rate = made_for.frame_rate  # type: ignore[assignment]
+    model.multi_label = made_for.multi_label  # type: ignore[assignment]
     segments, length = model.num_segments, model.frames_per_segment
     preprocessing = _file_of_datasets("preprocessing").eval_preprocessing(made_for.input_size)
     sampling = _file_of_datasets("sampling")

@@ -66,6 +66,7 @@ def train_parser() -> argparse.ArgumentParser:
     groups.add_sampling_options(parser)
     add_augmentation_options(parser)
     add_mixing_options(parser)
+    training.add_label_options(parser)
     training.add_imbalance_options(parser)
     training.add_run_options(parser)
     groups.add_device_options(parser)
@@ -97,6 +98,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     groups.train_sampling(args)
     check_mixing(args, given)
     training.check_optimiser(args, given)
+    training.check_labels(args)
     if args.class_weights != "none" and args.balanced_sampler:
         raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
     return args
@@ -262,7 +264,8 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 def results_parser() -> argparse.ArgumentParser:
     """Options of pkl_to_results.py."""
     parser = make_parser(
-        "Merge score pickles: softmax of each view, mean over clips and crops, weighted mean over models.",
+        "Merge score pickles: softmax (of several labels per video: sigmoid) of each view, mean over clips and crops, "
+        "weighted mean over models.",
         "An (8+16)-frame ensemble: --output_dir DIR8 DIR16, or as in the official code "
         "--multi_segments True --output_dir DIR8 --output_dir1 DIR16.",
     )

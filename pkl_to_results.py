@@ -13,8 +13,9 @@ import numpy as np
 from common.console import run_script
 from common.errors import InputError, counted
 from common.files import all_or_nothing
-from ops.scoring import metrics
+from ops.scoring import metrics, multi_label
 from ops.scoring.merge import Merged, merge
+from ops.scoring.pickles import Scores
 from ops.scoring.plots import plot_confusion
 from ops.scoring.predictions import SUBMISSIONS, Predictions, open_table
 from ops.scoring.protocol import PROTOCOL
@@ -31,6 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     warn_of_repeated_scores(models)
 
     first = models[0].clips[0][0]
+    for flag in ("report", "submission"):
+        if first.multi_label and getattr(args, flag):
+            raise InputError(f"--{flag} is for one label per video, but the scores in {first.path} are for several")
     if args.submission:
         require_names(models[0], args.submission)
     if args.report and not first.has_labels:
@@ -41,9 +45,13 @@ def main(argv: list[str] | None = None) -> None:
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(probabilities.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
     names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
-    names += ["per_class.csv", "confusion_matrix.png"] if first.has_labels else []
+    names += ["per_class.csv"] if first.has_labels else []
+    names += ["confusion_matrix.png"] if first.has_labels and not first.multi_label else []
     names += ["report.html"] if args.report else []
     print_results(models, results, [folder / name for name in names], len(class_names))
+    if first.multi_label:
+        write_multi_label_tables(folder, results, probabilities, first, class_names)
+        return
     matrix = metrics.confusion_matrix(probabilities, first.labels) if first.has_labels else None
     predictions = Predictions.of(probabilities, first.labels, first.video_ids, class_names)
     write_tables(folder, results, matrix, predictions, args.submission)
@@ -113,19 +121,25 @@ def print_accuracies(results: dict[str, Any]) -> None:
 def summary(results: dict[str, Any]) -> str:
     if not results["labelled"]:
         return "the list has no labels, so there are no accuracies"
-    labels = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy"}
-    shown = [
-        f"{label} {results[key]:.2f} % ({results['intervals'][key][0]:.1f} to {results['intervals'][key][1]:.1f})"
-        for key, label in labels.items()
-    ]
+    shown = []
+    for key in figures_of(results):
+        shown.append(f"{metrics.FIGURES[key]} {results[key]:.2f} %")
+        if key in results["intervals"]:
+            shown[-1] += " ({:.1f} to {:.1f})".format(*results["intervals"][key])
     return f"{', '.join(shown)}; 95 % intervals in brackets"
+
+
+def figures_of(results: dict[str, Any]) -> list[str]:
+    return [key for key in metrics.FIGURES if key in results]
 
 
 def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> None:
     width = max(len(heading), *(len(name) for name, _ in rows))
-    print(f"\n{heading:<{width}}  {'top-1':>7}  {'top-5':>7}  {'mean class':>10}")
+    names = {key: metrics.FIGURES[key].removesuffix(" accuracy") for key in figures_of(rows[0][1])}
+    widths = {key: max(len(name), 7) for key, name in names.items()}
+    print("  ".join([f"\n{heading:<{width}}", *(f"{name:>{widths[key]}}" for key, name in names.items())]))
     for name, row in rows:
-        print(f"{name:<{width}}  {row['top1']:>7.2f}  {row['top5']:>7.2f}  {row['mean_class']:>10.2f}")
+        print("  ".join([f"{name:<{width}}", *(f"{row[key]:>{widths[key]}.2f}" for key in names)]))
 
 
 def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
@@ -156,6 +170,18 @@ def write_tables(
             rows = metrics.per_class(matrix, predictions.class_names)
             with open_table(scratch / "per_class.csv") as file:
                 csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
+
+
+def write_multi_label_tables(
+    folder: Path, results: dict[str, Any], probabilities: np.ndarray, view: Scores, class_names: Sequence[str]
+) -> None:
+    """The same for several labels per video: (M, K) probabilities, and a view that has the labels."""
+    with all_or_nothing(folder, "--save_dir") as scratch:
+        (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        path = scratch / "predictions.csv"
+        multi_label.write_predictions(path, probabilities, view.labels, view.video_ids, class_names)
+        if view.has_labels:
+            multi_label.write_class_table(scratch / "per_class.csv", probabilities, view.labels, class_names)
 
 
 if __name__ == "__main__":

@@ -52,10 +52,11 @@ class Classifier(NamedTuple):
     plans: Sequence[ClipPlan]  # of each clip of a video
     runtime: Runtime
     amp: str
+    multi_label: bool = False  # whether the classes do not exclude one another
 
     def __call__(self, video: VideoViews) -> np.ndarray:
         """(K,) class probabilities."""
-        return class_probabilities(self.network, video, self.runtime, self.amp)
+        return class_probabilities(self.network, video, self.runtime, self.amp, multi_label=self.multi_label)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -129,15 +130,16 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
     sampling = frame_sampling(made_for, args.frame_stride, args.frame_rate)
     plan = ClipPlan(net.num_segments, net.frames_per_segment, views, **sampling)
     plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
+    multi_label = made_for is not None and made_for.multi_label
     if isinstance(net, VideoNet):
         network = runtime.wrap(fuse_for_inference(runtime.place(net)))
-        return Classifier(network, class_names, plans, runtime, args.amp)
+        return Classifier(network, class_names, plans, runtime, args.amp, multi_label)
     if views.crop_size != net.size:
         raise InputError(
             f"{args.weights} takes crops of {net.size} pixels, but these options give {views.crop_size}; change "
             "--full_res here, or in the export of the network"
         )
-    return Classifier(net, class_names, plans, runtime, args.amp)
+    return Classifier(net, class_names, plans, runtime, args.amp, multi_label)
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:

@@ -5,6 +5,7 @@ import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from math import ceil
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     subset = args.subset or list_to_score(dataset, **options)
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(dataset, **options, need=(subset,))
+    spec = replace(spec, multi_label=weights.trained_on is not None and weights.trained_on.multi_label)
     given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
     model = weights.build(list(spec.class_names), dataset=spec.name, **given)
 
@@ -139,7 +141,7 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 
 def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
-    clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True))
+    clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True, multi_label=spec.multi_label))
     record = seen_clips(weights.content, str(weights.path))
     trained = seen(record, data_folder(spec.name), clips)
     if trained:
@@ -215,7 +217,9 @@ def record(journal: ScoreJournal | None, batches: Iterable[np.ndarray], claim: C
 
 
 def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: ViewDataset) -> None:
-    labels = videos.records.labels.tolist()
+    labels = [record.labels for record in videos.records]
+    several = videos.spec.multi_label
+    to_store = [[label for label in own if label != NO_LABEL] if several else own[0] for own in labels]
     video_ids = [record.id for record in videos.records]
     if journal.num_features:
         shape = len(videos), journal.num_features
@@ -227,7 +231,7 @@ def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: 
         )
     for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
         for path, view in zip(files[clip], views, strict=True):
-            write_scores(path, view, labels, video_ids)
+            write_scores(path, view, to_store, video_ids)
         logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
     for path in shard_paths(journal.path):
         path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import logging
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,11 +38,12 @@ from ops.optimiser import make_optimiser, parameter_groups, require_batch
 from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
+from ops.scoring.metrics import FIGURES
 from ops.training.best_epochs import BestEpochs
 from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
-from ops.training.fit import ACCURACIES, FitSettings, fit
+from ops.training.fit import FitSettings, fit
 from ops.training.recipes import check_recipe
 from ops.training.run_folder import BEST, RunFolder, claimed_run
 from ops.training.run_history import environment, record_start
@@ -70,7 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
     step = TrainSettings(
-        loss=F.cross_entropy, train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing,
+        loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
+        train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
         amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
         print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
@@ -80,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=args.amp == "fp16"),
         trained_on=describe_training(args, model, spec),
         settings={"options": vars(args), "environment": {**environment(runtime), **numbers_of_clips}},
-        best={"top1": -1.0, args.best_by: -1.0},
+        best=dict.fromkeys([args.best_by] if args.multi_label else ["top1", args.best_by], -1.0),
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
         best_epochs=BestEpochs(args.keep_best),
@@ -100,6 +103,7 @@ def main(argv: list[str] | None = None) -> None:
 def find_data(args: Namespace, runtime: Runtime) -> DatasetSpec:
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
+    spec = replace(spec, multi_label=args.multi_label)
     if args.check_data and runtime.is_main:
         require_good(spec)
     return spec
@@ -187,6 +191,7 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
         preprocessing=eval_preprocessing(args.input_size).describe(),
         train_list_hash=file_hash(spec.lists["train"]),
         val_list_hash=file_hash(spec.lists["val"]),
+        multi_label=args.multi_label,
         **train_sampling(args),
     )
 
@@ -203,10 +208,10 @@ def evaluate_checkpoint(
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
         val = evaluate(
-            network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss
-        )
-        mean_class = f"{ACCURACIES['mean_class']} {val.averages()['mean_class']:.1f} %"
-        logging.info("%s on %s of %s: %s  %s", name, counted(val.videos, "video"), val_list, val.describe(), mean_class)
+            network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss,
+            multi_label=step.multi_label,
+        )  # fmt: skip
+        logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
 
@@ -289,7 +294,7 @@ def run_epochs(
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         stop.release()
-        logging.info("Best %s %.2f %%: %s", ACCURACIES[args.best_by], state.best[args.best_by], run.folder / BEST)
+        logging.info("Best %s %.2f %%: %s", FIGURES[args.best_by], state.best[args.best_by], run.folder / BEST)
         logging.info("run: %s", run.folder)
 
 

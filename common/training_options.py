@@ -84,6 +84,27 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add("--sync_bn", action="store_true", help=text)
 
 
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("labels").add_argument
+    text = (
+        "train on lists with several labels per line (`path 3,5,7`): a sigmoid per class instead of a softmax, binary "
+        "cross-entropy as the mean over clips and classes; the mAP decides which epoch is the best"
+    )
+    add("--multi_label", action="store_true", help=text)
+
+
+def check_labels(args: argparse.Namespace) -> None:
+    """Choose the default of --best_by, and refuse options that do not fit the number of labels per video."""
+    args.best_by = args.best_by or ("map" if args.multi_label else "top1")
+    if args.best_by == "map" and not args.multi_label:
+        raise InputError("--best_by map is for several labels per video; add --multi_label, or leave it out")
+    single = {"--label_smoothing": args.label_smoothing > 0, "--balanced_sampler": args.balanced_sampler}
+    single |= {"--class_weights": args.class_weights != "none", f"--best_by {args.best_by}": args.best_by != "map"}
+    given = [flag for flag, is_given in single.items() if is_given]
+    if args.multi_label and given:
+        raise InputError(f"{given[0]} is for one label per video; leave it out, or leave --multi_label out")
+
+
 def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
     from ops.training.class_weights import BETA, CLASS_WEIGHTS
 
@@ -95,8 +116,11 @@ def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
     add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
     text = "train on equally many clips of every class per epoch, instead of on every video once"
     add("--balanced_sampler", action="store_true", help=text)
-    text = "accuracy that decides which epoch is the best: of the videos, or the mean of the classes' accuracies"
-    add("--best_by", choices=("top1", "mean_class"), default="top1", help=text)
+    text = (
+        "figure that decides which epoch is the best: accuracy of the videos, mean of the classes' accuracies, or mean "
+        "average precision; default: top1, with --multi_label map"
+    )
+    add("--best_by", choices=("top1", "mean_class", "map"), help=text)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

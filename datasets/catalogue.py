@@ -25,6 +25,7 @@ class DatasetSpec:
     root_path: Path  # folder of the frame folders, archives or video files
     lists: dict[str, Path]  # "train", "val" and "test", those asked for -> list file
     image_tmpl: str  # frame number (from 1) -> file name
+    multi_label: bool = False  # whether clips may have several labels
 
     @property
     def num_class(self) -> int:

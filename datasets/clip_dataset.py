@@ -40,7 +40,7 @@ class Sample:
     """A clip with its label and origin."""
 
     clip: Tensor  # (T, L, H, W, 3) uint8 RGB
-    label: int  # class, the mirrored one if the clip is mirrored
+    label: int | Tensor  # class, or (K,) float32 with 1 for each of several; mirrored ones if the clip is mirrored
     index: int  # in the list
     video_id: str  # `VideoRecord.id`
     replaced: list[str]  # files of frames that could not be read
@@ -52,7 +52,7 @@ class SampledClip(NamedTuple):
 
     indices: np.ndarray  # (T, L) frame numbers
     transform: FrameTransform
-    label: int
+    labels: tuple[int, ...]  # one, unless the data set is multi-label
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,10 @@ class TrainPlan(Plan):
         transform = TrainTransform.sample(
             self.input_size, rng, flip=self.mirrored is not None, augmentation=self.augmentation
         )
-        label = self.mirrored[record.label] if self.mirrored and transform.flip else record.label
-        return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, label)
+        labels = record.labels
+        if self.mirrored and transform.flip:
+            labels = tuple(sorted(self.mirrored[label] for label in labels))
+        return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, labels)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class ClipPlan(Plan):
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
         rng = clip_rng(self.seed, record.id, self.clip_index or 0)
         indices = segment_indices(self.starts(num_frames, rng), self.frames_per_segment, num_frames)
-        return SampledClip(reorder(indices, self.frame_order, rng), self.preprocessing, record.label)
+        return SampledClip(reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
 
     def starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts; dense clips are always evenly spaced."""
@@ -188,8 +190,9 @@ class VideoList:
         choose_decoder(decoder)  # fails here rather than in a worker
         self.spec = spec
         self.records = read_list(
-            spec.lists[which], spec.num_class, may_repeat=which == "train", may_lack_labels=may_lack_labels
-        )
+            spec.lists[which], spec.num_class, may_repeat=which == "train", may_lack_labels=may_lack_labels,
+            multi_label=spec.multi_label,
+        )  # fmt: skip
         self.decoder = decoder
 
     def __len__(self) -> int:
@@ -227,7 +230,13 @@ class VideoDataset(VideoList, Clips):
         fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
         seconds = time.perf_counter() - start
         video = index % len(self)
-        return Sample(memory, sampled.label, video, self.records[video].id, replaced, seconds)
+        return Sample(memory, self.label(sampled), video, self.records[video].id, replaced, seconds)
+
+    def label(self, sampled: SampledClip) -> int | Tensor:
+        """As in `Sample`."""
+        if not self.spec.multi_label:
+            return sampled.labels[0]
+        return torch.zeros(self.spec.num_class).index_fill_(0, torch.tensor(sampled.labels), 1.0)
 
     def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
         """The reader of a video, and the clip sampled from it; no frame is read.

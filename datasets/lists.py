@@ -72,7 +72,8 @@ def read_list(
         raise InputError(f"the list {list_file} has no clips; its lines are {LINE_FORMS}")
     if records.multi_label and not multi_label:
         raise InputError(
-            f"{list_file} is a list with several labels per line, which cannot be used here; keep one label per line"
+            f"{list_file} is a list with several labels per line, which cannot be used here; keep one label per line, "
+            "or train with --multi_label"
         )
     return records
 

@@ -26,7 +26,7 @@ class Batch(SharedTensors):
     """N samples."""
 
     clip: Tensor  # (N, T, L, H, W, 3) uint8 RGB
-    label: Tensor  # (N,) int64
+    label: Tensor  # (N,) int64, or (N, K) float32 with 1 for each label of a clip
     index: Tensor  # (N,) int64, in the list
     video_ids: list[str]  # N paths of the list
     replaced: list[str]  # files of frames that could not be read
@@ -43,7 +43,7 @@ def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> B
     samples = [dataset.read(*key, clip) for key, clip in zip(keys, memory, strict=True)]
     return Batch(
         memory,
-        torch.tensor([sample.label for sample in samples]),
+        torch.stack([torch.as_tensor(sample.label) for sample in samples]),
         torch.tensor([sample.index for sample in samples]),
         [sample.video_id for sample in samples],
         [name for sample in samples for name in sample.replaced],

@@ -23,8 +23,9 @@ def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Im
     letters = int(width / 2 / LETTER)  # of a title beside another one
     figure, rows = sheet_of(pictures, width)
     for axes, clip in zip(rows, clips, strict=True):
-        own = shorten(f"{clip.share:.0%} {class_names[clip.label]}", letters, 3)
-        other = shorten(f"{1 - clip.share:.0%} {class_names[clip.partner_label]}", letters, 3)
+        names = ["; ".join(class_names[label] for label in labels) for labels in (clip.labels, clip.partner_labels)]
+        own = shorten(f"{clip.share:.0%} {names[0]}", letters, 3)
+        other = shorten(f"{1 - clip.share:.0%} {names[1]}", letters, 3)
         axes.set_title(own, loc="left", color=OWN, size=LARGE, **style(own))
         axes.set_title(other, loc="right", color=OTHER, size=LARGE, **style(other))
         pixels = float(clip.own.mean())

@@ -42,7 +42,7 @@ class FamilyDataset(Dataset[tuple[Tensor, int]]):
         images = read_frames(spec.root_path / record.path, spec.image_tmpl, sampled.indices)
         transform: Any = sampled.transform
         crop = train_crops if isinstance(transform, TrainTransform) else view_crops
-        return to_tensor(crop(images, transform)), sampled.label
+        return to_tensor(crop(images, transform)), sampled.labels[0]
 
     def difference(self, key: tuple[int, int], ours: Tensor) -> Tensor:
         """Absolute pixel differences between our clip ([V,] T, L, H, W, 3) uint8 and the family's, float64."""

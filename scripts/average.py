@@ -7,7 +7,6 @@ BatchNorm statistics are averaged as well. Checkpoint averaging: arXiv 1706.0376
 import argparse
 import logging
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from ops.training.seen_clips import SeenClips, joined, seen_clips
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import save_checkpoint, tensor_digest
 
-SAME = ("net", "arch", "ablate", "num_segments", "dataset", "class_names", "input_size", "preprocessing")
+SAME = (
+    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "multi_label", "input_size", "preprocessing"
+)  # fmt: skip
 
 
 def average_parser() -> argparse.ArgumentParser:
@@ -59,7 +60,7 @@ def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
     options = first.content.get("options", {})
     return {
         "state_dict": means,
-        "trained_on": asdict(made_for),
+        "trained_on": made_for.as_stored(),
         "seen_clips": seen,
         "options": options,
         "mean_of": paths,

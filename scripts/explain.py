@@ -28,9 +28,10 @@ from datasets.source_views import SourceViews
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain
+from ops.scoring.multi_label import probabilities
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
-from ops.weights.trained_on import frame_sampling
+from ops.weights.trained_on import TrainedOn, frame_sampling
 
 SHOWN = 3  # classes in the title
 
@@ -56,9 +57,10 @@ def label_of(name: str, class_names: list[str]) -> int:
     return class_names.index(name)
 
 
-def explained_clip(name: str, clip: Tensor, found: Explanation, class_names: list[str]) -> ExplainedClip:
+def explained_clip(name: str, clip: Tensor, found: Explanation, made_for: TrainedOn) -> ExplainedClip:
     """The content of the pictures; `clip` (T, L, 3, H, W) is the only one that `found` explains."""
-    shares = on_the_cpu(found.logits).softmax(1)[0]
+    class_names = made_for.class_names
+    shares = probabilities(on_the_cpu(found.logits), multi_label=made_for.multi_label)[0]
     best = shares.topk(min(SHOWN, len(class_names))).indices.tolist()
     empty = "" if found.grad_cam.any() else ": empty, no feature supports it"
     maps = {f"Grad-CAM for {class_names[int(found.label)]}{empty}": found.grad_cam[0].numpy()}
@@ -82,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     plan = ClipPlan(model.num_segments, model.frames_per_segment, views, **frame_sampling(made_for))
     source = Source(Path(args.source), VideoRecord(args.source, None, 0))
     clip = SourceViews([source], [plan], args.decoder).read(0).clip(0).movedim(-1, -3)  # (1, T, L, 3, H, W)
-    explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), names)
+    explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), made_for)
     with all_or_nothing(Path(args.output_dir), "--output_dir") as folder:
         explanation_sheet(explained).save(folder / "explanation.png")
         save_animation(explanation_frames(explained), folder / "explanation.gif")

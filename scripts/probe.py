@@ -43,7 +43,10 @@ def load(folder: Path) -> Features:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
             rows = [(row["video"], int(row["label"])) for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-        raise InputError(f"{folder / INDEX} is missing or damaged ({short(error)}); dump the features again") from error
+        raise InputError(
+            f"{folder / INDEX} is missing or damaged, or has several labels per video ({short(error)}); dump the "
+            "features again, with one label per video"
+        ) from error
     views = [read_features(path) for path in paths]
     if {view.shape for view in views} != {(len(rows), views[0].shape[1])}:
         raise InputError(f"{folder}: the views and {INDEX} differ in size; dump the features again with --overwrite")

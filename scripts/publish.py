@@ -24,6 +24,7 @@ from common.files import all_or_nothing
 from common.option_groups import add_ema_option
 from common.version import project_version
 from ops.network import VideoNet, not_finite
+from ops.scoring.metrics import FIGURES
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import METADATA_KEY, tensor_digest
@@ -67,9 +68,11 @@ def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes
 
 
 def accuracies(weights: Weights) -> dict[str, float]:
-    """Top-1 and top-5 of the checkpoint's epoch in percent, by curve name; empty if it was not evaluated."""
+    """Top-1 and top-5, or mAP, of the checkpoint's epoch in percent, by curve name; empty if it was not evaluated."""
     figures = weights.content.get("figures", {})
-    return {name: figures[name] for name in ("val/top1", "val/top5") if not wrong_fields(figures, {name: float})}
+    return {
+        name: figures[name] for name in ("val/top1", "val/top5", "val/map") if not wrong_fields(figures, {name: float})
+    }
 
 
 @torch.inference_mode()
@@ -95,8 +98,10 @@ def main(argv: list[str] | None = None) -> None:
         (scratch / path.name).write_bytes(content)
         published = Weights.read(str(scratch / path.name)).build(made_for.class_names)
         difference, largest = largest_difference(model, published, made_for.input_size)
-    top1 = accuracies(weights).get("val/top1")
-    print(f"{path}: {len(content) / 1e6:.1f} MB, top-1 {'unknown' if top1 is None else f'{top1:.2f} %'}")
+    main = "map" if made_for.multi_label else "top1"
+    share = accuracies(weights).get(f"val/{main}")
+    shown = "unknown" if share is None else f"{share:.2f} %"
+    print(f"{path}: {len(content) / 1e6:.1f} MB, {FIGURES[main]} {shown}")
     print(f"logits of {CLIPS} random clips differ by at most {difference:.2g}; the largest logit is {largest:.3g}")
 
 

@@ -7,6 +7,7 @@ With --mix, also mixed.png: the same clips mixed with one another, with masks, c
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -87,8 +88,8 @@ def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: in
                 numbers=sampled.indices,
                 video_id=batch.video_ids[0],
                 num_frames=reader.num_frames,
-                class_name=names[dataset.records[index].label],
-                mirrored_name=names[int(batch.label)] if mirrored else None,
+                class_name="; ".join(names[label] for label in dataset.records[index].labels),
+                mirrored_name="; ".join(names[label] for label in sampled.labels) if mirrored else None,
             )
         )
         for name in batch.replaced:
@@ -131,6 +132,7 @@ def mixed_clips(
 def main(argv: list[str] | None = None) -> None:
     args = parse_with_built_in_defaults(show_parser(), argv)
     spec = resolve(args.dataset, **data_options(args), need=("train",))
+    spec = replace(spec, multi_label=True)  # shows all labels of a line, be it one
     dataset = train_dataset(
         spec, num_segments=args.num_segments, frames_per_segment=NETS[args.net].frames_per_segment,
         input_size=args.input_size, seed=args.seed, flip=not args.no_flip, augmentation=chosen_augmentation(args),

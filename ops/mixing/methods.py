@@ -33,14 +33,19 @@ class Blend(NamedTuple):
     loss: Tensor | None = None  # of the method's own parameters; None: it has none
 
     def target(self, label: Tensor, num_class: int) -> Tensor:
-        """Labels (N,) -> mixed targets (N, K), each with sum 1."""
+        """Labels (N,) -> mixed targets (N, K), each with sum 1; or multi-hot (N, K) -> the mean of two."""
         return mixed_target(label, self.partner, self.share, num_class)
 
 
 def mixed_target(label: Tensor, partner: Tensor, share: Tensor, num_class: int) -> Tensor:
-    """Labels (N,), partners (N,), weights of the own label (N,) -> targets (N, K)."""
-    one_hot = F.one_hot(label, num_class).to(share.dtype)
+    """Labels (N,) or multi-hot (N, K), partners (N,), weights of the own label (N,) -> targets (N, K)."""
+    one_hot = target_of(label, num_class).to(share.dtype)
     return share[:, None] * one_hot + (1 - share[:, None]) * one_hot[partner]
+
+
+def target_of(label: Tensor, num_class: int) -> Tensor:
+    """Labels (N,) or multi-hot (N, K) -> targets (N, K)."""
+    return label if label.ndim == 2 else F.one_hot(label, num_class).float()
 
 
 class MixMethod(ABC):
@@ -51,9 +56,9 @@ class MixMethod(ABC):
 
     @abstractmethod
     def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
-        """Mix a batch: normalised clips (N, T, L, 3, H, W), N above 1, and labels (N,); all randomness is `rng`'s.
+        """Mix a batch: normalised clips (N, T, L, 3, H, W), N above 1, and labels (N,) or multi-hot (N, K).
 
-        `loss` is the training's, for a method that learns.
+        All randomness is `rng`'s. `loss` is the training's, for a method that learns.
         """
 
     def step(  # noqa: B027  (most methods have nothing to do)

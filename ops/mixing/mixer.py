@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.errors import InputError
-from ops.mixing.methods import ALPHAS, Blend, ByTurns, ImageMix, Loss, MixMethod, VideoMix, over_clip
+from ops.mixing.methods import ALPHAS, Blend, ByTurns, ImageMix, Loss, MixMethod, VideoMix, over_clip, target_of
 from ops.mixing.svmix import SvMix, SvMixSettings
 from ops.network import VideoNet
 from ops.runtime import Runtime
@@ -39,9 +39,9 @@ class MixedExample(NamedTuple):
 
     frames: np.ndarray  # (T, L, H, W, 3) uint8
     own: np.ndarray  # (T, H, W) weights of the clip's own pixels, 0 to 1
-    label: int
-    partner_label: int
-    share: float  # weight of the own label
+    labels: list[int]  # one, unless clips have several
+    partner_labels: list[int]
+    share: float  # weight of the own labels
 
 
 @dataclass
@@ -75,9 +75,9 @@ class Mixer:
     def mix(
         self, model: VideoNet, clip: Tensor, label: Tensor, epoch: int, step: int, loss: Loss = F.cross_entropy
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels (N,).
+        """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels.
 
-        `step` counts within the epoch, both from 0; `loss` is the training's.
+        The labels are (N,) or multi-hot (N, K). `step` counts within the epoch, both from 0; `loss` is the training's.
 
         Returns:
             Clips (N, T, L, 3, H, W), normalised if mixed; targets (N, K); the loss of the method's own parameters.
@@ -89,16 +89,16 @@ class Mixer:
             raise InputError("--mix needs at least 2 clips per batch, but this batch has one; raise --batch-size")
         is_off = self.epochs is not None and epoch >= self.epochs
         if is_off or np.random.default_rng((self.seed, epoch, step)).random() >= self.prob:
-            return clip, F.one_hot(label, self.num_class).float(), None
+            return clip, target_of(label, self.num_class), None
         rng = np.random.default_rng((self.seed, epoch, step, self.rank + 1))
         blend = self.method.blend(model.normalise(clip), label, rng, loss)
         if self.num_examples and not self.examples:
-            self.examples = _examples(blend, clip, label, self.num_examples)
+            self.examples = _examples(blend, clip, target_of(label, self.num_class), self.num_examples)
         return blend.clip, blend.target(label, self.num_class), blend.loss
 
 
-def _examples(blend: Blend, clip: Tensor, label: Tensor, number: int) -> list[MixedExample]:
-    """The first clips of a batch, mixed again from the uint8 pixels of `clip`."""
+def _examples(blend: Blend, clip: Tensor, target: Tensor, number: int) -> list[MixedExample]:
+    """The first clips of a batch, mixed again from the uint8 pixels of `clip`; targets (N, K) before the mixing."""
     partner, count, segments = blend.partner, len(clip), clip.shape[1]
     own = blend.own.detach().expand(count, segments, *clip.shape[-2:])
     examples = []
@@ -106,5 +106,6 @@ def _examples(blend: Blend, clip: Tensor, label: Tensor, number: int) -> list[Mi
         weight = over_clip(own[i : i + 1])[0]  # (T, 1, 1, H, W)
         frames = (weight * clip[i] + (1 - weight) * clip[partner[i]]).round().clamp(0, 255).byte()  # (T, L, 3, H, W)
         pictures = frames.permute(0, 1, 3, 4, 2).cpu().numpy(), own[i].cpu().numpy()
-        examples.append(MixedExample(*pictures, int(label[i]), int(label[partner[i]]), float(blend.share[i])))
+        labels, others = (target[row].nonzero().flatten().tolist() for row in (i, int(partner[i])))
+        examples.append(MixedExample(*pictures, labels, others, float(blend.share[i])))
     return examples

@@ -102,11 +102,14 @@ def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[Binary
         yield file
 
 
-def write_index(path: Path, videos: Sequence[str], labels: Sequence[int], class_names: Sequence[str]) -> None:
-    """Write the video, label and class of each row; label -1 and no class for a list without labels."""
+def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int]], class_names: Sequence[str]) -> None:
+    """Write the video, label and class of each row; label -1 and no class for a list without labels.
+
+    Several labels are written 3,5,7, and their classes with semicolons.
+    """
     rows = [
-        [row, video, label, class_names[label] if label >= 0 else ""]
-        for row, (video, label) in enumerate(zip(videos, labels, strict=True))
+        [row, video, ",".join(map(str, own)), "; ".join(class_names[label] for label in own if label >= 0)]
+        for row, (video, own) in enumerate(zip(videos, labels, strict=True))
     ]
     with writing(path) as temporary, open_table(temporary) as file:
         csv.writer(file).writerows([["row", "video", "label", "class"], *rows])

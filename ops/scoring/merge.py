@@ -1,4 +1,7 @@
-"""Merges views into one score per video: softmax of each view, mean over views, weighted mean over models."""
+"""Merges views into one score per video: softmax of each view, mean over views, weighted mean over models.
+
+With several labels per video: the sigmoid of each view instead.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -8,6 +11,7 @@ import torch
 
 from common.errors import InputError, quoted
 from ops.scoring.metrics import accuracies
+from ops.scoring.multi_label import probabilities
 from ops.scoring.pickles import Scores
 
 _ROWS = 1024  # videos in memory as float64 at a time
@@ -52,7 +56,8 @@ def merge_clips(clips: Sequence[Sequence[Scores]], like: Scores) -> Iterator[np.
             order = order_like(like, view)
             for start in range(0, len(order), _ROWS):
                 rows = slice(start, start + _ROWS)
-                total[rows] += torch.from_numpy(view.logits[order[rows]]).double().softmax(-1).numpy()
+                logits = torch.from_numpy(view.logits[order[rows]])
+                total[rows] += probabilities(logits, multi_label=like.multi_label).numpy()
         count += len(clip)
         yield total / count
 
@@ -75,6 +80,8 @@ def order_like(first: Scores, other: Scores) -> np.ndarray:
         raise InputError(f"{pair} differ in the number of classes, {others} and {num_class}: not the same data set")
     if len(other.labels) != len(first.labels):
         raise InputError(f"{pair} differ in the number of videos, {len(other.labels)} and {len(first.labels)}")
+    if other.multi_label != first.multi_label:
+        raise InputError(f"of {pair}, one is for several labels per video and one for a single label; merge them apart")
     if other.has_labels != first.has_labels:
         raise InputError(f"of {pair}, one has labels and one has none; score both again with the same list")
     order = np.arange(len(first.labels))
@@ -85,10 +92,11 @@ def order_like(first: Scores, other: Scores) -> np.ndarray:
             raise InputError(f"{pair} have different videos: {quoted(missing[0])} is in the second only")
         order = np.array([index[video] for video in first.video_ids])
     labels = other.labels[order]
-    for i in np.flatnonzero(labels != first.labels)[:1]:
+    for i in np.flatnonzero((labels != first.labels).reshape(len(order), -1).any(1))[:1]:
         video = first.video_ids[i] if first.video_ids else f"number {i + 1}"
+        both = [np.flatnonzero(own[i]).tolist() if own.ndim == 2 else own[i] for own in (labels, first.labels)]
         raise InputError(
-            f"{pair} have different labels for video {video}, {labels[i]} and {first.labels[i]}; score both again "
+            f"{pair} have different labels for video {video}, {both[0]} and {both[1]}; score both again "
             "with the same list"
         )
     return order

@@ -11,14 +11,22 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ops.scoring import multi_label
+
 NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
+FIGURES = {
+    "top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy", "map": "mAP", "hit1": "hit at 1"
+}  # fmt: skip
 MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
 
 
 def topk_hits(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
-    """For each k, whether the label is among the k best of K classes: (N, K) and (N,) -> (N,) each."""
+    """For each k, whether the label is among the k best of K classes: (N, K) and (N,) -> (N,) each.
+
+    Of several labels, as (N, K) with 1 (in mixed clips, at least a half) for each, one is enough.
+    """
     best = logits.topk(min(max(ks), logits.shape[1]), dim=1).indices  # (N, k)
-    hits = best == labels[:, None]
+    hits = best == labels[:, None] if labels.ndim == 1 else labels.gather(1, best) >= 0.5
     return [hits[:, :k].any(1) for k in ks]
 
 
@@ -49,7 +57,9 @@ def mean_recall(confusion: np.ndarray) -> float:
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracies in percent by name, of (M, K) scores for (M,) labels; none if the labels are -1, not known."""
+    """Figures in percent by name, of (M, K) scores for (M,) labels, or (M, K) of several; none without labels."""
+    if labels.ndim == 2:
+        return multi_label.figures(scores, labels)
     if (labels < 0).any():
         return {}
     return {
@@ -60,10 +70,11 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:
-    """95 % intervals of `accuracies`, in percent."""
+    """95 % intervals of `accuracies`, in percent; there is none of the mAP."""
     return {
         name: mean_class_interval(percent, labels) if name == "mean_class" else accuracy_interval(percent, len(labels))
         for name, percent in accuracies.items()
+        if name != "map"
     }
 
 

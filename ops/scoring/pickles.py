@@ -1,5 +1,7 @@
 """Score pickles: one file per view, one record per video, `[scores (1, K), label, video id]`.
 
+If videos may have several labels, `label` is a list of them.
+
 The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video. So is a
 digest after the pickle's end, which other readers ignore: a flipped bit in a score would not be seen otherwise.
 """
@@ -18,6 +20,7 @@ import numpy as np
 from common.errors import InputError, counted, quoted, short
 from common.files import writing
 from ops.scoring.array_pickles import Array, load_arrays
+from ops.scoring.multi_label import multi_hot
 
 _CURE = "score it again with --overwrite"
 _DIGEST = b"\0sha-256\0"  # and 32 bytes, at the end of a file; ids of videos hold no \0
@@ -29,13 +32,18 @@ class Scores:
 
     path: Path
     logits: np.ndarray  # (M, K) float32
-    labels: np.ndarray  # (M,) int64; all -1 for a list without labels
+    labels: np.ndarray  # (M,) int64, all -1 for a list without labels; or multi-hot (M, K) bool
     video_ids: tuple[str, ...] | None  # M ids; None: a file of the official code, which has none
 
     @property
     def has_labels(self) -> bool:
         """False for a list without labels."""
-        return bool((self.labels >= 0).any())
+        return bool(self.labels.any() if self.multi_label else (self.labels >= 0).any())
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether videos may have several labels."""
+        return self.labels.ndim == 2
 
 
 def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
@@ -43,14 +51,16 @@ def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
     return output_dir / f"{clip}_crop{crop}.pkl"
 
 
-def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int], video_ids: Sequence[str]) -> None:
+def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int | list[int]], video_ids: Sequence[str]) -> None:
     """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
+
+    If videos may have several labels, those of each are a list, which is empty without labels.
 
     Raises:
         InputError: the file cannot be written.
     """
     records = [
-        [np.asarray(row, np.float32)[None], int(label), str(video_id)]
+        [np.asarray(row, np.float32)[None], label if isinstance(label, list) else int(label), str(video_id)]
         for row, label, video_id in zip(logits, labels, video_ids, strict=True)
     ]
     content = pickle.dumps(records, protocol=4)
@@ -87,7 +97,7 @@ def read_scores(path: Path) -> Scores:
             raise ValueError("several records share an array")
         with np.errstate(over="ignore"):  # _check reports infinite scores
             logits = np.stack(rows, dtype=np.float32, casting="same_kind")
-        labels = np.array([_label(record[1]) for record in records], np.int64)
+        labels = _labels([record[1] for record in records], logits.shape[1])
         ids = [record[2] for record in records if len(record) > 2]
         if not all(isinstance(video_id, str) for video_id in ids):
             raise TypeError("a video id is not text")
@@ -99,6 +109,15 @@ def read_scores(path: Path) -> Scores:
     if not ids:
         logging.warning("%s has no video ids: merged by position", path)
     return Scores(path, logits, labels, tuple(ids) or None)
+
+
+def _labels(values: list[Any], num_class: int) -> np.ndarray:
+    """As in `Scores`."""
+    if not isinstance(values[0], list):
+        return np.array([_label(value) for value in values], np.int64)
+    if not all(isinstance(own, list) and all(type(label) is int for label in own) for own in values):
+        raise TypeError("its labels are not a list of whole numbers")
+    return multi_hot(values, num_class)
 
 
 def _label(value: Any) -> int:
@@ -115,8 +134,8 @@ def _check(path: Path, logits: np.ndarray, labels: np.ndarray, ids: list[str]) -
         raise InputError(f"{path} has no scores: its arrays are empty; {_CURE}")
     for i in np.flatnonzero(~np.isfinite(logits).all(1))[:1]:
         raise InputError(f"{path}: record {i} has scores that are not finite; {_CURE}")
-    outside = (labels < 0) | (labels >= num_class)
-    for i in np.flatnonzero(outside if (labels != -1).any() else [])[:1]:
+    outside = (labels < 0) | (labels >= num_class) if labels.ndim == 1 and (labels != -1).any() else []
+    for i in np.flatnonzero(outside)[:1]:
         raise InputError(f"{path}: record {i} has label {labels[i]}, outside 0 ... {num_class - 1}; {_CURE}")
     if ids and len(ids) != len(labels):
         raise InputError(

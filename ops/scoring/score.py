@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from ops.runtime import Runtime
+from ops.scoring.multi_label import probabilities
 
 
 @torch.inference_mode()
@@ -54,12 +55,15 @@ def on_the_cpu(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def class_probabilities(network: Callable[[Tensor], Tensor], video: Any, runtime: Runtime, amp: str) -> np.ndarray:
-    """(K,) float64: the mean over a video's views of their softmax, as `ops.scoring.merge` computes it.
+def class_probabilities(
+    network: Callable[[Tensor], Tensor], video: Any, runtime: Runtime, amp: str, *, multi_label: bool = False
+) -> np.ndarray:
+    """(K,) float64: the mean over a video's views of their softmax or sigmoid, as `ops.scoring.merge` computes it.
 
     Args:
         network: uint8 clips (N, T, L, 3, H, W) -> logits (N, K), on the runtime's devices.
         video, runtime, amp: as for `score_views`.
+        multi_label: whether the network was trained with several labels per video.
 
     Raises:
         InputError: the logits are not finite.
@@ -67,7 +71,7 @@ def class_probabilities(network: Callable[[Tensor], Tensor], video: Any, runtime
     on_device = [video.to(runtime.device)]
     clips = range(len(video.positions))
     logits = torch.stack([score_clip(network, on_device, clip, runtime, amp) for clip in clips])  # (C, V, 1, K)
-    return logits.double().softmax(-1).mean((0, 1, 2)).numpy()
+    return probabilities(logits, multi_label=multi_label).mean((0, 1, 2)).numpy()
 
 
 def score_clip(model: Callable[[Tensor], Tensor], videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:

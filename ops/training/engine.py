@@ -1,10 +1,10 @@
 """One epoch of training and one pass of evaluation. Nothing here sees options: settings are arguments.
 
-A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,), `index` (N,) positions in the list,
-`video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
+A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,) or multi-hot (N, K), `index` (N,) positions in
+the list, `video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,8 @@ from ops.network import not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate
 from ops.runtime import Runtime, unwrap
 from ops.scoring.metrics import topk_hits
-from ops.training.progress import Progress, Sums
+from ops.scoring.multi_label import average_precisions
+from ops.training.progress import MultiLabelSums, Progress, Sums
 from ops.training.step_clock import StepClock
 
 
@@ -40,6 +41,7 @@ class TrainSettings:
     partial_bn: bool = False  # freeze the statistics of all the ResNet's BatchNorms but the first
     print_freq: int = 20  # batches between progress lines, and between the points of curves within an epoch
     seed: int = 0  # with the epoch it seeds dropout
+    multi_label: bool = False  # whether videos have several labels, as (N, K) multi-hot
 
     @property
     def smoothed_loss(self) -> Loss:
@@ -75,6 +77,8 @@ def train_one_epoch(
         InputError: the loss or its gradient is not finite. No step is made from it.
     """
     progress = progress or Progress()
+    if settings.multi_label:
+        progress.sums = MultiLabelSums(**vars(progress.sums))
     sums, clock, steps = progress.sums, StepClock(runtime.device), first + len(loader)
     train_mode(unwrap(model), partial_bn=settings.partial_bn)
     if mixer is not None:
@@ -127,7 +131,7 @@ def train_one_epoch(
 
 
 def _to_device(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The clips (N, T, L, 3, H, W), still uint8, and the labels (N,)."""
+    """The clips (N, T, L, 3, H, W), still uint8, and the labels (N,) or (N, K)."""
     return batch.clip.to(device, non_blocking=True).movedim(-1, -3), batch.label.to(device, non_blocking=True)
 
 
@@ -141,9 +145,10 @@ def evaluate(
     title: str,
     print_freq: int,
     loss: Loss = F.cross_entropy,
+    multi_label: bool = False,
     before_batch: Callable[[], None] | None = None,
 ) -> Sums:
-    """Loss and accuracy over the list, each video counted once, with any number of processes.
+    """Loss and accuracy (or mAP) over the list, each video counted once, with any number of processes.
 
     `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may end it all.
 
@@ -152,8 +157,9 @@ def evaluate(
     """
     model.eval()
     runtime.share_buffers(model)
-    own = Sums()
-    scored: list[tuple[int, Tensor]] = []  # K and `_results` of each batch: a million videos have gigabytes of logits
+    own = MultiLabelSums() if multi_label else Sums()
+    # K and `_results` of each batch: a million videos have gigabytes of logits. But an mAP needs them.
+    scored: list[tuple[int, Sequence[Tensor]]] = []
     for batch in track(loader, len(loader), title, print_freq, own.describe):
         if before_batch is not None:
             before_batch()
@@ -163,23 +169,32 @@ def evaluate(
         logits = logits.float()
         own.add(logits, label, loss(logits, label).item())
         own.replaced += batch.replaced
-        scored.append((logits.shape[1], _results(batch.index, logits.cpu(), label.cpu(), loss)))
+        logits, label = logits.cpu(), label.cpu()
+        results = _results(batch.index, logits, label, loss)
+        scored.append((logits.shape[1], [results, logits, label.bool()] if multi_label else [results]))
     batches = [batch for part in runtime.gather(scored) for batch in part]
-    classes, results = batches[0][0], torch.cat([rows for _, rows in batches])
+    classes = batches[0][0]
+    results, *kept = map(torch.cat, zip(*(rows for _, rows in batches), strict=True))
     first = np.unique(results[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
     _, losses, top1, top5, cells, finite = results[first].T
     _require_finite_scores(finite, unwrap(model), title)
-    total = Sums(replaced=[name for names in runtime.gather(own.replaced) for name in names])
+    total = type(own)(replaced=[name for names in runtime.gather(own.replaced) for name in names])
     total.loss, total.videos = losses.sum().item(), len(losses)
     total.top1, total.top5 = int(top1.sum()), int(top5.sum())
-    total.confusion = cells.long().bincount(minlength=classes**2).view(classes, -1).numpy()
+    if isinstance(total, MultiLabelSums):
+        total.precisions = average_precisions(*(rows[first].numpy() for rows in kept))
+    else:
+        total.confusion = cells.long().bincount(minlength=classes**2).view(classes, -1).numpy()
     return total
 
 
 def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor:
-    """(N, 6) float64: index, loss, label among the best 1 and 5, cell of the confusion matrix, and scores finite."""
+    """(N, 6) float64: index, loss, label among the best 1 and 5, cell of the confusion matrix, and scores finite.
+
+    There is no cell for a video with several labels.
+    """
     losses = torch.stack([loss(*video) for video in zip(logits.split(1), label.split(1), strict=True)])
-    cells = label * logits.shape[1] + logits.argmax(1)
+    cells = label * logits.shape[1] + logits.argmax(1) if label.ndim == 1 else torch.zeros_like(index)
     columns = [index, losses, *topk_hits(logits, label, (1, 5)), cells, logits.isfinite().all(1)]
     return torch.stack([column.double() for column in columns], 1)
 

@@ -16,6 +16,7 @@ from common.console import Stopped, StopRequest
 from common.errors import counted, few
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
+from ops.scoring.metrics import FIGURES
 from ops.scoring.plots import plot_confusion
 from ops.training.engine import TrainSettings, evaluate, train_one_epoch
 from ops.training.progress import Sums, over_processes
@@ -28,7 +29,6 @@ from ops.training.step_clock import time_report
 from ops.training.step_curves import StepCurves
 
 BAD_FRAMES = "bad_frames.txt"
-ACCURACIES = {"top1": "top-1", "mean_class": "mean class accuracy"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FitSettings:
     eval_freq: int  # epochs between evaluations; the last epoch is always evaluated
     lr_at: Callable[[float], float]  # epoch with its fraction -> learning rate
     folders: RunFolder  # for checkpoints and the log
-    best_by: str = "top1"  # accuracy that decides which epoch is the best, one of `ACCURACIES`
+    best_by: str = "top1"  # figure that decides which epoch is the best, of `FIGURES`
     eval_teacher: bool = False  # also evaluate the teacher of a mixing method that has one
     draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None  # mixed clips -> picture (H, W, 3)
     save_every: tuple[float, float] = (inf, inf)  # steps, seconds from one checkpoint to the next within an epoch
@@ -100,8 +100,8 @@ def fit(
         saver.save(best=best, keep=keep)
         if log is not None:
             log.write(epoch, state.figures)
-            if best:
-                title = f"{run.folders.folder.name}, epoch {state.epoch}, {ACCURACIES[run.best_by]} "
+            if best and not step.multi_label:
+                title = f"{run.folders.folder.name}, epoch {state.epoch}, {FIGURES[run.best_by]} "
                 title += f"{state.best[run.best_by]:.2f} %"
                 plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
                 log.write_plot(epoch, "val/confusion", plot)
@@ -141,7 +141,7 @@ def _evaluate(
     """The network's sums over the val list, and its figures by curve name, with those of its moving averages."""
     score = partial(
         evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
-        before_batch=run.stop.check,
+        multi_label=step.multi_label, before_batch=run.stop.check,
     )  # fmt: skip
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
@@ -154,17 +154,19 @@ def _evaluate(
 def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Sequence[float]) -> str:
     """One line per epoch; `seconds` of all epochs since the start of this process."""
     text = f"epoch {epoch}/{epochs}  lr {figures['train/lr']:.3g}"
-    text += "  train loss {train/loss:.3f} top-1 {train/top1:.1f} %".format(**figures)
+    of_train, main, of_val = ("hit1", "map", "hit1") if "train/hit1" in figures else ("top1", "top1", "top5")
+    text += f"  train loss {figures['train/loss']:.3f} {FIGURES[of_train]} {figures[f'train/{of_train}']:.1f} %"
     if "val/loss" in figures:
-        text += "  val loss {val/loss:.3f} top-1 {val/top1:.2f} % top-5 {val/top5:.2f} %".format(**figures)
-        if "val/ema_top1" in figures:
-            text += f"  averaged weights' top-1 {figures['val/ema_top1']:.2f} %"
+        text += f"  val loss {figures['val/loss']:.3f}"
+        text += "".join(f" {FIGURES[name]} {figures[f'val/{name}']:.2f} %" for name in (main, of_val))
+        if f"val/ema_{main}" in figures:
+            text += f"  averaged weights' {FIGURES[main]} {figures[f'val/ema_{main}']:.2f} %"
         if "val/best_mean_class" in figures:
             text += "  mean class {val/mean_class:.2f} % best {val/best_mean_class:.2f} %".format(**figures)
         else:
-            text += f" best {figures['val/best_top1']:.2f} %"
-    if "val/teacher_top1" in figures:
-        text += f"  teacher's top-1 {figures['val/teacher_top1']:.2f} %"
+            text += f" best {figures[f'val/best_{main}']:.2f} %"
+    if f"val/teacher_{main}" in figures:
+        text += f"  teacher's {FIGURES[main]} {figures[f'val/teacher_{main}']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
     return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if epoch < epochs else ")")
 

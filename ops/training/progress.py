@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.errors import wrong_fields
 from ops.runtime import Runtime
-from ops.scoring.metrics import mean_recall, topk_correct
+from ops.scoring.metrics import FIGURES, mean_recall, topk_correct
 from ops.training.step_clock import Seconds
 
 
@@ -25,15 +25,18 @@ class Sums:
     seconds: Seconds = field(default_factory=Seconds)
     replaced: list[str] = field(default_factory=list)
     confusion: Any = 0  # (K, K) videos of an evaluation: row = label, column = best class
+    shown: ClassVar[tuple[str, ...]] = ("top1", "top5", "mean_class")  # in lines of progress
 
     def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
         """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
-        label = target.argmax(1) if target.ndim == 2 else target
-        top1, top5 = topk_correct(logits, label, (1, 5))
-        self.loss += loss * len(label)
+        top1, top5 = topk_correct(logits, self._labels(target), (1, 5))
+        self.loss += loss * len(target)
         self.top1 += top1
         self.top5 += top5
-        self.videos += len(label)
+        self.videos += len(target)
+
+    def _labels(self, target: Tensor) -> Tensor:
+        return target.argmax(1) if target.ndim == 2 else target
 
     def averages(self) -> dict[str, float]:
         """Mean loss; accuracies in percent, those of an evaluation with the mean over the classes."""
@@ -42,7 +45,26 @@ class Sums:
         return {**means, "mean_class": mean_recall(self.confusion)} if np.ndim(self.confusion) else means
 
     def describe(self) -> str:
-        return "loss {loss:.3f}  top-1 {top1:.1f} %  top-5 {top5:.1f} %".format(**self.averages())
+        averages = self.averages()
+        shown = [f"  {FIGURES[name]} {averages[name]:.1f} %" for name in self.shown if name in averages]
+        return f"loss {averages['loss']:.3f}" + "".join(shown)
+
+
+@dataclass
+class MultiLabelSums(Sums):
+    """Sums over videos with several labels; `top1` counts those whose best class is one of them."""
+
+    precisions: Any = 0  # (K,) average precisions of an evaluation, in percent
+    shown: ClassVar[tuple[str, ...]] = ("map", "hit1")
+
+    def _labels(self, target: Tensor) -> Tensor:
+        return target
+
+    def averages(self) -> dict[str, float]:
+        """Mean loss; hits and, of an evaluation, mAP in percent."""
+        means = super().averages()
+        mean = {"map": float(np.nanmean(self.precisions))} if np.ndim(self.precisions) else {}
+        return {"loss": means["loss"], "hit1": means["top1"], **mean}
 
 
 def over_processes(own: Sums, runtime: Runtime) -> Sums:
@@ -51,8 +73,9 @@ def over_processes(own: Sums, runtime: Runtime) -> Sums:
 
 
 def _total(parts: Iterable[Sums]) -> Sums:
-    total = Sums()
-    for part in parts:
+    first, *others = parts
+    total = type(first)()
+    for part in (first, *others):
         for name in vars(total):
             setattr(total, name, getattr(total, name) + getattr(part, name))
     return total

@@ -23,7 +23,7 @@ from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import AVERAGED, averaged, load_weights
 from ops.weights.trained_on import TrainedOn
 
-_REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int, "best_top1": float}
+_REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int}
 # Older checkpoints lack some; others have no use for them.
 _OPTIONAL: dict[str, Any] = {
     "figures": {},
@@ -43,7 +43,8 @@ _MEANING = {
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     """Names of the fields that are missing or wrong, so that a training cannot resume."""
     given = {**_OPTIONAL, **checkpoint}
-    wrong = wrong_fields(given, _REQUIRED | {name: type(value) for name, value in _OPTIONAL.items()})
+    best = {"best_map" if checkpoint["trained_on"].get("multi_label") else "best_top1": float}
+    wrong = wrong_fields(given, _REQUIRED | best | {name: type(value) for name, value in _OPTIONAL.items()})
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
     try:

@@ -30,7 +30,7 @@ class StepCurves:
         """
         names = ("loss", "top1", "top5", "videos")
         point = self._progress.point
-        recent = Sums(**{name: getattr(sums, name) - getattr(point, name) for name in names})
+        recent = type(sums)(**{name: getattr(sums, name) - getattr(point, name) for name in names})
         speed = recent.videos * self._runtime.world_size / max(seconds - point.seconds.total, 1e-9)
         figures = {**recent.averages(), "lr": lr, "clips_per_second": speed}
         figures["memory_gib"] = peak_memory(self._runtime.device) / 2**30

@@ -28,6 +28,7 @@ class TrainedOn:
     ablate: list[str] = field(default_factory=list)
     frame_stride: int = 0  # of dense clips, in frames; 0: segments spread over the video
     frame_rate: float = 0.0  # in frames per second; 0: all frames of a video
+    multi_label: bool = False  # whether videos have several labels: scores are for sigmoids, not for a softmax
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
@@ -39,7 +40,8 @@ class TrainedOn:
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        stored = {"ablate": [], "frame_stride": 0, "frame_rate": 0.0, **stored}  # some checkpoints lack them
+        lacking = {"ablate": [], "frame_stride": 0, "frame_rate": 0.0, "multi_label": False}  # in some checkpoints
+        stored = {**lacking, **stored}
         kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
         wrong = wrong_fields(stored, kinds)
         sizes = {"num_segments", "input_size"}.difference(wrong)
@@ -52,7 +54,7 @@ class TrainedOn:
         return cls(**{name: stored[name] for name in kinds})
 
     def as_stored(self) -> dict[str, Any]:
-        """The fields for a file; without a stride and a rate, those of files from before there were any."""
+        """The fields for a file; those that say nothing are left out, as in files from before there were any."""
         return {name: value for name, value in asdict(self).items() if value != 0}
 
     def require(self, source: str, **given: Any) -> None:
@@ -89,6 +91,7 @@ _LABELS = {
     "ablate": "--ablate",
     "frame_stride": "--frame_stride",
     "frame_rate": "--frame_rate",
+    "multi_label": "--multi_label",
 }
 
 

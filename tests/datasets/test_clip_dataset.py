@@ -104,6 +104,27 @@ def test_a_mirrored_clip_has_the_mirrored_label(spec: DatasetSpec) -> None:
     assert seen == {0, 1, 2}
 
 
+def test_a_mirrored_clip_has_the_mirror_of_each_of_its_labels(spec: DatasetSpec) -> None:
+    lines = spec.lists["train"].read_text().splitlines()
+    several = ("0,2", "1", "0,1", "2", "1,2", "0,1,2")
+    spec.lists["train"].write_text(
+        "".join(f"{line.rpartition(' ')[0]} {own}\n" for line, own in zip(lines, several, strict=True))
+    )
+    spec = replace(spec, multi_label=True)
+    plain, mirrored = (train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=flip) for flip in (False, True))
+    swapped = 0
+    for epoch in range(6):
+        for index, own in enumerate(several):
+            before, after = plain[epoch, index], mirrored[epoch, index]
+            assert before.label.tolist() == [float(str(label) in own) for label in range(3)]
+            is_mirrored = not torch.equal(before.clip, after.clip)
+            swapped += is_mirrored
+            assert torch.equal(after.label, before.label[[1, 0, 2]] if is_mirrored else before.label)
+    assert 0 < swapped < 36
+    loader = make_loader(plain, batch_size=6, workers=0, shuffle=False)
+    assert next(iter(loader)).label.sum(1).tolist() == [2, 1, 2, 1, 2, 3]
+
+
 def test_a_frame_that_segments_share_is_decoded_once(spec: DatasetSpec, monkeypatch) -> None:
     """However many frames are resized at once (here 8, 8 and 1 or more)."""
     decoded: list[bytes] = []

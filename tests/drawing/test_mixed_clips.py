@@ -18,7 +18,7 @@ def example(segments: int = 3, length: int = 5, size: int = 64, share: float = 0
     frames = np.broadcast_to(levels[..., None, None, None], (segments, length, size, size, 3)).astype(np.uint8)
     own = np.zeros((segments, size, size), np.float32)
     own[:, :, : size // 2] = 1
-    return MixedExample(frames, own, 0, 2, share)
+    return MixedExample(frames, own, [0], [2], share)
 
 
 def test_a_mask_runs_from_the_partners_colour_to_the_clips() -> None:

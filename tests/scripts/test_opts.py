@@ -37,6 +37,7 @@ ALL_FLAGS = {
         "--malloc", "--check_data", "--decoder", "--mix", "--mix_prob", "--mix_alpha", "--log_images",
         "--mix_switch_prob", "--selector_lr", "--teacher_decay", "--eval_teacher",
         "--config", "--dry_run",
+        "--multi_label",
         "--sampling", "--frame_stride", "--frame_rate",
         "--preset", "--random_resized_crop", "--auto_augment", "--ra_ops", "--ra_magnitude", "--color_jitter", "--gray",
         "--random_erasing", "--aug_repeats", "--class_weights", "--balanced_sampler", "--best_by", "--mix_off_epochs",
@@ -173,6 +174,23 @@ def test_a_preset_of_the_augmentation_and_what_replaces_parts_of_it() -> None:
 def test_classes_are_not_balanced_twice() -> None:
     with pytest.raises(InputError, match="--class_weights and --balanced_sampler"):
         parse_train(["kinetics", "--class_weights", "sqrt", "--balanced_sampler"])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--label_smoothing", "0.1"], ["--balanced_sampler"], ["--class_weights", "sqrt"], ["--best_by", "mean_class"]],
+)
+def test_options_for_one_label_per_video_are_refused_with_several(flags: list[str]) -> None:
+    with pytest.raises(InputError, match=f"{flags[0]}.* is for one label per video"):
+        parse_train(["mine", "--multi_label", *flags])
+
+
+def test_the_best_epoch_is_that_of_the_map_with_several_labels_alone() -> None:
+    assert parse_train(["mine", "--multi_label"]).best_by == "map"
+    assert parse_train(["mine", "--multi_label", "--best_by", "map"]).best_by == "map"
+    assert parse_train(["mine"]).best_by == "top1"
+    with pytest.raises(InputError, match="--best_by map .* add --multi_label"):
+        parse_train(["mine", "--best_by", "map"])
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_table_that_cannot_be_written_does_not_stop_the_other(capsys, monkeypa
 def test_a_network_that_fails_leaves_what_came_before(monkeypatch) -> None:
     shares = iter([np.full(len(CLASSES), 1 / len(CLASSES))])
 
-    def classify(*_args):
+    def classify(*_args, **_options):
         for found in shares:
             return found
         raise InputError("not finite")
@@ -186,10 +186,10 @@ def test_an_endless_stream_is_not_kept_waiting(monkeypatch) -> None:
             yield number / 10, np.full((40, 40, 3), number, np.uint8)
         all_came.set()
 
-    def classify(*args):
+    def classify(*args, **options):
         is_busy.set()
         assert all_came.wait(60)
-        return original(*args)
+        return original(*args, **options)
 
     @contextmanager
     def endless(_address, _fps):

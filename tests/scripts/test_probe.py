@@ -30,7 +30,8 @@ def dump(folder: Path, labels: list[int], wrong: int = 0, **protocol) -> Path:
     views = [CENTRES[shown] + 0.1 * rng.normal(size=(len(labels), 6)) for _ in range(2)]
     pickles = [[pickle_path(folder, 0, crop) for crop in (0, 1)]]
     write_features(pickles, [np.array([views], np.float16)], views[0].shape, "float16")
-    write_index(folder / INDEX, [f"{folder.name} {row}" for row in range(len(labels))], labels, PROTOCOL["class_names"])
+    videos = [f"{folder.name} {row}" for row in range(len(labels))]
+    write_index(folder / INDEX, videos, [[label] for label in labels], PROTOCOL["class_names"])
     (folder / "protocol.json").write_text(json.dumps(PROTOCOL | protocol))
     return folder
 

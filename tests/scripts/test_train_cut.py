@@ -79,7 +79,8 @@ def content(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     lines = [{name: value for name, value in line.items() if not name.startswith("time/")} for line in lines]
     events = EventAccumulator(str(folder / "steps")).Reload()
-    tags = ("step/loss", "step/top1", "step/lr", "step/gradient_norm")
+    tags = {"step/loss", "step/top1", "step/hit1", "step/lr", "step/gradient_norm"} & {*events.Tags()["scalars"]}
+    assert len(tags) == 4
     curves = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
     return dict(tensors(read_checkpoint(folder / "ckpt.pth.tar"), "")), lines, curves
 
@@ -99,8 +100,9 @@ def require_same(one: Path, other: Path) -> None:
         SVMIX,
         TURNS,
         ["--ema", "0.8", "--keep_best", "2", "--optimizer", "nadam", "--freeze", "conv"],
+        ["--multi_label", "--mix", "mixup", "--mix_prob", "0.5"],
     ],
-    ids=["sgd", "accumulate-bf16", "svmix", "turns-adamw-balanced", "ema-nadam"],
+    ids=["sgd", "accumulate-bf16", "svmix", "turns-adamw-balanced", "ema-nadam", "multi-label"],
 )
 def test_a_run_that_is_cut_at_every_step_is_the_uncut_one(run, monkeypatch, flags: list[str]) -> None:
     whole = run(*flags, "--suffix", "whole", name=f"{NAME}_whole")

@@ -129,10 +129,10 @@ def test_examples_are_the_first_clips_of_the_epoch(name: str) -> None:
     mix.mix(net, clip.flip(0), LABEL, 0, 1)
     assert len(mix.examples) == 3
     for number, example in enumerate(mix.examples):
-        assert example.label == LABEL[number]
+        assert example.labels == [LABEL[number]]
         shares = torch.zeros(3)
-        shares[example.label] += example.share
-        shares[example.partner_label] += 1 - example.share
+        shares[example.labels] += example.share
+        shares[example.partner_labels] += 1 - example.share
         assert torch.allclose(shares, target[number], atol=1e-6)
         pixels = torch.from_numpy(example.frames).permute(0, 1, 4, 2, 3)
         assert torch.allclose(net.normalise(pixels), mixed[number], atol=0.5 / 255 / 0.22)

@@ -1,0 +1,84 @@
+"""Videos with several labels each: probabilities, figures and tables.
+
+Labels are multi-hot (M, K), with 1 for each label of a video. A class is predicted where its probability, the sigmoid
+of its score, is above a half.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ops.scoring.predictions import likeliest, open_table
+
+THRESHOLD = 0.5  # above which a class is predicted
+
+
+def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+    """Logits (..., K) -> float64: their softmax, or with several labels per video each one's sigmoid."""
+    return logits.double().sigmoid() if multi_label else logits.double().softmax(-1)
+
+
+def multi_hot(labels: Sequence[list[int]], num_class: int) -> np.ndarray:
+    """(M, K) bool from the labels of M videos; raises a `ValueError` for a label outside 0 ... K-1."""
+    result = np.zeros((len(labels), num_class), bool)
+    for row, own in zip(result, labels, strict=True):
+        if own and not 0 <= min(own) <= max(own) < num_class:
+            raise ValueError(f"its labels are {own}, outside 0 ... {num_class - 1}")
+        row[own] = True
+    return result
+
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Average precision of each class over the videos, in percent, NaN without a positive; (M, K) twice -> (K,)."""
+    from sklearn.metrics import average_precision_score  # a second
+
+    return np.array(
+        [
+            100.0 * average_precision_score(positive, score) if positive.any() else np.nan
+            for positive, score in zip(labels.T, scores.T, strict=True)
+        ]
+    )
+
+
+def figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """In percent: the mAP over classes with a positive, and the videos whose best class is a label; (M, K) twice.
+
+    None for a list without labels.
+    """
+    if not labels.any():
+        return {}
+    hits = np.take_along_axis(labels, scores.argmax(1)[:, None], 1)
+    return {"map": float(np.nanmean(average_precisions(scores, labels))), "hit1": 100.0 * float(hits.mean())}
+
+
+def write_class_table(path: Path, scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Write the videos with each class, and its average precision in percent, which is empty without a video."""
+    precisions = average_precisions(scores, labels)
+    with open_table(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "name", "videos", "average_precision"])
+        for label, (name, positive, precision) in enumerate(zip(class_names, labels.T, precisions, strict=True)):
+            writer.writerow([label, name, positive.sum(), "" if np.isnan(precision) else precision])
+
+
+def write_predictions(
+    path: Path, probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str] | None, class_names: Sequence[str]
+) -> None:
+    """Write, for each video, its predicted classes, its labels and its best class, with their probabilities.
+
+    The column `is_label` is empty for a list without labels. Videos without ids are numbered from 1.
+    """
+    names = videos or [str(number) for number in range(1, len(labels) + 1)]
+    known = labels.any()
+    with open_table(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", "class", "probability", "predicted", "is_label"])
+        for video, shares, own in zip(names, probabilities, labels, strict=True):
+            predicted = shares > THRESHOLD
+            shown = np.flatnonzero(predicted | own | (shares == shares.max()))
+            for label in shown[likeliest(shares[shown], len(shown))]:
+                facts = [predicted[label], own[label] if known else ""]
+                writer.writerow([video, label, class_names[label], f"{shares[label]:.6f}", *facts])
