@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+_AT_ONCE = 4096  # keys that are made at a time: an epoch may have millions
+
 
 @dataclass(eq=False)
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -50,10 +52,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 order = torch.randperm(self.num_videos, generator=generator)
             else:
                 order = balanced_order(torch.as_tensor(self.balanced), generator)
-            order = order.repeat_interleave(self.repeats)
-            order = order + self.num_videos * occurrences(order)
-        share = order[self.done + self.rank :: self.world_size][: len(self)]
-        return iter([(self.epoch, index) for index in share.tolist()])
+            if self.balanced is not None or self.repeats > 1:
+                order = order.repeat_interleave(self.repeats)
+                order = order + self.num_videos * occurrences(order)
+        epoch, share = self.epoch, order[self.done + self.rank :: self.world_size][: len(self)]
+        for part in share.split(_AT_ONCE):
+            yield from ((epoch, index) for index in part.tolist())
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
