@@ -16,7 +16,6 @@ import numpy as np
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
 from common.files import file_hash, make_folder
-from common.option_groups import data_options
 from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
@@ -42,6 +41,7 @@ from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
 from ops.weights.trained_on import frame_sampling
+from options.groups import data_options
 from opts import parse_test
 
 

@@ -12,13 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command, steps_and_seconds
-from common.config_file import as_toml
 from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
-from common.option_groups import data_options, train_sampling
 from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, each_clip_id
@@ -52,6 +49,9 @@ from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.pretrained import load_pretrained
 from ops.weights.trained_on import TrainedOn
+from options.augmentation import chosen_augmentation
+from options.config_file import as_toml
+from options.groups import data_options, train_sampling
 from opts import parse_train
 
 

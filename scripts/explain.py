@@ -19,7 +19,6 @@ from common.cli import make_parser
 from common.console import run_script
 from common.errors import InputError, quoted
 from common.files import all_or_nothing
-from common.option_groups import add_decoder_option
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
 from datasets.reading.sources import Source
@@ -31,6 +30,7 @@ from ops.explaining import Explanation, explain
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.trained_on import frame_sampling
+from options.groups import add_decoder_option
 
 SHOWN = 3  # classes in the title
 

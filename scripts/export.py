@@ -26,7 +26,6 @@ from common.cli import make_parser, number
 from common.console import run_script
 from common.errors import InputError, command, reason, short
 from common.files import all_or_nothing
-from common.option_groups import add_ema_option
 from common.version import project_version
 from datasets.transforms import eval_preprocessing
 from ops.fuse import fuse_for_inference
@@ -35,6 +34,7 @@ from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import EXPORTED, INPUT, OUTPUT, read_exported
 from ops.weights.file import METADATA_KEY
+from options.groups import add_ema_option
 from scripts.benchmarking.report import describe, machine, print_table
 from scripts.benchmarking.timing import Spread, alternate, ratios
 

@@ -23,7 +23,6 @@ import train
 from common.cli import number
 from common.console import log_lines_to, run_script
 from common.files import file_hash
-from common.option_groups import add_crop_options, add_data_options, data_options
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import format_line, read_list
 from ops.mixing.methods import MIXES
@@ -31,6 +30,7 @@ from ops.models import NETS, require_stride
 from ops.scoring.metrics import spread_text
 from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training.run_log import LINES
+from options.groups import add_crop_options, add_data_options, data_options
 from scripts.benchmarking.report import table
 from scripts.studying.study import Study, study_parser
 

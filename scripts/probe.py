@@ -18,10 +18,10 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from common.cli import make_parser
 from common.console import run_script
 from common.errors import InputError, counted, few, quoted, short
-from common.option_groups import COUNT
 from ops.scoring.features import INDEX, read_features
 from ops.scoring.metrics import accuracies, intervals
 from ops.scoring.protocol import describe_protocol, read_protocol
+from options.groups import COUNT
 
 
 class Features(NamedTuple):

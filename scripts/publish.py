@@ -21,12 +21,12 @@ from common.cli import make_parser
 from common.console import run_script
 from common.errors import InputError, wrong_fields
 from common.files import all_or_nothing
-from common.option_groups import add_ema_option
 from common.version import project_version
 from ops.network import VideoNet, not_finite
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import METADATA_KEY, tensor_digest
+from options.groups import add_ema_option
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 CLIPS = 8  # number of random clips whose logits are compared

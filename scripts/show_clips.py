@@ -16,13 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 import torch
 
-from common.augmentation_options import add_augmentation_options, chosen_augmentation
 from common.cli import SEED, make_parser, number
 from common.console import run_script
 from common.errors import InputError, counted, reason
 from common.files import make_folder
-from common.mixing_options import mix_names
-from common.option_groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset
@@ -37,6 +34,9 @@ from ops.models import NETS, build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
 from ops.weights.checkpoint_network import Weights
+from options.augmentation import add_augmentation_options, chosen_augmentation
+from options.groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
+from options.mixing import mix_names
 from opts import parse_with_built_in_defaults
 
 LINE_EVERY = 20  # clips or pictures per line of progress

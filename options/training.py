@@ -4,12 +4,12 @@ import argparse
 
 from common.cli import SEED, file_name, interval, number
 from common.errors import InputError
-from common.option_groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
 from ops.blocks import ARCHS
 from ops.h2cn import HOURGLASS_STARTS
 from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
 from ops.optimiser import optimiser_arguments
 from ops.schedule import LR_STEPS, LR_TYPES
+from options.groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
 
 POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
 
