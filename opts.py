@@ -18,11 +18,9 @@ from common.cli import (
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
+from ops.choices import DTYPES, EXPORTED, TORCHVISION
 from ops.models import NETS, require_stride
-from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
-from ops.torchvision_nets import TORCHVISION
-from ops.weights.exported import EXPORTED
 from options import groups, training
 from options.augmentation import add_augmentation_options, complete_augmentation
 from options.config_file import with_config

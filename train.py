@@ -8,12 +8,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from common.console import Stopped, StopRequest, answer_help, run_script
+from opts import parse_train, train_parser
+
+if __name__ == "__main__":
+    answer_help(train_parser())  # before torch is loaded
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from common.cli import resume_command, steps_and_seconds
-from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
 from datasets.catalogue import DatasetSpec, data_folder, resolve
@@ -52,7 +57,6 @@ from ops.weights.trained_on import TrainedOn
 from options.augmentation import chosen_augmentation
 from options.config_file import as_toml
 from options.groups import data_options, train_sampling
-from opts import parse_train
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,27 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-import torch
-from torch import Tensor
-
 from common.cli import make_parser
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError, quoted
 from common.files import all_or_nothing
-from datasets.clip_dataset import ClipPlan
-from datasets.lists import VideoRecord
-from datasets.reading.sources import Source
-from datasets.source_views import SourceViews
-from datasets.transforms import eval_preprocessing
-from drawing.clips import save_animation
-from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
-from ops.explaining import Explanation, explain
-from ops.scoring.score import on_the_cpu
-from ops.weights.checkpoint_network import Weights
-from ops.weights.trained_on import frame_sampling
 from options.groups import add_decoder_option
-
-SHOWN = 3  # classes in the title
 
 
 def explain_parser() -> argparse.ArgumentParser:
@@ -45,6 +29,27 @@ def explain_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", default="runs/explain", metavar="DIR", help=text)
     add_decoder_option(parser)
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(explain_parser())  # before torch is loaded
+
+import torch
+from torch import Tensor
+
+from datasets.clip_dataset import ClipPlan
+from datasets.lists import VideoRecord
+from datasets.reading.sources import Source
+from datasets.source_views import SourceViews
+from datasets.transforms import eval_preprocessing
+from drawing.clips import save_animation
+from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
+from ops.explaining import Explanation, explain
+from ops.scoring.score import on_the_cpu
+from ops.weights.checkpoint_network import Weights
+from ops.weights.trained_on import frame_sampling
+
+SHOWN = 3  # classes in the title
 
 
 def label_of(name: str, class_names: list[str]) -> int:
