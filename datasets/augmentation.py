@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # command lines read this file, and torch takes seconds to load
     from torch import Tensor
 
-Step = Callable[
-    ["Tensor"], "Tensor"
-]  # frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2
+# Frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2.
+Step = Callable[["Tensor"], "Tensor"]
 AUTO_AUGMENTS = ("none", "trivial", "randaugment")
 MAGNITUDES = 31  # of RandAugment in torchvision: 0, no change, to 30
 # RGB of erased and uncovered parts: the mean colour of ImageNet, which becomes 0 in the network's normalisation.

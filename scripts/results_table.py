@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """One table of several results: a row per folder in which pkl_to_results.py wrote its results.json."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -11,21 +10,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from common.cli import make_parser
-from common.console import answer_help, run_script
+from common.console import run_script
 from common.errors import InputError, command, reason, short, wrong_fields
-
-
-def table_parser() -> argparse.ArgumentParser:
-    parser = make_parser(__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders with a results.json")
-    text = "one row for all folders of the same network and views, such as several seeds or folds: mean and spread"
-    parser.add_argument("--mean", action="store_true", help=text)
-    return parser
-
-
-if __name__ == "__main__":
-    answer_help(table_parser())  # before torch is loaded
-
 from ops.scoring.metrics import accuracy_interval, spread_text
 from ops.scoring.protocol import complete_protocol
 
@@ -91,7 +77,11 @@ def mean_row(name: str, group: Sequence[Results]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = table_parser().parse_args(argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders with a results.json")
+    text = "one row for all folders of the same network and views, such as several seeds or folds: mean and spread"
+    parser.add_argument("--mean", action="store_true", help=text)
+    args = parser.parse_args(argv)
     found = [read_results(folder) for folder in args.folders]
     data_sets = {model["protocol"].get("dataset") for results in found for model in results["models"]}
     several = len(data_sets) > 1
