@@ -27,7 +27,7 @@ for _package in (_common, _ops):
             f"load the networks of {_FOLDER} in a process of their own"
         )
 
-from ops.blocks import ARCHS as _ARCHS  # noqa: E402  (after the check of names)
+from ops.choices import ARCHS as _ARCHS  # noqa: E402  (after the check of names)
 from ops.fuse import fuse_for_inference as _fuse_for_inference  # noqa: E402
 from ops.models import NETS as _NETS  # noqa: E402
 from ops.models import build_model as _build_model  # noqa: E402

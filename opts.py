@@ -4,9 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import option_groups as groups
-from common import training_options as training
-from common.augmentation_options import add_augmentation_options, complete_augmentation
 from common.cli import (
     MOST_CLIPS,
     SEED,
@@ -18,16 +15,16 @@ from common.cli import (
     shard,
     true_or_false,
 )
-from common.config_file import with_config
 from common.errors import InputError
-from common.mixing_options import add_mixing_options, check_mixing
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
+from ops.choices import DTYPES, EXPORTED, TORCHVISION
 from ops.models import NETS, require_stride
-from ops.scoring.features import DTYPES
 from ops.scoring.predictions import SUBMISSIONS
-from ops.torchvision_nets import TORCHVISION
-from ops.weights.exported import EXPORTED
+from options import groups, training
+from options.augmentation import add_augmentation_options, complete_augmentation
+from options.config_file import with_config
+from options.mixing import add_mixing_options, check_mixing
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {

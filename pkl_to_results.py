@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.console import answer_help, run_script
+from opts import parse_results, results_parser
+
+if __name__ == "__main__":
+    answer_help(results_parser())  # before torch is loaded
+
 import numpy as np
 
-from common.console import run_script
 from common.errors import InputError, counted
 from common.files import all_or_nothing
 from ops.scoring import metrics, multi_label
@@ -20,7 +25,6 @@ from ops.scoring.plots import plot_confusion
 from ops.scoring.predictions import SUBMISSIONS, Predictions, open_table
 from ops.scoring.protocol import PROTOCOL
 from ops.scoring.scored_models import ScoredModel, find_views, read_model, require_same_data, warn_of_repeated_scores
-from opts import parse_results
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,11 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.console import answer_help, log_lines_to, run_script, take_sigterm_as_ctrl_c
+from opts import parse_predict, predict_parser
+
+if __name__ == "__main__":
+    answer_help(predict_parser())  # before torch is loaded
+
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from common.console import log_lines_to, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
 from common.files import require_replaceable
 from common.progress import clock
@@ -29,15 +34,15 @@ from datasets.reading.timed_frames import TimedFrames, timed_frames
 from datasets.source_views import SourceViews
 from datasets.view_dataset import VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
+from ops.choices import EXPORTED
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
 from ops.scoring.predictions import Prediction, write_prediction_csv, write_prediction_json
 from ops.scoring.score import class_probabilities
 from ops.weights.checkpoint_network import Weights
-from ops.weights.exported import EXPORTED, ExportedNet, read_exported
+from ops.weights.exported import ExportedNet, read_exported
 from ops.weights.trained_on import TrainedOn, frame_sampling
-from opts import parse_predict
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
 FRAME_BAR: dict[str, Any] = {"unit": " frames", "leave": False, "dynamic_ncols": True}

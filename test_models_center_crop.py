@@ -12,12 +12,16 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
+from opts import parse_test, view_parser
+
+if __name__ == "__main__":
+    answer_help(view_parser(crops=1))  # before torch is loaded
+
 import numpy as np
 
-from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import command, counted
 from common.files import file_hash, make_folder
-from common.option_groups import data_options
 from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
@@ -43,7 +47,7 @@ from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
 from ops.weights.checkpoint_network import Weights
 from ops.weights.trained_on import frame_sampling
-from opts import parse_test
+from options.groups import data_options
 
 
 def main(argv: list[str] | None = None, crops: int = 1) -> None:

@@ -3,7 +3,12 @@
 
 from functools import partial
 
-from common.console import run_script
+from common.console import answer_help, run_script
+from opts import view_parser
+
+if __name__ == "__main__":
+    answer_help(view_parser(crops=3))  # before torch is loaded
+
 from test_models_center_crop import main
 
 if __name__ == "__main__":

@@ -9,17 +9,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from common.console import Stopped, StopRequest, answer_help, run_script
+from opts import parse_train, train_parser
+
+if __name__ == "__main__":
+    answer_help(train_parser())  # before torch is loaded
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command, steps_and_seconds
-from common.config_file import as_toml
-from common.console import Stopped, StopRequest, run_script
 from common.errors import InputError, command, counted
 from common.files import file_hash
-from common.option_groups import data_options, train_sampling
 from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, each_clip_id
@@ -54,7 +56,9 @@ from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
 from ops.weights.pretrained import load_pretrained
 from ops.weights.trained_on import TrainedOn
-from opts import parse_train
+from options.augmentation import chosen_augmentation
+from options.config_file import as_toml
+from options.groups import data_options, train_sampling
 
 
 def main(argv: list[str] | None = None) -> None:

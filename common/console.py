@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,7 +28,7 @@ def run_script(main: Callable[[], None]) -> None:
     An `InputError` becomes one line on stderr and exit status 2, Ctrl-C exit status 130. Anything else is a bug of this
     project and keeps its traceback.
     """
-    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
+    _protect_streams()
     log_lines_to(sys.stdout)
     try:
         main()
@@ -49,6 +50,12 @@ def run_script(main: Callable[[], None]) -> None:
         sys.exit(2)
     finally:
         ignore_end_of_workers()
+
+
+def answer_help(parser: ArgumentParser) -> None:
+    """Answer --help and refuse wrong options before a script imports what takes seconds to load, such as torch."""
+    _protect_streams()
+    parser.parse_args()
 
 
 def _fault(error: RuntimeError) -> str:
@@ -215,6 +222,10 @@ class _Readable(io.TextIOWrapper):
     def write(self, text: str) -> int:
         lines = text.split("\r") if self.fileno() == STDERR else [text]
         return super().write("\r".join(map(printable, lines)))
+
+
+def _protect_streams() -> None:
+    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
 
 
 def _protect(stream: Any) -> Any:

@@ -7,11 +7,13 @@ degrees, so that left stays left, and labels with a direction stay right.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # command lines read this file, and torch takes seconds to load
+    from torch import Tensor
 
-Step = Callable[[Tensor], Tensor]  # frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2
+# Frames (F, 3, H, W) uint8 -> the same; any transform of torchvision.transforms.v2.
+Step = Callable[["Tensor"], "Tensor"]
 AUTO_AUGMENTS = ("none", "trivial", "randaugment")
 MAGNITUDES = 31  # of RandAugment in torchvision: 0, no change, to 30
 # RGB of erased and uncovered parts: the mean colour of ImageNet, which becomes 0 in the network's normalisation.
@@ -57,16 +59,18 @@ MAE = Augmentation(random_resized_crop=0.08, auto_augment="randaugment", ra_ops=
 PRESETS = {"tsn": TSN, "mae": MAE}
 
 
-def randaugment(frames: Tensor, ops: int, magnitude: int) -> Tensor:
+def randaugment(frames: "Tensor", ops: int, magnitude: int) -> "Tensor":
     """RandAugment (arXiv 1909.13719): so many random changes of one strength."""
     from torchvision.transforms import v2
 
     return v2.RandAugment(ops, magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR, list(FILL))(frames)
 
 
-def trivial_augment(frames: Tensor) -> Tensor:
+def trivial_augment(frames: "Tensor") -> "Tensor":
     """TrivialAugment (arXiv 2103.10158): one random change of random strength, of those that RandAugment makes.
 
     NOTE: torchvision's class has the paper's wide space, which rotates by up to 135 degrees: then left becomes right.
     """
+    import torch
+
     return randaugment(frames, 1, int(torch.randint(MAGNITUDES, ())))

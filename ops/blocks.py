@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from ops.choices import ARCHS
+
 
 class Parts(NamedTuple):
     """The temporal modules of a residual block, if any."""
@@ -92,18 +94,14 @@ class BasicBlock(ResidualBlock):
         return self.bn2(self.conv2(x))
 
 
-ARCHS: dict[str, tuple[type[Bottleneck] | type[BasicBlock], tuple[int, int, int, int]]] = {
-    "resnet10": (BasicBlock, (1, 1, 1, 1)),  # ours, for small data; there are no published weights
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet34": (BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-    "resnet101": (Bottleneck, (3, 4, 23, 3)),
-}
+def block_class(arch: str) -> type[Bottleneck] | type[BasicBlock]:
+    """The blocks of one of `ARCHS`."""
+    return Bottleneck if ARCHS[arch].bottlenecks else BasicBlock
 
 
 def make_stage(arch: str, stage: int, make_parts: MakeParts) -> nn.Sequential:
     """One stage (1 to 4) of a ResNet; its first block has the stride and, where shapes change, a 1x1 downsample."""
-    block, depths = ARCHS[arch]
+    block, depths = block_class(arch), ARCHS[arch].depths
     planes, stride = 64 * 2 ** (stage - 1), 1 if stage == 1 else 2
     inplanes = 64 if stage == 1 else planes // 2 * block.expansion
     outplanes = planes * block.expansion

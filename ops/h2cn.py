@@ -22,19 +22,6 @@ from ops.network import NetworkName
 from ops.resnet import Motion, ResNetVideo
 from ops.shift import ShiftedConv2d
 
-# Parts that an ablation can leave out.
-ABLATIONS = {
-    "fmcb": "no frame-level motion: the key frame alone",
-    "cmcb": "no clip-level gates",
-    "aggregation": "hourglasses without their neighbourhood A: rigid temporal convolutions",
-    "shift": "no temporal shift",
-}
-# Initial hourglasses of a random network.
-HOURGLASS_STARTS = {
-    "difference": "A is the identity and gates are constant, so that a static background cancels",
-    "published": "A and gates are random",
-}
-
 
 def h2cn(name: NetworkName, dropout: float, start: str = "difference") -> ResNetVideo:
     """The network without the parts in `name.ablate`; `start`: one of `HOURGLASS_STARTS`."""

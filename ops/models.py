@@ -1,49 +1,42 @@
 """Networks by name: the table that command lines, checkpoints and tests read."""
 
 from collections.abc import Callable, Collection
-from functools import partial
-from typing import Any, NamedTuple
-
-from torch import nn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.errors import InputError
-from ops.blocks import ARCHS, Parts
-from ops.h2cn import ABLATIONS, HOURGLASS_STARTS, FrameMotion, h2cn
-from ops.network import NetworkName, VideoNet
-from ops.resnet import ResNetVideo
-from ops.shift import ShiftedConv2d
-from ops.tdn import ShortTermDifference, tdn
-from ops.torchvision_nets import TORCHVISION, TORCHVISION_NETS, TorchvisionNet
+from ops.choices import ABLATIONS, ARCHS, HOURGLASS_STARTS, TORCHVISION, TORCHVISION_NETS
+
+if TYPE_CHECKING:  # command lines read this file, and torch takes seconds to load
+    from ops.network import VideoNet
 
 
 class Network(NamedTuple):
     """The builder of a network, and the facts that are known without building it."""
 
-    build: Callable[..., VideoNet]  # (NetworkName, dropout) -> VideoNet with random weights
+    build: "Callable[..., VideoNet]"  # (NetworkName, dropout) -> VideoNet with random weights
     frames_per_segment: int  # L
     arch: str | None = None  # the only backbone it has; None: any of ARCHS, by --arch
     stride: int = 32  # H and W of a clip are multiples of it
 
 
-def tsm(name: NetworkName, dropout: float) -> VideoNet:
-    """Shift (arXiv 1811.08383) in every block; from ResNet-101 on in every second one, as in the official code."""
-    every = 2 if ARCHS[name.arch][1][2] >= 23 else 1
-    shifted = partial(ShiftedConv2d, num_segments=name.num_segments)
-
-    def make_parts(_stage: int, block: int, _channels: int) -> Parts:
-        return Parts(first_conv=shifted if block % every == 0 else nn.Conv2d)
-
-    return ResNetVideo(name, dropout, make_parts=make_parts)
+def imported(module: str, name: str) -> "Callable[..., VideoNet]":
+    """A builder that is imported when it is called."""
+    return lambda *args, **options: getattr(import_module(module), name)(*args, **options)
 
 
 # docs/extending.md shows how to add one.
 NETS: dict[str, Network] = {
-    "H2CN": Network(h2cn, FrameMotion.frames),
-    "TDN": Network(tdn, ShortTermDifference.frames),
-    "TSM": Network(tsm, 1),
-    "TSN": Network(ResNetVideo, 1),  # the plain ResNet on every segment (arXiv 1608.00859): blind to their order
+    "H2CN": Network(imported("ops.h2cn", "h2cn"), 5),
+    "TDN": Network(imported("ops.tdn", "tdn"), 5),
+    "TSM": Network(imported("ops.tsm", "tsm"), 1),
+    # The plain ResNet on every segment (arXiv 1608.00859): blind to their order.
+    "TSN": Network(imported("ops.resnet", "ResNetVideo"), 1),
 }
-NETS |= {net: Network(TorchvisionNet, 1, TORCHVISION, form.stride) for net, form in TORCHVISION_NETS.items()}
+NETS |= {
+    net: Network(imported("ops.torchvision_nets", "TorchvisionNet"), 1, TORCHVISION, form.stride)
+    for net, form in TORCHVISION_NETS.items()
+}
 FAMILY = tuple(net for net, entry in NETS.items() if entry.arch is None)  # those with a choice of --arch
 CONSENSUS_TYPES = ("avg",)
 
@@ -58,7 +51,7 @@ def build_model(
     consensus_type: str = "avg",
     ablate: Collection[str] = (),
     hourglass_start: str | None = None,
-) -> VideoNet:
+) -> "VideoNet":
     """Build a network with random weights, silently.
 
     Args:
@@ -74,6 +67,8 @@ def build_model(
     Raises:
         InputError: an unknown name, a number below 1, or numbers that the network cannot be built for.
     """
+    from ops.network import NetworkName
+
     _require_one_of("--net", net, NETS)
     _require_one_of("--consensus_type", consensus_type, CONSENSUS_TYPES)
     for flag, value in (("number of classes", num_class), ("--num_segments", num_segments)):

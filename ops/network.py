@@ -169,7 +169,7 @@ def not_finite(tensors: Mapping[str, Any] | Sequence[Any]) -> str | None:
             inner = not_finite(value)
             if inner is not None:
                 return f"{name}.{inner}"
-        elif isinstance(value, Tensor) and not value.isfinite().all():
+        elif isinstance(value, Tensor) and not value.sum(dtype=torch.float64).isfinite():  # in a single pass
             return str(name)
     return None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ops.blocks import ARCHS, MakeParts, make_stage, no_parts
+from ops.blocks import MakeParts, block_class, make_stage, no_parts
 from ops.network import NetworkName, VideoNet
 from ops.shift import ShiftedConv2d
 
@@ -65,7 +65,7 @@ class ResNetVideo(VideoNet):
         stages = (make_stage(name.arch, stage, make_parts) for stage in (1, 2, 3, 4))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(512 * ARCHS[name.arch][0].expansion, name.num_class)
+        self.fc = nn.Linear(512 * block_class(name.arch).expansion, name.num_class)
         self.motion = motion
         _initialise(self)
 

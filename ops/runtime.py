@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from common.errors import InputError
+from ops.choices import AMP
 from ops.network import VideoNet
 
-MALLOC = ("keep", "system")  # freed memory is kept for reuse, or returned to the system
 START_TIMEOUT = timedelta(hours=2)  # that processes wait for one another: the main one may prepare or check the data
 STEP_TIMEOUT = timedelta(minutes=10)  # the same in training, where the main one may write a large checkpoint
-AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMP_DTYPES = dict(zip(AMP, (None, torch.bfloat16, torch.float16), strict=True))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Runtime:
         return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
 
     def autocast(self, amp: str) -> torch.autocast:
-        """Mixed precision: `amp` is one of `AMP_DTYPES`."""
+        """Mixed precision: `amp` is one of `AMP`."""
         return torch.autocast(self.device.type, AMP_DTYPES[amp], enabled=amp != "off")
 
     def gather(self, value: Any) -> list[Any]:

@@ -4,40 +4,15 @@ They take T single frames (`--num_segments`) and mix them over time themselves: 
 1711.11248; S3D, arXiv 1712.04851) or by attention (MViTv2, arXiv 2112.01526; Video Swin, arXiv 2106.13230).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.errors import InputError
+from ops.choices import TORCHVISION_NETS
 from ops.network import NetworkName, VideoNet
-
-TORCHVISION = "torchvision"  # their --arch
-
-
-class Form(NamedTuple):
-    """The differences between these networks."""
-
-    classifier: str  # name of the last layer
-    features: str  # name of the layer whose output is the feature map
-    explained: str | None = None  # the layer for Grad-CAM, if it is another one
-    stride: int = 32  # in space
-    input_size: int = 224  # H = W in pixels that the weights expect
-    convolves: bool = False  # whether frames are mixed by 3-D convolutions
-    # Required by S3D's temporal strides. Also covers its first temporal kernel: for shorter clips torch's convolution
-    # gives wrong gradients on the CPU or writes beyond its memory (seen with torch 2.15).
-    min_segments: int = 1
-
-
-TORCHVISION_NETS = {
-    "r2plus1d_18": Form("fc", "layer4", stride=16, input_size=112, convolves=True),
-    "mvit_v2_s": Form("head.1", "blocks.15", "blocks.14"),  # after the last block only the class token is used
-    "swin3d_t": Form("head", "norm"),
-    "swin3d_s": Form("head", "norm"),
-    "swin3d_b": Form("head", "norm"),
-    "s3d": Form("classifier.1", "features", convolves=True, min_segments=8),
-}
 
 
 class TorchvisionNet(VideoNet):

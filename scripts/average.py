@@ -12,19 +12,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-from torch import Tensor
-
 from common.cli import make_parser
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError, command
 from common.files import require_replaceable
-from ops.training.seen_clips import SeenClips, joined, seen_clips
-from ops.weights.checkpoint_network import Weights
-from ops.weights.file import save_checkpoint, tensor_digest
-
-SAME = (
-    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "multi_label", "input_size", "preprocessing"
-)  # fmt: skip
 
 
 def average_parser() -> argparse.ArgumentParser:
@@ -32,6 +23,20 @@ def average_parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", nargs="+", metavar="CKPT", help="two or more checkpoints of train.py")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(average_parser())  # before torch is loaded
+
+from torch import Tensor
+
+from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.weights.checkpoint_network import Weights
+from ops.weights.file import save_checkpoint, tensor_digest
+
+SAME = (
+    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "multi_label", "input_size", "preprocessing"
+)  # fmt: skip
 
 
 def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:

@@ -9,49 +9,58 @@ processes, long lists, checkpoints. See docs/BENCHMARKS.md and docs/SCALING.md.
 import argparse
 import os
 import sys
-from functools import partial
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if set before torch is imported
 
-import torch
-
 from common.cli import add_command, make_parser, number
-from common.console import log_lines_to, run_script
+from common.console import answer_help, log_lines_to, run_script
 from common.files import require_replaceable
-from ops.runtime import MALLOC, keep_freed_memory
-from scripts.benchmarking import growth, loading, model_and_step, scaling, views
-from scripts.benchmarking.report import describe, machine, write_report
+from ops.choices import MALLOC
 
-COMMANDS = {
-    "model": ("Evaluation of the networks.", model_and_step.add_options, partial(model_and_step.run, training=False)),
-    "step": ("Training step of the networks.", model_and_step.add_options, partial(model_and_step.run, training=True)),
-    "loader": ("Training clips from files.", loading.add_options, loading.run),
-    "views": ("The data of a test with many views.", views.add_options, views.run),
-    "scaling": ("Processes, long lists, checkpoints.", scaling.add_options, scaling.run),
-    "growth": ("Growth of time and memory with size.", growth.add_options, growth.run),
+COMMANDS = {  # their help, and their modules, which are loaded when the command is given
+    "model": ("Evaluation of the networks.", "model_and_step"),
+    "step": ("Training step of the networks.", "model_and_step"),
+    "loader": ("Training clips from files.", "loading"),
+    "views": ("The data of a test with many views.", "views"),
+    "scaling": ("Processes, long lists, checkpoints.", "scaling"),
+    "growth": ("Growth of time and memory with size.", "growth"),
 }
 
 
-def benchmark_parser() -> argparse.ArgumentParser:
+def benchmark_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser with the options of the commands that occur in `argv`."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (text, add_options, run) in COMMANDS.items():
+    for name, (text, module) in COMMANDS.items():
         own = add_command(commands, name, text, text)
-        add_options(own)
+        if name in argv:
+            benchmark = import_module(f"scripts.benchmarking.{module}")
+            benchmark.add_options(own)
+            own.set_defaults(run=benchmark.run)
         own.add_argument("--rounds", type=number(int, 1), default=9, help="turns of each variant")
         own.add_argument("--threads", type=number(int, 1), help="PyTorch threads in this process")
         own.add_argument(
             "--malloc", choices=MALLOC, default="system", help="keep freed memory or return it, on the CPU"
         )
         own.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
-        own.set_defaults(run=run)
     return parser
 
 
+if __name__ == "__main__":
+    answer_help(benchmark_parser(sys.argv))  # before torch is loaded
+
+import torch
+
+from ops.runtime import keep_freed_memory
+from scripts.benchmarking.report import describe, machine, write_report
+
+
 def main(argv: list[str] | None = None) -> None:
-    args = benchmark_parser().parse_args(argv)
+    args = benchmark_parser(sys.argv if argv is None else argv).parse_args(argv)
     log_lines_to(sys.stderr)
     require_replaceable(args.json, "--json")
     if args.threads:

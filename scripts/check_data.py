@@ -13,11 +13,11 @@ from common.cli import make_parser, number
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, counted
 from common.files import all_or_nothing
-from common.option_groups import add_data_options, data_options
 from datasets.catalogue import resolve
 from datasets.lists import format_line
 from datasets.preparing.checks import ListCheck, check_data
 from datasets.preparing.parallel import StoppedError
+from options.groups import add_data_options, data_options
 
 MOST_KINDS = 50  # kinds of bad rows that are shown
 SHOWN_CLASSES = 8  # largest classes, and smallest classes, that are shown

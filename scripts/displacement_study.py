@@ -14,21 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-import torch
-from matplotlib.figure import Figure
-
 from common.cli import number
-from common.console import run_script
-from datasets.loader import make_loader
-from ops.models import ABLATIONS, build_model
-from ops.network import VideoNet
-from ops.optimiser import make_optimiser, parameter_groups
-from ops.runtime import Runtime
-from ops.schedule import learning_rate
-from ops.scoring.metrics import spread_text
-from ops.training.engine import TrainSettings, evaluate, train_one_epoch
-from ops.training.progress import Sums
-from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
+from common.console import answer_help, run_script
+from ops.choices import ABLATIONS
+from ops.models import build_model
 from scripts.studying.study import Study, study_parser
 
 DIFFERENCE, PUBLISHED = "difference", "published"  # starts of H2CN's hourglasses
@@ -41,6 +30,40 @@ VARIANTS |= {
     for name, options in VARIANTS.items()
     if name.startswith("H2CN")
 }
+
+
+def displacement_parser() -> argparse.ArgumentParser:
+    parser = study_parser(__doc__, "runs/displacement")
+    text = "networks; H2CN-X is H2CN without X, -published starts its hourglasses as published"
+    parser.add_argument("--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help=text)
+    sizes = [1, 4, 8, 16, 24]
+    text = "pixels per frame, in frames 64 pixels wide"
+    parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help=text)
+    text = "random seeds; each sets the weights and the training clips"
+    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help=text)
+    parser.add_argument("--epochs", type=number(int, 1), default=5, help="length of the cosine schedule")
+    parser.add_argument("--clips", type=number(int, 1), default=320, help="new training clips per epoch")
+    parser.add_argument("--val_clips", type=number(int, 1), default=300, help="test clips")
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips per step")
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(displacement_parser())  # before torch is loaded
+
+import torch
+from matplotlib.figure import Figure
+
+from datasets.loader import make_loader
+from ops.network import VideoNet
+from ops.optimiser import make_optimiser, parameter_groups
+from ops.runtime import Runtime
+from ops.schedule import learning_rate
+from ops.scoring.metrics import spread_text
+from ops.training.engine import TrainSettings, evaluate, train_one_epoch
+from ops.training.progress import Sums
+from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
+
 VAL_SEED = 1_000_003  # of the test clips, the same for all
 CHANCE = 100 / len(DIRECTIONS)
 CPU = Runtime(torch.device("cpu"))
@@ -164,24 +187,8 @@ def print_table(rows: Sequence[Row]) -> None:
         print(f"{variant:<28}" + "".join(f"{spread_text(line.get(d, [])):>14}" for d in displacements))
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = study_parser(__doc__, "runs/displacement")
-    text = "networks; H2CN-X is H2CN without X, -published starts its hourglasses as published"
-    parser.add_argument("--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help=text)
-    sizes = [1, 4, 8, 16, 24]
-    text = "pixels per frame, in frames 64 pixels wide"
-    parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help=text)
-    text = "random seeds; each sets the weights and the training clips"
-    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help=text)
-    parser.add_argument("--epochs", type=number(int, 1), default=5, help="length of the cosine schedule")
-    parser.add_argument("--clips", type=number(int, 1), default=320, help="new training clips per epoch")
-    parser.add_argument("--val_clips", type=number(int, 1), default=300, help="test clips")
-    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips per step")
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+    args = displacement_parser().parse_args(argv)
     for displacement in args.displacement:
         Drift(displacement, args.num_segments, 5)  # refuses ambiguous displacements before any training
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})

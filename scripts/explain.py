@@ -12,14 +12,31 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from common.cli import make_parser
+from common.console import answer_help, run_script
+from common.errors import InputError, quoted
+from common.files import all_or_nothing
+from options.groups import add_decoder_option
+
+
+def explain_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__, "It runs on the CPU.")
+    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one image per frame")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
+    text = "class that Grad-CAM explains; by default the most likely one"
+    parser.add_argument("--class_name", metavar="NAME", help=text)
+    text = "folder for explanation.png and explanation.gif"
+    parser.add_argument("--output_dir", default="runs/explain", metavar="DIR", help=text)
+    add_decoder_option(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(explain_parser())  # before torch is loaded
+
 import torch
 from torch import Tensor
 
-from common.cli import make_parser
-from common.console import run_script
-from common.errors import InputError, quoted
-from common.files import all_or_nothing
-from common.option_groups import add_decoder_option
 from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
 from datasets.preprocessing import eval_preprocessing
@@ -34,18 +51,6 @@ from ops.weights.checkpoint_network import Weights
 from ops.weights.trained_on import TrainedOn, frame_sampling
 
 SHOWN = 3  # classes in the title
-
-
-def explain_parser() -> argparse.ArgumentParser:
-    parser = make_parser(__doc__, "It runs on the CPU.")
-    parser.add_argument("source", help="video file that FFmpeg reads, or a folder or .zip with one image per frame")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint of train.py")
-    text = "class that Grad-CAM explains; by default the most likely one"
-    parser.add_argument("--class_name", metavar="NAME", help=text)
-    text = "folder for explanation.png and explanation.gif"
-    parser.add_argument("--output_dir", default="runs/explain", metavar="DIR", help=text)
-    add_decoder_option(parser)
-    return parser
 
 
 def label_of(name: str, class_names: list[str]) -> int:

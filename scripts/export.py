@@ -18,30 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-import torch
-from sklearn.datasets import load_sample_image
-from torch import Tensor, nn
-
 from common.cli import make_parser, number
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError, command, reason, short
 from common.files import all_or_nothing
-from common.option_groups import add_ema_option
 from common.version import project_version
-from datasets.preprocessing import eval_preprocessing
-from ops.fuse import fuse_for_inference
-from ops.network import VideoNet
-from ops.runtime import Runtime, start_runtime
-from ops.weights.checkpoint_network import Weights
-from ops.weights.exported import EXPORTED, INPUT, OUTPUT, read_exported
-from ops.weights.file import METADATA_KEY
-from scripts.benchmarking.report import describe, machine, print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
-
-TOLERANCE = 1e-4  # of the check, relative to the largest logit
-BATCH_SIZES = (1, 2, 5)  # of the check
-DYNAMIC_BATCH = {"clip": {0: torch.export.Dim("N", min=1)}}  # of `VideoNet.forward`
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+from ops.choices import EXPORTED
+from options.groups import add_ema_option
 
 
 def export_parser() -> argparse.ArgumentParser:
@@ -57,6 +40,29 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=number(int, 1), default=15, help="timed calls of each variant, with --latency")
     add_ema_option(parser)
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(export_parser())  # before torch is loaded
+
+import torch
+from sklearn.datasets import load_sample_image
+from torch import Tensor, nn
+
+from datasets.preprocessing import eval_preprocessing
+from ops.fuse import fuse_for_inference
+from ops.network import VideoNet
+from ops.runtime import Runtime, start_runtime
+from ops.weights.checkpoint_network import Weights
+from ops.weights.exported import INPUT, OUTPUT, read_exported
+from ops.weights.file import METADATA_KEY
+from scripts.benchmarking.report import describe, machine, print_table
+from scripts.benchmarking.timing import Spread, alternate, ratios
+
+TOLERANCE = 1e-4  # of the check, relative to the largest logit
+BATCH_SIZES = (1, 2, 5)  # of the check
+DYNAMIC_BATCH = {"clip": {0: torch.export.Dim("N", min=1)}}  # of `VideoNet.forward`
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_writers(outputs: list[Path]) -> None:

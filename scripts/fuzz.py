@@ -24,15 +24,32 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from common.cli import SEED, make_parser, number
+from common.console import answer_help, run_script
+from common.errors import InputError
+from common.files import make_folder
+
+
+def fuzz_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    parser.add_argument("what", nargs="*", metavar="KIND", help="by default all; a wrong one lists the known ones")
+    text = "videos to damage and to take frames from"
+    parser.add_argument("--videos", nargs="+", required=True, type=Path, metavar="FILE", help=text)
+    parser.add_argument("--tries", type=number(int, 1), default=200, help="damaged files of each kind")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of the damage")
+    text = "folder for files that gave a traceback, hung, or were read with other content"
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/fuzz"), help=text)
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(fuzz_parser())  # before torch is loaded
+
 import numpy as np
 import safetensors.torch
 import torch
 from tqdm import tqdm
 
-from common.cli import SEED, make_parser, number
-from common.console import run_script
-from common.errors import InputError
-from common.files import make_folder
 from datasets.built_in.motions import CLASS_NAMES
 from datasets.class_names import read_class_names
 from datasets.lists import VideoRecord, format_line, read_list
@@ -188,18 +205,6 @@ def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) 
                     copy.with_suffix(".report").write_text(report)
         pool.shutdown()
     return counts
-
-
-def fuzz_parser() -> argparse.ArgumentParser:
-    parser = make_parser(__doc__)
-    parser.add_argument("what", nargs="*", metavar="KIND", help=f"by default all of {', '.join(KINDS)}")
-    text = "videos to damage and to take frames from"
-    parser.add_argument("--videos", nargs="+", required=True, type=Path, metavar="FILE", help=text)
-    parser.add_argument("--tries", type=number(int, 1), default=200, help="damaged files of each kind")
-    parser.add_argument("--seed", type=SEED, default=0, help="seed of the damage")
-    text = "folder for files that gave a traceback, hung, or were read with other content"
-    parser.add_argument("--output_dir", type=Path, default=Path("runs/fuzz"), help=text)
-    return parser
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,9 +19,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if set before torch is imported
 
 from common.cli import make_parser, number
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
 from common.files import require_replaceable, write_whole
+
+
+def check_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run only these checks")
+    parser.add_argument("--list", action="store_true", help="list the checks and exit")
+    parser.add_argument("--limit", type=number(float, 0), default=480, help="in seconds; no check starts after it")
+    parser.add_argument(
+        "-b", "--batch_size", type=number(int, 1), default=16, help="clips per batch in memory and speed, on a GPU"
+    )
+    text = "new folder in which data, runs and the output of the scripts are kept"
+    parser.add_argument("--keep", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file")
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(check_parser())  # before torch is loaded
+
 from ops.runtime import start_runtime
 from scripts.benchmarking.report import describe, machine, table, write_report
 from scripts.gpu_checks import numerics, speed, trainings
@@ -90,28 +110,15 @@ def markdown(about: str, results: Sequence[Result]) -> str:
     return f"{about}\n\n{table(['check', 'what', 'found', 'bounds'], rows)}\n"
 
 
-def check_parser() -> argparse.ArgumentParser:
-    parser = make_parser(__doc__)
-    names = list(CHECKS)
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="run only these checks")
-    parser.add_argument("--list", action="store_true", help="list the checks and exit")
-    parser.add_argument("--limit", type=number(float, 0), default=480, help="in seconds; no check starts after it")
-    parser.add_argument(
-        "-b", "--batch_size", type=number(int, 1), default=16, help="clips per batch in memory and speed, on a GPU"
-    )
-    text = "new folder in which data, runs and the output of the scripts are kept"
-    parser.add_argument("--keep", type=Path, metavar="DIR", help=text)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file")
-    return parser
-
-
 def main(argv: list[str] | None = None) -> None:
     args = check_parser().parse_args(argv)
     if args.list:
         for name, check in CHECKS.items():
             print(f"{name:<16} {(check.__doc__ or '').splitlines()[0]}")
         return
+    unknown = [name for name in args.only if name not in CHECKS]
+    if unknown:
+        raise InputError(f"--only {unknown[0]}: there is no such check; choose from {', '.join(CHECKS)}")
     require_replaceable(args.json, "--json")
     require_replaceable(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
@@ -128,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         except OSError as error:
             raise InputError(f"--keep {folder}: {error.strerror}; give a new folder") from error
         bench = Bench(runtime, folder.resolve(), time.monotonic() + args.limit, args.batch_size)
-        for name in args.only:
+        for name in args.only or CHECKS:
             results.append(result := run_check(name, bench))
             print(f"{result.verdict}  {name:<16}{result.seconds:5.0f} s  {result.reason}".rstrip(), flush=True)
     report = markdown(describe(about), results)

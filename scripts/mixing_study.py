@@ -17,22 +17,49 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from common.cli import number
+from common.console import answer_help, log_lines_to, run_script
+from common.files import file_hash
+from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
+from ops.choices import MIXES, TORCHVISION_NETS
+from ops.models import NETS, require_stride
+from options.groups import add_crop_options, add_data_options, data_options
+from scripts.studying.study import Study, study_parser
+
+
+def mixing_parser() -> argparse.ArgumentParser:
+    parser = study_parser(__doc__, "runs/mixing")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
+    parser.add_argument("--mix", nargs="+", choices=MIXES, default=list(MIXES), help="methods to compare")
+    text = "random seeds; each sets the train split and the weights"
+    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2, 3, 4], help=text)
+    parser.add_argument("--clips_per_class", type=number(int, 1), default=10, help="training clips per class")
+    parser.add_argument("--net", choices=NETS, default="TSM", help="network")
+    parser.add_argument("--epochs", type=number(int, 1), default=15, help="length of the cosine schedule")
+    parser.add_argument("-b", "--batch_size", type=number(int, 2), default=8, help="clips per step")
+    text = "learning rate of SV-Mix's selector"
+    parser.add_argument("--selector_lr", type=number(float, 0, open_low=True), default=0.04, help=text)
+    text = "SV-Mix's teacher; the paper's 0.999 is for some 15,000 steps, a study has a few hundred"
+    parser.add_argument("--teacher_decay", type=number(float, 0, 1), default=0.95, help=text)
+    text = "share of the target spread over all classes"
+    parser.add_argument("--label_smoothing", type=number(float, 0, 1), default=0.1, help=text)
+    parser.add_argument("--dropout", type=number(float, 0, 1), default=0.2, help="dropout before the classifier")
+    add_data_options(parser, ("train", "val"), workers=False)
+    add_crop_options(parser)
+    parser.set_defaults(input_size=64)  # gives SV-Mix 2 x 2 regions to choose from; 32 gives one
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(mixing_parser())  # before torch is loaded
+
 import numpy as np
 
 import train
-from common.cli import number
-from common.console import log_lines_to, run_script
-from common.files import file_hash
-from common.option_groups import add_crop_options, add_data_options, data_options
-from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import format_line, read_list
-from ops.mixing.methods import MIXES
-from ops.models import NETS, require_stride
 from ops.scoring.metrics import spread_text
-from ops.torchvision_nets import TORCHVISION_NETS
 from ops.training.run_log import LINES
 from scripts.benchmarking.report import table
-from scripts.studying.study import Study, study_parser
 
 # Options passed on to train.py.
 OPTIONS = ("net", "arch", "num_segments", "input_size", "epochs", "batch_size", "lr", "label_smoothing", "dropout")
@@ -115,33 +142,9 @@ def markdown(rows: Sequence[Row]) -> str:
     return table(["method", "seeds", "top-1, %", "gain over none, same seeds", "seconds per epoch"], lines) + "\n"
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = study_parser(__doc__, "runs/mixing")
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
-    parser.add_argument("--mix", nargs="+", choices=MIXES, default=list(MIXES), help="methods to compare")
-    text = "random seeds; each sets the train split and the weights"
-    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2, 3, 4], help=text)
-    parser.add_argument("--clips_per_class", type=number(int, 1), default=10, help="training clips per class")
-    parser.add_argument("--net", choices=NETS, default="TSM", help="network")
-    parser.add_argument("--epochs", type=number(int, 1), default=15, help="length of the cosine schedule")
-    parser.add_argument("-b", "--batch_size", type=number(int, 2), default=8, help="clips per step")
-    text = "learning rate of SV-Mix's selector"
-    parser.add_argument("--selector_lr", type=number(float, 0, open_low=True), default=0.04, help=text)
-    text = "SV-Mix's teacher; the paper's 0.999 is for some 15,000 steps, a study has a few hundred"
-    parser.add_argument("--teacher_decay", type=number(float, 0, 1), default=0.95, help=text)
-    text = "share of the target spread over all classes"
-    parser.add_argument("--label_smoothing", type=number(float, 0, 1), default=0.1, help=text)
-    parser.add_argument("--dropout", type=number(float, 0, 1), default=0.2, help="dropout before the classifier")
-    add_data_options(parser, ("train", "val"), workers=False)
-    add_crop_options(parser)
-    parser.set_defaults(input_size=64)  # gives SV-Mix 2 x 2 regions to choose from; 32 gives one
-    args = parser.parse_args(argv)
-    require_stride(args.net, args.input_size)
-    return args
-
-
 def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+    args = mixing_parser().parse_args(argv)
+    require_stride(args.net, args.input_size)
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     budget = {name: getattr(args, name) for name in (*OPTIONS, *SVMIX_OPTIONS, "clips_per_class", "no_flip")}
     budget |= {f"{which}_list": file_hash(spec.lists[which]) for which in ("train", "val")}

@@ -8,13 +8,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from common.cli import make_parser, number
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError
-from ops.blocks import ARCHS
-from ops.flops import count_macs, count_parameters
+from ops.choices import ARCHS
 from ops.models import NETS, build_model
-
-SIZES = (112, 224, 256)
 
 
 def info_parser() -> argparse.ArgumentParser:
@@ -25,6 +22,14 @@ def info_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_segments", type=number(int, 1), nargs="+", default=[8, 16], help="segments per clip, T")
     parser.add_argument("--num_class", type=number(int, 1), default=174, help="classes; Something-Something has 174")
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(info_parser())  # before torch is loaded
+
+from ops.flops import count_macs, count_parameters
+
+SIZES = (112, 224, 256)
 
 
 def main() -> None:

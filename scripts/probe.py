@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Linear probe and k nearest neighbours: train on the dumped features of one list, test on those of another."""
 
+import argparse
 import csv
 import logging
 import sys
@@ -9,16 +10,30 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
+from common.cli import make_parser
+from common.console import answer_help, run_script
+from common.errors import InputError, counted, few, quoted, short
+from options.groups import COUNT
+
+
+def probe_parser() -> argparse.ArgumentParser:
+    parser = make_parser(str(__doc__))
+    parser.add_argument("train", type=Path, metavar="TRAIN_DIR", help="--output_dir of the training videos")
+    parser.add_argument("test", type=Path, metavar="TEST_DIR", help="--output_dir of the test videos")
+    text = "numbers of nearest neighbours by cosine similarity; each votes with weight 1 / distance"
+    parser.add_argument("--neighbours", type=COUNT, nargs="+", default=[1, 5, 20], metavar="K", help=text)
+    return parser
+
+
+if __name__ == "__main__":
+    answer_help(probe_parser())  # before torch is loaded
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from common.cli import make_parser
-from common.console import run_script
-from common.errors import InputError, counted, few, quoted, short
-from common.option_groups import COUNT
 from ops.scoring.features import INDEX, read_features
 from ops.scoring.metrics import accuracies, intervals
 from ops.scoring.protocol import describe_protocol, read_protocol
@@ -73,12 +88,7 @@ def require_comparable(train: Features, test: Features) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = make_parser(str(__doc__))
-    parser.add_argument("train", type=Path, metavar="TRAIN_DIR", help="--output_dir of the training videos")
-    parser.add_argument("test", type=Path, metavar="TEST_DIR", help="--output_dir of the test videos")
-    text = "numbers of nearest neighbours by cosine similarity; each votes with weight 1 / distance"
-    parser.add_argument("--neighbours", type=COUNT, nargs="+", default=[1, 5, 20], metavar="K", help=text)
-    args = parser.parse_args(argv)
+    args = probe_parser().parse_args(argv)
     train, test = load(args.train), load(args.test)
     require_comparable(train, test)
     if max(args.neighbours) > len(train.labels):

@@ -14,23 +14,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-import safetensors.torch
-import torch
-
 from common.cli import make_parser
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError, wrong_fields
 from common.files import all_or_nothing
-from common.option_groups import add_ema_option
 from common.version import project_version
-from ops.network import VideoNet, not_finite
-from ops.scoring.metrics import FIGURES
-from ops.scoring.score import on_the_cpu
-from ops.weights.checkpoint_network import Weights
-from ops.weights.file import METADATA_KEY, tensor_digest
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
-CLIPS = 8  # number of random clips whose logits are compared
+from ops.choices import DTYPES
+from options.groups import add_ema_option
 
 
 def publish_parser() -> argparse.ArgumentParser:
@@ -40,9 +30,24 @@ def publish_parser() -> argparse.ArgumentParser:
     text = "start of the file name; by default network, data set, backbone and segments, as in runs/"
     parser.add_argument("--name", help=text)
     text = "type of the stored weights; float16 halves the file size, and networks still compute in float32"
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help=text)
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help=text)
     add_ema_option(parser)
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(publish_parser())  # before torch is loaded
+
+import safetensors.torch
+import torch
+
+from ops.network import VideoNet, not_finite
+from ops.scoring.metrics import FIGURES
+from ops.scoring.score import on_the_cpu
+from ops.weights.checkpoint_network import Weights
+from ops.weights.file import METADATA_KEY, tensor_digest
+
+CLIPS = 8  # number of random clips whose logits are compared
 
 
 def file_content(weights: Weights, model: VideoNet, dtype: torch.dtype) -> bytes:
@@ -90,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     weights = Weights.read(args.weights, ema=args.ema)
     made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
-    content = file_content(weights, model, DTYPES[args.dtype])
+    content = file_content(weights, model, getattr(torch, args.dtype))
     name = args.name or f"{made_for.net}_{made_for.dataset}_{made_for.arch}_{made_for.num_segments}f"
     name = re.sub(r"[^\w.-]", "_", name)
     path = args.output_dir / f"{name}-{hashlib.sha256(content).hexdigest()[:8]}.safetensors"

@@ -15,32 +15,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
-import torch
-
-from common.augmentation_options import add_augmentation_options, chosen_augmentation
 from common.cli import SEED, make_parser, number
-from common.console import run_script
+from common.console import answer_help, run_script
 from common.errors import InputError, counted, reason
 from common.files import make_folder
-from common.mixing_options import mix_names
-from common.option_groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
-from datasets.clip_dataset import VideoDataset, train_dataset
-from datasets.loader import ClipLoader, make_loader
-from datasets.transforms import TrainTransform
-from drawing.clips import ShownClip, animation, contact_sheet, save_animation
-from drawing.mixed_clips import mixed_sheet
-from ops.mixing.methods import MIXES
-from ops.mixing.mixer import MixedExample, Mixer, mix_method
-from ops.mixing.svmix import SvMixSettings
+from ops.choices import MIXES
 from ops.models import NETS, build_model
-from ops.network import VideoNet
-from ops.runtime import Runtime
-from ops.weights.checkpoint_network import Weights
+from options.augmentation import add_augmentation_options, chosen_augmentation
+from options.groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
+from options.mixing import mix_names
 from opts import parse_with_built_in_defaults
-
-LINE_EVERY = 20  # clips or pictures per line of progress
 
 
 def show_parser() -> argparse.ArgumentParser:
@@ -65,6 +51,25 @@ def show_parser() -> argparse.ArgumentParser:
     add_sampling_options(parser)
     add_augmentation_options(parser)
     return parser
+
+
+if __name__ == "__main__":
+    answer_help(show_parser())  # before torch is loaded
+
+import torch
+
+from datasets.clip_dataset import VideoDataset, train_dataset
+from datasets.loader import ClipLoader, make_loader
+from datasets.transforms import TrainTransform
+from drawing.clips import ShownClip, animation, contact_sheet, save_animation
+from drawing.mixed_clips import mixed_sheet
+from ops.mixing.mixer import MixedExample, Mixer, mix_method
+from ops.mixing.svmix import SvMixSettings
+from ops.network import VideoNet
+from ops.runtime import Runtime
+from ops.weights.checkpoint_network import Weights
+
+LINE_EVERY = 20  # clips or pictures per line of progress
 
 
 def epoch_loader(dataset: VideoDataset, batch_size: int, *, epoch: int, seed: int, workers: int) -> ClipLoader:

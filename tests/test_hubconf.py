@@ -13,7 +13,7 @@ import hubconf
 from common.errors import InputError
 from datasets.preprocessing import eval_preprocessing
 from datasets.sampling import center_starts, segment_indices
-from ops.blocks import ARCHS
+from ops.choices import ARCHS
 from ops.models import build_model
 from ops.weights.file import save_checkpoint
 

@@ -15,11 +15,6 @@ from torch import Tensor
 
 from ops.network import VideoNet
 
-# Defaults of --mix_alpha: lambda ~ Beta(alpha, alpha). Mixup: arXiv 1710.09412, section 3.1, on ImageNet; CutMix: arXiv
-# 1905.04899, section 3.1. VideoMix (arXiv 2012.03457) takes CutMix's. NOTE: its own value was not available to us.
-ALPHAS = {"mixup": 0.2, "cutmix": 1.0, "videomix": 1.0}
-MIXES = ("none", *ALPHAS, "svmix")
-
 Loss = Callable[..., Tensor]  # logits (N, K), labels (N,) or targets (N, K) of mixed clips -> scalar
 
 

@@ -8,14 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.errors import InputError
-from ops.mixing.methods import ALPHAS, Blend, ByTurns, ImageMix, Loss, MixMethod, VideoMix, over_clip, target_of
+from ops.choices import ALPHAS
+from ops.mixing.methods import Blend, ByTurns, ImageMix, Loss, MixMethod, VideoMix, over_clip, target_of
 from ops.mixing.svmix import SvMix, SvMixSettings
 from ops.network import VideoNet
 from ops.runtime import Runtime
 
 
 def mix_method(mix: str, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> MixMethod:
-    """A method by name, one of `ops.mixing.methods.MIXES` but "none", for clips of `input_size` pixels.
+    """A method by name, one of `ops.choices.MIXES` but "none", for clips of `input_size` pixels.
 
     Several names of methods without parameters, separated by commas, mix by turns. `student` is the network in
     training, on its device. Methods other than SV-Mix read only `alphas` of the settings.

@@ -19,14 +19,13 @@ from torch import Tensor, nn
 
 from common.errors import InputError, short
 from ops.averaging import moving_average
+from ops.choices import OFFLINE_ALPHA, SPATIAL_ALPHA, TEMPORAL_ALPHA
 from ops.mixing.methods import Blend, Loss, MixMethod, mixed_target, over_clip
 from ops.mixing.selector import PLAIN_BELOW, Selector, mask_loss, saliency_share, spread
 from ops.network import VideoNet
 from ops.optimiser import make_step, set_learning_rate
 from ops.runtime import Runtime
 
-# Of the released code: Beta distributions online in space, online in time, and offline.
-SPATIAL_ALPHA, TEMPORAL_ALPHA, OFFLINE_ALPHA = 1.0, 0.8, 1.0
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not clipped
 
 

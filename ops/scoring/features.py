@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from common.errors import InputError, reason
 from common.files import writing
+from ops.choices import DTYPES
 from ops.network import VideoNet
 from ops.scoring.predictions import open_table
 
-DTYPES = ("float16", "float32")
 INDEX = "features_index.csv"  # video, label and class of each row
 
 

@@ -6,10 +6,12 @@ scikit-learn is imported where it is used: that takes a second, and training doe
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:  # tables of results do not need torch
+    from torch import Tensor
 
 from ops.scoring import multi_label
 
@@ -20,7 +22,7 @@ FIGURES = {
 MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
 
 
-def topk_hits(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Tensor]":
     """For each k, whether the label is among the k best of K classes: (N, K) and (N,) -> (N,) each.
 
     Of several labels, as (N, K) with 1 (in mixed clips, at least a half) for each, one is enough.
@@ -30,7 +32,7 @@ def topk_hits(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]
     return [hits[:, :k].any(1) for k in ks]
 
 
-def topk_correct(logits: Tensor, labels: Tensor, ks: Sequence[int]) -> list[int]:
+def topk_correct(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> list[int]:
     """For each k, the number of samples whose label is among the k best of K classes; (N, K) and (N,)."""
     return [int(hits.sum()) for hits in topk_hits(logits, labels, ks)]
 

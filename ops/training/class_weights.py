@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CLASS_WEIGHTS = ("none", "inverse", "sqrt", "effective")
-BETA = 0.999  # of the effective number of clips; Cui et al., CVPR 2019 (arXiv 1901.05555), compare 0.9 to 0.9999
+from ops.choices import BETA
 
 
 def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:

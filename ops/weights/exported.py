@@ -18,7 +18,6 @@ from common.errors import InputError, reason, short, wrong_fields
 from ops.weights.file import METADATA_KEY
 from ops.weights.trained_on import TrainedOn
 
-EXPORTED = (".onnx", ".pt2")
 INPUT, OUTPUT = "clips", "logits"  # names in an ONNX graph
 
 Run = Callable[[Tensor], Tensor]  # clips (N, T, L, 3, H, W) uint8 on the CPU -> logits (N, K)

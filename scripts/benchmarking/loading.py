@@ -11,11 +11,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import counted
-from common.option_groups import add_crop_options
 from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.epoch_sampler import EpochSampler
 from datasets.loader import make_loader
 from datasets.reading.decoders import DECODER_NAMES, installed_decoders
+from options.groups import add_crop_options
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import FORMS, Size, Specs

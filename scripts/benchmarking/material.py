@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import av
 
 from common.cli import number
-from common.option_groups import add_data_options, data_options
 from datasets.built_in.motions import CLASS_NAMES
 from datasets.built_in.moving_digits import Settings, ensure_moving_digits
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
@@ -19,6 +18,7 @@ from datasets.preparing.extraction import Extraction
 from datasets.reading.frames import FrameFolder
 from datasets.reading.readers import Reader, open_record
 from datasets.reading.video_file import VideoFile
+from options.groups import add_data_options, data_options
 
 FORMS = ("folder", "archive", "video")
 FRAME_RATE = 25

@@ -13,7 +13,7 @@ import torch
 from common.cli import number
 from common.errors import InputError, counted
 from common.progress import track
-from ops.blocks import ARCHS
+from ops.choices import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
@@ -75,9 +75,9 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=list(CALLS), default=best, help="cuda: the first GPU")
 
 
-def run(args: argparse.Namespace, *, training: bool) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns the content of the JSON file."""
-    device = torch.device(args.device)
+    device, training = torch.device(args.device), args.command == "step"
     setting = Setting(args.arch, args.batch_size, args.segments, args.size, device, training, malloc=args.malloc)
     default_variants, default_bases = (
         [Variant.parse(name) for name in names.split()] for names in DEFAULTS[training, args.device == "cuda"]

@@ -50,7 +50,7 @@ class Setting:
     device: torch.device
     training: bool  # a training step instead of an evaluation
     num_class: int = 174  # K
-    malloc: str = "system"  # in new processes, one of `ops.runtime.MALLOC`
+    malloc: str = "system"  # in new processes, one of `ops.choices.MALLOC`
 
 
 @dataclass(frozen=True)

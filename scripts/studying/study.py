@@ -14,16 +14,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from common.cli import make_parser, number
 from common.errors import InputError, counted
 from common.files import make_folder, write_json
 from common.folder_lock import FolderLock
 from common.progress import track
-from ops.blocks import ARCHS
-from ops.runtime import keep_freed_memory
-from ops.training.run_log import provenance
+from ops.choices import ARCHS
 
 Row = TypeVar("Row", bound=Any)  # a dataclass of plain values; its property `job` says which training it is
 Job = tuple[Any, ...]
@@ -50,6 +46,8 @@ class Study(Generic[Row]):
         Raises:
             InputError: the folder cannot be written, or has rows of something else or of another budget.
         """
+        from ops.training.run_log import provenance  # here because it loads torch
+
         self.folder = make_folder(folder, "--output_dir")
         self.table = folder / f"{name}.csv"
         self.rows = read_rows(self.table, kind)
@@ -135,6 +133,10 @@ def _start_worker() -> None:
     """One core, no GPU and no output of its own; Ctrl-C is handled by the main process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import torch
+
+    from ops.runtime import keep_freed_memory
+
     torch.set_num_threads(1)
     keep_freed_memory()
     logging.getLogger().setLevel(logging.WARNING)

@@ -9,10 +9,10 @@ from video_files import write_dataset
 import test_models_center_crop as center_crop
 import train
 from common.errors import InputError
-from common.option_groups import data_options
 from datasets.catalogue import list_to_score, resolve
 from ops.scoring.pickles import read_scores
 from ops.weights.file import read_checkpoint
+from options.groups import data_options
 from opts import parse_test, parse_train
 from scripts import check_data, show_clips
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from common.errors import InputError
+from ops.choices import ABLATIONS
 from ops.hourglass import ClipHourglass, FrameHourglass
-from ops.models import ABLATIONS, build_model
+from ops.models import build_model
 from ops.weights.load import load_weights
 
 

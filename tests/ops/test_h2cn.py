@@ -10,7 +10,8 @@ from golden_data import largest_difference, load
 from torch import nn
 
 from ops.blocks import Bottleneck, Parts
-from ops.h2cn import HOURGLASS_STARTS, ClipMotion
+from ops.choices import HOURGLASS_STARTS
+from ops.h2cn import ClipMotion
 from ops.hourglass import FrameHourglass
 from ops.models import build_model
 from ops.shift import ShiftedConv2d, temporal_shift

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from ops.blocks import ARCHS
+from ops.choices import ARCHS
 from ops.fuse import fuse_for_inference
 from ops.models import FAMILY, NETS, build_model
 from ops.network import IMAGENET_MEAN, IMAGENET_STD, VideoNet

@@ -5,11 +5,11 @@ import torch
 from torchvision.models import get_model, get_model_weights
 
 from common.errors import InputError
+from ops.choices import TORCHVISION_NETS
 from ops.flops import count_macs, count_parameters
 from ops.freezing import freeze_partial_bn
 from ops.models import build_model
 from ops.optimiser import parameter_groups
-from ops.torchvision_nets import TORCHVISION_NETS
 from ops.weights.load import load_weights
 
 pytestmark = pytest.mark.slow

@@ -185,7 +185,7 @@ def test_growth_is_an_exponent() -> None:
 
 
 def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(benchmark.growth, "VIDEO", (6, Size(40, 32)))
+    monkeypatch.setattr("scripts.benchmarking.growth.VIDEO", (6, Size(40, 32)))
     axes = ["--segments", "2", "4", "--sizes", "32", "64", "--batch_sizes", "1"]
     few = ["--arch", "resnet18", "--device", "cpu", "--rounds", "1", "--clips", "2", "-j", "1", "--variant", "tsn"]
     content = measured(tmp_path, "growth", *axes, *few)

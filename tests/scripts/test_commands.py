@@ -22,8 +22,9 @@ from datasets.catalogue import resolve
 from datasets.clip_dataset import ClipPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
+from ops.choices import ABLATIONS
 from ops.fuse import fuse_for_inference
-from ops.models import ABLATIONS, FAMILY, NETS, build_model
+from ops.models import FAMILY, NETS, build_model
 from ops.runtime import start_runtime
 from ops.scoring.pickles import read_scores
 from ops.weights.checkpoint_network import Weights

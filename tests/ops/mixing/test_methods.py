@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from tiny_net import TinyNet, random_clips
 
 from common.errors import InputError
-from ops.mixing.methods import ALPHAS, Blend, ImageMix, VideoMix, over_clip
+from ops.choices import ALPHAS
+from ops.mixing.methods import Blend, ImageMix, VideoMix, over_clip
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.runtime import Runtime

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ops.training.class_weights import BETA, WeightedCrossEntropy, class_weights
+from ops.choices import BETA
+from ops.training.class_weights import WeightedCrossEntropy, class_weights
 
 LABELS = [0] * 600 + [1] * 30 + [3] * 2  # no clip of class 2
 COUNTS = np.array([600, 30, 2])

@@ -4,6 +4,7 @@ import argparse
 
 from common.cli import number
 from common.errors import InputError
+from ops.choices import ALPHAS, MIXES, SPATIAL_ALPHA, TEMPORAL_ALPHA
 
 POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
 # Options that only a mixing method reads, and those that only SV-Mix reads.
@@ -12,10 +13,6 @@ SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teache
 
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:
-    # Imported here because only training needs them.
-    from ops.mixing.methods import ALPHAS, MIXES
-    from ops.mixing.svmix import SPATIAL_ALPHA, TEMPORAL_ALPHA
-
     add = parser.add_argument_group("mixing of clips and labels").add_argument
     text = "mixing method; svmix (SV-Mix) learns what to mix; several of the others (mixup,cutmix): by turns"
     add("--mix", type=mix_names, default="none", metavar="{" + ",".join(MIXES) + "}", help=text)
@@ -38,8 +35,6 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
 
 def mix_names(text: str) -> str:
     """An argparse type: a mixing method, or several that learn nothing, separated by commas."""
-    from ops.mixing.methods import ALPHAS, MIXES
-
     names = text.split(",")
     if text not in MIXES and not (len(set(names)) == len(names) and set(names) <= set(ALPHAS)):
         some = ", ".join(ALPHAS)

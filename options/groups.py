@@ -9,9 +9,8 @@ from common.cli import number
 from common.errors import InputError
 from datasets.reading.decoders import DECODER_NAMES
 from datasets.sampling import TRAIN_SAMPLINGS
-from ops.blocks import ARCHS
+from ops.choices import AMP, ARCHS, MALLOC
 from ops.models import NETS
-from ops.runtime import AMP_DTYPES, MALLOC
 
 DEFAULT_ARCH = "resnet50"
 COUNT = number(int, 1)
@@ -111,7 +110,7 @@ def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> N
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("devices").add_argument
     add("--gpus", type=int, nargs="+", help="GPU numbers, by default the first GPU; several use DataParallel")
-    add("--amp", choices=list(AMP_DTYPES), default="off", help="mixed precision")
+    add("--amp", choices=AMP, default="off", help="mixed precision")
     add("--compile", action="store_true", help="compile networks with torch.compile, meant for GPUs")
     text = "on the CPU, keep freed memory for reuse (faster) or return it to the system"
     add("--malloc", choices=MALLOC, default="keep", help=text)

@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 
 from common.cli import number
 from common.errors import InputError
-from common.option_groups import COUNT, add_crop_options
 from datasets.augmentation import AUTO_AUGMENTS, MAGNITUDES, PRESETS, Augmentation
+from options.groups import COUNT, add_crop_options
 
 SHARE = number(float, 0, 1)
 RANDAUGMENT_OPTIONS = ("ra_ops", "ra_magnitude")

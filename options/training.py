@@ -4,12 +4,10 @@ import argparse
 
 from common.cli import SEED, file_name, interval, number
 from common.errors import InputError
-from common.option_groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
-from ops.blocks import ARCHS
-from ops.h2cn import HOURGLASS_STARTS
-from ops.models import ABLATIONS, CONSENSUS_TYPES, NETS
-from ops.optimiser import optimiser_arguments
+from ops.choices import ABLATIONS, ARCHS, BETA, CLASS_WEIGHTS, HOURGLASS_STARTS
+from ops.models import CONSENSUS_TYPES, NETS
 from ops.schedule import LR_STEPS, LR_TYPES
+from options.groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
 
 POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
 
@@ -106,8 +104,6 @@ def check_labels(args: argparse.Namespace) -> None:
 
 
 def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
-    from ops.training.class_weights import BETA, CLASS_WEIGHTS
-
     add = parser.add_argument_group("imbalance of classes").add_argument
     text = (
         "weights of the classes in the training loss; n clips of a class -> inverse: 1 / n; sqrt: 1 / sqrt(n); "
@@ -157,6 +153,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
     """Refuse an unknown optimiser or argument of it, and options that contradict one another or that nothing reads."""
+    from ops.optimiser import optimiser_arguments  # here because it loads torch
+
     arguments = optimiser_arguments(args.optimizer, args.optimizer_args)
     if "momentum" in given and (args.optimizer not in ("sgd", "adamw") or "betas" in arguments):
         raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from common.config_file import as_toml
 from common.errors import InputError
+from options.config_file import as_toml
 from opts import parse_train
 
 RUNS = {

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.augmentation_options import chosen_augmentation
 from common.cli import resume_command
 from common.errors import InputError
-from common.option_groups import train_sampling
 from datasets.augmentation import MAE, TSN, Augmentation
+from options.augmentation import chosen_augmentation
+from options.groups import train_sampling
 from opts import (
     BUILT_IN_DEFAULTS,
     parse_predict,
