@@ -100,7 +100,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     training.check_optimiser(args, given)
     training.check_labels(args)
     if args.class_weights != "none" and args.balanced_sampler:
-        raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
+        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
     return args
 
 

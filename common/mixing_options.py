@@ -65,7 +65,7 @@ def check_mixing(args: argparse.Namespace, given: set[str]) -> None:
     if args.mix == "none":
         return
     if args.batch_size < 2:
-        raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
+        raise InputError("--batch-size 1: --mix needs at least 2 clips per batch; give 2 or more")
     if args.mix_off_epochs >= args.epochs:
         raise InputError(
             f"--mix_off_epochs {args.mix_off_epochs} leaves none of --epochs {args.epochs} to --mix {args.mix}; give "

@@ -102,7 +102,7 @@ def check_labels(args: argparse.Namespace) -> None:
     single |= {"--class_weights": args.class_weights != "none", f"--best_by {args.best_by}": args.best_by != "map"}
     given = [flag for flag, is_given in single.items() if is_given]
     if args.multi_label and given:
-        raise InputError(f"{given[0]} is for one label per video; leave it out, or leave --multi_label out")
+        raise InputError(f"{given[0]} is for one label per video; leave it or --multi_label out")
 
 
 def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +161,8 @@ def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
         raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")
     if args.linear_probe and (args.freeze or "layer_decay" in given):
         both = "--freeze" if args.freeze else "--layer_decay"
-        raise InputError(f"--linear_probe trains the classifier alone; leave {both} out")
+        raise InputError(f"--linear_probe trains only the classifier; leave {both} out")
     if "warmup_start" in given and not args.warmup:
-        raise InputError("--warmup_start needs --warmup, which is 0; leave it out")
+        raise InputError("--warmup_start needs --warmup; add it, or leave --warmup_start out")
     if args.checkpoint_activations and args.compile:
         raise InputError("--checkpoint_activations does not work with --compile; leave one of them out")

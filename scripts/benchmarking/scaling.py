@@ -31,7 +31,7 @@ from scripts.benchmarking.report import print_table
 from scripts.benchmarking.timing import Spread, seconds
 
 WORKERS, READ = 2, 100_000  # worker processes, and records that they read together
-LAUNCHES, STEPS = 2, 4  # of each kind in turns, and measured steps of each launch
+LAUNCHES, STEPS = 2, 4  # of each kind, in turns; measured steps per launch
 KINDS = {"1 process": (1, 2), "2, strong scaling": (2, 1), "2, weak scaling": (2, 2)}  # processes, clips of each
 
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 class ListOnly(Dataset[int]):
-    """Reads nothing but records."""
+    """Reads only the records, no frames."""
 
     def __init__(self, records: Records) -> None:
         self.records = records
