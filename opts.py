@@ -56,11 +56,11 @@ def train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown name lists all names")
     parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input modality (no optical flow)")
-    training.add_network_options(parser)
-    training.add_optimiser_options(parser)
     groups.add_data_options(parser, ("train", "val"))
     groups.add_decoder_option(parser)
     groups.add_sampling_options(parser)
+    training.add_network_options(parser)
+    training.add_optimiser_options(parser)
     add_augmentation_options(parser)
     add_mixing_options(parser)
     training.add_label_options(parser)
@@ -97,7 +97,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     training.check_optimiser(args, given)
     training.check_labels(args)
     if args.class_weights != "none" and args.balanced_sampler:
-        raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
+        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
     return args
 
 
@@ -145,16 +145,16 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     else:
         add("--full_res", action=argparse.BooleanOptionalAction, default=True, help="crops of 256, otherwise of 224")
     add("--clip_index", type=clip_numbers, default="0", help="clips to score: 0, 0-9 or 0,3,5")
-    text = "resize frames before the crops to this short side, or to this height and width"
+    text = "resize frames to this short side, or this height and width, before the crops"
     add("--resize", type=groups.COUNT, nargs="+", metavar="PIXELS", help=text)
     text = (
-        "place of the segments. centre, random, even: in the centre, at a random place, or (in clip I) at the share "
-        "I/NUM_CLIPS of each of T equal parts of the video; dense: --frame_stride apart, NUM_CLIPS clips from the "
-        "start to the end of the video, or one in its middle; auto: dense if the training was, otherwise random for "
-        "Kinetics or clips above 0, and centre for the rest"
+        "places of the segments. In each of T equal parts of the video: centre; random; even: at I/NUM_CLIPS of the "
+        "part in clip I. dense: --frame_stride apart, NUM_CLIPS clips from the start to the end of the video, or one "
+        "in its middle. auto: dense after dense training, otherwise random for Kinetics or clips above 0, and centre "
+        "for the rest"
     )
     add("--sampling", choices=TEST_SAMPLINGS, default="auto", help=text)
-    text = "even and dense: number of clips per video; by default as many as --clip_index needs"
+    text = "even, dense: clips per video; default: the highest of --clip_index plus 1"
     add("--num_clips", type=number(int, 1, MOST_CLIPS), help=text)
     text = "order of the frames; shuffled and reversed show whether the network uses temporal order at all"
     add("--frame_order", choices=FRAME_ORDERS, default="normal", help=text)
@@ -217,7 +217,7 @@ def predict_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("long videos").add_argument
     text = f"classify each window of this many seconds; webcams and streams: {LIVE_WINDOW:g} by default"
     add("--window", type=SECONDS, metavar="SECONDS", help=text)
-    text = "seconds between the starts of adjacent windows; by default half of --window"
+    text = "seconds from the start of one window to the next; default: half of --window"
     add("--stride", type=SECONDS, metavar="SECONDS", help=text)
     add("--fps", type=number(float, 0.001), help="frames per second, for images and videos without timestamps")
     text = "plot of the class probabilities over time"
@@ -261,7 +261,7 @@ def parse_predict(argv: list[str] | None = None) -> argparse.Namespace:
 def results_parser() -> argparse.ArgumentParser:
     """Options of pkl_to_results.py."""
     parser = make_parser(
-        "Merge score pickles: softmax (of several labels per video: sigmoid) of each view, mean over clips and crops, "
+        "Merge score pickles: softmax of each view (sigmoid for several labels per video), mean over clips and crops, "
         "weighted mean over models.",
         "An (8+16)-frame ensemble: --output_dir DIR8 DIR16, or as in the official code "
         "--multi_segments True --output_dir DIR8 --output_dir1 DIR16.",

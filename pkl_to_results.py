@@ -179,7 +179,7 @@ def write_tables(
 def write_multi_label_tables(
     folder: Path, results: dict[str, Any], probabilities: np.ndarray, view: Scores, class_names: Sequence[str]
 ) -> None:
-    """The same for several labels per video: (M, K) probabilities, and a view that has the labels."""
+    """As `write_tables`, for several labels per video: probabilities (M, K), and a view that has the labels."""
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         path = scratch / "predictions.csv"

@@ -57,7 +57,7 @@ class Classifier(NamedTuple):
     plans: Sequence[ClipPlan]  # of each clip of a video
     runtime: Runtime
     amp: str
-    multi_label: bool = False  # whether the classes do not exclude one another
+    multi_label: bool = False  # whether a video may have several labels
 
     def __call__(self, video: VideoViews) -> np.ndarray:
         """(K,) class probabilities."""

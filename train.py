@@ -203,7 +203,7 @@ def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> Tr
 def evaluate_checkpoint(
     args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
 ) -> None:
-    """-e: loss and accuracy of --resume CKPT on the val list, and of its moving averages."""
+    """-e: loss and accuracy of --resume CKPT on the val list, and of its averaged weights."""
     val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
     trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
@@ -234,7 +234,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
 
 
 def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
-    """The learning rate as a function of the epoch with its fraction."""
+    """The learning rate as a function of the (fractional) epoch."""
     names = ("epochs", "lr_type", "lr_steps", "warmup", "warmup_start", "min_lr")
     return partial(learning_rate, lr=base_rate(args, runtime), **{name: getattr(args, name) for name in names})
 

@@ -171,7 +171,7 @@ def stops_wait() -> Iterator[None]:
 
 @contextmanager
 def time_limit(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
-    """Raise `error()` from a block that takes longer, even one that waits for another process; 0: no limit.
+    """Raise `error()` if the block takes longer, even while it waits for another process; 0: no limit.
 
     Only in the main thread, and not on Windows: there is no such signal.
     """

@@ -1,7 +1,7 @@
-"""Random changes of training clips after crop and flip: torchvision's transforms, with one draw per clip.
+"""Augmentation of training clips after crop and flip: torchvision's transforms, with one draw per clip.
 
-They work on the cropped frames in uint8, which is fastest. None of them mirrors a clip or turns it by more than 30
-degrees, so that left stays left, and labels with a direction stay right.
+They work on the cropped frames in uint8, which is fastest. None of them mirrors a clip or rotates it by more than
+30 degrees, so labels with a direction stay right.
 """
 
 from collections.abc import Callable
@@ -16,24 +16,24 @@ if TYPE_CHECKING:  # command lines read this file, and torch takes seconds to lo
 Step = Callable[["Tensor"], "Tensor"]
 AUTO_AUGMENTS = ("none", "trivial", "randaugment")
 MAGNITUDES = 31  # of RandAugment in torchvision: 0, no change, to 30
-# RGB of erased and uncovered parts: the mean colour of ImageNet, which becomes 0 in the network's normalisation.
+# RGB of erased and uncovered areas: ImageNet's mean colour, which the network normalises to 0.
 FILL = (124, 116, 104)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Settings of the training augmentation. The default is TSN's: multi-scale crop and flip alone."""
+    """Settings of the training augmentation. The default is TSN's: only multi-scale crop and flip."""
 
     random_resized_crop: float = 0.0  # smallest crop as a share of the frame's area; 0: TSN's multi-scale crop
     auto_augment: str = "none"  # one of `AUTO_AUGMENTS`
-    ra_ops: int = 2  # RandAugment: changes one after another
-    ra_magnitude: int = 9  # RandAugment: their strength, below `MAGNITUDES`
-    color_jitter: float = 0.0  # brightness, contrast and saturation x a factor from 1 - this to 1 + this
-    gray: float = 0.0  # probability that a clip loses its colours
-    random_erasing: float = 0.0  # probability that a clip loses a rectangle
+    ra_ops: int = 2  # RandAugment: operations per clip
+    ra_magnitude: int = 9  # RandAugment: magnitude, below `MAGNITUDES`
+    color_jitter: float = 0.0  # brightness, contrast and saturation are multiplied by 1 - this to 1 + this
+    gray: float = 0.0  # probability of converting a clip to grey
+    random_erasing: float = 0.0  # probability of erasing a rectangle
 
     def steps(self) -> list[Step]:
-        """The changes that are on, in order."""
+        """The transforms that are on, in order."""
         if not (self.auto_augment != "none" or self.color_jitter or self.gray or self.random_erasing):
             return []
         from torchvision.transforms import v2  # imported here because it takes a second
@@ -53,23 +53,23 @@ class Augmentation:
 
 
 TSN = Augmentation()
-# Of VideoMAE's fine-tuning (arXiv 2203.12602, released code): magnitude 7 of 10 there is 21 of 30 here. NOTE: its
-# RandAugment comes before the crop, and it erases with noise.
+# Settings of VideoMAE's fine-tuning (arXiv 2203.12602, released code), whose magnitude 7 of 10 is 21 of 30 here.
+# NOTE: VideoMAE applies RandAugment before the crop, and erases with noise.
 MAE = Augmentation(random_resized_crop=0.08, auto_augment="randaugment", ra_ops=4, ra_magnitude=21, random_erasing=0.25)
 PRESETS = {"tsn": TSN, "mae": MAE}
 
 
 def randaugment(frames: "Tensor", ops: int, magnitude: int) -> "Tensor":
-    """RandAugment (arXiv 1909.13719): so many random changes of one strength."""
+    """RandAugment (arXiv 1909.13719): `ops` random operations of one magnitude."""
     from torchvision.transforms import v2
 
     return v2.RandAugment(ops, magnitude, MAGNITUDES, v2.InterpolationMode.BILINEAR, list(FILL))(frames)
 
 
 def trivial_augment(frames: "Tensor") -> "Tensor":
-    """TrivialAugment (arXiv 2103.10158): one random change of random strength, of those that RandAugment makes.
+    """TrivialAugment (arXiv 2103.10158): one of RandAugment's operations, with a random magnitude.
 
-    NOTE: torchvision's class has the paper's wide space, which rotates by up to 135 degrees: then left becomes right.
+    NOTE: torchvision's class has the paper's wide space, which rotates by up to 135 degrees, so left may become right.
     """
     import torch
 

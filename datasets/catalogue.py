@@ -67,7 +67,7 @@ def canonical_name(name: str) -> str:
 
 
 def is_kinetics(name: str) -> bool:
-    """Whether a data set is a version of Kinetics or a part of it; several clips per video are usual there."""
+    """Whether a data set is a version or a part of Kinetics, which is usually tested with several clips per video."""
     return name in CATALOGUE and "kinetics" in name
 
 

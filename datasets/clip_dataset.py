@@ -40,7 +40,7 @@ class Sample:
     """A clip with its label and origin."""
 
     clip: Tensor  # (T, L, H, W, 3) uint8 RGB
-    label: int | Tensor  # class, or (K,) float32 with 1 for each of several; mirrored ones if the clip is mirrored
+    label: int | Tensor  # class, or (K,) float32 multi-hot; of the mirror classes if the clip is mirrored
     index: int  # in the list
     video_id: str  # `VideoRecord.id`
     replaced: list[str]  # files of frames that could not be read
@@ -61,9 +61,9 @@ class Plan(ABC):
 
     num_segments: int  # T
     frames_per_segment: int  # L
-    # of dense clips: frames from the start of a segment to that of the next; 0: segments spread over the video
+    # dense clips: frames from the start of one segment to the next; 0: segments spread over the video
     frame_stride: int = field(default=0, kw_only=True)
-    frame_rate: float = field(default=0.0, kw_only=True)  # frames per second to read videos at; 0: all their frames
+    frame_rate: float = field(default=0.0, kw_only=True)  # frames per second at which videos are read; 0: every frame
 
     @property
     @abstractmethod
@@ -118,7 +118,7 @@ class ClipPlan(Plan):
     clip_index: int | None = None  # random starts, drawn from (seed, video id, clip index); None: centre starts
     seed: int = 0  # of random starts and of a shuffle
     frame_order: str = "normal"  # one of `FRAME_ORDERS`
-    num_clips: int | None = None  # the clip is one of so many, evenly spaced; None: see `clip_index`
+    num_clips: int | None = None  # number of evenly spaced clips; None: see `clip_index`
 
     @property
     def side(self) -> int:
@@ -199,7 +199,7 @@ class VideoList:
         return len(self.records)
 
     def open(self, index: int) -> Reader:
-        """The reader of the video at `index` of the list. Frames that the list does not count are counted once."""
+        """The reader of the video at `index` of the list. Frames are counted once if the list does not."""
         record = self.records[index]
         reader = open_record(self.spec.root_path, record, self.spec.image_tmpl, self.decoder)
         if record.num_frames is None:
@@ -260,7 +260,7 @@ def train_dataset(
     decoder: str = "auto",
     **frames: Any,
 ) -> VideoDataset:
-    """The train list; `frames`: as the keyword fields of `Plan`.
+    """The train list; `frames`: the keyword fields of `Plan`.
 
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
@@ -285,6 +285,6 @@ def val_dataset(
     spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, decoder: str = "auto",
     **frames: Any,
 ) -> VideoDataset:  # fmt: skip
-    """The val list with the centre crop, and centre starts or the middle dense clip, for evaluation during training."""
+    """The val list for evaluation during training: centre crop, and centre starts or the middle dense clip."""
     plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size), **frames)
     return VideoDataset(spec, "val", plan, decoder)

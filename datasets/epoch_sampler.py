@@ -1,4 +1,4 @@
-"""The order of the clips of an epoch, shared by processes: shuffled, balanced over classes, or as listed."""
+"""The order of clips in an epoch, divided among processes: shuffled, balanced over classes, or as listed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """(epoch, index) of this process's share of the clips.
 
     Shuffled, the order depends on (seed, epoch), and all processes get equally many clips; the tail of the shuffled
-    order is left out. In list order, every video is in exactly one share; shares may differ by one. An epoch that goes
-    on after the first `done` clips of the order shares the rest.
+    order is left out. In list order, every video is in exactly one share; shares may differ by one. An epoch that
+    continues after its first `done` clips shares the rest.
 
-    If a video comes again in an epoch, its index is raised by `num_videos` each time, so that it gives another clip.
+    If a video is repeated in an epoch, its index is raised by `num_videos` each time, so that it gives another clip.
     """
 
     num_videos: int
@@ -26,7 +26,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     shuffle: bool
     rank: int = 0  # of this process, out of `world_size`
     world_size: int = 1
-    repeats: int = 1  # shuffled: clips of each video, one after another in the order
+    repeats: int = 1  # shuffled: clips of each video, next to each other in the order
     balanced: Sequence[int] | None = None  # shuffled: labels of the videos; every class gets equally many clips
     epoch: int = 0
     done: int = 0
@@ -37,7 +37,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.num_videos * self.repeats
 
     def set_epoch(self, epoch: int, done: int = 0) -> None:
-        """Choose the epoch of the next pass, from 0, and the clips of its order to leave out."""
+        """Choose the epoch of the next pass, from 0, and how many clips of its order to skip."""
         self.epoch, self.done = epoch, done
 
     def __len__(self) -> int:
@@ -61,9 +61,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Positions in labels (M,) in random order, M again: equally many of every class that occurs, to within one.
+    """(M,) positions in labels (M,), in random order, with equally many of each class to within one.
 
-    Those of a small class are repeated, all of them equally often to within one; of a large class a part is left out.
+    Positions of a small class are repeated, equally often to within one; some of a large class are left out.
     """
     classes, counts = labels.unique(return_counts=True)
     shares = torch.full_like(counts, len(labels) // len(classes))

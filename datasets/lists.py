@@ -58,7 +58,7 @@ def read_list(
             `path start end label`, with `10f 50f` for frames and `1.5s 4s` for seconds. Empty lines are skipped.
         num_class: K; labels are 0 ... K-1. None: any number of classes.
         may_repeat: allow equal lines, as in a train list that shows some clips more often than others.
-        may_lack_labels: allow a list without labels, as of an official test set: each of its lines is
+        may_lack_labels: allow a list without labels, such as an official test set: each line is
             `path num_frames -1`, `path -1` or `path`. (`path num_frames` would be read as `path label`.)
         multi_label: allow several labels per line, as `3,5,7`.
 
@@ -121,12 +121,12 @@ def _read(
 
 
 def _repeats(records: Records, numbers: array, hashes: np.ndarray, may_repeat: bool) -> dict[int, str]:
-    """Count lines with the clip of an earlier one; line number -> fault if it is one. `hashes` (M,): of `clip_key`."""
+    """Count lines that repeat an earlier clip; line number -> fault if that is one. `hashes` (M,): of `clip_key`."""
     order = np.argsort(hashes, kind="stable")
     is_same = np.diff(hashes[order]) == 0
     first_line: dict[str, tuple[int, VideoRecord]] = {}
     faults = {}
-    for row in np.union1d(order[1:][is_same], order[:-1][is_same]).tolist():  # clips whose hash another one has
+    for row in np.union1d(order[1:][is_same], order[:-1][is_same]).tolist():  # clips that share a hash
         number, record = numbers[row], records[row]
         other, first = first_line.setdefault(clip_key(record), (number, record))
         records.repeated += other != number
@@ -215,7 +215,7 @@ def _require_labels(labels: tuple[int, ...], num_class: int | None, has_label: b
             allowed = "below 0" if num_class is None and label < 0 else allowed
             raise ValueError(f"label {label} is {allowed}; {hint}")
     if len(labels) > 1 and len(set(labels)) < len(labels):
-        raise ValueError(f"the labels {','.join(map(str, labels))} have one twice; write each once")
+        raise ValueError(f"the labels {','.join(map(str, labels))} contain one twice; write each once")
 
 
 def _labels(text: str) -> tuple[int, ...] | None:
@@ -265,7 +265,7 @@ def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
 
 
 def each_clip_id(records: Iterable[VideoRecord]) -> Iterator[str]:
-    """`clip_ids` one by one, for long lists."""
+    """Yield `clip_ids` one by one, for long lists."""
     for record in records:
         path = bare_path(posixpath.normpath(record.path))
         yield path if record.window is None else f"{path} {record.window}"

@@ -80,14 +80,14 @@ class _Batches(torch.utils.data.Dataset):
             yield key
 
     def unanswered(self, worker: int) -> InputError:
-        """The error of a worker that hands over no batch."""
+        """The error for a worker that does not deliver its batch."""
         process, index = self.latest[worker].tolist()
         records = getattr(self.dataset, "records", None)  # generated clips have none
         name = self.dataset.spec.root_path / records[index % len(records)].path if records else f"clip {index}"
         return InputError(
-            f"process {process}, which reads clips, has not answered for {ANSWER_LIMIT / 60:g} minutes; the last video "
-            f"that it opened is {name}. Is the process stopped, or does the disk not answer? When it does, run the "
-            "same command again, train.py with --resume auto"
+            f"process {process}, a worker, has not answered for {ANSWER_LIMIT / 60:g} minutes; the last video that it "
+            f"opened is {name}. Check whether the process was stopped or its disk does not answer; then run the same "
+            "command again, train.py with --resume auto"
         )
 
 
@@ -124,7 +124,7 @@ class ClipLoader(DataLoader):
                 yield batch
                 number += 1
         except (ConnectionError, EOFError) as error:  # torch notices a dead worker only while it waits for a batch
-            ignore_end_of_workers()  # else the news of its end may come as a second error, on top of this one
+            ignore_end_of_workers()  # otherwise its end may raise a second error, on top of this one
             raise RuntimeError(f"{WORKER_DIED} unknown) died while it handed over a batch") from error
 
     def check_worker_number_rationality(self) -> None:
@@ -141,7 +141,7 @@ def make_loader(
     drop_last: bool = False,  # drop an incomplete last batch, unless it is the only one
     rank: int = 0,  # of this process, out of `world_size`
     world_size: int = 1,  # processes that share the samples
-    repeats: int = 1,  # clips of each video in an epoch
+    repeats: int = 1,  # clips per video in each epoch
     balanced: Sequence[int] | None = None,  # labels of all videos, to draw equally many clips of every class
     pin_memory: bool = False,  # for faster copies to the GPU
 ) -> ClipLoader:

@@ -45,7 +45,7 @@ class Preprocessing:
         return frames[:, top:bottom, left:right]
 
     def after_resize(self, size: Sequence[int]) -> "Preprocessing":
-        """The same crops after a resize to another short side, or height and width, which must be as large."""
+        """The same crops after a resize to another short side, or height and width, not smaller than the crops."""
         if min(size) < self.crop_size:
             raise InputError(f"--resize {min(size)} is smaller than the crops of {self.crop_size} pixels; give more")
         return replace(self, resize=size[0] if len(size) == 1 else (size[0], size[1]))
@@ -93,7 +93,7 @@ def scaled(length: int, input_size: int) -> int:
 
 
 def box_at(x: int, y: int, frame: tuple[int, int], crop: tuple[int, int]) -> Box:
-    """A crop (W, H) of a frame (W, H), x and y quarters of the free room from the left and the top."""
+    """A crop (W, H) of a frame (W, H), placed x and y quarters of the margin from the left and the top."""
     left, top = x * ((frame[0] - crop[0]) // 4), y * ((frame[1] - crop[1]) // 4)
     return left, top, left + crop[0], top + crop[1]
 

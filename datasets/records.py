@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 NO_LABEL = -1  # label of every record of a list without labels
-_NO_COUNT, _WINDOW = -1, -2  # instead of a number of frames: the list does not give it; the id ends in a window
-_CHUNK = 4096  # records that are made at a time
+_NO_COUNT, _WINDOW = -1, -2  # instead of a number of frames: not in the list; the id ends in a window
+_CHUNK = 4096  # records made at a time
 _TIME = re.compile(r"(\d{1,9})f?|(\d{1,9})s|(\d{0,9}\.\d{1,9})s?", re.ASCII)
 _WINDOW_OF_ID = re.compile(r"(.+) ([0-9]+f [0-9]+f|[0-9.]+s [0-9.]+s)", re.DOTALL)
 
@@ -31,9 +31,9 @@ class Window(NamedTuple):
 
     @classmethod
     def parse(cls, start: str, end: str, *, bare: bool) -> "Window | None":
-        """The window of two words of a line; None if they are something else.
+        """The window that two words of a line give; None if they are something else.
 
-        `bare`: whether whole numbers alone are frames.
+        `bare`: whether whole numbers without a unit are frames.
 
         Raises:
             ValueError: frames and seconds together, or a window without frames.
@@ -62,7 +62,7 @@ class Window(NamedTuple):
 class VideoRecord(NamedTuple):
     """One clip of a list file."""
 
-    path: str  # of its frame folder, archive or video file, under the data set's root
+    path: str  # frame folder, archive or video file, under the data set's root
     num_frames: int | None  # of the video; None: the list does not say
     label: int  # class, from 0, or NO_LABEL
     more_labels: tuple[int, ...] = ()  # its other classes, in a list with several labels per line
@@ -70,7 +70,7 @@ class VideoRecord(NamedTuple):
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """All its classes, in the order of the list."""
+        """All labels, in the order of the list."""
         return (self.label, *self.more_labels)
 
     @property
@@ -87,10 +87,10 @@ class VideoRecord(NamedTuple):
 
 
 class Records(Sequence[VideoRecord]):
-    """The records of a list, as a few arrays that worker processes share: 16 bytes and the path per record.
+    """The records of a list, as a few arrays that workers share: 16 bytes plus the path per record.
 
-    Of Python objects each worker would soon have a copy, because every use changes a reference count in their memory.
-    A record is made when it is asked for.
+    Each worker would soon copy Python objects, because every use changes a reference count in their memory. So a
+    `VideoRecord` is made only when it is asked for.
     """
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
@@ -103,10 +103,10 @@ class Records(Sequence[VideoRecord]):
             labels.extend(record.labels)
             label_ends.append(len(labels))
         self._ids, self._ends, self._counts, self._labels = map(np.asarray, (memoryview(ids), ends, counts, labels))
-        self.repeated = 0  # lines with the clip of an earlier one
+        self.repeated = 0  # number of lines that repeat an earlier clip
         self.multi_label = len(labels) > len(counts)  # whether a line has several labels
         self._label_ends = np.asarray(label_ends) if self.multi_label else None
-        self._shared: dict[str, Any] = {}  # the arrays as tensors, once a process was started with them
+        self._shared: dict[str, Any] = {}  # the arrays as tensors, once a worker has been started with them
 
     def __getstate__(self) -> dict[str, Any]:
         """With tensors, which torch hands to a new worker process as shared memory."""
@@ -153,7 +153,7 @@ class Records(Sequence[VideoRecord]):
 
     @property
     def labels(self) -> np.ndarray:
-        """(M,) int32 label of each record; of several the first."""
+        """(M,) int32: the label of each record, the first if there are several."""
         return self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]
 
     def _made(self, start: int, stop: int) -> Iterator[VideoRecord]:

@@ -44,9 +44,9 @@ def center_starts(num_frames: int, num_segments: int, frames_per_segment: int) -
 
 
 def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, clip: int, clips: int) -> np.ndarray:
-    """Segment starts of the test clip `clip` of `clips`: at the share clip / clips of each of T equal parts.
+    """Segment starts of test clip `clip` of `clips`: at the fraction clip / clips of each of T equal parts.
 
-    Clip 0 has the first frame of every part. Two clips are those of TSM's `twice_sample`; SV-Mix tests with any number.
+    Clip 0 has the first frame of every part. With two clips this is TSM's `twice_sample`; SV-Mix uses any number.
 
     Returns:
         (T,) sorted starts: int(tick*clip/clips + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
@@ -64,13 +64,13 @@ def dense_starts(
     num_frames: int, num_segments: int, frames_per_segment: int, stride: int, clip: int = 0, clips: int = 1,
     rng: Rng | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Segment starts, `stride` = S frames apart, of dense clip `clip` of `clips`, or of one at a random place (`rng`).
+    """Segment starts, S = `stride` frames apart, of dense clip `clip` of `clips`, or of one at a random place (`rng`).
 
     A clip covers W = (T - 1)*S + max(S, L) frames; for L <= S these are T*S, such as TSM's 64. The first of several
     clips begins with the video and the last ends with it: floor(clip * (n - W) / (clips - 1)); one is in the middle.
 
     Returns:
-        (T,) starts. A video shorter than W begins again after its last frame, as in TSM: starts are modulo n.
+        (T,) starts. A video shorter than W starts again after its last frame, as in TSM: starts are modulo n.
     """
     _require_positive(num_segments, frames_per_segment)
     last = max(num_frames - (num_segments - 1) * stride - max(stride, frames_per_segment), 0)

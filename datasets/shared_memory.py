@@ -79,7 +79,7 @@ def _to_send(tensor: Tensor) -> Any:
 
 
 def _in_a_slot(tensor: Tensor) -> bool:
-    """Whether it lies in a slot of this process; only workers have slots."""
+    """Whether it is in a slot of this process; only workers have slots."""
     return any(tensor.untyped_storage().data_ptr() == slot.data_ptr() for slot in _slots)
 
 

@@ -20,7 +20,7 @@ from datasets.preprocessing import RESIZE, Box, box_at, colours_first, colours_l
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side; TSN, arXiv 1608.00859, section 3.3
 MAX_ASPECT_STEP = 1  # between the scales of a crop's two sides
-MAX_RATIO, CROP_TRIES = 4 / 3, 10  # of a random crop: longer to shorter side; draws, of which the first one that fits
+MAX_RATIO, CROP_TRIES = 4 / 3, 10  # of a random crop: longest to shortest side; draws until one fits
 
 FrameTransform = Callable[[np.ndarray], np.ndarray]  # frames (F, H, W, 3) uint8 RGB -> the same in another size
 AT_ONCE = 8  # frames per call of a transform: faster than one by one, and few are held
@@ -108,8 +108,8 @@ _GRID = (
 def random_crop(frames: Tensor, smallest: float) -> Tensor:
     """Crop frames (F, 3, H, W) to a random part of `smallest` to 1 of their area, 3:4 to 4:3 in width to height.
 
-    The distribution is that of torchvision's `RandomResizedCrop`. That one draws more or fewer numbers, depending on
-    the size of the frames; here frames of different sizes in a clip get the same part, and the same later steps.
+    The distribution is that of torchvision's `RandomResizedCrop`. Its number of draws depends on the
+    size of the frames; here all frames of a clip get the same part and the same later steps, even if sizes differ.
     """
     height, width = frames.shape[-2:]
     areas = height * width * torch.empty(CROP_TRIES).uniform_(smallest, 1)

@@ -58,7 +58,7 @@ class ViewDataset(VideoList, Dataset[VideoViews]):
     def __init__(
         self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
     ) -> None:
-        """As `VideoList`, with a plan for each of the C clips, equal but for the clip."""
+        """As `VideoList`, with one plan for each of the C clips; the plans differ only in the clip."""
         super().__init__(spec, which, decoder, may_lack_labels=True)
         self.plans = plans
 
@@ -105,7 +105,7 @@ def clip_plans(
         sampling: one of `TEST_SAMPLINGS`; "auto" is dense if there is a stride, otherwise random for the Kinetics data
             sets and for several clips, and centre for the rest.
         dataset: its name.
-        num_clips: number of evenly spaced clips; None: as many as the last of `clips` needs.
+        num_clips: number of evenly spaced clips; None: the last of `clips` plus 1.
 
     Raises:
         InputError: dense clips without a stride, or a number of clips that nothing reads.
@@ -119,7 +119,7 @@ def clip_plans(
     if sampling in ("even", "dense"):
         plan = replace(plan, num_clips=num_clips or max(clips) + 1)
     elif num_clips is not None:
-        raise InputError(f"--num_clips {num_clips}: {sampling} clips do not depend on their number; leave it out")
+        raise InputError(f"--num_clips {num_clips}: {sampling} clips do not depend on it; leave it out")
     return {
         clip: replace(plan, clip_index=None if sampling == "centre" else clip, frame_stride=stride) for clip in clips
     }

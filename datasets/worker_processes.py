@@ -29,13 +29,13 @@ def require_sockets() -> None:
 
 
 def kill_workers_at_exit() -> None:
-    """Once per process, however many loaders it has."""
+    """Register this once per process, however many loaders there are."""
     atexit.unregister(_kill_workers)
     atexit.register(_kill_workers)
 
 
 def _kill_workers() -> None:
-    """At exit, before Python asks them to end by a signal that they ignore, and waits."""
+    """At exit, kill the workers before Python asks them to end with a signal that they ignore, and waits."""
     for process in active_children():
         if process.daemon:
             process.kill()

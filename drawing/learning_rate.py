@@ -1,4 +1,4 @@
-"""The learning rate over the epochs: a picture."""
+"""A plot of the learning rate over the epochs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ POINTS = 1000  # of the curve, at least
 
 
 def draw_learning_rate(path: Path, lr_at: Callable[[float], float], epochs: int) -> None:
-    """Draw `lr_at`, which gives the learning rate at an epoch with its fraction.
+    """Plot `lr_at`, the learning rate as a function of the (fractional) epoch.
 
     Raises:
         InputError: the file cannot be written.

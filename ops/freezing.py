@@ -1,4 +1,4 @@
-"""Modules that a training leaves as they are: those of --freeze and --linear_probe, and partial BatchNorm."""
+"""Frozen modules: --freeze, --linear_probe and partial BatchNorm."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False)
     Args:
         model: the network; its `frozen` gets their names.
         names: modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem": everything
-            before the first block but the motion branch.
+            before the first block except the motion branch.
         linear_probe: freeze everything but the classifier instead.
 
     Raises:
-        InputError: there is no such module, or it has no parameters; or nothing is left to train.
+        InputError: a module does not exist or has no parameters, or nothing is left to train.
     """
     stem, *blocks, _ = model.layers()
     if linear_probe:
@@ -43,8 +43,8 @@ def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False)
 def freeze_partial_bn(model: VideoNet) -> None:
     """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): freeze the backbone's BatchNorms, except the first.
 
-    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules learn: they
-    have nothing to preserve yet.
+    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules are
+    trained: they have nothing to preserve yet.
     """
     for norm in model.backbone_norms()[1:]:
         norm.requires_grad_(False)

@@ -34,7 +34,7 @@ class VideoNet(nn.Module, ABC):
     bias_lr: float = 1.0  # factor of the learning rate of biases
     layouts: tuple[str, ...] = ()  # layouts of other projects that it can load, see `ops.weights.layouts.layout_of`
     explained_layer: str | None = None  # name of the module whose output Grad-CAM weights; None: it has none
-    frozen: tuple[str, ...] = ()  # names of the modules that do not train, see `ops.freezing.freeze`
+    frozen: tuple[str, ...] = ()  # names of frozen modules, see `ops.freezing.freeze`
     mean: Tensor  # (3, 1, 1), like `std`
     std: Tensor
 

@@ -24,7 +24,7 @@ UNUSABLE = {
     "rprop": "needs gradients of the whole data set",
     "sparseadam": "takes sparse gradients only",
 }
-# Arguments of optimisers that other options give, or that a training cannot use.
+# Arguments of optimisers that other options set, or that cannot be used here.
 _RESERVED = {"params", "lr", "weight_decay", "maximize", "differentiable"}
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _POSITION = re.compile(r"(class_token|rel_pos_[hwt]|relative_position_bias_table)$")
@@ -39,7 +39,7 @@ def parameter_groups(
     five times as fast (its bias ten times). `set_learning_rate` multiplies by each group's `lr_mult`. The official code
     applies these factors as well; TDN's only logs them.
 
-    With a `layer_decay` below 1, each of `VideoNet.layers` learns at that share of the rate of the layer after it
+    With a `layer_decay` below 1, the learning rate of each of `VideoNet.layers` is that share of the next one's
     (discriminative fine-tuning, arXiv 1801.06146, section 3.2).
     """
     layers = model.layers()
@@ -73,7 +73,7 @@ def optimiser_arguments(name: str, given: Sequence[str]) -> dict[str, Any]:
     """Values of "key=value" by key, for the class `OPTIMISERS[name]`.
 
     Raises:
-        InputError: a training cannot use this optimiser, it has no such argument, or the value has another type.
+        InputError: the optimiser is unknown or unusable, it has no such argument, or a value has the wrong type.
     """
     usable = sorted(OPTIMISERS.keys() - UNUSABLE.keys())
     if name not in usable:
@@ -97,7 +97,7 @@ def optimiser_arguments(name: str, given: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    """Whether an argument has the type of its default; None stands for a switch or a number that torch chooses."""
+    """Whether a value has the type of the default; a default of None stands for a switch or a number."""
     if default is None and value is None:
         return True
     if isinstance(default, tuple):

@@ -1,4 +1,4 @@
-"""Activation checkpointing (arXiv 1604.06174): blocks keep their inputs only, and run again in the backward pass."""
+"""Activation checkpointing (arXiv 1604.06174): blocks keep only their inputs and run again in the backward pass."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +13,7 @@ from ops.network import VideoNet
 
 
 class _Recomputed(nn.Module):
-    """Mixed into the class of a block. Its BatchNorms count a batch once, in the forward pass."""
+    """Mixin for the class of a block. Its BatchNorms count each batch once, in the forward pass."""
 
     def forward(self, *inputs: Any) -> Any:
         forward = super().forward
@@ -23,7 +23,7 @@ class _Recomputed(nn.Module):
 
 
 def recompute_blocks(model: VideoNet) -> None:
-    """Let every block of a network, each of `VideoNet.layers` but the first and the last, run again.
+    """Recompute every block of a network: all of `VideoNet.layers` except the first and the last.
 
     A block gets a class of its own rather than another `forward`: copies and DataParallel's replicas keep it.
     """
@@ -39,7 +39,7 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Let the BatchNorms update copies of their statistics.
+    """Let the BatchNorms update copies of their statistics in the block.
 
     Restoring the values would not do: autograd refuses tensors that change between a forward and a backward pass.
     """

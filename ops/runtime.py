@@ -176,7 +176,7 @@ def start_runtime(
         compiled: run networks through torch.compile.
         distributed: whether the script can share its work among the processes of torchrun.
         sync_bn: let BatchNorms normalise over the batches of all processes together.
-        deterministic: let torch use algorithms that repeat to the bit on the same devices, or fail.
+        deterministic: let torch use algorithms with bit-identical results on the same devices, or fail.
 
     Raises:
         InputError: this machine has no such GPU; there are several processes, not set up, or useless to the script;

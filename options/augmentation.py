@@ -1,4 +1,4 @@
-"""Options of the training augmentation: a preset, and flags that change parts of it."""
+"""Options of the training augmentation: a preset, and options that override parts of it."""
 
 import argparse
 from dataclasses import asdict, fields
@@ -15,26 +15,26 @@ RANDAUGMENT_OPTIONS = ("ra_ops", "ra_magnitude")
 def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     add = add_crop_options(parser).add_argument
     text = (
-        "tsn: multi-scale crop and flip; mae, as VideoMAE: random resized crop (0.08), flip, RandAugment (4 operations "
-        "of magnitude 21), random erasing (0.25); the options below replace parts of it"
+        "tsn: multi-scale crop, flip; mae (VideoMAE): random resized crop (0.08), flip, RandAugment (4 operations, "
+        "magnitude 21), random erasing (0.25); the options below override it"
     )
     add("--preset", choices=list(PRESETS), default="tsn", help=text)
-    text = "crop a random part of AREA to 1 of the frame's area instead of TSN's multi-scale crop; 0: TSN's"
+    text = "smallest crop as a share of the frame's area (the largest is 1); 0: TSN's multi-scale crop instead"
     add("--random_resized_crop", type=SHARE, metavar="AREA", help=text)
-    text = "trivial: TrivialAugment, one random change per clip; randaugment: RandAugment; neither mirrors clips"
+    text = "trivial: TrivialAugment, one operation per clip; randaugment: RandAugment; neither mirrors clips"
     add("--auto_augment", choices=AUTO_AUGMENTS, help=text)
-    add("--ra_ops", type=COUNT, help="RandAugment: operations per clip, 2 unless the preset says otherwise")
-    text = f"RandAugment: strength from 0 to {MAGNITUDES - 1}, 9 unless the preset says otherwise"
+    add("--ra_ops", type=COUNT, help="RandAugment: operations per clip; default: the preset's, otherwise 2")
+    text = f"RandAugment: magnitude, 0 to {MAGNITUDES - 1}; default: the preset's, otherwise 9"
     add("--ra_magnitude", type=number(int, 0, MAGNITUDES - 1), help=text)
-    text = "multiply brightness, contrast and saturation by factors from 1 - S to 1 + S; 0: do not"
+    text = "multiply brightness, contrast and saturation by random factors from 1 - S to 1 + S; 0: off"
     add("--color_jitter", type=SHARE, metavar="S", help=text)
-    add("--gray", type=SHARE, metavar="P", help="probability that a clip becomes grey")
-    text = "probability that a rectangle of 2 to 33 %% of the area is erased, at the same place in all frames of a clip"
+    add("--gray", type=SHARE, metavar="P", help="probability of converting a clip to grey")
+    text = "probability of erasing a rectangle, 2 to 33 %% of the area, the same in all frames of a clip"
     add("--random_erasing", type=SHARE, metavar="P", help=text)
 
 
 def complete_augmentation(args: argparse.Namespace) -> None:
-    """Take the options that are not given from the preset; refuses settings of RandAugment without RandAugment."""
+    """Fill in options that are not given from the preset; refuse RandAugment settings without RandAugment."""
     preset = asdict(PRESETS[args.preset])
     chosen = args.auto_augment or preset["auto_augment"]
     if chosen != "randaugment":
@@ -48,6 +48,6 @@ def complete_augmentation(args: argparse.Namespace) -> None:
 
 
 def chosen_augmentation(args: argparse.Namespace) -> Augmentation:
-    """The augmentation that complete options describe."""
+    """The augmentation described by options that `complete_augmentation` has filled in."""
     settings = {field.name: getattr(args, field.name) for field in fields(Augmentation)}
     return Augmentation(**{name: value for name, value in settings.items() if value is not None})

@@ -10,13 +10,13 @@ from typing import Any
 
 from common.errors import InputError
 
-_OF_ONE_START = {"config", "dry_run", "resume", "evaluate"}  # options that another run does not inherit
+_OF_ONE_START = {"config", "dry_run", "resume", "evaluate"}  # options that a new run does not take over
 
 
 def with_config(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, derived: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
-    """The command line with the options of its --config file, if any, before its own, which override them.
+    """Prepend the options of the --config file, if any, to the command line, which overrides them.
 
     Also the names of the switches that the file turns off, which a command line cannot. `derived` are values in a run's
     options.json that follow from other options.
@@ -59,7 +59,7 @@ def _has_positional(parser: argparse.ArgumentParser, argv: list[str]) -> bool:
 
 
 def _entries(parser: argparse.ArgumentParser, path: Path) -> Iterator[tuple[argparse.Action, str, Any]]:
-    """The option, name and value of each entry that has a value; positional arguments in their order."""
+    """The option, name and value of each entry with a value; positional arguments in order."""
     names = {}
     for action in parser._actions:
         for name in (action.dest, *action.option_strings):
@@ -77,7 +77,7 @@ def _entries(parser: argparse.ArgumentParser, path: Path) -> Iterator[tuple[argp
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """The entries of the file; those of a run are its "options"."""
+    """The entries of the file; in a run's options.json, those under "options"."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
@@ -95,12 +95,12 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise InputError(f"--config {path} is not valid {kind}: {error}") from error
     content = content.get("options", content) if isinstance(content, dict) else content
     if not isinstance(content, dict):
-        raise InputError(f"--config {path} holds no options; write lines such as lr = 0.01")
+        raise InputError(f"--config {path} has no options; write lines such as lr = 0.01")
     return content
 
 
 def _words(action: argparse.Action, value: Any, where: str) -> list[str]:
-    """The option as a command line has it."""
+    """The option as words of a command line."""
     flag = max(action.option_strings, key=len)
     if isinstance(action, argparse.BooleanOptionalAction) or action.nargs == 0:
         if not isinstance(value, bool):
@@ -117,7 +117,7 @@ def _words(action: argparse.Action, value: Any, where: str) -> list[str]:
 
 
 def _require_valid(parser: argparse.ArgumentParser, words: list[str], path: Path) -> None:
-    """Name the file in the error of a wrong value."""
+    """Refuse a wrong value with an error that names the file."""
     parser.exit_on_error, before = False, parser.exit_on_error
     try:
         parser.parse_known_args(words)
@@ -128,7 +128,7 @@ def _require_valid(parser: argparse.ArgumentParser, words: list[str], path: Path
 
 
 def as_toml(options: Mapping[str, Any]) -> str:
-    """Options as a file that --config reads; those without a value are comments."""
+    """Options as TOML for --config; those without a value are comments."""
     lines = []
     for name, value in options.items():
         if name not in _OF_ONE_START:

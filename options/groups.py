@@ -29,7 +29,7 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
         text = f"{name} list with lines `path num_frames label` or `path label`, instead of the prepared one"
         add(f"--{name}_list", help=text)
     add("--classes", help="class names, one per line, instead of the prepared classes.txt")
-    add("--image_tmpl", help="pattern of frame file names, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
+    add("--image_tmpl", help="file names of frames, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
     if workers:
         add_workers(group, "processes that read frames")
 
@@ -59,7 +59,7 @@ def add_crop_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     group = parser.add_argument_group("augmentation")
     text = "side of the square crop in pixels, a multiple of 32 (of 16 for r2plus1d_18)"
     group.add_argument("--input_size", type=number(int, 32), default=224, help=text)
-    text = "no horizontal flips (a flipped clip gets the mirrored class)"
+    text = "no horizontal flips (a flipped clip gets the mirror class)"
     group.add_argument("--no_flip", action="store_true", help=text)
     return group
 
@@ -68,8 +68,8 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `train_sampling` reads."""
     group = parser.add_argument_group("sampling")
     text = (
-        "random: each segment at a random place in one of T equal parts of the video; dense: segments --frame_stride "
-        "apart, from a random place on; validation takes the centre of each part, or the middle of the video"
+        "random: a segment at a random place in each of T equal parts of the video; dense: segments --frame_stride "
+        "apart, from a random start; validation uses the centre of each part (dense: the middle of the video)"
     )
     group.add_argument("--sampling", choices=TRAIN_SAMPLINGS, default="random", help=text)
     add_frame_options(group)
@@ -77,14 +77,14 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def add_frame_options(group: argparse._ActionsContainer, default: str = "") -> None:
     """Add --frame_stride and --frame_rate; `default`: the end of their help texts."""
-    text = f"dense clips: number of frames from the start of a segment to that of the next{default}"
+    text = f"dense clips: frames from the start of one segment to the start of the next{default}"
     group.add_argument("--frame_stride", type=number(int, 1, 10_000), metavar="FRAMES", help=text)
-    text = f"read video files at this many frames per second, by their timestamps; 0: every frame{default}"
+    text = f"read video files at RATE frames per second (by timestamps); 0: every frame{default}"
     group.add_argument("--frame_rate", type=number(float, 0, 1000), metavar="RATE", help=text)
 
 
 def train_sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """The frame stride and the frame rate of training clips, 0 if not given; refuses a contradiction."""
+    """The frame stride and frame rate of training clips, 0 if not given; refuses contradictions."""
     require_read_stride(args)
     if args.sampling == "dense" and args.frame_stride is None:
         raise InputError("--sampling dense needs --frame_stride; add it")
@@ -109,7 +109,7 @@ def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> N
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("devices").add_argument
-    add("--gpus", type=int, nargs="+", help="GPU numbers, by default the first GPU; several use DataParallel")
+    add("--gpus", type=int, nargs="+", help="GPU numbers; several use DataParallel; default: the first GPU")
     add("--amp", choices=AMP, default="off", help="mixed precision")
     add("--compile", action="store_true", help="compile networks with torch.compile, meant for GPUs")
     text = "on the CPU, keep freed memory for reuse (faster) or return it to the system"
@@ -127,5 +127,5 @@ def add_weights_options(parser: argparse.ArgumentParser) -> None:
     add("--net", choices=list(NETS), help="network, if the weights do not name it; H2CN if not given")
     add("--archs", "--arch", dest="arch", choices=list(ARCHS), help="backbone, if the weights do not name it")
     add("--test_segments", type=COUNT, help="segments per clip, if the weights do not say")
-    add_frame_options(parser, "; by default as in the training")
+    add_frame_options(parser, "; default: as in training")
     add_ema_option(parser)

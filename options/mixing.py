@@ -14,12 +14,12 @@ SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teache
 
 def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("mixing of clips and labels").add_argument
-    text = "mixing method; svmix (SV-Mix) learns what to mix; several of the others (mixup,cutmix): by turns"
+    text = "mixing method; svmix (SV-Mix) learns what to mix; several others (mixup,cutmix): one of them per batch"
     add("--mix", type=mix_names, default="none", metavar="{" + ",".join(MIXES) + "}", help=text)
     add("--mix_prob", type=SHARE, default=1.0, help="probability that a batch is mixed")
     defaults = ", ".join(f"{name} {alpha:g}" for name, alpha in ALPHAS.items())
     defaults += f", svmix {SPATIAL_ALPHA:g} in space and {TEMPORAL_ALPHA:g} in time"
-    text = f"the mixing ratio is drawn from Beta(alpha, alpha); by default {defaults}; by turns: one for each (0.8,1)"
+    text = f"the mixing ratio is drawn from Beta(alpha, alpha); one per method (0.8,1); default: {defaults}"
     add("--mix_alpha", type=alphas, metavar="ALPHA", help=text)
     add("--mix_off_epochs", type=number(int, 0), default=0, metavar="N", help="do not mix in the last N epochs")
     add("--log_images", type=number(int, 0), default=2, help="mixed clips per epoch shown in TensorBoard")
@@ -27,14 +27,14 @@ def add_mixing_options(parser: argparse.ArgumentParser) -> None:
     add("--mix_switch_prob", type=SHARE, default=0.5, help=text)
     text = "svmix: base learning rate of the selector; follows the schedule of --lr"
     add("--selector_lr", type=POSITIVE, default=0.04, help=text)
-    text = "svmix: d in teacher <- d x teacher + (1 - d) x network, after each step"
+    text = "svmix: d in teacher <- d x teacher + (1 - d) x network after each step"
     add("--teacher_decay", type=SHARE, default=0.999, help=text)
-    text = "svmix: also evaluate the teacher (val/teacher_top1); the network still decides the best checkpoint"
+    text = "svmix: also evaluate the teacher (val/teacher_top1); it does not choose the best checkpoint"
     add("--eval_teacher", action="store_true", help=text)
 
 
 def mix_names(text: str) -> str:
-    """An argparse type: a mixing method, or several that learn nothing, separated by commas."""
+    """An argparse type: a mixing method, or several methods without parameters, separated by commas."""
     names = text.split(",")
     if text not in MIXES and not (len(set(names)) == len(names) and set(names) <= set(ALPHAS)):
         some = ", ".join(ALPHAS)
@@ -48,7 +48,7 @@ def alphas(text: str) -> list[float]:
 
 
 def check_mixing(args: argparse.Namespace, given: set[str]) -> None:
-    """Refuse options that nothing would read, and set those that are left to None."""
+    """Refuse options that nothing reads, and set the other unused ones to None."""
     for method, names, used in (
         ("--mix", MIX_OPTIONS, args.mix != "none"),
         ("--mix svmix", SVMIX_OPTIONS, args.mix == "svmix"),
@@ -60,7 +60,7 @@ def check_mixing(args: argparse.Namespace, given: set[str]) -> None:
     if args.mix == "none":
         return
     if args.batch_size < 2:
-        raise InputError("--batch-size 1: --mix mixes the clips of a batch with one another; give 2 or more")
+        raise InputError("--batch-size 1: --mix needs at least 2 clips per batch; give 2 or more")
     if args.mix_off_epochs >= args.epochs:
         raise InputError(
             f"--mix_off_epochs {args.mix_off_epochs} leaves none of --epochs {args.epochs} to --mix {args.mix}; give "

@@ -32,67 +32,67 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     text = "fine-tune these weights; the classifier is new if the number of classes differs"
     add("--tune_from", metavar="CKPT", help=text)
     text = (
-        "modules that do not train, nor do their BatchNorm statistics: names in the network, such as layer1, and stem "
-        "for everything before the first block"
+        "modules to freeze, including their BatchNorm statistics: names in the network, such as layer1; stem: "
+        "everything before the first block, except the motion branch"
     )
     add("--freeze", nargs="+", default=[], metavar="NAME", help=text)
-    add("--linear_probe", action="store_true", help="train the classifier alone; the rest is frozen")
-    text = "rate of stochastic depth in the last block, from 0 in the first; by default torchvision's"
+    add("--linear_probe", action="store_true", help="train only the classifier")
+    text = "stochastic depth: rate in the last block (0 in the first); default: torchvision's"
     add("--drop_path", type=number(float, 0, 0.99), help=text)
-    text = "recompute each block in the backward pass: less memory, about a fifth more time"
+    text = "recompute blocks in the backward pass: less memory, about a fifth more time"
     add("--checkpoint_activations", action="store_true", help=text)
 
 
 def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimiser")
     add = group.add_argument
-    text = "sgd, adamw, or another class of torch.optim in lower case; transformers need adamw"
+    text = "sgd, adamw or another class of torch.optim, in lower case; transformers need adamw"
     add("--optimizer", default="sgd", metavar="NAME", help=text)
-    text = "more arguments of that class, such as nesterov=True or betas=0.9,0.95"
+    text = "other arguments of the optimiser, such as nesterov=True or betas=0.9,0.95"
     add("--optimizer_args", nargs="+", default=[], metavar="KEY=VALUE", help=text)
     add("--epochs", type=COUNT, default=60, help="number of training epochs")
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
     text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
     add("--accumulate", type=COUNT, default=1, help=text)
-    text = "clips of each video per epoch, one after another in the order (repeated augmentation)"
+    text = "clips per video in each epoch (repeated augmentation)"
     add("--aug_repeats", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
     add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to --min_lr")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
-    add("--min_lr", type=number(float, 0), default=0.0, help="lowest learning rate, after the warm-up")
-    text = "clips per optimiser step that --lr was chosen for; --lr (and --selector_lr) scale linearly to this run's"
+    add("--min_lr", type=number(float, 0), default=0.0, help="lowest learning rate after the warm-up (end of cos)")
+    text = "clips per optimiser step for which --lr was chosen; --lr and --selector_lr are scaled linearly to this run"
     add("--scale_lr", type=COUNT, metavar="CLIPS", help=text)
-    text = "learning rate of each layer as a share of that of the layer after it; 1: all have the same"
+    text = "learning rate of each block as a share of the next block's; 1: the same for all"
     add("--layer_decay", type=number(float, 0, 1, open_low=True), default=1.0, help=text)
-    add("--warmup", type=number(float, 0), default=0.0, help="epochs of linear increase from WARMUP_START x lr to lr")
-    add("--warmup_start", type=SHARE, default=0.1, help="share of --lr at which the warm-up starts")
+    add("--warmup", type=number(float, 0), default=0.0, help="epochs of warm-up, linear from WARMUP_START x LR to LR")
+    add("--warmup_start", type=SHARE, default=0.1, help="learning rate at the start of the warm-up, as a share of --lr")
     add("--momentum", type=SHARE, default=0.9, help="momentum of SGD (first beta of AdamW)")
     text = (
-        "also average the weights: d in average <- d x average + (1 - d) x network after each step, so about the last "
-        "1 / (1 - d) steps count; the averages' top-1 then decides the best checkpoint"
+        "also keep averaged weights: after each step, average <- d x average + (1 - d) x network, about the mean of "
+        "the last 1 / (1 - d) steps; the averaged weights then choose the best checkpoint"
     )
     add("--ema", type=number(float, 0, 0.99999), metavar="DECAY", help=text)
     add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
     add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
     add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")
     add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
-    text = "train all BatchNorms; otherwise those of the backbone are frozen, except the first one"
+    text = "train all BatchNorms; by default those of the backbone except the first are frozen"
     add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
-    text = "compute BatchNorm statistics over all processes of torchrun (SyncBatchNorm; GPUs only)"
+    text = "compute BatchNorm statistics over all processes (SyncBatchNorm; GPUs only)"
     add("--sync_bn", action="store_true", help=text)
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("labels").add_argument
     text = (
-        "train on lists with several labels per line (`path 3,5,7`): a sigmoid per class instead of a softmax, binary "
-        "cross-entropy as the mean over clips and classes; the mAP decides which epoch is the best"
+        "train on lists with several labels per line (`path 3,5,7`): sigmoids instead of a softmax, binary "
+        "cross-entropy averaged over clips and classes; mAP chooses the best epoch"
     )
     add("--multi_label", action="store_true", help=text)
 
 
 def check_labels(args: argparse.Namespace) -> None:
-    """Choose the default of --best_by, and refuse options that do not fit the number of labels per video."""
+    """Set the default of --best_by, and refuse options that do not fit the number of labels per video."""
     args.best_by = args.best_by or ("map" if args.multi_label else "top1")
     if args.best_by == "map" and not args.multi_label:
         raise InputError("--best_by map is for several labels per video; add --multi_label, or leave it out")
@@ -100,21 +100,20 @@ def check_labels(args: argparse.Namespace) -> None:
     single |= {"--class_weights": args.class_weights != "none", f"--best_by {args.best_by}": args.best_by != "map"}
     given = [flag for flag, is_given in single.items() if is_given]
     if args.multi_label and given:
-        raise InputError(f"{given[0]} is for one label per video; leave it out, or leave --multi_label out")
+        raise InputError(f"{given[0]} is for one label per video; leave it or --multi_label out")
 
 
 def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("imbalance of classes").add_argument
     text = (
-        "weights of the classes in the training loss; n clips of a class -> inverse: 1 / n; sqrt: 1 / sqrt(n); "
-        f"effective: (1 - beta) / (1 - beta^n) with beta {BETA:g}; their mean over the clips is 1"
+        "weight of a class with n clips in the training loss; inverse: 1 / n; sqrt: 1 / sqrt(n); "
+        f"effective: (1 - beta) / (1 - beta^n), beta {BETA:g}; scaled to a mean of 1 over the clips"
     )
     add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
-    text = "train on equally many clips of every class per epoch, instead of on every video once"
+    text = "draw equally many clips of each class per epoch, instead of each video once"
     add("--balanced_sampler", action="store_true", help=text)
     text = (
-        "figure that decides which epoch is the best: accuracy of the videos, mean of the classes' accuracies, or mean "
-        "average precision; default: top1, with --multi_label map"
+        "metric that chooses the best epoch: top-1, mean class accuracy, or mAP; default: top1 (map with --multi_label)"
     )
     add("--best_by", choices=("top1", "mean_class", "map"), help=text)
 
@@ -122,37 +121,37 @@ def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     add = group.add_argument
-    text = "options from a TOML or JSON file, or from a run's options.json; those on the command line override them"
+    text = "read options from a TOML or JSON file, or from a run's options.json; the command line overrides them"
     add("--config", metavar="FILE", help=text)
     text = (
-        "make three steps and stop: print all options, sizes, learning rates, time and memory, and draw the learning "
-        "rate to FILE.png if given"
+        "train for three steps and stop: print options, sizes, learning rates, time and memory; FILE.png: also plot "
+        "the learning rate"
     )
     add("--dry_run", nargs="?", const=True, type=file_name(".png"), metavar="FILE.png", help=text)
     add("--root_log", default="runs", help="TensorBoard curves and JSON lines go to ROOT_LOG/<run name>/")
     add("--root_model", default="runs", help="checkpoints and options go to ROOT_MODEL/<run name>/")
     add("--suffix", help="appended to the run name, <net>_<data set>[_<split>]_<arch>_<segments>f")
-    text = "continue a run from its ckpt.pth.tar; auto: the newest run of this name, or a new one if there is none"
+    text = "continue a run from its ckpt.pth.tar; auto: from the newest run of this name, if there is one"
     add("--resume", metavar="CKPT", help=text)
     text = "interval between checkpoints within an epoch: minutes (30m) or optimiser steps (500)"
     add("--save_every", type=interval, default="30m", metavar="INTERVAL", help=text)
-    text = "number of best epochs whose weights are kept; above 1 each has a file ckpt.epoch_N.pth.tar"
+    text = "number of best epochs to keep; above 1, each also in a file ckpt.epoch_N.pth.tar"
     add("--keep_best", type=COUNT, default=1, help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     names = ("--eval-freq", "--eval_freq", "-ef")
     add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
-    text = "train even if clips of the val list are training clips of this run or of the weights it starts from"
+    text = "train even if val clips are training clips of this run or of its initial weights"
     add("--allow_overlap", action="store_true", help=text)
-    text = "first check every listed video, and stop if one is missing or differs (see scripts/check_data.py)"
+    text = "first check every listed video, as scripts/check_data.py does, and stop at a fault"
     add("--check_data", action="store_true", help=text)
     add_print_freq(group)
     add("--seed", type=SEED, default=0, help="seed for initial weights, sampling, crops and dropout")
-    text = "repeat to the bit on the same machine (slower on GPUs), or fail where torch cannot"
+    text = "give bit-identical results on the same machine, or stop where torch cannot (slower on GPUs)"
     add("--deterministic", action="store_true", help=text)
 
 
 def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
-    """Refuse an unknown optimiser or argument of it, and options that contradict one another or that nothing reads."""
+    """Refuse unknown optimisers and arguments, contradictory options, and options that nothing reads."""
     from ops.optimiser import optimiser_arguments  # here because it loads torch
 
     arguments = optimiser_arguments(args.optimizer, args.optimizer_args)
@@ -160,8 +159,8 @@ def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
         raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")
     if args.linear_probe and (args.freeze or "layer_decay" in given):
         both = "--freeze" if args.freeze else "--layer_decay"
-        raise InputError(f"--linear_probe trains the classifier alone; leave {both} out")
+        raise InputError(f"--linear_probe trains only the classifier; leave {both} out")
     if "warmup_start" in given and not args.warmup:
-        raise InputError("--warmup_start needs --warmup, which is 0; leave it out")
+        raise InputError("--warmup_start needs --warmup; add it, or leave --warmup_start out")
     if args.checkpoint_activations and args.compile:
         raise InputError("--checkpoint_activations does not work with --compile; leave one of them out")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Average the weights of checkpoints of one network, such as the last or the best epochs of a run, into a new one.
+"""Average the weights of several checkpoints of a network, such as the best epochs of a run, into a new one.
 
 BatchNorm statistics are averaged as well. Checkpoint averaging: arXiv 1706.03762, section 6.1; arXiv 1803.05407.
 """
@@ -40,10 +40,10 @@ SAME = (
 
 
 def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
-    """The content of a checkpoint with the mean weights, for tests and --tune_from.
+    """Content of a checkpoint with the mean weights, for tests and --tune_from.
 
     Raises:
-        InputError: they are of different networks or classes, or two hold the same weights.
+        InputError: their networks or classes differ, or two hold the same weights.
     """
     first = Weights.read(paths[0])
     made_for = first.require_trained_on()
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     content = averaged_checkpoint(args.weights)
     save_checkpoint(args.output, content)
     test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")
-    print(f"{args.output}: the mean of {len(args.weights)} checkpoints. Its accuracy is not known; test it: {test}")
+    print(f"{args.output}: the mean of {len(args.weights)} checkpoints. Its accuracy is unknown; test it: {test}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Damage files at random and read them: each must give its content, or one error that names the file.
 
-A file that is read with other content is silent damage. Formats without checksums (lists, class names, pickles, JPEGs,
-most videos) cannot always show it; checkpoints and archives must. Exit status 1: a traceback or a hang.
+A file that is read with other content is silent damage. Formats without checksums (lists, class names, JPEGs, most
+videos) cannot always reveal it; pickles, checkpoints and archives must. Exit status 1: a traceback or a hang.
 """
 
 import argparse
@@ -62,8 +62,8 @@ from ops.weights.file import METADATA_KEY, read_checkpoint, save_checkpoint, ten
 
 Sound = tuple[Path, Callable[[], Any]]  # an undamaged file, and a function that reads its content
 OUTCOMES = ("refused", "equal", "other", "traceback", "hang")
-LIMIT = 60  # seconds after which a try counts as hanging
-FRAMES = 8  # that are read from a video
+LIMIT = 60  # seconds until a try counts as a hang
+FRAMES = 8  # read per video
 WORDS = (b"\0", b"\xff\xfe", b"../", b"-1", b" 99999999999999999999", b"\n", "\u2028".encode(), b"<b>", b"\x1b[2J")
 
 
@@ -165,7 +165,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def attempt(read: Callable[[], Any], expected: str) -> tuple[str, str]:
-    """One of `OUTCOMES` of reading a file, and its traceback."""
+    """Read a file; returns one of `OUTCOMES`, and the traceback if there is one."""
     warnings.simplefilter("ignore")
     try:
         return "equal" if repr(read()) == expected else "other", ""
@@ -176,7 +176,7 @@ def attempt(read: Callable[[], Any], expected: str) -> tuple[str, str]:
 
 
 def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) -> Counter[str]:
-    """Outcomes of `tries` damaged files; failures, and files read with other content, are kept in a folder."""
+    """Count the outcomes of `tries` damaged files; keep failures, and files read with other content, in a folder."""
     counts: Counter[str] = Counter()
     with TemporaryDirectory() as scratch:
         sound = []

@@ -27,7 +27,7 @@ def read_results(folder: Path) -> Results:
         if isinstance(results, dict) and results.get("labelled") is False:
             raise InputError(f"{path}: its list of videos has no labels, so it has no accuracies; do not give {folder}")
         if isinstance(results, dict) and "map" in results:
-            raise InputError(f"{path}: its videos have several labels, so it has no top-1; do not give {folder}")
+            raise InputError(f"{path}: its videos have several labels, so it has no top-1; leave {folder} out")
         wrong = wrong_fields(results, FIELDS) or ([] if results["models"] else ["models"])
         for model in [] if wrong else results["models"]:
             wrong += wrong_fields(model, {"protocol": dict})

@@ -2,8 +2,8 @@
 
 Pillow is the reference. The faster ones decode plain JPEGs, the usual form of frames, with the same library as Pillow
 and to the same pixels. All other files (CMYK, photos with an orientation, other formats), and files that they refuse,
-go to Pillow: so a file is readable with all decoders or with none. The exception is wrong data within a JPEG, which
-simplejpeg alone can see.
+go to Pillow: so a file is readable with all decoders or with none. The exception is corrupt data within a JPEG, which
+only simplejpeg detects.
 """
 
 import io
@@ -43,7 +43,7 @@ def decode_pillow(data: bytes) -> np.ndarray:
 
 
 def decode_simplejpeg(data: bytes) -> np.ndarray:
-    """As `decode_pillow`; and an `OSError` for a JPEG of which libjpeg can decode a part only, with a warning."""
+    """As `decode_pillow`, but an `OSError` for a JPEG with corrupt data, of which libjpeg warns."""
     import simplejpeg
 
     try:
@@ -58,7 +58,7 @@ def decode_simplejpeg(data: bytes) -> np.ndarray:
 
 
 def _is_padding(warning: str, data: bytes) -> bool:
-    """Whether libjpeg warns only of bytes after a complete picture: a few, or all alike, as some cameras write."""
+    """Whether libjpeg warns only of padding after a complete picture, as some cameras write: few or equal bytes."""
     found = re.search(r"(\d+) extraneous bytes before marker 0xd9", warning)
     if found is None:
         return False

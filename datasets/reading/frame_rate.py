@@ -8,14 +8,14 @@ from common.errors import InputError
 from datasets.reading.readers import Reader
 
 ROUNDING = 1e-6  # seconds
-MOST_FRAMES = 100_000_000  # more mean a wrong time in the file
+MOST_FRAMES = 100_000_000  # more mean that a time in the file is wrong
 
 
 class AtRate:
     """A `Reader` of a video at another frame rate: frame i is the one that the video shows after i / rate seconds."""
 
     def __init__(self, reader: Reader, numbers: np.ndarray) -> None:
-        """`numbers`: of the video's frames, rising; some come twice at a higher rate than the video's."""
+        """`numbers`: frames of the video, ascending; at a rate above the video's some are repeated."""
         self.reader, self.path, self.numbers = reader, reader.path, numbers
         self.num_frames = len(numbers)
 
@@ -32,20 +32,20 @@ def at_rate(reader: Reader, rate: float) -> Reader:
     """The reader of the same video at `rate` frames per second; 0: the reader itself.
 
     Raises:
-        InputError: the video has no times, as images, or wrong ones.
+        InputError: the video has no times, such as images, or wrong ones.
     """
     if not rate:
         return reader
     whole = getattr(reader, "whole", reader)  # of a window
     if not hasattr(whole, "known_times") or not hasattr(reader, "known_times"):
         raise InputError(
-            f"{reader.path} has images, whose times are not known, so they cannot be read at {rate:g} frames per "
+            f"{reader.path} has images without timestamps, which cannot be read at {rate:g} frames per "
             f"second; extract them at this rate (scripts/extract_frames.py --fps {rate:g}) and give --frame_rate 0"
         )
     times, tick = reader.known_times()
     if times[-1] * rate > MOST_FRAMES:
         raise InputError(
-            f"{reader.path}: its frames last {times[-1]:,.0f} seconds, so their times are wrong; convert it"
+            f"{reader.path}: its frames span {times[-1]:,.0f} seconds, so their times are wrong; convert it"
         )
     return AtRate(reader, frames_at_rate(times, reader.num_frames, rate, tick))
 
@@ -57,10 +57,10 @@ def frames_at_rate(times: np.ndarray, num_frames: int, rate: float, tick: float 
     video's frame rate over `rate`; as many as fit whole, or, if `step` is a whole number, every such frame.
 
     Args:
-        times: (F,) of the frames, in seconds from the first, rising.
-        num_frames: n; frames beyond F follow at the mean distance, those beyond n are left out.
+        times: (F,) times of the frames in seconds from the first, ascending.
+        num_frames: n; frames beyond F are assumed at the mean distance; frames beyond n are left out.
         rate: frames per second.
-        tick: of the video's clock in seconds.
+        tick: unit of the video's clock in seconds.
     """
     times = times[:num_frames]
     last = times[-1]

@@ -43,7 +43,7 @@ def part_of(whole: Any, window: Window | None) -> Any:
     if not window.in_seconds:
         return Part(whole, int(window.start) - 1, int(window.end - window.start) + 1)
     if not isinstance(whole, VideoFile):
-        raise InputError(f"{whole.path} has images, whose times are not known; write the window {window} in frames")
+        raise InputError(f"{whole.path} has images without timestamps; write the window {window} in frames")
     times = np.round(whole.times(), 6).tolist()  # as exact as windows are
     first, end = (bisect_left(times, time) for time in (window.start, window.end))
     if first == end:

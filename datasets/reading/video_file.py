@@ -46,7 +46,7 @@ class VideoFile:
     """A video file, with the same frames as `decode_video`, to the pixel."""
 
     def __init__(self, path: Path, num_frames: int | None = None) -> None:
-        """Count the frames, if their number is not given: not by the header, which is wrong in some files.
+        """Count the frames if their number is not given (the number in the header is wrong in some files).
 
         Raises:
             InputError: the frames must be counted, and the file cannot be opened, or has no video or no frames.
@@ -75,7 +75,7 @@ class VideoFile:
         return self.known_times()[0].tolist()
 
     def known_times(self) -> tuple[np.ndarray, float]:
-        """As `times`, of the frames before a fault, and the tick to which they are rounded, in seconds; 0: unknown."""
+        """As `times`, for the frames before a fault; and the tick in seconds to which they are rounded (0: unknown)."""
         times: list[float | None]
         times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
         known = [time for time in times if time is not None]

@@ -1,6 +1,6 @@
-"""A few frames of a video, decoded from the last key frame before each where a jump skips enough.
+"""Decodes a few frames of a video, jumping to the last key frame before each if that skips enough.
 
-Of the frames between, those that no other frame builds on are left out: half of the frames in most H.264 files.
+Unwanted frames that no other frame depends on are skipped: half of the frames in most H.264 files.
 """
 
 from bisect import bisect_right
@@ -15,7 +15,7 @@ from datasets.reading.video_decoding import DAMAGED, BrokenOffError, all_packets
 from datasets.reading.video_packets import PacketIndex
 
 MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts at a key frame
-MOST_AHEAD = 16  # frames, at most, that are decoded before a frame but shown after it, in H.264 and HEVC
+MOST_AHEAD = 16  # at most so many frames are decoded before a frame but shown after it, in H.264 and HEVC
 
 
 def decode_from_keys(
@@ -24,7 +24,7 @@ def decode_from_keys(
     """Frames of these numbers from an opened video, in order.
 
     Raises:
-        BrokenOffError: the frames do not match the packets, so those that came may be wrong; or one is damaged.
+        BrokenOffError: the frames do not match the packets, so frames yielded so far may be wrong; or one is damaged.
     """
     if max(numbers) >= len(index.times):
         raise BrokenOffError("the packets do not identify these frames")

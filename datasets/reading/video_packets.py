@@ -58,7 +58,7 @@ class PacketIndex(NamedTuple):
     times: list[int]  # of the frames, in ticks, rising
     keys: list[int]  # numbers of the key frames, rising; the first is 0
     places: list[int]  # of the frames' packets in the file, which is the order of decoding
-    spare: set[int]  # times of frames that no other frame builds on, as far as known
+    spare: set[int]  # times of frames that no other frame depends on, as far as known
     num_frames: int  # as many as `times`; if the file breaks off, as many as its header promises
     tick: float  # in seconds
     fault: str  # where the file breaks off; empty if it does not
@@ -108,7 +108,7 @@ def _h264_length_size(stream: VideoStream) -> int:
 
 
 def _is_spare(packet: Packet, length_size: int) -> bool:
-    """Whether no other frame builds on an H.264 frame: `nal_ref_idc` is 0 (ITU-T H.264, 7.4.1)."""
+    """Whether no other frame depends on an H.264 frame: `nal_ref_idc` is 0 (ITU-T H.264, 7.4.1)."""
     content, start, found = memoryview(packet), length_size, False
     while start < len(content):
         if content[start] & 31 in H264_SLICES:

@@ -53,7 +53,7 @@ class MixMethod(ABC):
     def blend(self, clip: Tensor, label: Tensor, rng: np.random.Generator, loss: Loss) -> Blend:
         """Mix a batch: normalised clips (N, T, L, 3, H, W), N above 1, and labels (N,) or multi-hot (N, K).
 
-        All randomness is `rng`'s. `loss` is the training's, for a method that learns.
+        All random numbers come from `rng`. `loss` is the training loss, for methods with parameters.
         """
 
     def step(  # noqa: B027  (most methods have nothing to do)

@@ -16,9 +16,9 @@ from ops.runtime import Runtime
 
 
 def mix_method(mix: str, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> MixMethod:
-    """A method by name, one of `ops.choices.MIXES` but "none", for clips of `input_size` pixels.
+    """A method by name, one of `ops.choices.MIXES` except "none", for clips of `input_size` pixels.
 
-    Several names of methods without parameters, separated by commas, mix by turns. `student` is the network in
+    Several methods without parameters, separated by commas: one of them per batch. `student` is the network in
     training, on its device. Methods other than SV-Mix read only `alphas` of the settings.
 
     Raises:
@@ -59,7 +59,7 @@ class Mixer:
     method: MixMethod
     num_class: int
     prob: float = 1.0  # probability that a batch is mixed
-    epochs: int | None = None  # epochs of the training that are mixed, the first ones; None: all
+    epochs: int | None = None  # only the first so many epochs are mixed; None: all
     seed: int = 0
     rank: int = 0  # of this process
     num_examples: int = 0  # mixed clips kept per epoch
@@ -78,7 +78,7 @@ class Mixer:
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels.
 
-        The labels are (N,) or multi-hot (N, K). `step` counts within the epoch, both from 0; `loss` is the training's.
+        The labels are (N,) or multi-hot (N, K). `epoch`, and `step` within it, count from 0; `loss`: of training.
 
         Returns:
             Clips (N, T, L, 3, H, W), normalised if mixed; targets (N, K); the loss of the method's own parameters.

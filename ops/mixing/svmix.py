@@ -37,7 +37,7 @@ class SvMixSettings:
     network_lr: float = 0.01  # base learning rate of the network
     switch_prob: float = 0.5  # probability of the spatial mode
     teacher_decay: float = 0.999  # d in teacher <- d * teacher + (1 - d) * network, after each step
-    alphas: list[float] | None = None  # one for all Beta distributions; None: the released code's, 1 and, in time, 0.8
+    alphas: list[float] | None = None  # one for all Beta distributions; None: as in the released code, 1 (in time: 0.8)
     partial_bn: bool = False
     amp: str = "off"
 

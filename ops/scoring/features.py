@@ -103,7 +103,7 @@ def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[Binary
 
 
 def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int]], class_names: Sequence[str]) -> None:
-    """Write the video, label and class of each row; label -1 and no class for a list without labels.
+    """Write the video, label and class of each row; without labels, -1 and no class.
 
     Several labels are written 3,5,7, and their classes with semicolons.
     """

@@ -81,7 +81,7 @@ def order_like(first: Scores, other: Scores) -> np.ndarray:
     if len(other.labels) != len(first.labels):
         raise InputError(f"{pair} differ in the number of videos, {len(other.labels)} and {len(first.labels)}")
     if other.multi_label != first.multi_label:
-        raise InputError(f"of {pair}, one is for several labels per video and one for a single label; merge them apart")
+        raise InputError(f"{pair}: one has several labels per video and one has a single label; merge them separately")
     if other.has_labels != first.has_labels:
         raise InputError(f"of {pair}, one has labels and one has none; score both again with the same list")
     order = np.arange(len(first.labels))

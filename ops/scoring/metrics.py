@@ -23,9 +23,9 @@ MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
 
 
 def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Tensor]":
-    """For each k, whether the label is among the k best of K classes: (N, K) and (N,) -> (N,) each.
+    """For each k, whether the label is among the k best of K classes: logits (N, K), labels (N,) -> (N,) each.
 
-    Of several labels, as (N, K) with 1 (in mixed clips, at least a half) for each, one is enough.
+    With several labels, (N, K) with 1 (in mixed clips at least 0.5) for each, one of them is enough.
     """
     best = logits.topk(min(max(ks), logits.shape[1]), dim=1).indices  # (N, k)
     hits = best == labels[:, None] if labels.ndim == 1 else labels.gather(1, best) >= 0.5
@@ -53,13 +53,13 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def mean_recall(confusion: np.ndarray) -> float:
-    """The mean class accuracy that a confusion matrix (K, K) has: row = label, column = best class."""
+    """The mean class accuracy of a confusion matrix (K, K): row = label, column = best class."""
     videos = confusion.sum(1)
     return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Figures in percent by name, of (M, K) scores for (M,) labels, or (M, K) of several; none without labels."""
+    """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels."""
     if labels.ndim == 2:
         return multi_label.figures(scores, labels)
     if (labels < 0).any():
@@ -72,7 +72,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:
-    """95 % intervals of `accuracies`, in percent; there is none of the mAP."""
+    """95 % intervals of `accuracies`, in percent; none for the mAP."""
     return {
         name: mean_class_interval(percent, labels) if name == "mean_class" else accuracy_interval(percent, len(labels))
         for name, percent in accuracies.items()

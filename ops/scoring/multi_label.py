@@ -1,7 +1,7 @@
-"""Videos with several labels each: probabilities, figures and tables.
+"""Several labels per video: probabilities, metrics and tables.
 
 Labels are multi-hot (M, K), with 1 for each label of a video. A class is predicted where its probability, the sigmoid
-of its score, is above a half.
+of its score, is above 0.5.
 """
 
 import csv
@@ -17,7 +17,7 @@ THRESHOLD = 0.5  # above which a class is predicted
 
 
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
-    """Logits (..., K) -> float64: their softmax, or with several labels per video each one's sigmoid."""
+    """Logits (..., K) -> float64: softmax, or sigmoids if videos have several labels."""
     return logits.double().sigmoid() if multi_label else logits.double().softmax(-1)
 
 
@@ -32,7 +32,7 @@ def multi_hot(labels: Sequence[list[int]], num_class: int) -> np.ndarray:
 
 
 def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Average precision of each class over the videos, in percent, NaN without a positive; (M, K) twice -> (K,)."""
+    """Average precision of each class in percent, NaN without a positive: scores, labels (M, K) -> (K,)."""
     from sklearn.metrics import average_precision_score  # a second
 
     return np.array(
@@ -44,7 +44,7 @@ def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """In percent: the mAP over classes with a positive, and the videos whose best class is a label; (M, K) twice.
+    """mAP over classes with a positive, and hit at 1 (best class is a label), in percent: scores, labels (M, K).
 
     None for a list without labels.
     """
@@ -55,7 +55,7 @@ def figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def write_class_table(path: Path, scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write the videos with each class, and its average precision in percent, which is empty without a video."""
+    """Write the number of videos and the average precision in percent (empty without a video) of each class."""
     precisions = average_precisions(scores, labels)
     with open_table(path) as file:
         writer = csv.writer(file)

@@ -2,8 +2,8 @@
 
 If videos may have several labels, `label` is a list of them.
 
-The code of TDN and H2CN reads the first two fields. The third is ours, so that files can be merged by video. So is a
-digest after the pickle's end, which other readers ignore: a flipped bit in a score would not be seen otherwise.
+The code of TDN and H2CN reads the first two fields. We add the third, to merge files by video, and a digest
+after the pickle's end, which other software ignores: it reveals flipped bits in scores.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from ops.scoring.array_pickles import Array, load_arrays
 from ops.scoring.multi_label import multi_hot
 
 _CURE = "score it again with --overwrite"
-_DIGEST = b"\0sha-256\0"  # and 32 bytes, at the end of a file; ids of videos hold no \0
+_DIGEST = b"\0sha-256\0"  # and 32 bytes, at the end of a file; video ids contain no \0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def pickle_path(output_dir: Path, clip: int, crop: int) -> Path:
 def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int | list[int]], video_ids: Sequence[str]) -> None:
     """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
 
-    If videos may have several labels, those of each are a list, which is empty without labels.
+    If videos may have several labels, each label is a list, which is empty without labels.
 
     Raises:
         InputError: the file cannot be written.

@@ -11,9 +11,9 @@ from ops.choices import BETA
 
 
 def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:
-    """Weights (K,) with a mean of 1 over the labels, of which there are n for a class.
+    """Weights (K,) of the classes, with a mean of 1 over the labels; n is the number of labels of a class.
 
-    `kind` is one of `CLASS_WEIGHTS` but "none": inverse, 1 / n; sqrt, 1 / sqrt(n); effective, (1 - beta) /
+    `kind` is one of `CLASS_WEIGHTS` except "none": inverse, 1 / n; sqrt, 1 / sqrt(n); effective, (1 - beta) /
     (1 - beta^n), between no weights (n far above 1 / (1 - beta), 1000 here) and inverse (far below). A class without
     clips has weight 0.
     """
@@ -25,10 +25,10 @@ def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:
 
 @dataclass(frozen=True)
 class WeightedCrossEntropy:
-    """Cross-entropy in which the terms of each class have a weight, as a mean over the clips of a batch.
+    """Cross-entropy with a weight per class, averaged over the number of clips in a batch.
 
-    PyTorch divides by the sum of the weights, for labels but not for targets of mixed clips. Then accumulated batches,
-    or those of several processes, would not make the step of one large batch.
+    For labels (not for targets of mixed clips), PyTorch divides by the sum of the weights. Then accumulated batches, or
+    the batches of several processes, would not give the step of one large batch.
     """
 
     weights: Tensor  # (K,)

@@ -1,4 +1,4 @@
-"""What a training would take and how its learning rate would go, from its first steps."""
+"""--dry_run: time and memory of a training, estimated from its first steps, and its learning rate."""
 
 import logging
 import time
@@ -43,7 +43,7 @@ def dry_run(
 ) -> None:
     """Log the number of steps, the learning rate, and the time and memory of `STEPS` steps.
 
-    `lr_at` gives the learning rate at an epoch with its fraction.
+    `lr_at` gives the learning rate at a (fractional) epoch.
     """
     steps = -(-len(loader) // step.accumulate)
     logging.info("%s per epoch, %s in all", counted(steps, "step"), counted(steps * epochs, "step"))
@@ -54,7 +54,7 @@ def dry_run(
 def _measured_steps(
     state: TrainState, loader: Any, runtime: Runtime, step: TrainSettings, lr_at: Callable[[float], float]
 ) -> str:
-    """Make the steps; the result in one line."""
+    """Run the steps; returns the result as one line."""
     batches = FirstBatches(loader, STEPS * step.accumulate)
     ends: list[float] = []
     train_one_epoch(

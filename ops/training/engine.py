@@ -33,7 +33,7 @@ class TrainSettings:
     """Settings of a training step."""
 
     loss: Loss = F.cross_entropy  # of training, mixing and validation
-    train_loss: Loss | None = None  # of training and mixing, if it differs from that of validation
+    train_loss: Loss | None = None  # for training and mixing, if it is not that of validation
     label_smoothing: float = 0.0  # share of the target spread over all classes, in training; an argument of the loss
     amp: str = "off"  # "off", "bf16" or "fp16"
     accumulate: int = 1  # batches per step of the optimiser
@@ -158,7 +158,7 @@ def evaluate(
     model.eval()
     runtime.share_buffers(model)
     own = MultiLabelSums() if multi_label else Sums()
-    # K and `_results` of each batch: a million videos have gigabytes of logits. But an mAP needs them.
+    # K and `_results` of each batch, not the logits: gigabytes for a million videos. But the mAP needs them.
     scored: list[tuple[int, Sequence[Tensor]]] = []
     for batch in track(loader, len(loader), title, print_freq, own.describe):
         if before_batch is not None:
@@ -189,9 +189,9 @@ def evaluate(
 
 
 def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor:
-    """(N, 6) float64: index, loss, label among the best 1 and 5, cell of the confusion matrix, and scores finite.
+    """(N, 6) float64: index, loss, top-1 hit, top-5 hit, cell of the confusion matrix, whether scores are finite.
 
-    There is no cell for a video with several labels.
+    Videos with several labels have no cell.
     """
     losses = torch.stack([loss(*video) for video in zip(logits.split(1), label.split(1), strict=True)])
     cells = label * logits.shape[1] + logits.argmax(1) if label.ndim == 1 else torch.zeros_like(index)
@@ -200,7 +200,7 @@ def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor
 
 
 def _require_finite_scores(finite: Tensor, model: nn.Module, title: str) -> None:
-    """`finite` (M,): whether the scores of `model` are."""
+    """Refuse scores of `model` that are not finite; `finite` (M,) says which are."""
     bad = int((finite == 0).sum())
     if bad:
         name = not_finite(model.state_dict())

@@ -39,7 +39,7 @@ class FitSettings:
     eval_freq: int  # epochs between evaluations; the last epoch is always evaluated
     lr_at: Callable[[float], float]  # epoch with its fraction -> learning rate
     folders: RunFolder  # for checkpoints and the log
-    best_by: str = "top1"  # figure that decides which epoch is the best, of `FIGURES`
+    best_by: str = "top1"  # metric that chooses the best epoch, one of `FIGURES`
     eval_teacher: bool = False  # also evaluate the teacher of a mixing method that has one
     draw_mixed: Callable[[Sequence[MixedExample]], np.ndarray] | None = None  # mixed clips -> picture (H, W, 3)
     save_every: tuple[float, float] = (inf, inf)  # steps, seconds from one checkpoint to the next within an epoch
@@ -138,7 +138,7 @@ def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: Trai
 def _evaluate(
     state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
-    """The network's sums over the val list, and its figures by curve name, with those of its moving averages."""
+    """The network's sums over the val list, and metrics by curve name, those of averaged weights included."""
     score = partial(
         evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
         multi_label=step.multi_label, before_batch=run.stop.check,

@@ -1,4 +1,4 @@
-"""Resumes an optimiser and a gradient scaler from a checkpoint, after checks that torch leaves to the first step."""
+"""Resumes an optimiser and a gradient scaler from a checkpoint, with checks that torch makes only in the first step."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from common.errors import InputError, command, short, wrong_fields
 def resume_optimiser(
     optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, checkpoint: dict[str, Any], where: str
 ) -> None:
-    """Take over their states from a checkpoint, which messages call `where`.
+    """Load their states from a checkpoint, which messages call `where`.
 
     Raises:
-        InputError: the state is another optimiser's, or does not fit.
+        InputError: the state is that of another optimiser, or does not fit.
     """
     before = checkpoint.get("options", {}).get("optimizer")
     if before not in (None, type(optimiser).__name__.lower()):

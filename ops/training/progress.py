@@ -25,7 +25,7 @@ class Sums:
     seconds: Seconds = field(default_factory=Seconds)
     replaced: list[str] = field(default_factory=list)
     confusion: Any = 0  # (K, K) videos of an evaluation: row = label, column = best class
-    shown: ClassVar[tuple[str, ...]] = ("top1", "top5", "mean_class")  # in lines of progress
+    shown: ClassVar[tuple[str, ...]] = ("top1", "top5", "mean_class")  # in progress lines
 
     def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
         """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
@@ -39,7 +39,7 @@ class Sums:
         return target.argmax(1) if target.ndim == 2 else target
 
     def averages(self) -> dict[str, float]:
-        """Mean loss; accuracies in percent, those of an evaluation with the mean over the classes."""
+        """Mean loss; accuracies in percent, for an evaluation including mean class accuracy."""
         videos = max(self.videos, 1)
         means = {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
         return {**means, "mean_class": mean_recall(self.confusion)} if np.ndim(self.confusion) else means
@@ -61,7 +61,7 @@ class MultiLabelSums(Sums):
         return target
 
     def averages(self) -> dict[str, float]:
-        """Mean loss; hits and, of an evaluation, mAP in percent."""
+        """Mean loss; hit at 1 and, for an evaluation, mAP in percent."""
         means = super().averages()
         mean = {"map": float(np.nanmean(self.precisions))} if np.ndim(self.precisions) else {}
         return {"loss": means["loss"], "hit1": means["top1"], **mean}

@@ -24,7 +24,7 @@ from ops.weights.load import AVERAGED, averaged, load_weights
 from ops.weights.trained_on import TrainedOn
 
 _REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int}
-# Older checkpoints lack some; others have no use for them.
+# Missing in older checkpoints, or in those that do not need them.
 _OPTIONAL: dict[str, Any] = {
     "figures": {},
     "options": {},
@@ -73,12 +73,12 @@ class TrainState:
     best: dict[str, float] = field(default_factory=lambda: {"top1": -1.0})  # best accuracies so far
     best_epochs: BestEpochs = field(default_factory=BestEpochs)
     mixer: Mixer | None = None
-    average: AveragedModel | None = None  # that follows the network
+    average: AveragedModel | None = None  # averaged weights of --ema
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
     seen: SeenClips = field(default_factory=dict)  # the training clips
 
     def averages(self, *, teacher: bool) -> dict[str, VideoNet]:
-        """The moving averages of the network that are evaluated beside it; `teacher`: including a mixing method's."""
+        """The averaged networks to evaluate as well; `teacher`: including that of a mixing method."""
         own = {} if self.average is None else {"ema": cast(VideoNet, self.average.module)}
         of_mixing = self.mixer.method.teacher if teacher and self.mixer is not None else None
         return own if of_mixing is None else {**own, "teacher": of_mixing}

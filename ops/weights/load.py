@@ -98,7 +98,7 @@ def load_weights(
 
 
 def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A checkpoint with its averaged weights and their figures in place of the network's; messages call it `where`.
+    """A checkpoint with its averaged weights and their metrics instead of the network's; messages call it `where`.
 
     Raises:
         InputError: it has none.

@@ -54,7 +54,7 @@ class TrainedOn:
         return cls(**{name: stored[name] for name in kinds})
 
     def as_stored(self) -> dict[str, Any]:
-        """The fields for a file; those that say nothing are left out, as in files from before there were any."""
+        """The fields for a file, without those that are 0, which older files lack as well."""
         return {name: value for name, value in asdict(self).items() if value != 0}
 
     def require(self, source: str, **given: Any) -> None:
@@ -78,7 +78,7 @@ class TrainedOn:
 def frame_sampling(
     trained_on: TrainedOn | None, frame_stride: int | None = None, frame_rate: float | None = None
 ) -> dict[str, Any]:
-    """The frame stride and the frame rate for a test: those given, otherwise those of the training; 0: none."""
+    """The frame stride and frame rate for a test: as given, otherwise as in training; 0: none."""
     given = {"frame_stride": frame_stride, "frame_rate": frame_rate}
     stored = dict.fromkeys(given, 0) if trained_on is None else {name: getattr(trained_on, name) for name in given}
     return {name: stored[name] if value is None else value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""`scaling`: steps of one and two processes, long lists in reader processes, and checkpoints. See docs/SCALING.md."""
+"""`scaling`: steps of one and two processes, long lists in worker processes, and checkpoints. See docs/SCALING.md."""
 
 import argparse
 import json
@@ -30,8 +30,8 @@ from scripts.benchmarking.memory import MIB, private_bytes
 from scripts.benchmarking.report import print_table
 from scripts.benchmarking.timing import Spread, seconds
 
-WORKERS, READ = 2, 100_000  # reader processes, and records that they read together
-LAUNCHES, STEPS = 2, 4  # of each kind in turns, and measured steps of each launch
+WORKERS, READ = 2, 100_000  # worker processes, and records that they read together
+LAUNCHES, STEPS = 2, 4  # of each kind, in turns; measured steps per launch
 KINDS = {"1 process": (1, 2), "2, strong scaling": (2, 1), "2, weak scaling": (2, 2)}  # processes, clips of each
 
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 class ListOnly(Dataset[int]):
-    """Reads nothing but records."""
+    """Reads only the records, no frames."""
 
     def __init__(self, records: Records) -> None:
         self.records = records
@@ -71,7 +71,7 @@ class ListOnly(Dataset[int]):
 
 
 def measure_list(path: Path, rows: int) -> dict[str, float]:
-    """Seconds and memory of a list in this process, and private memory of its readers before and after reading."""
+    """Seconds and memory of a list in this process, and private memory of its workers before and after reading."""
     with path.open("w") as file:
         file.writelines(f"class_{row % 400:03d}/{row:011d}_000001_000011.mp4 {row % 400}\n" for row in range(rows))
     start = time.process_time()
@@ -92,9 +92,9 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
         pids = [worker.pid for worker in batches._workers]
         before = [private_bytes(pid) or 0 for pid in pids]
         for count, _ in enumerate(batches, start=2):
-            if count == len(loader) - 2 * WORKERS:  # the readers still live
+            if count == len(loader) - 2 * WORKERS:  # the workers are still alive
                 after = [private_bytes(pid) or 0 for pid in pids]
-        measured[f"{method}: MiB per reader"] = max(after) / MIB
+        measured[f"{method}: MiB per worker"] = max(after) / MIB
         measured[f"{method}: growth, MiB"] = max(end - begin for begin, end in zip(before, after, strict=True)) / MIB
     return measured
 

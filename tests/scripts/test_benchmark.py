@@ -200,7 +200,7 @@ def test_a_list_in_reader_processes(tmp_path: Path) -> None:
     """Readers share the list; forked ones even what the main process has imported."""
     found = scaling.measure_list(tmp_path / "list.txt", 5000)
     assert found["list, MiB"] < 0.4
-    assert found["fork: MiB per reader"] < 100
+    assert found["fork: MiB per worker"] < 100
     assert len(found) == 9
 
 

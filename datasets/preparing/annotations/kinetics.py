@@ -48,7 +48,7 @@ def _parse(files: AnnotationFiles, *, data_set: str, num_class: int, order: str)
 
 
 def _listed(class_list: Path, names: list[str], train: Path) -> list[str]:
-    """The names that a class list has, perhaps in another spelling; refuse those without a clip in `train`."""
+    """The classes that a list names, perhaps in another spelling; refuses names without a clip in `train`."""
     known = {loose(name): name for name in names}
     listed = read_class_names(class_list)
     refuse([f"{class_list}: {quoted(name)} has no clip in {train}" for name in listed if loose(name) not in known])
