@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_predict(argv)
     log_lines_to(sys.stderr)  # stdout is for the classes
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile)
+    args.amp = runtime.chosen_amp(args.amp)
     sources = find_sources(args.source, args.root_path)
     check_outputs(args, sources)
     classifier = ready_classifier(args, runtime)

@@ -53,6 +53,7 @@ from options.groups import data_options
 def main(argv: list[str] | None = None, crops: int = 1) -> None:
     args = parse_test(crops, argv)
     runtime = start_runtime(args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True)
+    args.amp = runtime.chosen_amp(args.amp)
 
     # network and data set
     weights = Weights.read(args.weights, ema=args.ema)

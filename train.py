@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         args.gpus, malloc=args.malloc, compiled=args.compile, distributed=True, sync_bn=args.sync_bn,
         deterministic=args.deterministic,
     )  # fmt: skip
+    args.amp = runtime.chosen_amp(args.amp)
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, spec, runtime)
@@ -171,15 +172,15 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
         dataset, batch_size=args.batch_size, workers=args.workers, shuffle=train, seed=args.seed, drop_last=train,
         rank=runtime.rank, world_size=runtime.world_size, pin_memory=runtime.device.type == "cuda",
         repeats=args.aug_repeats if train else 1,
-        balanced=[record.label for record in dataset.records] if train and args.balanced_sampler else None,
+        balanced=dataset.records.labels if train and args.balanced_sampler else None,
     )  # fmt: skip
 
 
 def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
     if args.class_weights == "none":
         return None
-    labels = [record.label for record in train_set.records]
-    return WeightedCrossEntropy(class_weights(args.class_weights, labels, train_set.spec.num_class))
+    weights = class_weights(args.class_weights, train_set.records.labels, train_set.spec.num_class)
+    return WeightedCrossEntropy(weights)
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:

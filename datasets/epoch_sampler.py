@@ -1,8 +1,9 @@
 """The order of clips in an epoch, divided among processes: shuffled, balanced over classes, or as listed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
@@ -27,7 +28,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     rank: int = 0  # of this process, out of `world_size`
     world_size: int = 1
     repeats: int = 1  # shuffled: clips of each video, next to each other in the order
-    balanced: Sequence[int] | None = None  # shuffled: labels of the videos; every class gets equally many clips
+    balanced: np.ndarray | None = None  # shuffled: labels (M,) of the videos; every class gets equally many clips
     epoch: int = 0
     done: int = 0
 

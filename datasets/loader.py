@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
@@ -142,7 +143,7 @@ def make_loader(
     rank: int = 0,  # of this process, out of `world_size`
     world_size: int = 1,  # processes that share the samples
     repeats: int = 1,  # clips per video in each epoch
-    balanced: Sequence[int] | None = None,  # labels of all videos, to draw equally many clips of every class
+    balanced: np.ndarray | None = None,  # labels of all videos, to draw equally many clips of every class
     pin_memory: bool = False,  # for faster copies to the GPU
 ) -> ClipLoader:
     """A loader of `Batch`es."""

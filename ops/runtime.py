@@ -87,6 +87,19 @@ class Runtime:
         """Mixed precision: `amp` is one of `AMP`."""
         return torch.autocast(self.device.type, AMP_DTYPES[amp], enabled=amp != "off")
 
+    def chosen_amp(self, amp: str) -> str:
+        """`amp`, or for "auto" the one that suits the devices of all processes, which must call this together."""
+        if amp != "auto":
+            return amp
+        if self.device.type == "cuda":
+            found = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            found = torch.cpu._is_amx_tile_supported()
+        amp = "bf16" if all(self.gather(found)) else "off"
+        name = "GPU" if self.device.type == "cuda" else "processor"
+        logging.info("--amp auto: %s (this %s %s bfloat16 units)", amp, name, "has" if found else "has no")
+        return amp
+
     def gather(self, value: Any) -> list[Any]:
         """`value` of every process, in rank order, on every process."""
         if self.world_size == 1:

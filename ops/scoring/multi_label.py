@@ -7,16 +7,19 @@ of its score, is above 0.5.
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from ops.scoring.predictions import likeliest, open_table
+
+if TYPE_CHECKING:  # tables of results do not need torch
+    from torch import Tensor
 
 THRESHOLD = 0.5  # above which a class is predicted
 
 
-def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+def probabilities(logits: "Tensor", *, multi_label: bool) -> "Tensor":
     """Logits (..., K) -> float64: softmax, or sigmoids if videos have several labels."""
     return logits.double().sigmoid() if multi_label else logits.double().softmax(-1)
 

@@ -1,8 +1,8 @@
 """Weights of the classes in the training loss, from the number of their clips."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,14 +10,14 @@ from torch import Tensor
 from ops.choices import BETA
 
 
-def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:
+def class_weights(kind: str, labels: np.ndarray, num_class: int) -> Tensor:
     """Weights (K,) of the classes, with a mean of 1 over the labels; n is the number of labels of a class.
 
     `kind` is one of `CLASS_WEIGHTS` except "none": inverse, 1 / n; sqrt, 1 / sqrt(n); effective, (1 - beta) /
     (1 - beta^n), between no weights (n far above 1 / (1 - beta), 1000 here) and inverse (far below). A class without
     clips has weight 0.
     """
-    counts = torch.tensor(labels).bincount(minlength=num_class).double()
+    counts = torch.as_tensor(labels).bincount(minlength=num_class).double()
     weights = {"inverse": 1 / counts, "sqrt": counts.rsqrt(), "effective": (1 - BETA) / (1 - BETA**counts)}[kind]
     weights[counts == 0] = 0.0
     return (weights * len(labels) / (weights * counts).sum()).float()

@@ -71,6 +71,22 @@ def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, mo
         runtime._start_process()
 
 
+@pytest.mark.parametrize(
+    ("device", "has_units", "chosen"), [("cpu", True, "bf16"), ("cpu", False, "off"), ("cuda", True, "bf16")]
+)
+def test_amp_auto_follows_the_device(device: str, has_units: bool, chosen: str, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units and device == "cpu")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_units)
+    runtime = Runtime(torch.device(device))
+    assert runtime.chosen_amp("auto") == chosen
+    assert f"--amp auto: {chosen}" in caplog.text
+    assert runtime.chosen_amp("fp16") == "fp16"
+    with monkeypatch.context() as other:  # a process whose device has no such units
+        other.setattr(Runtime, "gather", lambda _, value: [value, False])
+        assert runtime.chosen_amp("auto") == "off"
+
+
 def test_several_gpus_autocast_to_the_type_of_the_run(monkeypatch) -> None:
     """Each GPU has a thread, and torch's own DataParallel autocasts to float16 in all of them."""
     found = []
