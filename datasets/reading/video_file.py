@@ -80,7 +80,9 @@ class VideoFile:
         times = [time * self.index.tick for time in self.index.times] if self.index else self._whole.times
         known = [time for time in times if time is not None]
         if not known or len(known) < len(times):
-            raise InputError(f"{self.path} lacks the times of its frames; convert it, or leave out --fps (--frame_rate)")
+            raise InputError(
+                f"{self.path} lacks the times of its frames; convert it, or leave out --fps (--frame_rate)"
+            )
         return _rising(np.array(known)), self.index.tick if self.index else 0.0
 
     @property
