@@ -56,12 +56,11 @@ def train_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; an unknown name lists all names")
     parser.add_argument("modality", nargs="?", default="RGB", choices=["RGB"], help="input modality (no optical flow)")
-    groups.add_data_options(parser, ("train", "val"))
-    groups.add_decoder_option(parser)
+    groups.add_decoder_option(groups.add_data_options(parser, ("train", "val")))
     groups.add_sampling_options(parser)
     training.add_network_options(parser)
     training.add_optimiser_options(parser)
-    add_augmentation_options(parser)
+    add_augmentation_options(parser, repeats=True)
     add_mixing_options(parser)
     training.add_label_options(parser)
     training.add_imbalance_options(parser)
@@ -168,10 +167,10 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
     group.add_argument("--shard", type=shard, metavar="I/N", help=text)
     groups.add_batch_size(group, 16, "videos per batch, each with one clip and all its crops in device memory")
     groups.add_print_freq(group)
-    groups.add_data_options(parser, ("val",))
+    group = groups.add_data_options(parser, ("val",))
     text = "prepared list to score; by default the test list if there is one and --val_list is not given"
-    parser.add_argument("--subset", choices=["val", "test"], help=text)
-    groups.add_decoder_option(parser)
+    group.add_argument("--subset", choices=["val", "test"], help=text)
+    groups.add_decoder_option(group)
     parser.set_defaults(data_root=None)  # the training's, if the checkpoint has it
     groups.add_device_options(parser)
     return parser
@@ -228,8 +227,9 @@ def predict_parser() -> argparse.ArgumentParser:
     add("--top", type=groups.COUNT, default=5, help="number of classes to print and write")
     add("--csv", type=Path, metavar="FILE", help="table with one row per video (or window)")
     add("--json", type=Path, metavar="FILE", help="the same as JSON")
-    groups.add_workers(parser.add_argument_group("reading"), "processes that read videos")
-    groups.add_decoder_option(parser)
+    group = parser.add_argument_group("reading")
+    groups.add_workers(group, "processes that read videos")
+    groups.add_decoder_option(group)
     groups.add_device_options(parser)
     return parser
 

@@ -3,18 +3,26 @@
 import argparse
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from common.errors import command
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Prints defaults, except empty ones: None, an empty list, a switch that is off."""
+    """Prints defaults, except empty ones: None, an empty list, a switch that is off; the usage in one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
+
+    def _format_usage(self, usage: Any, actions: Iterable[argparse.Action], _groups: Any, prefix: str | None) -> str:
+        shown = [action for action in actions if action.required or not action.option_strings]
+        text = super()._format_usage(usage, shown, [], prefix)
+        if prefix == "":  # the beginning of a subcommand's usage
+            return text
+        return text.replace(self._prog, f"{self._prog} [options]", 1)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False or action.default == []:

@@ -12,7 +12,8 @@ SHARE = number(float, 0, 1)
 RANDAUGMENT_OPTIONS = ("ra_ops", "ra_magnitude")
 
 
-def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
+def add_augmentation_options(parser: argparse.ArgumentParser, *, repeats: bool = False) -> None:
+    """Add the options of the augmentation; `repeats`: also --aug_repeats."""
     add = add_crop_options(parser).add_argument
     text = (
         "tsn: multi-scale crop, flip; mae (VideoMAE): random resized crop (0.08), flip, RandAugment (4 operations, "
@@ -31,6 +32,9 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     add("--gray", type=SHARE, metavar="P", help="probability of converting a clip to grey")
     text = "probability of erasing a rectangle, 2 to 33 %% of the area, the same in all frames of a clip"
     add("--random_erasing", type=SHARE, metavar="P", help=text)
+    if repeats:
+        text = "clips per video in each epoch (repeated augmentation)"
+        add("--aug_repeats", type=COUNT, default=1, help=text)
 
 
 def complete_augmentation(args: argparse.Namespace) -> None:

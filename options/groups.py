@@ -16,8 +16,10 @@ DEFAULT_ARCH = "resnet50"
 COUNT = number(int, 1)
 
 
-def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *, workers: bool = True) -> None:
-    """Add the options that `data_options` reads; `lists`: "train", "val"; `workers`: also --workers."""
+def add_data_options(
+    parser: argparse.ArgumentParser, lists: tuple[str, ...], *, workers: bool = True
+) -> argparse._ArgumentGroup:
+    """Add the options that `data_options` reads; `lists`: "train", "val"; `workers`: also --workers; their group."""
     group = parser.add_argument_group("data")
     add = group.add_argument
     add("--data_root", default="data", help="folder with one subfolder per prepared data set")
@@ -32,6 +34,7 @@ def add_data_options(parser: argparse.ArgumentParser, lists: tuple[str, ...], *,
     add("--image_tmpl", help="file names of frames, such as {:05d}.jpg for 00001.jpg, 00002.jpg, ...")
     if workers:
         add_workers(group, "processes that read frames")
+    return group
 
 
 def data_options(args: argparse.Namespace) -> dict[str, str | None]:
@@ -49,9 +52,9 @@ def add_workers(group: argparse._ArgumentGroup, text: str) -> None:
     group.add_argument("-j", "--workers", type=number(int, 0), default=few, help=text)
 
 
-def add_decoder_option(parser: argparse.ArgumentParser) -> None:
+def add_decoder_option(group: argparse._ActionsContainer) -> None:
     text = "JPEG decoder; all give the same pixels, auto selects the fastest installed one"
-    parser.add_argument("--decoder", choices=DECODER_NAMES, default="auto", help=text)
+    group.add_argument("--decoder", choices=DECODER_NAMES, default="auto", help=text)
 
 
 def add_crop_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -54,8 +54,6 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
     add_batch_size(group, 8, "clips per batch, over all GPUs (under torchrun: per process)")
     text = "batches per optimiser step: BATCH_SIZE x ACCUMULATE clips (under torchrun: per process)"
     add("--accumulate", type=COUNT, default=1, help=text)
-    text = "clips per video in each epoch (repeated augmentation)"
-    add("--aug_repeats", type=COUNT, default=1, help=text)
     add("--lr", "--learning-rate", type=POSITIVE, default=0.01, help="base learning rate")
     add("--lr_type", default="step", choices=LR_TYPES, help="step: x 0.1 at --lr_steps; cos: half a cosine to --min_lr")
     add("--lr_steps", type=number(float, 0), nargs="+", default=LR_STEPS, help="epochs at which --lr_type step decays")
