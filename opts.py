@@ -1,12 +1,13 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from common import option_groups as groups
 from common import training_options as training
-from common.augmentation_options import add_augmentation_options, complete_augmentation
+from common.augmentation_options import add_augmentation_options, complete_augmentation, preset_values
 from common.cli import (
     MOST_CLIPS,
     SEED,
@@ -76,7 +77,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, {"arch": TORCHVISION}))
+    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, _derived))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -100,6 +101,11 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if args.class_weights != "none" and args.balanced_sampler:
         raise InputError("--class_weights and --balanced_sampler both make up for rare classes; give one of them")
     return args
+
+
+def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values in a run's options.json that follow from its other options: flags may still choose others."""
+    return {"arch": TORCHVISION, **preset_values(options.get("preset"))}
 
 
 def parse_with_built_in_defaults(

@@ -23,6 +23,7 @@ from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, each_clip_id
 from datasets.loader import ClipLoader, make_loader
+from datasets.mirrored_labels import mirrored_labels
 from datasets.preparing.checks import require_good
 from datasets.preprocessing import eval_preprocessing
 from drawing.learning_rate import draw_learning_rate
@@ -38,7 +39,7 @@ from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.training.best_epochs import BestEpochs
-from ops.training.class_weights import WeightedCrossEntropy, class_weights
+from ops.training.class_weights import weighted_loss
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import ACCURACIES, FitSettings, fit
@@ -69,10 +70,12 @@ def main(argv: list[str] | None = None) -> None:
     lr = base_rate(args, runtime)
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
+    labels = [record.label for record in train_set.records]
+    mirrored = None if args.no_flip else mirrored_labels(spec.class_names)
     step = TrainSettings(
-        loss=F.cross_entropy, train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing,
-        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
-        print_freq=args.print_freq, seed=args.seed,
+        loss=F.cross_entropy, train_loss=weighted_loss(args.class_weights, labels, spec.num_class, mirrored),
+        label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd,
+        partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,
@@ -125,6 +128,8 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     if args.drop_path is not None:
         model.set_drop_path(args.drop_path)
     freeze(model, args.freeze, linear_probe=args.linear_probe)
+    if model.frozen and args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto"):
+        logging.warning("warning: the frozen modules keep their random weights; give --tune_from or --pretrain")
     if args.checkpoint_activations:
         recompute_blocks(model)
     return runtime.place(model), seen_before
@@ -165,13 +170,6 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
         repeats=args.aug_repeats if train else 1,
         balanced=[record.label for record in dataset.records] if train and args.balanced_sampler else None,
     )  # fmt: skip
-
-
-def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
-    if args.class_weights == "none":
-        return None
-    labels = [record.label for record in train_set.records]
-    return WeightedCrossEntropy(class_weights(args.class_weights, labels, train_set.spec.num_class))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
@@ -289,7 +287,10 @@ def run_epochs(
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         stop.release()
-        logging.info("Best %s %.2f %%: %s", ACCURACIES[args.best_by], state.best[args.best_by], run.folder / BEST)
+        if state.best[args.best_by] >= 0:  # a finished run has none of another --best_by
+            whose = "" if state.average is None else " of the averaged weights (--ema in tests)"
+            best = state.best[args.best_by]
+            logging.info("Best %s%s %.2f %%: %s", ACCURACIES[args.best_by], whose, best, run.folder / BEST)
         logging.info("run: %s", run.folder)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import asdict, fields
+from typing import Any
 
 from common.cli import number
 from common.errors import InputError
@@ -33,9 +34,14 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     add("--random_erasing", type=SHARE, metavar="P", help=text)
 
 
+def preset_values(name: Any) -> dict[str, Any]:
+    """The options of a preset; none if there is no such preset."""
+    return asdict(PRESETS[name]) if name in PRESETS else {}
+
+
 def complete_augmentation(args: argparse.Namespace) -> None:
     """Take the options that are not given from the preset; refuses settings of RandAugment without RandAugment."""
-    preset = asdict(PRESETS[args.preset])
+    preset = preset_values(args.preset)
     chosen = args.auto_augment or preset["auto_augment"]
     if chosen != "randaugment":
         for name in RANDAUGMENT_OPTIONS:

@@ -7,7 +7,6 @@ BatchNorm statistics are averaged as well. Checkpoint averaging: arXiv 1706.0376
 import argparse
 import logging
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +18,38 @@ from common.cli import make_parser
 from common.console import run_script
 from common.errors import InputError, command
 from common.files import require_replaceable
+from common.option_groups import add_ema_option
 from ops.training.seen_clips import SeenClips, joined, seen_clips
 from ops.weights.checkpoint_network import Weights
 from ops.weights.file import save_checkpoint, tensor_digest
 
-SAME = ("net", "arch", "ablate", "num_segments", "dataset", "class_names", "input_size", "preprocessing")
+SAME = (
+    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "input_size", "preprocessing", "frame_stride",
+    "frame_rate",
+)  # fmt: skip
 
 
 def average_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("weights", nargs="+", metavar="CKPT", help="two or more checkpoints of train.py")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    add_ema_option(parser)
     return parser
 
 
-def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
-    """The content of a checkpoint with the mean weights, for tests and --tune_from.
+def averaged_checkpoint(paths: list[str], *, ema: bool = False) -> dict[str, Any]:
+    """The content of a checkpoint with the mean weights, for tests and --tune_from; `ema`: of their averaged weights.
 
     Raises:
         InputError: they are of different networks or classes, or two hold the same weights.
     """
-    first = Weights.read(paths[0])
+    first = Weights.read(paths[0], ema=ema)
     made_for = first.require_trained_on()
     sums: dict[str, Tensor] = {}
     found: dict[str, str] = {}  # digest of the weights -> file
     seen: SeenClips = {}
     for path in paths:
-        weights = Weights.read(path)
+        weights = Weights.read(path, ema=ema)
         weights.require_trained_on().require(path, **{name: getattr(made_for, name) for name in SAME})
         state = weights.build(made_for.class_names).state_dict()
         digest = tensor_digest(state)
@@ -59,7 +63,7 @@ def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
     options = first.content.get("options", {})
     return {
         "state_dict": means,
-        "trained_on": asdict(made_for),
+        "trained_on": made_for.as_stored(),
         "seen_clips": seen,
         "options": options,
         "mean_of": paths,
@@ -72,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(args.weights) < 2:
         raise InputError(f"{args.weights[0]} is only one checkpoint; give two or more to average")
     require_replaceable(args.output, "--output")
-    content = averaged_checkpoint(args.weights)
+    content = averaged_checkpoint(args.weights, ema=args.ema)
     save_checkpoint(args.output, content)
     test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")
     print(f"{args.output}: the mean of {len(args.weights)} checkpoints. Its accuracy is not known; test it: {test}")

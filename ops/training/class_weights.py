@@ -11,14 +11,18 @@ CLASS_WEIGHTS = ("none", "inverse", "sqrt", "effective")
 BETA = 0.999  # of the effective number of clips; Cui et al., CVPR 2019 (arXiv 1901.05555), compare 0.9 to 0.9999
 
 
-def class_weights(kind: str, labels: Sequence[int], num_class: int) -> Tensor:
-    """Weights (K,) with a mean of 1 over the labels, of which there are n for a class.
+def class_weights(kind: str, labels: Sequence[int], num_class: int, mirrored: Sequence[int] | None = None) -> Tensor:
+    """Weights (K,) with a mean of 1 over the clips, of which there are n for a class.
 
     `kind` is one of `CLASS_WEIGHTS` but "none": inverse, 1 / n; sqrt, 1 / sqrt(n); effective, (1 - beta) /
     (1 - beta^n), between no weights (n far above 1 / (1 - beta), 1000 here) and inverse (far below). A class without
     clips has weight 0.
+
+    `mirrored`: the label of each class's clips after a flip, which half of the clips get; None: no flips.
     """
     counts = torch.tensor(labels).bincount(minlength=num_class).double()
+    if mirrored is not None:
+        counts = (counts + torch.zeros_like(counts).index_add(0, torch.tensor(mirrored), counts)) / 2
     weights = {"inverse": 1 / counts, "sqrt": counts.rsqrt(), "effective": (1 - BETA) / (1 - BETA**counts)}[kind]
     weights[counts == 0] = 0.0
     return (weights * len(labels) / (weights * counts).sum()).float()
@@ -39,3 +43,10 @@ class WeightedCrossEntropy:
         weights = self.weights.to(logits.device)
         summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
         return summed / len(logits)
+
+
+def weighted_loss(
+    kind: str, labels: Sequence[int], num_class: int, mirrored: Sequence[int] | None
+) -> WeightedCrossEntropy | None:
+    """The training loss for --class_weights `kind`; None for "none". The rest is as in `class_weights`."""
+    return None if kind == "none" else WeightedCrossEntropy(class_weights(kind, labels, num_class, mirrored))

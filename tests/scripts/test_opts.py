@@ -182,8 +182,11 @@ def test_classes_are_not_balanced_twice() -> None:
         (["--linear_probe", "--layer_decay", "1"], "--linear_probe.* leave --layer_decay out"),
         (["--warmup_start", "0.1"], "--warmup_start needs --warmup"),
         (["--checkpoint_activations", "--compile"], "--checkpoint_activations .* --compile"),
-        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used by --optimizer rmsprop"),
-        (["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"], "--momentum is not used"),
+        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used with --optimizer rmsprop"),
+        (
+            ["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"],
+            "used with --optimizer_args betas",
+        ),
         (["--optimizer", "lbfgs"], "lbfgs evaluates the loss several times per step; choose one of adadelta"),
         (["--optimizer", "sgd", "--optimizer_args", "nesterov"], "--optimizer_args nesterov: .*nesterov=False"),
     ],
