@@ -305,7 +305,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
-        state.best_epochs.top1 = {}
+        state.best_epochs.accuracies = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -321,7 +321,8 @@ def describe_start(
     logging.info("%s: %s, %s, %s", name, videos, val_videos, counted(train_set.spec.num_class, "class"))
     batch, clips = args.batch_size * runtime.world_size, len(train_set) * args.aug_repeats
     if clips >= batch and clips % batch:
-        left_out = counted(clips % batch, "train video" if args.aug_repeats == 1 else "clip")
+        once = args.aug_repeats == 1 and not args.balanced_sampler
+        left_out = counted(clips % batch, "train video" if once else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
     recipe = {"mix": args.mix, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from
