@@ -57,6 +57,7 @@ def test_averaged_weights_are_evaluated_tested_and_published(run, capsys) -> Non
     assert loss.item() == pytest.approx(content["figures"]["val/ema_loss"], rel=1e-4)
     with pytest.raises(InputError, match="weights_sha256"):
         test_models_center_crop.main(test)
+    assert "--ema uses them" in capsys.readouterr().out
 
     publish.main([best, "--ema", "--output_dir", "published"])
     assert f"top-1 {content['best_top1']:.2f} %" in capsys.readouterr().out
