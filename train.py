@@ -39,7 +39,7 @@ from ops.recompute import recompute_blocks
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.training.best_epochs import BestEpochs
-from ops.training.class_weights import weighted_loss
+from ops.training.class_weights import WeightedCrossEntropy, class_weights
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import ACCURACIES, FitSettings, fit
@@ -70,10 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     lr = base_rate(args, runtime)
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
-    labels = [record.label for record in train_set.records]
-    mirrored = None if args.no_flip else mirrored_labels(spec.class_names)
     step = TrainSettings(
-        loss=F.cross_entropy, train_loss=weighted_loss(args.class_weights, labels, spec.num_class, mirrored),
+        loss=F.cross_entropy, train_loss=weighted_loss(args, train_set),
         label_smoothing=args.label_smoothing, amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd,
         partial_bn=not args.npb, print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
@@ -170,6 +168,15 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
         repeats=args.aug_repeats if train else 1,
         balanced=[record.label for record in dataset.records] if train and args.balanced_sampler else None,
     )  # fmt: skip
+
+
+def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+    """The training loss with --class_weights."""
+    if args.class_weights == "none":
+        return None
+    labels, names = [record.label for record in train_set.records], train_set.spec.class_names
+    mirrored = None if args.no_flip else mirrored_labels(names)
+    return WeightedCrossEntropy(class_weights(args.class_weights, labels, len(names), mirrored))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:

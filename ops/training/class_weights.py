@@ -43,10 +43,3 @@ class WeightedCrossEntropy:
         weights = self.weights.to(logits.device)
         summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
         return summed / len(logits)
-
-
-def weighted_loss(
-    kind: str, labels: Sequence[int], num_class: int, mirrored: Sequence[int] | None
-) -> WeightedCrossEntropy | None:
-    """The training loss for --class_weights `kind`; None for "none". The rest is as in `class_weights`."""
-    return None if kind == "none" else WeightedCrossEntropy(class_weights(kind, labels, num_class, mirrored))
