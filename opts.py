@@ -105,7 +105,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
     """Values in a run's options.json that follow from its other options: flags may still choose others."""
-    return {"arch": TORCHVISION, **preset_values(options.get("preset"))}
+    return {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
 
 
 def parse_with_built_in_defaults(

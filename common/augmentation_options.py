@@ -34,7 +34,7 @@ def add_augmentation_options(parser: argparse.ArgumentParser) -> None:
     add("--random_erasing", type=SHARE, metavar="P", help=text)
 
 
-def preset_values(name: Any) -> dict[str, Any]:
+def preset_values(name: str) -> dict[str, Any]:
     """The options of a preset; none if there is no such preset."""
     return asdict(PRESETS[name]) if name in PRESETS else {}
 
