@@ -1,8 +1,9 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from common.cli import (
     MOST_CLIPS,
@@ -22,7 +23,7 @@ from ops.choices import DTYPES, EXPORTED, TORCHVISION
 from ops.models import NETS, require_stride
 from ops.scoring.predictions import SUBMISSIONS
 from options import groups, training
-from options.augmentation import add_augmentation_options, complete_augmentation
+from options.augmentation import add_augmentation_options, complete_augmentation, preset_values
 from options.config_file import with_config
 from options.mixing import add_mixing_options, check_mixing
 
@@ -73,7 +74,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, {"arch": TORCHVISION}))
+    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, _derived))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -98,6 +99,11 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     if args.class_weights != "none" and args.balanced_sampler:
         raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
     return args
+
+
+def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values in a run's options.json that follow from its other options: flags may still choose others."""
+    return {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
 
 
 def parse_with_built_in_defaults(

@@ -26,6 +26,7 @@ from datasets.catalogue import DatasetSpec, data_folder, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.lists import clip_ids, each_clip_id
 from datasets.loader import ClipLoader, make_loader
+from datasets.mirrored_labels import mirrored_labels
 from datasets.preparing.checks import require_good
 from datasets.preprocessing import eval_preprocessing
 from drawing.learning_rate import draw_learning_rate
@@ -134,6 +135,8 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     if args.drop_path is not None:
         model.set_drop_path(args.drop_path)
     freeze(model, args.freeze, linear_probe=args.linear_probe)
+    if model.frozen and args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto"):
+        logging.warning("warning: the frozen modules keep their random weights; give --tune_from or --pretrain")
     if args.checkpoint_activations:
         recompute_blocks(model)
     return runtime.place(model), seen_before
@@ -177,10 +180,12 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
 
 
 def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+    """The training loss with --class_weights."""
     if args.class_weights == "none":
         return None
-    weights = class_weights(args.class_weights, train_set.records.labels, train_set.spec.num_class)
-    return WeightedCrossEntropy(weights)
+    records, names = train_set.records, train_set.spec.class_names
+    mirrored = None if args.no_flip else mirrored_labels(names)
+    return WeightedCrossEntropy(class_weights(args.class_weights, records.labels, len(names), mirrored))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:
@@ -299,7 +304,10 @@ def run_epochs(
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
         stop.release()
-        logging.info("Best %s %.2f %%: %s", FIGURES[args.best_by], state.best[args.best_by], run.folder / BEST)
+        if state.best[args.best_by] >= 0:  # a finished run has none of another --best_by
+            whose = "" if state.average is None else " of the averaged weights (--ema in tests)"
+            best = state.best[args.best_by]
+            logging.info("Best %s%s %.2f %%: %s", FIGURES[args.best_by], whose, best, run.folder / BEST)
         logging.info("run: %s", run.folder)
 
 
@@ -314,7 +322,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
-        state.best_epochs.top1 = {}
+        state.best_epochs.accuracies = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "
@@ -330,7 +338,8 @@ def describe_start(
     logging.info("%s: %s, %s, %s", name, videos, val_videos, counted(train_set.spec.num_class, "class"))
     batch, clips = args.batch_size * runtime.world_size, len(train_set) * args.aug_repeats
     if clips >= batch and clips % batch:
-        left_out = counted(clips % batch, "train video" if args.aug_repeats == 1 else "clip")
+        once = args.aug_repeats == 1 and not args.balanced_sampler
+        left_out = counted(clips % batch, "train video" if once else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
     recipe = {"mix": args.mix, "batch": batch * args.accumulate, "partial_bn": not args.npb}
     random_start = args.pretrain == "none" and not args.tune_from

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import asdict, fields
+from typing import Any
 
 from common.cli import number
 from common.errors import InputError
@@ -37,9 +38,14 @@ def add_augmentation_options(parser: argparse.ArgumentParser, *, repeats: bool =
         add("--aug_repeats", type=COUNT, default=1, help=text)
 
 
+def preset_values(name: str) -> dict[str, Any]:
+    """The options of a preset; none if there is no such preset."""
+    return asdict(PRESETS[name]) if name in PRESETS else {}
+
+
 def complete_augmentation(args: argparse.Namespace) -> None:
     """Fill in options that are not given from the preset; refuse RandAugment settings without RandAugment."""
-    preset = asdict(PRESETS[args.preset])
+    preset = preset_values(args.preset)
     chosen = args.auto_augment or preset["auto_augment"]
     if chosen != "randaugment":
         for name in RANDAUGMENT_OPTIONS:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ _OF_ONE_START = {"config", "dry_run", "resume", "evaluate"}  # options that a ne
 
 
 def with_config(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, derived: Mapping[str, Any]
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    derived: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> tuple[list[str], list[str]]:
     """Prepend the options of the --config file, if any, to the command line, which overrides them.
 
-    Also the names of the switches that the file turns off, which a command line cannot. `derived` are values in a run's
-    options.json that follow from other options.
+    Also the names of the switches that the file turns off, which a command line cannot. `derived` gives values in a
+    run's options.json that follow from its other options, and so are left out.
 
     Raises:
         InputError: the file cannot be read, or an option in it is unknown or has a wrong value.
@@ -34,8 +36,10 @@ def with_config(
     first = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
     positional, named = [], []
     has_positional = _has_positional(parser, given)
-    for action, name, value in _entries(parser, path):
-        if derived.get(action.dest) == value:
+    options = _read(path)
+    follows = derived(options)
+    for action, name, value in _entries(parser, path, options):
+        if follows.get(action.dest) == value:
             continue
         if action.option_strings:
             words = _words(action, value, f"{path}: {name}")
@@ -58,14 +62,16 @@ def _has_positional(parser: argparse.ArgumentParser, argv: list[str]) -> bool:
     return any(found[action.dest] is not None for action in actions)
 
 
-def _entries(parser: argparse.ArgumentParser, path: Path) -> Iterator[tuple[argparse.Action, str, Any]]:
+def _entries(
+    parser: argparse.ArgumentParser, path: Path, options: Mapping[str, Any]
+) -> Iterator[tuple[argparse.Action, str, Any]]:
     """The option, name and value of each entry with a value; positional arguments in order."""
     names = {}
     for action in parser._actions:
         for name in (action.dest, *action.option_strings):
             names[name.lstrip("-").replace("-", "_")] = action
     entries = []
-    for name, value in _read(path).items():
+    for name, value in options.items():
         key = name.replace("-", "_")
         if key not in names or key == "help":
             near = get_close_matches(key, names, 1)

@@ -154,7 +154,8 @@ def check_optimiser(args: argparse.Namespace, given: set[str]) -> None:
 
     arguments = optimiser_arguments(args.optimizer, args.optimizer_args)
     if "momentum" in given and (args.optimizer not in ("sgd", "adamw") or "betas" in arguments):
-        raise InputError(f"--momentum is not used by --optimizer {' '.join([args.optimizer, *args.optimizer_args])}")
+        what = "--optimizer_args betas" if "betas" in arguments else f"--optimizer {args.optimizer}"
+        raise InputError(f"--momentum is not used with {what}; leave it out")
     if args.linear_probe and (args.freeze or "layer_decay" in given):
         both = "--freeze" if args.freeze else "--layer_decay"
         raise InputError(f"--linear_probe trains only the classifier; leave {both} out")

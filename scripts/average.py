@@ -16,12 +16,14 @@ from common.cli import make_parser
 from common.console import answer_help, run_script
 from common.errors import InputError, command
 from common.files import require_replaceable
+from options.groups import add_ema_option
 
 
 def average_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("weights", nargs="+", metavar="CKPT", help="two or more checkpoints of train.py")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    add_ema_option(parser)
     return parser
 
 
@@ -35,23 +37,24 @@ from ops.weights.checkpoint_network import Weights
 from ops.weights.file import save_checkpoint, tensor_digest
 
 SAME = (
-    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "multi_label", "input_size", "preprocessing"
+    "net", "arch", "ablate", "num_segments", "dataset", "class_names", "multi_label", "input_size", "preprocessing",
+    "frame_stride", "frame_rate",
 )  # fmt: skip
 
 
-def averaged_checkpoint(paths: list[str]) -> dict[str, Any]:
-    """Content of a checkpoint with the mean weights, for tests and --tune_from.
+def averaged_checkpoint(paths: list[str], *, ema: bool = False) -> dict[str, Any]:
+    """Content of a checkpoint with the mean weights, for tests and --tune_from; `ema`: of their averaged weights.
 
     Raises:
         InputError: their networks or classes differ, or two hold the same weights.
     """
-    first = Weights.read(paths[0])
+    first = Weights.read(paths[0], ema=ema)
     made_for = first.require_trained_on()
     sums: dict[str, Tensor] = {}
     found: dict[str, str] = {}  # digest of the weights -> file
     seen: SeenClips = {}
     for path in paths:
-        weights = Weights.read(path)
+        weights = Weights.read(path, ema=ema)
         weights.require_trained_on().require(path, **{name: getattr(made_for, name) for name in SAME})
         state = weights.build(made_for.class_names).state_dict()
         digest = tensor_digest(state)
@@ -78,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(args.weights) < 2:
         raise InputError(f"{args.weights[0]} is only one checkpoint; give two or more to average")
     require_replaceable(args.output, "--output")
-    content = averaged_checkpoint(args.weights)
+    content = averaged_checkpoint(args.weights, ema=args.ema)
     save_checkpoint(args.output, content)
     test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")
     print(f"{args.output}: the mean of {len(args.weights)} checkpoints. Its accuracy is unknown; test it: {test}")

@@ -16,7 +16,7 @@ from common.cli import make_parser
 from common.console import answer_help, run_script
 from common.errors import InputError, quoted
 from common.files import all_or_nothing
-from options.groups import add_decoder_option
+from options.groups import add_decoder_option, add_ema_option, add_frame_options
 
 
 def explain_parser() -> argparse.ArgumentParser:
@@ -28,6 +28,8 @@ def explain_parser() -> argparse.ArgumentParser:
     text = "folder for explanation.png and explanation.gif"
     parser.add_argument("--output_dir", default="runs/explain", metavar="DIR", help=text)
     add_decoder_option(parser)
+    add_frame_options(parser, "; by default as in the training")
+    add_ema_option(parser)
     return parser
 
 
@@ -80,13 +82,14 @@ def explained_clip(name: str, clip: Tensor, found: Explanation, made_for: Traine
 def main(argv: list[str] | None = None) -> None:
     args = explain_parser().parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)
-    weights = Weights.read(args.weights)
+    weights = Weights.read(args.weights, ema=args.ema)
     made_for = weights.require_trained_on()
     names = made_for.class_names
     label = None if args.class_name is None else torch.tensor([label_of(args.class_name, names)])
     model = weights.build(names)  # not fused: the gates are read inside
     views = eval_preprocessing(made_for.input_size)
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, views, **frame_sampling(made_for))
+    frames = frame_sampling(made_for, args.frame_stride, args.frame_rate)
+    plan = ClipPlan(model.num_segments, model.frames_per_segment, views, **frames)
     source = Source(Path(args.source), VideoRecord(args.source, None, 0))
     clip = SourceViews([source], [plan], args.decoder).read(0).clip(0).movedim(-1, -3)  # (1, T, L, 3, H, W)
     explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), made_for)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from common.errors import counted
@@ -74,7 +74,8 @@ def _measured_steps(
 def _rates(lr_at: Callable[[float], float], epochs: int) -> str:
     """The learning rate in one line: at the start, at each quarter, where it jumps, and at the end."""
     of_epoch = [lr_at(epoch) for epoch in range(epochs)]
-    jumps = [epoch for epoch in range(1, epochs) if abs(of_epoch[epoch] / of_epoch[epoch - 1] - 1) > 0.5]
+    pairs = enumerate(pairwise(of_epoch), start=1)
+    jumps = [epoch for epoch, (before, now) in pairs if abs(now - before) > 0.5 * before]
     shown = {epochs * quarter // 4 for quarter in range(4)} | set(jumps[:MOST_JUMPS])
     text = ", ".join(f"{of_epoch[epoch]:.3g} after {epoch}" for epoch in sorted(shown))
     return f"{text} epochs, {lr_at(epochs):.3g} at the end"

@@ -162,7 +162,8 @@ def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Seq
         if f"val/ema_{main}" in figures:
             text += f"  averaged weights' {FIGURES[main]} {figures[f'val/ema_{main}']:.2f} %"
         if "val/best_mean_class" in figures:
-            text += "  mean class {val/mean_class:.2f} % best {val/best_mean_class:.2f} %".format(**figures)
+            mean_class = figures.get("val/ema_mean_class", figures["val/mean_class"])  # of the weights that decide
+            text += f"  mean class {mean_class:.2f} % best {figures['val/best_mean_class']:.2f} %"
         else:
             text += f" best {figures[f'val/best_{main}']:.2f} %"
     if f"val/teacher_{main}" in figures:

@@ -101,8 +101,8 @@ class TrainState:
             "seen_clips": self.seen,
             **self.settings,
         }
-        if self.best_epochs.top1:
-            content["best_epochs"] = self.best_epochs.top1
+        if self.best_epochs.accuracies:
+            content["best_epochs"] = self.best_epochs.accuracies
         if self.average is not None:
             content[AVERAGED] = self.average.module.state_dict()
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
@@ -210,7 +210,7 @@ class TrainState:
         self.epoch = checkpoint["epoch"]
         self.best = {name: checkpoint.get(f"best_{name}", -1.0) for name in self.best}
         self.figures = checkpoint.get("figures", {})
-        self.best_epochs.top1 = dict(checkpoint.get("best_epochs", {}))
+        self.best_epochs.accuracies = dict(checkpoint.get("best_epochs", {}))
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
         self.saved = self.progress
         before = seen_clips(checkpoint, str(path))

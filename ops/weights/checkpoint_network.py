@@ -11,7 +11,7 @@ from common.files import file_hash
 from ops.models import NETS, build_model
 from ops.network import VideoNet, require_finite_tensors
 from ops.weights.file import read_checkpoint
-from ops.weights.load import averaged, load_weights, official_net
+from ops.weights.load import AVERAGED, averaged, load_weights, official_net
 from ops.weights.trained_on import TrainedOn
 
 
@@ -30,6 +30,8 @@ class Weights:
         content = read_checkpoint(path)
         if ema:
             content = averaged(content, path)
+        elif AVERAGED in content:
+            logging.info("%s also holds averaged weights, which chose the best epoch; --ema uses them", path)
         return cls(Path(path), content, TrainedOn.of(content, path), file_hash(path) + " (ema)" * ema)
 
     def require_trained_on(self) -> TrainedOn:

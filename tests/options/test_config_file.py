@@ -46,6 +46,14 @@ def test_a_run_s_options_give_the_same_options(argv, tmp_path) -> None:
     assert options("--config", str(tmp_path / "run.toml")) == before
 
 
+def test_another_preset_replaces_what_the_preset_of_the_file_chose(tmp_path) -> None:
+    path = tmp_path / "options.json"
+    path.write_text(json.dumps(options("jester", "--preset", "mae", "--gray", "0.1")))
+    assert options("--config", str(path), "--preset", "tsn") == options("jester", "--gray", "0.1")
+    off = ["--preset", "mae", "--gray", "0.1", "--auto_augment", "none"]
+    assert options("--config", str(path), "--auto_augment", "none") == options("jester", *off)
+
+
 def test_the_command_line_overrides_the_file(tmp_path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(
@@ -78,6 +86,7 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path) -> None:
         ("npb = 1", ["npb", "true or false"]),
         ("[network]\nnet = 3", ["network"]),
         ('net = "TNS"', ["--net", "TNS"]),
+        ('preset = ["tsn", "mae"]', ["preset", "tsn,mae"]),
         ("lr =", ["TOML"]),
     ],
 )

@@ -200,8 +200,11 @@ def test_the_best_epoch_is_that_of_the_map_with_several_labels_alone() -> None:
         (["--linear_probe", "--layer_decay", "1"], "--linear_probe.* leave --layer_decay out"),
         (["--warmup_start", "0.1"], "--warmup_start needs --warmup"),
         (["--checkpoint_activations", "--compile"], "--checkpoint_activations .* --compile"),
-        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used by --optimizer rmsprop"),
-        (["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"], "--momentum is not used"),
+        (["--optimizer", "rmsprop", "--momentum", "0.9"], "--momentum is not used with --optimizer rmsprop"),
+        (
+            ["--optimizer", "adamw", "--momentum", "0.9", "--optimizer_args", "betas=0.9,0.9"],
+            "used with --optimizer_args betas",
+        ),
         (["--optimizer", "lbfgs"], "lbfgs evaluates the loss several times per step; choose one of adadelta"),
         (["--optimizer", "sgd", "--optimizer_args", "nesterov"], "--optimizer_args nesterov: .*nesterov=False"),
     ],

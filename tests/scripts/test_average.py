@@ -40,11 +40,27 @@ def test_the_mean_of_weights_and_statistics(tmp_path: Path, capsys) -> None:
     assert weights.content["seen_clips"]["mine"].tolist() == [0, 1, 2, 7]
 
 
+def test_the_mean_of_averaged_weights(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.pth.tar" for i in range(2)]
+    for i, path in enumerate(paths):
+        own = write(path, 5)
+        moving = {name: value + value.new_tensor(i) for name, value in own.items()}
+        save_checkpoint(path, {**read_checkpoint(path), "state_dict_ema": moving})
+    average.main([*map(str, paths), "--ema", "--output", str(tmp_path / "mean.pth.tar")])
+    content = read_checkpoint(tmp_path / "mean.pth.tar")
+    assert torch.allclose(content["state_dict"]["fc.weight"], own["fc.weight"] + 0.5)
+    assert "state_dict_ema" not in content
+    assert "frame_stride" not in content["trained_on"]
+
+
 def test_what_cannot_be_averaged(tmp_path: Path) -> None:
     one, two, other = (str(tmp_path / f"{name}.pth.tar") for name in ("one", "two", "other"))
     write(Path(one), 0)
     write(Path(two), 0)
     write(Path(other), 0, net="TSN")
+    dense = str(tmp_path / "dense.pth.tar")
+    stored = read_checkpoint(Path(one))
+    save_checkpoint(Path(dense), {**stored, "trained_on": {**stored["trained_on"], "frame_stride": 4}})
     foreign = tmp_path / "foreign.pth"
     torch.save({"fc.weight": torch.zeros(2)}, foreign)
     output = ["--output", str(tmp_path / "mean.pth.tar")]
@@ -52,6 +68,7 @@ def test_what_cannot_be_averaged(tmp_path: Path) -> None:
         ([one], r"one\.pth\.tar is only one"),
         ([one, two], r"one\.pth\.tar and .*two\.pth\.tar hold the same weights"),
         ([one, other], r"other\.pth\.tar was trained with net TSN"),
+        ([one, dense], r"dense\.pth\.tar was trained with --frame_stride 4"),
         ([one, str(foreign)], "does not name its network"),
     ):
         with pytest.raises(InputError, match=message):

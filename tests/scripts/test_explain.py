@@ -83,6 +83,8 @@ def test_bad_input_writes_nothing(weights: str, tmp_path: Path) -> None:
     frames, own = tmp_path / "frames", ["--weights", weights]
     for source, flags, words in (
         (frames, [*own, "--class_name", "Pushing right"], "--class_name 'Pushing right'.*Pushing something from"),
+        (frames, [*own, "--ema"], "no averaged weights"),
+        (frames, [*own, "--frame_rate", "10"], "10 frames per second"),
         (frames, ["--weights", str(plain)], "does not name its network and classes"),
         (frames, [*own, "--output_dir", str(tmp_path / "file")], "--output_dir"),
         (tmp_path / "text.mp4", own, r"text\.mp4"),

@@ -15,12 +15,14 @@ SMALL = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "2", "--input_s
 
 
 def test_a_dry_run_shows_sizes_and_leaves_no_run(run, capsys) -> None:
-    run("--epochs", "4", "--lr_steps", "2", "--accumulate", "2", "--mix", "mixup", "--dry_run", "rate.png")
+    rate = ["--epochs", "4", "--lr_steps", "2", "--warmup", "1", "--warmup_start", "0", "--freeze", "stem"]
+    run(*rate, "--accumulate", "2", "--mix", "mixup", "--dry_run", "rate.png")
     printed = capsys.readouterr().out
+    assert "random weights" in printed
     train_clips, steps, val = 6, 2, 5
     assert f"{NAME}: {train_clips} train videos, {val} val videos" in printed
     assert f"{steps} steps per epoch, {4 * steps} steps in all" in printed
-    assert "0.01 after 0, 0.01 after 1, 0.001 after 2, 0.001 after 3 epochs, 0.001 at the end" in printed
+    assert "0 after 0, 0.01 after 1, 0.001 after 2, 0.001 after 3 epochs, 0.001 at the end" in printed
     assert "ms per step (mean of 1)" in printed
     assert "peak memory" in printed
     assert not Path("runs").exists()

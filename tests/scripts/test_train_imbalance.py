@@ -57,6 +57,8 @@ def test_the_best_epoch_is_that_of_the_chosen_accuracy(run, monkeypatch, capsys,
     assert ("mean class 58.33 % best 77.78 %" in printed) == (best_by == "mean_class")
     end = "Best mean class accuracy 77.78 %" if best_by == "mean_class" else "Best top-1 81.82 %"
     assert end in printed
+    run("--best_by", {"top1": "mean_class"}.get(best_by, "top1"), "--epochs", "3", "--resume", "auto")
+    assert "-1.00" not in capsys.readouterr().out  # a run with nothing left to train has no such best
     metric = EventAccumulator(str(folder)).Reload().SummaryMetadata("_hparams_/experiment").plugin_data.content
     assert f"val/best_{best_by}".encode() in metric
 

@@ -33,12 +33,16 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_averaged_weights_are_evaluated_tested_and_published(run, capsys) -> None:
-    folder = run("--ema", "0.5")
+    folder = run("--ema", "0.5", "--best_by", "mean_class")
     printed, log = capsys.readouterr().out, lines(folder)
     best = str(folder / "ckpt.best.pth.tar")
     content = read_checkpoint(best)
     assert content["best_top1"] == log[-1]["val/best_top1"] == max(line["val/ema_top1"] for line in log)
-    assert f"averaged weights' top-1 {log[-1]['val/ema_top1']:.2f} %" in printed
+    assert (
+        f"averaged weights' top-1 {log[-1]['val/ema_top1']:.2f} %  mean class {log[-1]['val/ema_mean_class']:.2f} %"
+        in printed
+    )
+    assert f"of the averaged weights (--ema in tests) {content['best_mean_class']:.2f} %" in printed
     assert not torch.equal(content["state_dict"]["fc.weight"], content["state_dict_ema"]["fc.weight"])
 
     run("-e", "--ema", "0.5", "--resume", best)
@@ -53,6 +57,7 @@ def test_averaged_weights_are_evaluated_tested_and_published(run, capsys) -> Non
     assert loss.item() == pytest.approx(content["figures"]["val/ema_loss"], rel=1e-4)
     with pytest.raises(InputError, match="weights_sha256"):
         test_models_center_crop.main(test)
+    assert "--ema uses them" in capsys.readouterr().out
 
     publish.main([best, "--ema", "--output_dir", "published"])
     assert f"top-1 {content['best_top1']:.2f} %" in capsys.readouterr().out
@@ -89,12 +94,13 @@ def test_the_best_epochs_are_kept(run, monkeypatch) -> None:
     assert read_checkpoint(folder / "ckpt.best.pth.tar")["epoch"] == 4
 
 
-def test_a_linear_probe_and_drop_path(run) -> None:
+def test_a_linear_probe_and_drop_path(run, capsys) -> None:
     start = run("--epochs", "1", "--npb")
     probe = run("--linear_probe", "--tune_from", str(start / "ckpt.pth.tar"), name=f"{NAME}-2")
     before, after = (read_checkpoint(folder / "ckpt.pth.tar")["state_dict"] for folder in (start, probe))
     changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
     assert changed == ["fc.weight", "fc.bias"]
+    assert "random weights" not in "".join(capsys.readouterr())
     with pytest.raises(InputError, match=r"--drop_path 0\.1: TSN has no stochastic depth"):
         run("--drop_path", "0.1")
 

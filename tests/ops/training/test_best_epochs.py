@@ -7,10 +7,10 @@ from ops.training.best_epochs import BestEpochs
 
 def test_the_best_epochs_are_kept_and_the_earlier_of_equal_ones() -> None:
     best = BestEpochs(2)
-    assert [best.add(epoch, top1) for epoch, top1 in enumerate((10.0, 20.0, 5.0, 10.0, 15.0), start=1)] == [
+    assert [best.add(epoch, accuracy) for epoch, accuracy in enumerate((10.0, 20.0, 5.0, 10.0, 15.0), start=1)] == [
         True, True, False, False, True,
     ]  # fmt: skip
-    assert best.top1 == {2: 20.0, 5: 15.0}
+    assert best.accuracies == {2: 20.0, 5: 15.0}
     assert best.add(5, 15.0)  # again, after a resume
     assert not BestEpochs(1).add(1, 50.0)
 

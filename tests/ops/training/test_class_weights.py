@@ -27,6 +27,13 @@ def test_weights(kind: str) -> None:
     assert class_weights(kind, [0, 1, 2] * 4, 3).tolist() == pytest.approx([1, 1, 1], rel=1e-6)
 
 
+def test_flips_move_half_of_the_clips_to_the_mirrored_class() -> None:
+    """Seven clips of class 0 and three of its mirror class 1 are five and five; a listed class needs no mirror."""
+    weights = class_weights("inverse", [0] * 7 + [1] * 3 + [2] * 5, 3, mirrored=(1, 0, 2))
+    assert weights.tolist() == pytest.approx([1, 1, 1], rel=1e-6)
+    assert class_weights("inverse", [0, 0], 2, mirrored=(1, 0)).tolist() == pytest.approx([1, 1], rel=1e-6)
+
+
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 4.0])
 LOSS = WeightedCrossEntropy(WEIGHTS)
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
