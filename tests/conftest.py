@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import gc
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
@@ -12,12 +13,27 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
 from common.console import StopRequest
 
+gc.disable()  # until all is imported, see `pytest_runtestloop`
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """When all is imported: no garbage collection needs to look at that again, and programs can be forked from here."""
+    gc.freeze()
+    gc.enable()
+    start_starter()
+
+
+def pytest_sessionfinish() -> None:
+    stop_starter()
+    gc.unfreeze()
 
 
 class ToStdout(logging.Handler):

@@ -1,13 +1,13 @@
 """Networks through torch.hub, from another folder and beside a package with the name of our `datasets`."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from started_python import run_python
 
 import hubconf
 from common.errors import InputError
@@ -34,7 +34,7 @@ def elsewhere(tmp_path: Path) -> Path:
 def run(folder: Path, code: str) -> str:
     """The output of a program in `folder`, which knows nothing of this project but its path ROOT."""
     program = f"import sys, json, torch\nROOT = {str(ROOT)!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_python([sys.executable, "-c", program], cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

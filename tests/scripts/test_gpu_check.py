@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from started_python import run_python
 from torch import Tensor, nn
 
 import pkl_to_results
@@ -81,7 +81,7 @@ def test_as_a_user_runs_it_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts/gpu_check.py"), "--only", "device", "parallel"]
     files = ["--json", "a.json", "--markdown", "a.md"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, *files], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_python([*command, *files], cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert verdicts(tmp_path / "a.json") == {"device": "PASS", "parallel": "SKIP"}
     table = (tmp_path / "a.md").read_text()
