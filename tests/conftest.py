@@ -10,9 +10,11 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+from PIL import Image
 from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
@@ -76,6 +78,16 @@ def signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def quick_plots(monkeypatch) -> None:
+    """A picture of one pixel instead of each confusion matrix that a training draws: a third of its time."""
+
+    def plot(_matrix: object, _names: object, path: Path, **_options: object) -> None:
+        Image.new("RGB", (1, 1)).save(path)
+
+    monkeypatch.setattr("ops.training.fit.plot_confusion", plot)
 
 
 @pytest.fixture(scope="module")

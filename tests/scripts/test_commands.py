@@ -47,7 +47,7 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _here(home: Path, monkeypatch) -> None:
+def _here(home: Path, monkeypatch, quick_plots) -> None:
     monkeypatch.chdir(home)
 
 

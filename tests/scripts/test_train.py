@@ -2,18 +2,15 @@
 
 import errno
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import torch
+from started_python import run_python
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX.event_file_writer import EventsWriter
 from training_runs import stop_at
@@ -22,6 +19,8 @@ from video_files import own_data_flags, write_dataset
 
 import train
 from common.errors import InputError
+from ops.scoring.plots import plot_confusion
+from ops.training import fit
 from ops.training.run_log import RunLog
 from ops.weights.file import read_checkpoint, save_checkpoint
 
@@ -31,7 +30,8 @@ NAME = "H2CN_mine_resnet10_2f"
 SMALL = ["--arch", "resnet10", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
 
 
-def test_what_a_run_leaves_behind(run) -> None:
+def test_what_a_run_leaves_behind(run, monkeypatch) -> None:
+    monkeypatch.setattr(fit, "plot_confusion", plot_confusion)
     folder = run("--epochs", "2", "--npb", "--gd", "20", "--label_smoothing", "0.1", "--accumulate", "2")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
@@ -42,6 +42,7 @@ def test_what_a_run_leaves_behind(run) -> None:
     curves = EventAccumulator(str(folder)).Reload()
     assert set(curves.Tags()["scalars"]) == names
     assert curves.Tags()["images"] == ["val/confusion"]
+    assert curves.Images("val/confusion")[0].width > 100
     assert b"val/best_top1" in curves.SummaryMetadata("_hparams_/experiment").plugin_data.content
     assert [event.value for event in curves.Scalars("val/loss")] == pytest.approx([line["val/loss"] for line in lines])
     options = json.loads((folder / "options.json").read_text())
@@ -99,23 +100,27 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
 
 def test_a_killed_process_says_how_to_continue(tiny_data, tmp_path: Path) -> None:
     """SIGTERM, as a scheduler sends it, to a real process in its second epoch, and to its worker."""
-    command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
     checkpoint = tmp_path / "runs" / NAME / "ckpt.pth.tar"
-    for _ in range(3000):
-        if checkpoint.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGTERM)
-    printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 75, errors
-    assert "The checkpoint after" in printed
-    assert "--resume auto" in printed
-    assert "Traceback" not in errors
+    program = f"""
+import os, signal, sys, threading, time
+sys.path.insert(0, {str(Path(train.__file__).parent)!r})
+import train
+from common.console import run_script
+
+def stop():
+    while not os.path.exists({str(checkpoint)!r}):
+        time.sleep(0.02)
+    os.killpg(0, signal.SIGTERM)
+
+threading.Thread(target=stop, daemon=True).start()
+run_script(train.main)
+"""
+    command = [sys.executable, "-c", program, "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
+    done = run_python(command, cwd=tmp_path)
+    assert done.returncode == 75, done.stderr
+    assert "The checkpoint after" in done.stdout
+    assert "--resume auto" in done.stdout
+    assert "Traceback" not in done.stderr
     assert read_checkpoint(checkpoint)["epoch"] >= 1
     assert [path.name for path in checkpoint.parent.glob(".*")] == []
 
