@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,23 @@ pytestmark = pytest.mark.slow
 
 NAME = "H2CN_mine_resnet10_2f"
 SMALL = ["--arch", "resnet10", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def first_run(tiny_data, tmp_path_factory) -> Path:
+    """The folder of all runs after an epoch of H2CN."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        train.main(["mine", *tiny_data, *SMALL, "--epochs", "1"])
+    return folder / "runs"
+
+
+@pytest.fixture
+def trained(first_run: Path, tmp_path: Path) -> Path:
+    """The folder of a finished run of one epoch, to continue from: a test's own copy."""
+    shutil.copytree(first_run, tmp_path / "runs")
+    return tmp_path / "runs" / NAME
 
 
 def test_what_a_run_leaves_behind(run, monkeypatch) -> None:
@@ -158,12 +176,11 @@ def test_lines_that_do_not_belong_in_a_log(tmp_path: Path, line: bytes) -> None:
         RunLog(tmp_path, 1)
 
 
-def test_a_second_run_does_not_touch_the_first(run) -> None:
-    first = run("--epochs", "1")
-    before = (first / "ckpt.pth.tar").read_bytes()
+def test_a_second_run_does_not_touch_the_first(run, trained: Path) -> None:
+    before = (trained / "ckpt.pth.tar").read_bytes()
     second = run("--epochs", "1", name=f"{NAME}-2")
     assert (second / "ckpt.pth.tar").exists()
-    assert (first / "ckpt.pth.tar").read_bytes() == before
+    assert (trained / "ckpt.pth.tar").read_bytes() == before
 
 
 def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
@@ -182,18 +199,16 @@ def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
     assert not (folder.parent / f"{NAME}-3").exists()
 
 
-def test_evaluate_only(run, capsys) -> None:
-    folder = run("--epochs", "1")
-    expected = json.loads((folder / "log.jsonl").read_text())["val/loss"]
-    run("-e", "--resume", str(folder / "ckpt.pth.tar"))
+def test_evaluate_only(run, trained: Path, capsys) -> None:
+    expected = json.loads((trained / "log.jsonl").read_text())["val/loss"]
+    run("-e", "--resume", str(trained / "ckpt.pth.tar"))
     printed = capsys.readouterr().out
     assert "on 5 videos of" in printed
     assert f"loss {expected:.3f}" in printed
 
 
-def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: Path, capsys) -> None:
-    folder = run("--epochs", "1")
-    evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
+def test_evaluate_only_on_another_data_set_with_the_same_classes(run, trained: Path, tmp_path: Path, capsys) -> None:
+    evaluate = ["-e", "--resume", str(trained / "ckpt.pth.tar")]
     same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
     train.main(["other", *same, *SMALL, *evaluate])
     assert "train list, val list, data set" in capsys.readouterr().out
@@ -202,11 +217,10 @@ def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: 
         train.main(["other", *third, *SMALL, *evaluate])
 
 
-def test_tune_from_another_data_set(run, tmp_path: Path, capsys) -> None:
-    folder = run("--epochs", "1")
+def test_tune_from_another_data_set(run, trained: Path, tmp_path: Path, capsys) -> None:
     classes = tuple(f"class {i}" for i in range(4))
     other = own_data_flags(write_dataset(tmp_path / "other", train=3, val=2, classes=classes))
-    train.main(["other", *other, *SMALL, "--epochs", "1", "--tune_from", str(folder / "ckpt.pth.tar")])
+    train.main(["other", *other, *SMALL, "--epochs", "1", "--tune_from", str(trained / "ckpt.pth.tar")])
     assert "2 new" in capsys.readouterr().out
 
 
@@ -300,9 +314,8 @@ def test_bad_flags(run, capsys, flags: list[str], error: type[BaseException], wo
     assert re.search(words, text, re.DOTALL), text
 
 
-def test_resuming_from_an_unrelated_checkpoint(run, tmp_path: Path) -> None:
-    folder = run("--epochs", "1")
-    path = folder / "ckpt.pth.tar"
+def test_resuming_from_an_unrelated_checkpoint(run, trained: Path, tmp_path: Path) -> None:
+    path = trained / "ckpt.pth.tar"
     with pytest.raises(InputError, match="number of segments 2, but this run has 3"):
         run("--resume", str(path), "--num_segments", "3")
     checkpoint = read_checkpoint(path)
