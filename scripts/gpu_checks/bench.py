@@ -73,7 +73,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.device = self.runtime.device
         self.gpus = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
-        sizes = ("resnet50", self.batch_size, 8, 224) if self.gpus else ("resnet10", 2, 2, 32)
+        sizes = ("resnet50", self.batch_size, 8, 224) if self.gpus else ("resnet18", 2, 2, 32)
         self.setting = Setting(*sizes, self.device, training=False)
         torch.backends.cuda.matmul.allow_tf32 = False  # PyTorch's default, which some containers change
 
