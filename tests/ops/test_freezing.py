@@ -12,7 +12,7 @@ from ops.optimiser import parameter_groups
 
 @pytest.fixture
 def model():
-    return build_model("H2CN", "resnet10", 5, 2)
+    return build_model("H2CN", "resnet18", 5, 2)
 
 
 def trainable(model) -> set[str]:

@@ -11,7 +11,7 @@ from ops.optimiser import OPTIMISERS, UNUSABLE, make_optimiser, parameter_groups
 
 @pytest.fixture
 def model():
-    return build_model("H2CN", "resnet10", 5, 2)
+    return build_model("H2CN", "resnet18", 5, 2)
 
 
 def factors(model, **options) -> dict[str, tuple[float, float]]:
@@ -114,7 +114,7 @@ ENOUGH += [("mvit_v2_s", 8, 32, False)]
 @pytest.mark.parametrize(("net", "segments", "size", "partial_bn"), SINGLE + ENOUGH)
 def test_a_batchnorm_needs_two_values(net: str, segments: int, size: int, partial_bn: bool) -> None:
     """What a pass without pixels finds is what a step would run into."""
-    model = build_model(net, "torchvision" if net.islower() else "resnet10", 3, segments)
+    model = build_model(net, "torchvision" if net.islower() else "resnet18", 3, segments)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     require_batch(model, 2, size, partial_bn=partial_bn)
     if (net, segments, size, partial_bn) in SINGLE:

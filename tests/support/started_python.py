@@ -19,6 +19,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import util
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,11 +79,15 @@ def run_python(
             words=words[1:], cwd=str(cwd or os.getcwd()), env=dict(os.environ if env is None else env), folder=folder
         )
         status, end = Path(folder, "status"), time.monotonic() + timeout
-        while not status.exists():
-            if time.monotonic() > end:
+        try:
+            while not status.exists():
+                if time.monotonic() > end:
+                    raise subprocess.TimeoutExpired(words, timeout)
+                time.sleep(0.01)
+        except BaseException:  # including Ctrl-C: leave no process running
+            with suppress(OSError):
                 os.killpg(int(Path(folder, "pid").read_text()), signal.SIGKILL)
-                raise subprocess.TimeoutExpired(words, timeout)
-            time.sleep(0.01)
+            raise
         out, err = (Path(folder, name).read_text() for name in ("out", "err"))
         done = subprocess.CompletedProcess(words, int(status.read_text()), out, err)
     if check:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def model():
-    return build_model("H2CN", "resnet10", 5, 2)
+    return build_model("H2CN", "resnet18", 5, 2)
 
 
 def same(a: dict, b: dict) -> bool:
@@ -39,7 +39,7 @@ def same(a: dict, b: dict) -> bool:
 def test_ours_loads_with_and_without_wrappings(model, tmp_path: Path, prefix: str, outer: bool) -> None:
     state = {prefix + key: value for key, value in model.state_dict().items()}
     torch.save({"state_dict": state} if outer else state, tmp_path / "w.pth.tar")
-    other = build_model("H2CN", "resnet10", 5, 2)
+    other = build_model("H2CN", "resnet18", 5, 2)
     report = load_weights(other, tmp_path / "w.pth.tar")
     assert same(other.state_dict(), model.state_dict())
     assert report.layout == "ours"
@@ -55,7 +55,7 @@ def test_weights_under_the_keys_of_other_projects(model, outer: list[str]) -> No
     for key in reversed(outer):
         content = {key: content, "epoch": 3}
     content["model_ema"] = content[outer[0]]
-    report = load_weights(build_model("H2CN", "resnet10", 5, 2), content)
+    report = load_weights(build_model("H2CN", "resnet18", 5, 2), content)
     assert len(report.matched) == len(model.state_dict())
     assert "'model_ema'" in str(report)
 
@@ -190,7 +190,7 @@ def test_a_start_from_an_image_network_of_other_classes(model) -> None:
 
 def test_safetensors(model, tmp_path: Path) -> None:
     safetensors.torch.save_file(dict(model.state_dict()), tmp_path / "w.safetensors")
-    other = build_model("H2CN", "resnet10", 5, 2)
+    other = build_model("H2CN", "resnet18", 5, 2)
     load_weights(other, tmp_path / "w.safetensors")
     assert same(other.state_dict(), model.state_dict())
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-9])
@@ -220,7 +220,7 @@ def test_official_weights_of_8_segments_fit_a_network_of_16(net: str) -> None:
 
 
 def test_tune_from_replaces_a_classifier_of_another_size(model) -> None:
-    other = build_model("H2CN", "resnet10", 9, 2)
+    other = build_model("H2CN", "resnet18", 9, 2)
     classifier = other.fc.weight.clone()
     report = load_weights(other, model.state_dict(), new_classifier=True)
     assert torch.equal(other.conv1.weight, model.conv1.weight)
@@ -418,7 +418,7 @@ def test_official_weights_are_of_no_ablation() -> None:
 
 def test_other_class_names_get_a_new_classifier_although_they_are_as_many(model) -> None:
     """Something-Something V1 and V2 both have 174 classes, in part under other numbers."""
-    other = build_model("H2CN", "resnet10", 5, 2)
+    other = build_model("H2CN", "resnet18", 5, 2)
     same_names = [str(i) for i in range(5)]
     assert load_weights(other, declared(model), new_classifier=True, class_names=same_names).new == []
     report = load_weights(other, declared(model), new_classifier=True, class_names=same_names[::-1])
