@@ -91,7 +91,7 @@ def test_the_name_of_a_variant_is_canonical() -> None:
 
 def test_the_networks_compute_the_same() -> None:
     """Ours and the naive H2CN share weights and clip; torchvision's network takes the key frames, as TSN does."""
-    setting = Setting("resnet10", 1, 2, 32, CPU, training=False, num_class=5)
+    setting = Setting("resnet18", 1, 2, 32, CPU, training=False, num_class=5)
     results, clips = {}, {}
     for name in ("h2cn", "naive", "tsn", "torchvision", "torchvision+channels_last"):
         network, clips[name] = build(Variant.parse(name), setting)
