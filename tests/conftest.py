@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import gc
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
@@ -9,15 +10,32 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+from PIL import Image
+from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
 from common.console import StopRequest
 
+gc.disable()  # until all is imported, see `pytest_runtestloop`
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """When all is imported: no garbage collection needs to look at that again, and programs can be forked from here."""
+    gc.freeze()
+    gc.enable()
+    start_starter()
+
+
+def pytest_sessionfinish() -> None:
+    stop_starter()
+    gc.unfreeze()
 
 
 class ToStdout(logging.Handler):
@@ -60,6 +78,17 @@ def signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def quick_plots(monkeypatch) -> None:
+    """A picture of one pixel in place of each confusion matrix, which is a third of a small training's time."""
+
+    def plot(_matrix: object, _names: object, path: Path, title: str) -> None:
+        Image.new("RGB", (1, 1)).save(path)
+
+    monkeypatch.setattr("ops.training.fit.plot_confusion", plot)
+    monkeypatch.setattr("pkl_to_results.plot_confusion", plot)
 
 
 @pytest.fixture(scope="module")

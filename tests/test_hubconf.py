@@ -1,13 +1,13 @@
 """Networks through torch.hub, from another folder and beside a package with the name of our `datasets`."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from started_python import run_python
 
 import hubconf
 from common.errors import InputError
@@ -34,7 +34,7 @@ def elsewhere(tmp_path: Path) -> Path:
 def run(folder: Path, code: str) -> str:
     """The output of a program in `folder`, which knows nothing of this project but its path ROOT."""
     program = f"import sys, json, torch\nROOT = {str(ROOT)!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_python([sys.executable, "-c", program], cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -46,9 +46,9 @@ def video() -> np.ndarray:
 def checkpoint(folder: Path) -> torch.Tensor:
     """Write ckpt.pth.tar of an H2CN of 2 segments at 32 pixels; the logits of `video`."""
     torch.manual_seed(0)
-    model = build_model("H2CN", "resnet18", 3, 2).eval()
+    model = build_model("H2CN", "resnet10", 3, 2).eval()
     made_for = {
-        "net": "H2CN", "arch": "resnet18", "num_segments": 2, "dataset": "mine", "class_names": CLASSES,
+        "net": "H2CN", "arch": "resnet10", "num_segments": 2, "dataset": "mine", "class_names": CLASSES,
         "input_size": 32, "preprocessing": "", "train_list_hash": "", "val_list_hash": "", "ablate": [],
     }  # fmt: skip
     save_checkpoint(folder / "ckpt.pth.tar", {"state_dict": model.state_dict(), "trained_on": made_for})

@@ -126,7 +126,8 @@ def network(net: str, bench: Bench) -> tuple[VideoNet, Tensor]:
     setting = bench.setting
     torch.manual_seed(0)
     start = "published"  # hourglasses use all of their taps
-    model: Any = build_model(net, setting.arch, 12, setting.segments, dropout=0.0, hourglass_start=start).double()
+    arch = setting.arch if bench.gpus else "resnet10"
+    model: Any = build_model(net, arch, 12, setting.segments, dropout=0.0, hourglass_start=start).double()
     for name, norm in model.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from interruptions import needs_posix
+from started_python import run_python
 from torch.utils.data import DataLoader
 
 from common import console
@@ -77,12 +78,7 @@ run_script(main)
 @needs_posix
 def test_a_worker_that_ends_just_before_a_stop_is_no_error() -> None:
     """SIGTERM to a whole group: the end of a worker and the stop arrive together."""
-    done = subprocess.run(
-        [sys.executable, "-c", STOPPED_WITH_A_WORKER],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = run_python([sys.executable, "-c", STOPPED_WITH_A_WORKER], cwd=ROOT)
     assert (done.returncode, done.stderr) == (130, "\nStopped.\n")
 
 
@@ -206,7 +202,7 @@ run_script(lambda: list(ClipLoader(Deadly(), num_workers=1)))
 @needs_posix
 @pytest.mark.parametrize("how", ["kill", "exit"])
 def test_a_worker_that_dies_is_one_line(how: str) -> None:
-    done = subprocess.run([sys.executable, "-c", LOADS, how], cwd=ROOT, capture_output=True, text=True)
+    done = run_python([sys.executable, "-c", LOADS, how], cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -19,8 +19,8 @@ def pixel(hourglass: torch.nn.Module) -> None:
 
 def test_without_all_of_them_it_is_tsn() -> None:
     torch.manual_seed(0)
-    bare = build_model("H2CN", "resnet18", 4, 3, ablate=("fmcb", "cmcb", "shift")).eval()
-    tsn = build_model("TSN", "resnet18", 4, 3).eval()
+    bare = build_model("H2CN", "resnet10", 4, 3, ablate=("fmcb", "cmcb", "shift")).eval()
+    tsn = build_model("TSN", "resnet10", 4, 3).eval()
     load_weights(tsn, bare.state_dict())
     clip = torch.randn(2, 3, 1, 3, 32, 32)
     assert torch.equal(bare(clip, normalised=True), tsn(clip, normalised=True))
@@ -40,12 +40,12 @@ def test_without_aggregation_an_hourglass_is_one_whose_neighbourhood_is_the_pixe
 @pytest.mark.parametrize("part", ABLATIONS)
 def test_each_part_has_an_effect_and_what_stays_gets_a_gradient(part: str) -> None:
     torch.manual_seed(0)
-    model = build_model("H2CN", "resnet18", 4, 3, ablate=(part,), hourglass_start="published")
+    model = build_model("H2CN", "resnet10", 4, 3, ablate=(part,), hourglass_start="published")
     assert model.ablate == (part,)
     clip = torch.randn(2, 3, model.frames_per_segment, 3, 32, 32)
     model(clip, normalised=True).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
-    whole = build_model("H2CN", "resnet18", 4, 3, hourglass_start="published")
+    whole = build_model("H2CN", "resnet10", 4, 3, hourglass_start="published")
     shared = {name: value for name, value in whole.state_dict().items() if name in model.state_dict()}
     model.load_state_dict(shared)
     full_clip = torch.randn(2, 3, 5, 3, 32, 32)
@@ -57,6 +57,6 @@ def test_each_part_has_an_effect_and_what_stays_gets_a_gradient(part: str) -> No
 
 def test_other_networks_have_none_of_the_parts() -> None:
     with pytest.raises(InputError, match="--ablate leaves out parts of H2CN; TSM has none"):
-        build_model("TSM", "resnet18", 4, 3, ablate=("shift",))
+        build_model("TSM", "resnet10", 4, 3, ablate=("shift",))
     with pytest.raises(InputError, match="--ablate 'gate' is not known; choose one of fmcb, cmcb, aggregation, shift"):
-        build_model("H2CN", "resnet18", 4, 3, ablate=("gate",))
+        build_model("H2CN", "resnet10", 4, 3, ablate=("gate",))

@@ -35,7 +35,7 @@ def clip_for(model: VideoNet) -> torch.Tensor:
     return torch.randn(2, model.num_segments, model.frames_per_segment, 3, 32, 64, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("net", ["H2CN", "TDN", "TSM", "TSN"])
+@pytest.mark.parametrize("net", ["H2CN", "TDN"])
 def test_golden_logits_stay_and_no_norm_is_left(net: str) -> None:
     golden = load(f"{net.lower()}_r50_s8_112_eval")
     model = build_model(net, "resnet50", 174, 8).double()
@@ -50,8 +50,9 @@ def test_golden_logits_stay_and_no_norm_is_left(net: str) -> None:
 @pytest.mark.parametrize(
     ("net", "arch", "options"),
     [
-        ("H2CN", "resnet18", {}), ("H2CN", "resnet18", {"ablate": ("aggregation", "shift")}),
-        ("H2CN", "resnet18", {"ablate": ("fmcb", "cmcb")}), ("TDN", "resnet18", {}), ("r2plus1d_18", None, {}),
+        ("H2CN", "resnet10", {}), ("H2CN", "resnet18", {"ablate": ("aggregation", "shift")}),
+        ("H2CN", "resnet10", {"ablate": ("fmcb", "cmcb")}), ("TDN", "resnet18", {}),
+        ("TSM", "resnet50", {}), ("TSN", "resnet50", {}), ("r2plus1d_18", None, {}),
     ],
 )  # fmt: skip
 def test_scores_stay_and_so_does_the_model(net: str, arch: str | None, options: dict) -> None:
@@ -63,6 +64,7 @@ def test_scores_stay_and_so_does_the_model(net: str, arch: str | None, options: 
         expected = model(clip, normalised=True)
         scores = prepared(clip, normalised=True)
     assert (scores - expected).abs().max() <= 1e-9 * expected.abs().max()
+    assert arch is None or not any(isinstance(module, _BatchNorm) for module in prepared.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(parameter.requires_grad for parameter in prepared.parameters())
 
@@ -70,7 +72,7 @@ def test_scores_stay_and_so_does_the_model(net: str, arch: str | None, options: 
 @pytest.mark.parametrize("net", ["H2CN", "TDN"])
 def test_both_memory_formats_and_bfloat16(net: str) -> None:
     """NCHW weights give the numbers of channels-last ones; autocast comes as near as its eight bits allow."""
-    prepared = fuse_for_inference(trained(net, "resnet18").float())
+    prepared = fuse_for_inference(trained(net, "resnet10").float())
     clip = clip_for(prepared).float()
     with torch.inference_mode():
         scores = prepared(clip, normalised=True)
@@ -138,7 +140,7 @@ def test_a_steep_network_is_not_refused_for_its_rounding() -> None:
 
 
 def test_fusing_keeps_the_modes_of_the_model_and_the_random_state() -> None:
-    model = trained("TSN", "resnet18").train()
+    model = trained("TSN", "resnet10").train()
     model.bn1.eval()
     torch.manual_seed(3)
     expected = torch.rand(1)

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import torch.distributed as dist
+from started_python import run_python
 from tiny_net import TinyNet
 from torch import nn
 
@@ -259,7 +259,7 @@ def test_kept_memory_is_not_asked_for_twice() -> None:
     )
     root = Path(__file__).parents[2]
     faults = [
-        int(subprocess.run([sys.executable, "-c", script, malloc], cwd=root, capture_output=True, check=True).stdout)
+        int(run_python([sys.executable, "-c", script, malloc], cwd=root, check=True).stdout)
         for malloc in ("keep", "system")
     ]
     assert faults[0] < 100

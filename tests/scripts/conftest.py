@@ -9,7 +9,7 @@ import train
 
 
 @pytest.fixture
-def run(request, tiny_data: list[str], tmp_path: Path, monkeypatch) -> Callable[..., Path]:
+def run(request, tiny_data: list[str], tmp_path: Path, monkeypatch, quick_plots) -> Callable[..., Path]:
     """Run train.py in an empty folder, with the module's flags `SMALL` and more; returns the run's folder."""
     monkeypatch.chdir(tmp_path)
 

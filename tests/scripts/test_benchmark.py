@@ -24,7 +24,7 @@ from scripts.benchmarking.timing import Spread, alternate, ratios
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-TINY = ["--arch", "resnet18", "-b", "1", "--segments", "2", "--size", "32", "--device", "cpu", "--rounds", "2"]
+TINY = ["--arch", "resnet10", "-b", "1", "--segments", "2", "--size", "32", "--device", "cpu", "--rounds", "2"]
 
 
 def measured(tmp_path: Path, *arguments: str) -> dict:
@@ -187,7 +187,7 @@ def test_growth_is_an_exponent() -> None:
 def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("scripts.benchmarking.growth.VIDEO", (6, Size(40, 32)))
     axes = ["--segments", "2", "4", "--sizes", "32", "64", "--batch_sizes", "1"]
-    few = ["--arch", "resnet18", "--device", "cpu", "--rounds", "1", "--clips", "2", "-j", "1", "--variant", "tsn"]
+    few = ["--arch", "resnet10", "--device", "cpu", "--rounds", "1", "--clips", "2", "-j", "1", "--variant", "tsn"]
     content = measured(tmp_path, "growth", *axes, *few)
     measured_axes = [(table["axis"], table["training"], table["values"]) for table in content["tables"]]
     values = [("segments", [2, 4]), ("size", [32, 64])]  # an axis of one value is not varied

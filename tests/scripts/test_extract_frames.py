@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from interruptions import stop_after_first
 from PIL import Image
 from processes import exit_statuses_at_once
+from started_python import run_python
 from video_files import write_sound, write_video
 
 from common.errors import InputError
@@ -62,7 +63,7 @@ WHOLE = [".extraction.json", *numbered("a b", 7), *numbered("c/dé 'q'", 5)]
 
 def test_as_a_user_runs_it(here: Path) -> None:
     command = [sys.executable, str(SCRIPT), *PATHS, "--short_side", "24"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run_python(command)
     assert done.returncode == 0, done.stderr
     assert "extracting 2/2 12 frames, 0 videos failed" in done.stdout
     assert "2 videos, 12 frames" in done.stdout
@@ -183,9 +184,9 @@ def test_the_same_video_twice_at_once(tmp_path: Path, monkeypatch, pack: bool) -
 
     def meanwhile(_source: Path) -> Iterator[np.ndarray]:
         yield frames[0]
-        other = subprocess.run(
+        other = run_python(
             [sys.executable, "-c", f"{AS_ANOTHER_RUN}Extraction(pack={pack})(Path('a.mp4'), Path('out/a'))"],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}, timeout=60,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
         )  # fmt: skip
         assert other.returncode == 0
         yield from frames[1:]

@@ -2,18 +2,21 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from started_python import run_python
 from torch import Tensor, nn
+from torch.distributed import run as torchrun
+from two_processes import run_program
 
 import pkl_to_results
 import test_models_center_crop as center_crop
@@ -46,23 +49,27 @@ def verdict(name: str, bench: Bench) -> str:
 MAINS = {
     "train.py": train.main,
     "test_models_center_crop.py": center_crop.main,
+    "test_models_three_crops.py": partial(center_crop.main, crops=3),
     "pkl_to_results.py": pkl_to_results.main,
 }
 
 
 def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, capsys) -> None:
-    """Most scripts in this process; torchrun and the test of three crops in their own."""
-    real = Bench.script
+    """The scripts in this process; two processes as torchrun would start them, but forked."""
 
-    def script(bench: Bench, name: str, *arguments: object, launcher=(), cpu: bool = False) -> str:
-        if name not in MAINS or launcher:
-            return real(bench, name, *arguments, launcher=launcher, cpu=cpu)
+    def script(_bench: Bench, name: str, *arguments: object, launcher=(), cpu: bool = False) -> str:
+        if launcher:
+            launched = torchrun.parse_args([*launcher[2:], name])
+            assert (launcher[:2], launched.nproc_per_node) == (("-m", torchrun.__name__), "2")
+            program = "print(in_two_processes(lambda: run_script(lambda: train.main(sys.argv[1:]))))"
+            done = run_program(tmp_path, program, list(map(str, arguments)))
+            assert done.stdout.splitlines()[-1] == "[0, 0]", done.stderr
+            return done.stdout + done.stderr
         with redirect_stdout(StringIO()) as output:
             MAINS[name](list(map(str, arguments)))
         return output.getvalue()
 
     monkeypatch.setattr(Bench, "script", script)
-    monkeypatch.setattr(benches, "PATIENCE", 1800)
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 512)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -81,7 +88,7 @@ def test_as_a_user_runs_it_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts/gpu_check.py"), "--only", "device", "parallel"]
     files = ["--json", "a.json", "--markdown", "a.md"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, *files], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_python([*command, *files], cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert verdicts(tmp_path / "a.json") == {"device": "PASS", "parallel": "SKIP"}
     table = (tmp_path / "a.md").read_text()

@@ -1,11 +1,11 @@
 """The table of networks."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from started_python import run_python
 
 from ops.flops import count_macs, count_parameters
 from ops.models import build_model
@@ -27,7 +27,7 @@ def test_counts_are_the_published_ones() -> None:
 def test_model_info_prints_a_table(tmp_path: Path) -> None:
     """As a user runs it, from any folder."""
     command = [sys.executable, model_info.__file__, "--net", "H2CN", "--arch", "resnet50", "--num_segments", "8"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = run_python(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     heading, row, note = done.stdout.splitlines()
     assert row.split() == ["H2CN", "resnet50", "8", "24.06", "M", "-", "33.61", "43.89"]

@@ -2,18 +2,16 @@
 
 import errno
 import json
-import os
 import re
-import signal
-import subprocess
+import shutil
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import torch
+from started_python import run_python
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX.event_file_writer import EventsWriter
 from training_runs import stop_at
@@ -22,6 +20,8 @@ from video_files import own_data_flags, write_dataset
 
 import train
 from common.errors import InputError
+from ops.scoring.plots import plot_confusion
+from ops.training import fit
 from ops.training.run_log import RunLog
 from ops.weights.file import read_checkpoint, save_checkpoint
 
@@ -31,7 +31,25 @@ NAME = "H2CN_mine_resnet10_2f"
 SMALL = ["--arch", "resnet10", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0", "--lr", "0.05"]
 
 
-def test_what_a_run_leaves_behind(run) -> None:
+@pytest.fixture(scope="module")
+def first_run(tiny_data, tmp_path_factory) -> Path:
+    """The folder of all runs after an epoch of H2CN."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        train.main(["mine", *tiny_data, *SMALL, "--epochs", "1"])
+    return folder / "runs"
+
+
+@pytest.fixture
+def trained(first_run: Path, tmp_path: Path) -> Path:
+    """The folder of a finished run of one epoch, to continue from: a test's own copy."""
+    shutil.copytree(first_run, tmp_path / "runs")
+    return tmp_path / "runs" / NAME
+
+
+def test_what_a_run_leaves_behind(run, monkeypatch) -> None:
+    monkeypatch.setattr(fit, "plot_confusion", plot_confusion)
     folder = run("--epochs", "2", "--npb", "--gd", "20", "--label_smoothing", "0.1", "--accumulate", "2")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
@@ -42,6 +60,7 @@ def test_what_a_run_leaves_behind(run) -> None:
     curves = EventAccumulator(str(folder)).Reload()
     assert set(curves.Tags()["scalars"]) == names
     assert curves.Tags()["images"] == ["val/confusion"]
+    assert curves.Images("val/confusion")[0].width > 100
     assert b"val/best_top1" in curves.SummaryMetadata("_hparams_/experiment").plugin_data.content
     assert [event.value for event in curves.Scalars("val/loss")] == pytest.approx([line["val/loss"] for line in lines])
     options = json.loads((folder / "options.json").read_text())
@@ -99,23 +118,27 @@ def test_ctrl_c_and_resume_give_bit_for_bit_the_uninterrupted_run(run, monkeypat
 
 def test_a_killed_process_says_how_to_continue(tiny_data, tmp_path: Path) -> None:
     """SIGTERM, as a scheduler sends it, to a real process in its second epoch, and to its worker."""
-    command = [sys.executable, str(Path(train.__file__)), "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
     checkpoint = tmp_path / "runs" / NAME / "ckpt.pth.tar"
-    for _ in range(3000):
-        if checkpoint.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGTERM)
-    printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 75, errors
-    assert "The checkpoint after" in printed
-    assert "--resume auto" in printed
-    assert "Traceback" not in errors
+    program = f"""
+import os, signal, sys, threading, time
+sys.path.insert(0, {str(Path(train.__file__).parent)!r})
+import train
+from common.console import run_script
+
+def stop():
+    while not os.path.exists({str(checkpoint)!r}):
+        time.sleep(0.02)
+    os.killpg(0, signal.SIGTERM)
+
+threading.Thread(target=stop, daemon=True).start()
+run_script(train.main)
+"""
+    command = [sys.executable, "-c", program, "mine", *tiny_data, *SMALL, "--epochs", "500", "-j", "1"]
+    done = run_python(command, cwd=tmp_path)
+    assert done.returncode == 75, done.stderr
+    assert "The checkpoint after" in done.stdout
+    assert "--resume auto" in done.stdout
+    assert "Traceback" not in done.stderr
     assert read_checkpoint(checkpoint)["epoch"] >= 1
     assert [path.name for path in checkpoint.parent.glob(".*")] == []
 
@@ -153,12 +176,11 @@ def test_lines_that_do_not_belong_in_a_log(tmp_path: Path, line: bytes) -> None:
         RunLog(tmp_path, 1)
 
 
-def test_a_second_run_does_not_touch_the_first(run) -> None:
-    first = run("--epochs", "1")
-    before = (first / "ckpt.pth.tar").read_bytes()
+def test_a_second_run_does_not_touch_the_first(run, trained: Path) -> None:
+    before = (trained / "ckpt.pth.tar").read_bytes()
     second = run("--epochs", "1", name=f"{NAME}-2")
     assert (second / "ckpt.pth.tar").exists()
-    assert (first / "ckpt.pth.tar").read_bytes() == before
+    assert (trained / "ckpt.pth.tar").read_bytes() == before
 
 
 def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
@@ -177,18 +199,16 @@ def test_resuming_a_named_checkpoint(run, tmp_path: Path) -> None:
     assert not (folder.parent / f"{NAME}-3").exists()
 
 
-def test_evaluate_only(run, capsys) -> None:
-    folder = run("--epochs", "1")
-    expected = json.loads((folder / "log.jsonl").read_text())["val/loss"]
-    run("-e", "--resume", str(folder / "ckpt.pth.tar"))
+def test_evaluate_only(run, trained: Path, capsys) -> None:
+    expected = json.loads((trained / "log.jsonl").read_text())["val/loss"]
+    run("-e", "--resume", str(trained / "ckpt.pth.tar"))
     printed = capsys.readouterr().out
     assert "on 5 videos of" in printed
     assert f"loss {expected:.3f}" in printed
 
 
-def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: Path, capsys) -> None:
-    folder = run("--epochs", "1")
-    evaluate = ["-e", "--resume", str(folder / "ckpt.pth.tar")]
+def test_evaluate_only_on_another_data_set_with_the_same_classes(run, trained: Path, tmp_path: Path, capsys) -> None:
+    evaluate = ["-e", "--resume", str(trained / "ckpt.pth.tar")]
     same = own_data_flags(write_dataset(tmp_path / "same", train=3, val=2))
     train.main(["other", *same, *SMALL, *evaluate])
     assert "train list, val list, data set" in capsys.readouterr().out
@@ -197,11 +217,10 @@ def test_evaluate_only_on_another_data_set_with_the_same_classes(run, tmp_path: 
         train.main(["other", *third, *SMALL, *evaluate])
 
 
-def test_tune_from_another_data_set(run, tmp_path: Path, capsys) -> None:
-    folder = run("--epochs", "1")
+def test_tune_from_another_data_set(run, trained: Path, tmp_path: Path, capsys) -> None:
     classes = tuple(f"class {i}" for i in range(4))
     other = own_data_flags(write_dataset(tmp_path / "other", train=3, val=2, classes=classes))
-    train.main(["other", *other, *SMALL, "--epochs", "1", "--tune_from", str(folder / "ckpt.pth.tar")])
+    train.main(["other", *other, *SMALL, "--epochs", "1", "--tune_from", str(trained / "ckpt.pth.tar")])
     assert "2 new" in capsys.readouterr().out
 
 
@@ -295,9 +314,8 @@ def test_bad_flags(run, capsys, flags: list[str], error: type[BaseException], wo
     assert re.search(words, text, re.DOTALL), text
 
 
-def test_resuming_from_an_unrelated_checkpoint(run, tmp_path: Path) -> None:
-    folder = run("--epochs", "1")
-    path = folder / "ckpt.pth.tar"
+def test_resuming_from_an_unrelated_checkpoint(run, trained: Path, tmp_path: Path) -> None:
+    path = trained / "ckpt.pth.tar"
     with pytest.raises(InputError, match="number of segments 2, but this run has 3"):
         run("--resume", str(path), "--num_segments", "3")
     checkpoint = read_checkpoint(path)

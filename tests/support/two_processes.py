@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from started_python import run_python
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = f"""
 import os, sys
@@ -24,7 +26,7 @@ def run_program(folder: Path, program: str, flags: Sequence[str] = ()) -> subpro
     """Run a program, which follows `HEAD`, in a folder."""
     command = [sys.executable, "-c", HEAD + program, *flags]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    return run_python(command, cwd=folder, env=environment)
 
 
 def in_two_processes(work: Callable[[], None]) -> list[int | None]:

@@ -131,7 +131,7 @@ def test_the_teachers_passes_leave_its_statistics_alone_and_have_no_dropout() ->
 
 
 def test_frozen_batchnorms_are_frozen_in_the_teacher_too() -> None:
-    student = build_model("TSM", "resnet18", 3, 2)
+    student = build_model("TSM", "resnet10", 3, 2)
     svmix = SvMix(student, 32, CPU, SvMixSettings(partial_bn=True))
     svmix.blend(student.normalise(random_clips(2, 2, 1, 32)), LABEL[:2], np.random.default_rng(0), F.cross_entropy)
     assert svmix.teacher.bn1.training
@@ -185,7 +185,7 @@ def test_bfloat16_mixes_in_float32() -> None:
 @pytest.mark.parametrize("net", ["H2CN", "TDN", "TSM", "TSN", "r2plus1d_18", "swin3d_t"])
 def test_the_head_on_the_feature_map_gives_the_scores(net: str) -> None:
     torch.manual_seed(0)
-    model = build_model(net, "resnet18", 5, 4).eval()
+    model = build_model(net, "resnet10", 5, 4).eval()
     clip = torch.randn(2, 4, model.frames_per_segment, 3, 32, 64)
     with torch.inference_mode():
         features, scores = model.feature_map(clip), model(clip, normalised=True)

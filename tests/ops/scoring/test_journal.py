@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interruptions import file_size_limit
+from started_python import run_python
 from video_files import CLASSES, write_dataset
 
 import test_models_center_crop as center_crop
@@ -241,7 +241,7 @@ test_models_center_crop.main(sys.argv[1:], crops=3)
 
 def test_a_killed_test_resumes_to_the_same_files(flags: list[str], whole: dict, tmp_path: Path, capsys) -> None:
     command = [sys.executable, "-c", KILLED, *flags, "--output_dir", str(tmp_path)]
-    killed = subprocess.run(command, cwd=Path(center_crop.__file__).parent, capture_output=True, text=True)
+    killed = run_python(command, cwd=Path(center_crop.__file__).parent)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert sorted(content(tmp_path)) == ["clips_0-1.unfinished", "protocol.json"]
     score(flags, tmp_path)

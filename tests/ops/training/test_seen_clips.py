@@ -44,7 +44,7 @@ def test_a_damaged_record(record: object) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_plots: None) -> Path:
     """A data set "mine" of 6 train and 3 val clips, and a second split of the same, whose val clips are train clips."""
     home = write_dataset(tmp_path / "data" / "mine", train=6, val=3, num_frames=2)
     lines = (home / "train.txt").read_text().splitlines(keepends=True)
