@@ -46,9 +46,9 @@ def video() -> np.ndarray:
 def checkpoint(folder: Path) -> torch.Tensor:
     """Write ckpt.pth.tar of an H2CN of 2 segments at 32 pixels; the logits of `video`."""
     torch.manual_seed(0)
-    model = build_model("H2CN", "resnet10", 3, 2).eval()
+    model = build_model("H2CN", "resnet18", 3, 2).eval()
     made_for = {
-        "net": "H2CN", "arch": "resnet10", "num_segments": 2, "dataset": "mine", "class_names": CLASSES,
+        "net": "H2CN", "arch": "resnet18", "num_segments": 2, "dataset": "mine", "class_names": CLASSES,
         "input_size": 32, "preprocessing": "", "train_list_hash": "", "val_list_hash": "", "ablate": [],
     }  # fmt: skip
     save_checkpoint(folder / "ckpt.pth.tar", {"state_dict": model.state_dict(), "trained_on": made_for})
