@@ -60,6 +60,8 @@ def write_video(
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
+        if codec == "libx264":
+            stream.codec_context.thread_count = 1  # its threads write other bytes in one of some hundred tries
         for i in range(frames):
             frame = av.VideoFrame.from_image(Image.new("RGB", size, (20 * (i % 12), 40 + 30 * (i // 12), 90)))
             frame.pts, frame.time_base = (times or range(frames))[i], Fraction(1, rate)
