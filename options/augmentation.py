@@ -7,9 +7,8 @@ from typing import Any
 from common.cli import number
 from common.errors import InputError
 from datasets.augmentation import AUTO_AUGMENTS, MAGNITUDES, PRESETS, Augmentation
-from options.groups import COUNT, add_crop_options
+from options.groups import COUNT, SHARE, add_crop_options
 
-SHARE = number(float, 0, 1)
 RANDAUGMENT_OPTIONS = ("ra_ops", "ra_magnitude")
 
 

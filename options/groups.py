@@ -13,7 +13,7 @@ from ops.choices import AMP, ARCHS, MALLOC
 from ops.models import NETS
 
 DEFAULT_ARCH = "resnet50"
-COUNT = number(int, 1)
+COUNT, POSITIVE, SHARE = number(int, 1), number(float, 0, open_low=True), number(float, 0, 1)
 
 
 def add_data_options(

@@ -5,8 +5,8 @@ import argparse
 from common.cli import number
 from common.errors import InputError
 from ops.choices import ALPHAS, MIXES, SPATIAL_ALPHA, TEMPORAL_ALPHA
+from options.groups import POSITIVE, SHARE
 
-POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
 # Options that only a mixing method reads, and those that only SV-Mix reads.
 MIX_OPTIONS = ("mix_prob", "mix_alpha", "mix_off_epochs", "log_images")
 SVMIX_OPTIONS = ("mix_switch_prob", "selector_lr", "teacher_decay", "eval_teacher")

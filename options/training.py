@@ -7,9 +7,7 @@ from common.errors import InputError
 from ops.choices import ABLATIONS, ARCHS, BETA, CLASS_WEIGHTS, HOURGLASS_STARTS
 from ops.models import CONSENSUS_TYPES, NETS
 from ops.schedule import LR_STEPS, LR_TYPES
-from options.groups import COUNT, DEFAULT_ARCH, add_batch_size, add_print_freq
-
-POSITIVE, SHARE = number(float, 0, open_low=True), number(float, 0, 1)
+from options.groups import COUNT, DEFAULT_ARCH, POSITIVE, SHARE, add_batch_size, add_print_freq
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:

@@ -49,7 +49,7 @@ def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """mAP over classes with a positive, and hit at 1 (best class is a label), in percent: scores, labels (M, K).
 
-    None for a list without labels.
+    Empty for a list without labels.
     """
     if not labels.any():
         return {}

@@ -166,21 +166,20 @@ def evaluate(
         clip, label = _to_device(batch, runtime.device)
         with runtime.autocast(amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
-        logits = logits.float()
-        own.add(logits, label, loss(logits, label).item())
-        own.replaced += batch.replaced
-        logits, label = logits.cpu(), label.cpu()
+        logits, label = logits.float().cpu(), label.cpu()
         results = _results(batch.index, logits, label, loss)
+        _add(own, results)
+        own.replaced += batch.replaced
         scored.append((logits.shape[1], [results, logits, label.bool()] if multi_label else [results]))
     batches = [batch for part in runtime.gather(scored) for batch in part]
     classes = batches[0][0]
     results, *kept = map(torch.cat, zip(*(rows for _, rows in batches), strict=True))
     first = np.unique(results[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
-    _, losses, top1, top5, cells, finite = results[first].T
+    results = results[first]
+    *_, cells, finite = results.T
     _require_finite_scores(finite, unwrap(model), title)
     total = type(own)(replaced=[name for names in runtime.gather(own.replaced) for name in names])
-    total.loss, total.videos = losses.sum().item(), len(losses)
-    total.top1, total.top5 = int(top1.sum()), int(top5.sum())
+    _add(total, results)
     if isinstance(total, MultiLabelSums):
         total.precisions = average_precisions(*(rows[first].numpy() for rows in kept))
     else:
@@ -197,6 +196,15 @@ def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor
     cells = label * logits.shape[1] + logits.argmax(1) if label.ndim == 1 else torch.zeros_like(index)
     columns = [index, losses, *topk_hits(logits, label, (1, 5)), cells, logits.isfinite().all(1)]
     return torch.stack([column.double() for column in columns], 1)
+
+
+def _add(sums: Sums, results: Tensor) -> None:
+    """Add the videos of `_results` (M, 6) to the sums."""
+    _, losses, top1, top5, *_ = results.T
+    sums.loss += losses.sum().item()
+    sums.top1 += int(top1.sum())
+    sums.top5 += int(top5.sum())
+    sums.videos += len(results)
 
 
 def _require_finite_scores(finite: Tensor, model: nn.Module, title: str) -> None:
