@@ -1,10 +1,8 @@
 """The devices of a run: one, several GPUs (DataParallel), or several processes (torchrun)."""
 
-import ctypes
 import gc
 import logging
 import os
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from common.errors import InputError
 from ops.choices import AMP
+from ops.malloc import keep_freed_memory
 from ops.network import VideoNet
 
 START_TIMEOUT = timedelta(hours=2)  # that processes wait for one another: the main one may prepare or check the data
@@ -224,20 +223,6 @@ def _require_compiler(runtime: Runtime) -> None:
         needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton, a C compiler and Python's headers"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
-
-
-def keep_freed_memory() -> None:
-    """Let this process reuse the memory that it frees.
-
-    By default the GNU C library maps large tensors one by one and unmaps them at once; the page faults take a tenth to
-    half of a network's time on the CPU. Other C libraries are left alone.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h: map nothing separately, return nothing, grow in large steps
-    for parameter, value in ((-4, 0), (-1, -1), (-2, 256 << 20)):
-        mallopt(parameter, value)
 
 
 def _require_torchrun() -> None:
