@@ -1,7 +1,7 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from common.cli import (
     make_parser,
     number,
     shard,
-    true_or_false,
 )
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
@@ -24,7 +23,7 @@ from ops.models import NETS, require_stride
 from ops.scoring.predictions import SUBMISSIONS
 from options import groups, training
 from options.augmentation import add_augmentation_options, complete_augmentation, preset_values
-from options.config_file import with_config
+from options.config_file import config_values
 from options.mixing import add_mixing_options, check_mixing
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
@@ -64,7 +63,6 @@ def train_parser() -> argparse.ArgumentParser:
     add_augmentation_options(parser, repeats=True)
     add_mixing_options(parser)
     training.add_label_options(parser)
-    training.add_imbalance_options(parser)
     training.add_run_options(parser)
     groups.add_device_options(parser)
     return parser
@@ -74,7 +72,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, _derived))
+    args = parse_with_built_in_defaults(parser, argv, config_values(parser, argv, _derived))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -96,8 +94,6 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     check_mixing(args, given)
     training.check_optimiser(args, given)
     training.check_labels(args)
-    if args.class_weights != "none" and args.balanced_sampler:
-        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
     return args
 
 
@@ -107,16 +103,17 @@ def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_with_built_in_defaults(
-    parser: argparse.ArgumentParser, argv: list[str] | None, off: Sequence[str] = ()
+    parser: argparse.ArgumentParser, argv: list[str] | None, defaults: Mapping[str, Any] | None = None
 ) -> argparse.Namespace:
     """Options of a script that trains or shows a training; the built-in data set has its own defaults.
 
-    `off`: switches that are off, whatever their default.
+    `defaults` come before these.
     """
+    parser.set_defaults(**(defaults or {}))
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
-        parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
-    parser.set_defaults(**dict.fromkeys(off, False))
+        built_in = {name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)}
+        parser.set_defaults(**{**built_in, **(defaults or {})})
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)
     complete_augmentation(args)
@@ -275,7 +272,7 @@ def results_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--output_dir", nargs="+", required=True, metavar="DIR", help="folders of pickles, one per model")
     add("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
-    add("--multi_segments", type=true_or_false, default=False, help="True: also merge --output_dir1")
+    add("--multi_segments", type=str.capitalize, choices=["True", "False"], help="True: also merge --output_dir1")
     add("--num_clips", type=number(int, 1, MOST_CLIPS), help="merge clips 0 to NUM_CLIPS - 1; by default all scored")
     add("--test_crops", type=int, choices=[1, 3], help="crops per clip; by default all scored")
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
@@ -291,7 +288,7 @@ def results_parser() -> argparse.ArgumentParser:
 def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of pkl_to_results.py, without contradictions; `output_dir` holds the folders of all models."""
     args = results_parser().parse_args(argv)
-    if args.multi_segments != (args.output_dir1 is not None):
+    if (args.multi_segments == "True") != (args.output_dir1 is not None):
         raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or neither")
     if args.output_dir1 is not None:
         args.output_dir = [*args.output_dir, args.output_dir1]

@@ -85,6 +85,15 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "cross-entropy averaged over clips and classes; mAP chooses the best epoch"
     )
     add("--multi_label", action="store_true", help=text)
+    text = (
+        "weight of a class with n clips in the training loss; inverse: 1 / n; sqrt: 1 / sqrt(n); "
+        f"effective: (1 - beta) / (1 - beta^n), beta {BETA:g}; scaled to a mean of 1 over the clips"
+    )
+    add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
+    text = "draw equally many clips of each class per epoch, instead of each video once"
+    add("--balanced_sampler", action="store_true", help=text)
+    text = "metric that chooses the best epoch: top-1, mean class accuracy, mAP; default: top1 (map with --multi_label)"
+    add("--best_by", choices=("top1", "mean_class", "map"), help=text)
 
 
 def check_labels(args: argparse.Namespace) -> None:
@@ -97,21 +106,8 @@ def check_labels(args: argparse.Namespace) -> None:
     given = [flag for flag, is_given in single.items() if is_given]
     if args.multi_label and given:
         raise InputError(f"{given[0]} is for one label per video; leave it or --multi_label out")
-
-
-def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("imbalance of classes").add_argument
-    text = (
-        "weight of a class with n clips in the training loss; inverse: 1 / n; sqrt: 1 / sqrt(n); "
-        f"effective: (1 - beta) / (1 - beta^n), beta {BETA:g}; scaled to a mean of 1 over the clips"
-    )
-    add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
-    text = "draw equally many clips of each class per epoch, instead of each video once"
-    add("--balanced_sampler", action="store_true", help=text)
-    text = (
-        "metric that chooses the best epoch: top-1, mean class accuracy, or mAP; default: top1 (map with --multi_label)"
-    )
-    add("--best_by", choices=("top1", "mean_class", "map"), help=text)
+    if args.class_weights != "none" and args.balanced_sampler:
+        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
