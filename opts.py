@@ -5,16 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.cli import (
-    MOST_CLIPS,
-    SEED,
-    clip_numbers,
-    file_name,
-    given_options,
-    make_parser,
-    number,
-    shard,
-)
+from common.cli import MOST_CLIPS, SEED, clip_numbers, file_name, given_options, make_parser, number, shard
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS

@@ -32,14 +32,7 @@ from datasets.view_dataset import ViewDataset, clip_plans
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
-from ops.scoring.features import (
-    INDEX,
-    have_features,
-    num_features,
-    return_features,
-    write_features,
-    write_index,
-)
+from ops.scoring.features import INDEX, have_features, num_features, return_features, write_features, write_index
 from ops.scoring.journal import ScoreJournal, journal_path, read_shards, shard_paths
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol

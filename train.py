@@ -42,15 +42,7 @@ from ops.training.run_log import OPTIONS
 from ops.training.seen_clips import clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
 from ops.training.state import TrainState
 from options.config_file import as_toml
-from train_parts import (
-    batches,
-    describe_training,
-    find_data,
-    make_datasets,
-    make_mixer,
-    make_network,
-    weighted_loss,
-)
+from train_parts import batches, describe_training, find_data, make_datasets, make_mixer, make_network, weighted_loss
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -142,13 +134,9 @@ def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
 
 
 def show_start(
-    args: Namespace,
-    state: TrainState,
-    train_set: VideoDataset,
-    val_set: VideoDataset,
-    runtime: Runtime,
+    args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
     step: TrainSettings,
-) -> None:
+) -> None:  # fmt: skip
     """--dry_run: options, sizes, learning rates, and the time and memory of three steps."""
     logging.info("%s\n", as_toml(vars(args)))
     describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
@@ -160,13 +148,9 @@ def show_start(
 
 
 def run_epochs(
-    args: Namespace,
-    state: TrainState,
-    train_set: VideoDataset,
-    val_set: VideoDataset,
-    runtime: Runtime,
+    args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
     step: TrainSettings,
-) -> None:
+) -> None:  # fmt: skip
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
     stop = StopRequest()
