@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Merge score pickles into accuracies, tables and a confusion matrix."""
 
-import csv
 import json
 import os
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from ops.scoring import metrics, multi_label
 from ops.scoring.merge import Merged, merge
 from ops.scoring.pickles import Scores
 from ops.scoring.plots import plot_confusion
-from ops.scoring.predictions import SUBMISSIONS, Predictions, open_table
+from ops.scoring.predictions import SUBMISSIONS, Prediction, write_predictions, write_rows, write_submission
 from ops.scoring.protocol import PROTOCOL
 from ops.scoring.scored_models import ScoredModel, find_views, read_model, require_same_data, warn_of_repeated_scores
 
@@ -48,17 +47,14 @@ def main(argv: list[str] | None = None) -> None:
     probabilities = merged[-1].probabilities
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(probabilities.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
+    has_matrix = first.has_labels and not first.multi_label
     names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
     names += ["per_class.csv"] if first.has_labels else []
-    names += ["confusion_matrix.png"] if first.has_labels and not first.multi_label else []
+    names += ["confusion_matrix.png"] if has_matrix else []
     names += ["report.html"] if args.report else []
     print_results(models, results, [folder / name for name in names], len(class_names))
-    if first.multi_label:
-        write_multi_label_tables(folder, results, probabilities, first, class_names)
-        return
-    matrix = metrics.confusion_matrix(probabilities, first.labels) if first.has_labels else None
-    predictions = Predictions.of(probabilities, first.labels, first.video_ids, class_names)
-    write_tables(folder, results, matrix, predictions, args.submission)
+    matrix = metrics.confusion_matrix(probabilities, first.labels) if has_matrix else None
+    write_tables(folder, results, probabilities, matrix, first, class_names, args.submission)
     if matrix is not None:
         title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
         with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
@@ -162,30 +158,25 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
 
 
 def write_tables(
-    folder: Path, results: dict[str, Any], matrix: np.ndarray | None, predictions: Predictions, submission: str | None
-) -> None:
+    folder: Path, results: dict[str, Any], probabilities: np.ndarray, matrix: np.ndarray | None, first: Scores,
+    class_names: Sequence[str], submission: str | None,
+) -> None:  # fmt: skip
     """Write results.json and predictions.csv, with labels per_class.csv, and a submission if asked for; all or none."""
+    videos = first.video_ids or [str(number) for number in range(1, len(probabilities) + 1)]
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        predictions.write_csv(scratch / "predictions.csv")
+        table, by_class = scratch / "predictions.csv", scratch / "per_class.csv"
+        if first.multi_label:
+            multi_label.write_predictions(table, probabilities, first.labels, videos, class_names)
+            if first.has_labels:
+                multi_label.write_class_table(by_class, probabilities, first.labels, class_names)
+            return
+        found = [Prediction(video, own) for video, own in zip(videos, probabilities, strict=True)]
+        write_predictions(table, found, first.labels, class_names)
         if submission:
-            predictions.write_submission(submission, scratch)
+            write_submission(submission, scratch, found, class_names)
         if matrix is not None:
-            rows = metrics.per_class(matrix, predictions.class_names)
-            with open_table(scratch / "per_class.csv") as file:
-                csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
-
-
-def write_multi_label_tables(
-    folder: Path, results: dict[str, Any], probabilities: np.ndarray, view: Scores, class_names: Sequence[str]
-) -> None:
-    """As `write_tables`, for several labels per video: probabilities (M, K), and a view that has the labels."""
-    with all_or_nothing(folder, "--save_dir") as scratch:
-        (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        path = scratch / "predictions.csv"
-        multi_label.write_predictions(path, probabilities, view.labels, view.video_ids, class_names)
-        if view.has_labels:
-            multi_label.write_class_table(scratch / "per_class.csv", probabilities, view.labels, class_names)
+            write_rows(by_class, [metrics.ClassRow._fields, *metrics.per_class(matrix, class_names)])
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ They are averaged in the same way as the network's scores: over the segments (H2
 a view's logits are `features @ weight.T + bias` of the classifier.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from common.errors import InputError, reason
 from common.files import writing
 from ops.choices import DTYPES
 from ops.network import VideoNet
-from ops.scoring.predictions import open_table
+from ops.scoring.predictions import write_rows
 
 INDEX = "features_index.csv"  # video, label and class of each row
 
@@ -107,9 +106,9 @@ def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int
 
     Several labels are written 3,5,7, and their classes with semicolons.
     """
-    rows = [
-        [row, video, ",".join(map(str, own)), "; ".join(class_names[label] for label in own if label >= 0)]
-        for row, (video, own) in enumerate(zip(videos, labels, strict=True))
-    ]
-    with writing(path) as temporary, open_table(temporary) as file:
-        csv.writer(file).writerows([["row", "video", "label", "class"], *rows])
+    rows: list[list[Any]] = [["row", "video", "label", "class"]]
+    for row, (video, own) in enumerate(zip(videos, labels, strict=True)):
+        names = [class_names[label] for label in own if label >= 0]
+        rows.append([row, video, ",".join(map(str, own)), "; ".join(names)])
+    with writing(path) as temporary:
+        write_rows(temporary, rows)

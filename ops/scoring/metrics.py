@@ -1,7 +1,6 @@
 """Accuracies in percent, of tensors in training and of NumPy arrays for merged scores.
 
-scikit-learn is imported where it is used: that takes a second, and training does not need it. Its
-`top_k_accuracy_score` is not used: among equal scores it prefers the last class, and it sorts all scores.
+scikit-learn's `top_k_accuracy_score` is not used: among equal scores it prefers the last class, and it sorts all.
 """
 
 import statistics
@@ -45,15 +44,8 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return 100.0 * float((better.sum(1) < k).mean())
 
 
-def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the top-1 accuracies of the classes that have videos, in percent; (M, K) and (M,)."""
-    from sklearn.metrics import recall_score
-
-    return 100.0 * float(recall_score(labels, scores.argmax(1), labels=np.unique(labels), average="macro"))
-
-
 def mean_recall(confusion: np.ndarray) -> float:
-    """The mean class accuracy of a confusion matrix (K, K): row = label, column = best class."""
+    """Mean class accuracy: of the classes that have videos in a confusion matrix (K, K), row = label."""
     videos = confusion.sum(1)
     return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
 
@@ -67,7 +59,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {
         "top1": topk_accuracy(scores, labels, 1),
         "top5": topk_accuracy(scores, labels, 5),
-        "mean_class": mean_class_accuracy(scores, labels),
+        "mean_class": mean_recall(confusion_matrix(scores, labels)),
     }
 
 
@@ -113,9 +105,9 @@ def spread_text(values: Sequence[float], digits: int = 1) -> str:
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(K, K) counts: row = label, column = best class."""
-    from sklearn.metrics import confusion_matrix
-
-    return confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
+    num_class = scores.shape[1]
+    cells = labels * num_class + scores.argmax(1)  # row by row
+    return np.bincount(cells, minlength=num_class**2).reshape(num_class, num_class)
 
 
 def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int]]:
@@ -143,13 +135,12 @@ class ClassRow(NamedTuple):
 
 def per_class(matrix: np.ndarray, class_names: Sequence[str]) -> list[ClassRow]:
     """The rows of per_class.csv from a (K, K) confusion matrix."""
+    wrong = matrix - np.diag(matrix.diagonal())
     rows = []
     for label, name in enumerate(class_names):
         videos, correct = int(matrix[label].sum()), int(matrix[label, label])
-        wrong = matrix[label].copy()
-        wrong[label] = 0
-        worst = int(wrong.argmax())
-        count = int(wrong[worst])
+        worst = int(wrong[label].argmax())
+        count = int(wrong[label, worst])
         accuracy = 100.0 * correct / videos if videos else None
         rows.append(ClassRow(label, name, videos, correct, accuracy, class_names[worst] if count else None, count))
     return rows

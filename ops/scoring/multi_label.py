@@ -4,14 +4,13 @@ Labels are multi-hot (M, K), with 1 for each label of a video. A class is predic
 of its score, is above 0.5.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.scoring.predictions import likeliest, open_table
+from ops.scoring.predictions import likeliest, write_rows
 
 if TYPE_CHECKING:  # tables of results do not need torch
     from torch import Tensor
@@ -59,29 +58,26 @@ def figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def write_class_table(path: Path, scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
     """Write the number of videos and the average precision in percent (empty without a video) of each class."""
+    rows: list[list[object]] = [["label", "name", "videos", "average_precision"]]
     precisions = average_precisions(scores, labels)
-    with open_table(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(["label", "name", "videos", "average_precision"])
-        for label, (name, positive, precision) in enumerate(zip(class_names, labels.T, precisions, strict=True)):
-            writer.writerow([label, name, positive.sum(), "" if np.isnan(precision) else precision])
+    for label, (name, positive, precision) in enumerate(zip(class_names, labels.T, precisions, strict=True)):
+        rows.append([label, name, positive.sum(), "" if np.isnan(precision) else precision])
+    write_rows(path, rows)
 
 
 def write_predictions(
-    path: Path, probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str] | None, class_names: Sequence[str]
+    path: Path, probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], class_names: Sequence[str]
 ) -> None:
     """Write, for each video, its predicted classes, its labels and its best class, with their probabilities.
 
-    The column `is_label` is empty for a list without labels. Videos without ids are numbered from 1.
+    The column `is_label` is empty for a list without labels.
     """
-    names = videos or [str(number) for number in range(1, len(labels) + 1)]
+    rows = [["video", "label", "class", "probability", "predicted", "is_label"]]
     known = labels.any()
-    with open_table(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", "class", "probability", "predicted", "is_label"])
-        for video, shares, own in zip(names, probabilities, labels, strict=True):
-            predicted = shares > THRESHOLD
-            shown = np.flatnonzero(predicted | own | (shares == shares.max()))
-            for label in shown[likeliest(shares[shown], len(shown))]:
-                facts = [predicted[label], own[label] if known else ""]
-                writer.writerow([video, label, class_names[label], f"{shares[label]:.6f}", *facts])
+    for video, shares, own in zip(videos, probabilities, labels, strict=True):
+        predicted = shares > THRESHOLD
+        shown = np.flatnonzero(predicted | own | (shares == shares.max()))
+        for label in shown[likeliest(shares[shown], len(shown))]:
+            facts = [predicted[label], own[label] if known else ""]
+            rows.append([video, label, class_names[label], f"{shares[label]:.6f}", *facts])
+    write_rows(path, rows)

@@ -8,8 +8,8 @@ from PIL import Image
 from ops.scoring.metrics import (
     accuracy_interval,
     confusion_matrix,
-    mean_class_accuracy,
     mean_class_interval,
+    mean_recall,
     per_class,
     topk_accuracy,
     topk_correct,
@@ -28,8 +28,8 @@ def test_topk() -> None:
 
 
 def test_mean_class_accuracy_weights_classes_equally() -> None:
-    assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
-    assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
+    assert mean_recall(confusion_matrix(SCORES, LABELS)) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
+    assert mean_recall(confusion_matrix(SCORES[:1], LABELS[:1])) == 100.0  # classes without videos do not count
 
 
 def test_intervals() -> None:

@@ -162,7 +162,7 @@ def test_the_tables(tmp_path: Path) -> None:
         ["v2", "3", "never", "0.400000", "False", "False"],
         ["v2", "0", "left", "0.200000", "False", "True"],
     ]
-    multi_label.write_predictions(tmp_path / "p.csv", shares, np.zeros_like(hot), None, NAMES)
+    multi_label.write_predictions(tmp_path / "p.csv", shares, np.zeros_like(hot), "123", NAMES)
     rows = list(csv.reader((tmp_path / "p.csv").open(newline="")))
     assert [row[0] + row[1] + row[-1] for row in rows[1:]] == ["10", "13", "21", "33"]
     multi_label.write_class_table(tmp_path / "c.csv", shares, hot, NAMES)
