@@ -36,17 +36,15 @@ def run_script(main: Callable[[], None]) -> None:
             sys.stdout.flush()
             if sys.stdout.buffer.raw.failed:  # type: ignore[attr-defined]
                 sys.exit(2)
-    except InputError as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
-    except RuntimeError as error:
+    except (InputError, RuntimeError) as error:
         ignore_end_of_workers()
-        if not (fault := _fault(error)):
+        fault = str(error) if isinstance(error, InputError) else _fault(error)
+        if not fault:
             raise
-        print(f"error: {fault}", file=sys.stderr)
+        print(printable(f"error: {fault}"), file=sys.stderr)
         sys.exit(2)
     finally:
         ignore_end_of_workers()
@@ -225,13 +223,11 @@ class _Readable(io.TextIOWrapper):
 
 
 def _protect_streams() -> None:
-    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
-
-
-def _protect(stream: Any) -> Any:
-    """A standard stream that survives odd names and full disks; any other object, such as a test's, unchanged."""
-    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
-        return stream
-    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
-    by_line = stream.line_buffering or stream.write_through
-    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)
+    """Let the standard streams survive odd names and full disks; other objects, such as a test's, stay."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
+            raw = io.BufferedWriter(_Unfailing(stream.fileno(), "wb", closefd=False))
+            by_line = stream.line_buffering or stream.write_through
+            safe = _Readable(raw, stream.encoding, errors="backslashreplace", line_buffering=by_line)
+            setattr(sys, name, safe)
