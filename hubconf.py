@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 import torch
+from torch import nn
 
 import common
 import ops
@@ -83,8 +84,8 @@ def _file_of_datasets(name: str) -> types.ModuleType:
     return module
 
 
-def _builder(net: str, arch: str | None) -> collections.abc.Callable[..., torch.nn.Module]:
-    def build(num_class: int, num_segments: int = 8, weights: str | None = None, dropout: float = 0.5) -> torch.nn.Module:
+def _builder(net: str, arch: str | None) -> collections.abc.Callable[..., nn.Module]:
+    def build(num_class: int, num_segments: int = 8, weights: str | None = None, dropout: float = 0.5) -> nn.Module:
         model = models.build_model(net, arch, num_class, num_segments, dropout=dropout)
         if weights is not None and pathlib.Path(weights).exists():
             loading.load_weights(model, weights)

@@ -17,13 +17,20 @@ import numpy as np
 
 from common.errors import InputError, counted
 from common.files import all_or_nothing
-from ops.scoring import metrics, multi_label
-from ops.scoring.merge import Merged, merge
+from ops.scoring import metrics, predictions
+from ops.scoring.merge import (
+    Merged,
+    ScoredModel,
+    find_views,
+    merge,
+    read_model,
+    require_same_data,
+    warn_of_repeated_scores,
+)
 from ops.scoring.pickles import Scores
 from ops.scoring.plots import plot_confusion
-from ops.scoring.predictions import SUBMISSIONS, Prediction, write_predictions, write_rows, write_submission
+from ops.scoring.predictions import SUBMISSIONS
 from ops.scoring.protocol import PROTOCOL
-from ops.scoring.scored_models import ScoredModel, find_views, read_model, require_same_data, warn_of_repeated_scores
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -167,16 +174,16 @@ def write_tables(
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         table, by_class = scratch / "predictions.csv", scratch / "per_class.csv"
         if first.multi_label:
-            multi_label.write_predictions(table, probabilities, first.labels, videos, class_names)
+            predictions.write_multi_label_predictions(table, probabilities, first.labels, videos, class_names)
             if first.has_labels:
-                multi_label.write_class_table(by_class, probabilities, first.labels, class_names)
+                predictions.write_precisions(by_class, probabilities, first.labels, class_names)
             return
-        found = [Prediction(video, own) for video, own in zip(videos, probabilities, strict=True)]
-        write_predictions(table, found, first.labels, class_names)
+        found = [predictions.Prediction(video, own) for video, own in zip(videos, probabilities, strict=True)]
+        predictions.write_predictions(table, found, first.labels, class_names)
         if submission:
-            write_submission(submission, scratch, found, class_names)
+            predictions.write_submission(submission, scratch, found, class_names)
         if matrix is not None:
-            write_rows(by_class, [metrics.ClassRow._fields, *metrics.per_class(matrix, class_names)])
+            predictions.write_rows(by_class, [metrics.ClassRow._fields, *metrics.per_class(matrix, class_names)])
 
 
 if __name__ == "__main__":

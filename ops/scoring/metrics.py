@@ -12,13 +12,16 @@ import numpy as np
 if TYPE_CHECKING:  # tables of results do not need torch
     from torch import Tensor
 
-from ops.scoring import multi_label
-
 NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
 FIGURES = {
     "top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy", "map": "mAP", "hit1": "hit at 1"
 }  # fmt: skip
 MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
+
+
+def probabilities(logits: "Tensor", *, multi_label: bool) -> "Tensor":
+    """Logits (..., K) -> float64: softmax, or sigmoids if videos have several labels."""
+    return logits.double().sigmoid() if multi_label else logits.double().softmax(-1)
 
 
 def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Tensor]":
@@ -53,7 +56,7 @@ def mean_recall(confusion: np.ndarray) -> float:
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels."""
     if labels.ndim == 2:
-        return multi_label.figures(scores, labels)
+        return multi_label_figures(scores, labels) if labels.any() else {}
     if (labels < 0).any():
         return {}
     return {
@@ -61,6 +64,24 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "top5": topk_accuracy(scores, labels, 5),
         "mean_class": mean_recall(confusion_matrix(scores, labels)),
     }
+
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Average precision of each class in percent, NaN without a positive: scores, labels (M, K) -> (K,)."""
+    from sklearn.metrics import average_precision_score  # a second
+
+    return np.array(
+        [
+            100.0 * average_precision_score(positive, score) if positive.any() else np.nan
+            for positive, score in zip(labels.T, scores.T, strict=True)
+        ]
+    )
+
+
+def multi_label_figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """mAP over classes with a positive, and hit at 1 (best class is a label), in percent: scores, labels (M, K)."""
+    hits = np.take_along_axis(labels, scores.argmax(1)[:, None], 1)
+    return {"map": float(np.nanmean(average_precisions(scores, labels))), "hit1": 100.0 * float(hits.mean())}
 
 
 def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:

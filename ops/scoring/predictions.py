@@ -13,8 +13,10 @@ import numpy as np
 from common.console import printable
 from common.errors import InputError, quoted, short
 from common.files import write_json, writing
+from ops.scoring.metrics import average_precisions
 
 TOP = 5  # classes per video
+THRESHOLD = 0.5  # above which a class is predicted, if videos may have several
 SUBMISSIONS = {"somethingv1": "submission.csv", "somethingv2": "submission.csv", "kinetics": "submission.json"}
 _YOUTUBE = r"([\w-]{11})(_\d{6}_\d{6})?"  # Kinetics: <id>, or <id>_<start>_<end>
 _EXTERNAL = "not filled in: list all training data besides Kinetics, such as ImageNet; if none, set used to false"
@@ -91,6 +93,33 @@ def write_predictions(
     for found, label in zip(predictions, labels.tolist(), strict=True):
         known = ["", "", ""] if label < 0 else [label, class_names[label], label == found.probabilities.argmax()]
         rows.append([found.video, *known, *cells(found.top(class_names, TOP))])
+    write_rows(path, rows)
+
+
+def write_multi_label_predictions(
+    path: Path, probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], class_names: Sequence[str]
+) -> None:
+    """Write, for each video, its predicted classes, its labels and its best class, with their probabilities.
+
+    The column `is_label` is empty for a list without labels.
+    """
+    rows = [["video", "label", "class", "probability", "predicted", "is_label"]]
+    known = labels.any()
+    for video, shares, own in zip(videos, probabilities, labels, strict=True):
+        predicted = shares > THRESHOLD
+        shown = np.flatnonzero(predicted | own | (shares == shares.max()))
+        for label in shown[likeliest(shares[shown], len(shown))]:
+            facts = [predicted[label], own[label] if known else ""]
+            rows.append([video, label, class_names[label], f"{shares[label]:.6f}", *facts])
+    write_rows(path, rows)
+
+
+def write_precisions(path: Path, scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Write the number of videos and the average precision in percent (empty without a video) of each class."""
+    rows: list[list[object]] = [["label", "name", "videos", "average_precision"]]
+    precisions = average_precisions(scores, labels)
+    for label, (name, positive, precision) in enumerate(zip(class_names, labels.T, precisions, strict=True)):
+        rows.append([label, name, positive.sum(), "" if np.isnan(precision) else precision])
     write_rows(path, rows)
 
 

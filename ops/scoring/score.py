@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from ops.runtime import Runtime
-from ops.scoring.multi_label import probabilities
+from ops.scoring.metrics import probabilities
 
 
 @torch.inference_mode()

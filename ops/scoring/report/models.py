@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ops.scoring import metrics
-from ops.scoring.merge import Merged
+from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.protocol import describe_protocol
 from ops.scoring.report.statistics import Bin, Estimate, bootstrap, calibration
-from ops.scoring.scored_models import ScoredModel
 
 ENSEMBLE = "\N{GREEK CAPITAL LETTER SIGMA}"  # its key; the models have letters
 COLOURS = 7  # of models in style.css

@@ -13,13 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common.console import printable
 from common.errors import InputError, short
 from common.files import all_or_nothing
-from ops.scoring.merge import Merged
+from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.metrics import MOST_PAIRS, confused_pairs, per_class
 from ops.scoring.report.charts import Line, line_chart
 from ops.scoring.report.models import Model, measured
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
 from ops.scoring.report.training_log import Training, read_training
-from ops.scoring.scored_models import ScoredModel
 from ops.training.run_log import provenance
 
 REPORT = "report.html"
