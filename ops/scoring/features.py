@@ -4,10 +4,10 @@ They are averaged in the same way as the network's scores: over the segments (H2
 a view's logits are `features @ weight.T + bias` of the classifier.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,24 +81,16 @@ def write_features(
     Raises:
         InputError: a file cannot be written, or the batches cannot be read.
     """
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with ExitStack() as stack:
-        files = [
-            [stack.enter_context(_npy_file(features_path(path), shape, dtype)) for path in of_clip]
-            for of_clip in pickles
-        ]
-        for batch in batches:
-            for of_clip, clip in zip(files, batch, strict=True):
-                for file, view in zip(of_clip, clip, strict=True):
-                    file.write(view.tobytes())
-
-
-@contextmanager
-def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[BinaryIO]:
-    """A file to which the rows of an array are written, without all of them in memory."""
-    with writing(path) as temporary, temporary.open("wb") as file:
-        descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
-        yield file
+        files = []
+        for path in (features_path(pickle) for of_clip in pickles for pickle in of_clip):
+            temporary = stack.enter_context(writing(path))
+            files.append(stack.enter_context(temporary.open("wb")))
+            np.lib.format.write_array_header_1_0(files[-1], header)
+        for batch in batches:  # not all in memory at once
+            for file, view in zip(files, batch.reshape(-1, *batch.shape[2:]), strict=True):
+                file.write(view.tobytes())
 
 
 def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int]], class_names: Sequence[str]) -> None:
