@@ -84,11 +84,10 @@ def main(argv: list[str] | None = None) -> None:
                 is_same = found.span and predictions and predictions[-1].video == found.video
                 predictions.append(found)
                 show(found, classifier.class_names, args.top, name=None if is_single or is_same else found.video)
-                continue
-            unread += 1
-            if is_single:
+            elif is_single:
                 faults.append(found)
             else:
+                unread += 1
                 tqdm.write(f"error: {found}", file=sys.stderr)
     except InputError as error:  # of the network; what came before it is not lost
         faults.append(error)
@@ -100,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
             write()
         except InputError as error:
             faults.append(error)
-    if unread and not is_single:
+    if unread:
         logging.error("%d of %d videos could not be classified", unread, len(sources))
     if faults:
         raise InputError("\n".join(map(str, faults)))
@@ -137,15 +136,15 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
     plan = ClipPlan(net.num_segments, net.frames_per_segment, views, **sampling)
     plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
     multi_label = made_for is not None and made_for.multi_label
+    network: Callable[[Tensor], Tensor] = net
     if isinstance(net, VideoNet):
         network = runtime.wrap(fuse_for_inference(runtime.place(net)))
-        return Classifier(network, class_names, plans, runtime, args.amp, multi_label)
-    if views.crop_size != net.size:
+    elif views.crop_size != net.size:
         raise InputError(
             f"{args.weights} takes crops of {net.size} pixels, but these options give {views.crop_size}; change "
             "--full_res here, or in the export of the network"
         )
-    return Classifier(net, class_names, plans, runtime, args.amp, multi_label)
+    return Classifier(network, class_names, plans, runtime, args.amp, multi_label)
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:

@@ -34,11 +34,6 @@ def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Te
     return [hits[:, :k].any(1) for k in ks]
 
 
-def topk_correct(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> list[int]:
-    """For each k, the number of samples whose label is among the k best of K classes; (N, K) and (N,)."""
-    return [int(hits.sum()) for hits in topk_hits(logits, labels, ks)]
-
-
 def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of M videos whose label is among the k best of K classes, in percent; (M, K) and (M,)."""
     own = np.take_along_axis(scores, labels[:, None], 1)  # (M, 1)

@@ -12,7 +12,7 @@ from ops.scoring.metrics import (
     mean_recall,
     per_class,
     topk_accuracy,
-    topk_correct,
+    topk_hits,
 )
 from ops.scoring.plots import plot_confusion
 
@@ -24,7 +24,8 @@ def test_topk() -> None:
     assert topk_accuracy(SCORES, LABELS, 1) == 50.0
     assert topk_accuracy(SCORES, LABELS, 2) == 100.0
     assert topk_accuracy(SCORES, LABELS, 5) == 100.0  # more than there are classes
-    assert topk_correct(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5)) == [2, 4, 4]
+    hits = topk_hits(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5))
+    assert [int(own.sum()) for own in hits] == [2, 4, 4]
 
 
 def test_mean_class_accuracy_weights_classes_equally() -> None:
