@@ -9,11 +9,11 @@ from common.cli import MOST_CLIPS, SEED, clip_numbers, file_name, given_options,
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
-from ops.choices import DTYPES, EXPORTED, TORCHVISION
+from ops.choices import DTYPES, EXPORTED
 from ops.models import NETS, require_stride
 from ops.scoring.predictions import SUBMISSIONS
 from options import groups, training
-from options.augmentation import add_augmentation_options, complete_augmentation, preset_values
+from options.augmentation import add_augmentation_options, complete_augmentation
 from options.config_file import config_values
 from options.mixing import add_mixing_options, check_mixing
 
@@ -63,7 +63,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, argv, config_values(parser, argv, _derived))
+    args = parse_with_built_in_defaults(parser, argv, config_values(parser, argv))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -86,11 +86,6 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     training.check_optimiser(args, given)
     training.check_labels(args)
     return args
-
-
-def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Values in a run's options.json that follow from its other options: flags may still choose others."""
-    return {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
 
 
 def parse_with_built_in_defaults(

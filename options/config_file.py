@@ -2,24 +2,22 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from ops.choices import TORCHVISION
+from options.augmentation import preset_values
 
 _OF_ONE_START = {"config", "dry_run", "resume", "evaluate"}  # options that a new run does not take over
 
 
-def config_values(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-    derived: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-) -> dict[str, Any]:
+def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> dict[str, Any]:
     """The values of the options in the --config file, which become defaults; none if there is no such file.
 
-    `derived` gives values in a run's options.json that follow from its other options, and so are left out.
+    In a run's options.json, values that follow from its other options are left out: flags may still choose others.
 
     Raises:
         InputError: the file cannot be read, or an option in it is unknown or has a wrong value.
@@ -30,7 +28,8 @@ def config_values(
     for action in parser._actions:
         for name in (action.dest, *action.option_strings):
             actions[name.lstrip("-").replace("-", "_")] = action
-    follows, values = derived(options), {}
+    follows = {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
+    values = {}
     for name, value in options.items():
         key = name.replace("-", "_")
         if key not in actions or key == "help":

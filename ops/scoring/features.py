@@ -76,11 +76,7 @@ def have_features(pickles: Sequence[Path], dtype: str) -> bool:
 def write_features(
     pickles: Sequence[Sequence[Path]], batches: Iterable[np.ndarray], shape: tuple[int, int], dtype: str
 ) -> None:
-    """Write the features of C x V views, whole or not at all, from (C, V, N, D) batches; `shape` is (M, D).
-
-    Raises:
-        InputError: a file cannot be written, or the batches cannot be read.
-    """
+    """Write the features of C x V views, whole or not at all, from (C, V, N, D) batches; `shape` is (M, D)."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with ExitStack() as stack:
         files = []

@@ -123,12 +123,7 @@ def merge(models: Sequence[Sequence[Sequence[Scores]]], coeff: Sequence[float]) 
 def merge_clips(clips: Sequence[Sequence[Scores]], like: Scores) -> Iterator[np.ndarray]:
     """Mean of one model's class probabilities over the views of its first clip, of its first two clips, and so on.
 
-    Args:
-        clips: for each clip the views of its crops.
-        like: the view whose order of videos is used.
-
-    Yields:
-        (M, K) float64 probabilities.
+    `clips` has for each clip the views of its crops. Each mean is (M, K) float64, in the order of the videos of `like`.
 
     Raises:
         InputError: videos, labels or class counts differ; the message names the file.
@@ -152,11 +147,7 @@ def merge_models(models: Sequence[np.ndarray], coeff: Sequence[float]) -> np.nda
 
 
 def order_like(first: Scores, other: Scores) -> np.ndarray:
-    """(M,) indices of the first view's videos in another one: by id, or by position if a file has no ids.
-
-    Raises:
-        InputError: they have different videos, labels or class counts.
-    """
+    """(M,) indices of the first view's videos in another one: by id, or by position if a file has no ids."""
     pair = f"{other.path} and {first.path}"
     num_class, others = first.logits.shape[1], other.logits.shape[1]
     if num_class != others:

@@ -54,9 +54,6 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int | list[int
     """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
 
     If videos may have several labels, each label is a list, which is empty without labels.
-
-    Raises:
-        InputError: the file cannot be written.
     """
     records = [
         [np.asarray(row, np.float32)[None], label if isinstance(label, list) else int(label), str(video_id)]

@@ -57,11 +57,7 @@ class Prediction(NamedTuple):
 
 
 def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int) -> None:
-    """Write one row per prediction: the video, start and end of a window, and the most likely classes.
-
-    Raises:
-        InputError: the file cannot be written; an old one stays.
-    """
+    """Write one row per prediction: the video, start and end of a window, and the most likely classes; or nothing."""
     rows = [["video", *(("start", "end") if predictions[0].span else ()), *columns(min(count, len(class_names)))]]
     for prediction in predictions:
         times = [f"{seconds:.3f}" for seconds in prediction.span]
@@ -73,7 +69,7 @@ def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_na
 def write_prediction_json(
     path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int, **made_with: Any
 ) -> None:
-    """Write the same as JSON; `made_with` describes the run. Raises as `write_prediction_csv` does."""
+    """Write the same as JSON; `made_with` describes the run."""
     rows = [
         {
             "video": prediction.video,

@@ -40,11 +40,7 @@ def score_views(model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: 
 
 
 def on_the_cpu(logits: Tensor) -> Tensor:
-    """Return logits as float32 on the CPU.
-
-    Raises:
-        InputError: they are not finite.
-    """
+    """Logits as float32 on the CPU; an `InputError` if they are not finite."""
     logits = logits.float().cpu()
     if not logits.isfinite().all():
         raise InputError(

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -43,10 +42,21 @@ class Model:
 def measured(scored: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float]) -> list[Model]:
     """Each model and, of several, their mean weighted by `coeff` as the last, like `merged`."""
     labels = scored[0].clips[0][0].labels
-    return [
-        Model(*title, [row["top1"] for row in own.by_clips], own.probabilities, **_measures(own, labels))
-        for title, own in zip(_titles(scored, coeff), merged, strict=True)
-    ]
+    videos = np.array([len(labels)])
+    models = []
+    for title, own in zip(_titles(scored, coeff), merged, strict=True):
+        matrix = metrics.confusion_matrix(own.probabilities, labels)
+        correct = own.probabilities.argmax(1) == labels
+        hits = {
+            "top1": (correct.sum(keepdims=True), videos),
+            "top5": ((own.by_clips[-1]["top5"] / 100 * videos).round().astype(int), videos),
+            "mean_class": (matrix.diagonal(), matrix.sum(1)),
+        }
+        estimates = {name: bootstrap(right, np.zeros_like(right), count) for name, (right, count) in hits.items()}
+        by_clips = [row["top1"] for row in own.by_clips]
+        reliability = calibration(own.probabilities.max(1), correct)
+        models.append(Model(*title, by_clips, own.probabilities, correct, matrix, estimates, *reliability))
+    return models
 
 
 def _titles(scored: Sequence[ScoredModel], coeff: Sequence[float]) -> list[tuple[str, str, str, str]]:
@@ -61,17 +71,3 @@ def _titles(scored: Sequence[ScoredModel], coeff: Sequence[float]) -> list[tuple
     weights = " : ".join(f"{weight:g}" for weight in coeff)
     ensemble = (ENSEMBLE, "ensemble", f"mean of the probabilities, weights {weights}", "sum")
     return [*found, ensemble] if len(found) > 1 else found
-
-
-def _measures(merged: Merged, labels: np.ndarray) -> dict[str, Any]:
-    matrix = metrics.confusion_matrix(merged.probabilities, labels)
-    correct = merged.probabilities.argmax(1) == labels
-    ece, bins = calibration(merged.probabilities.max(1), correct)
-    videos = np.array([len(labels)])
-    hits = {
-        "top1": (correct.sum(keepdims=True), videos),
-        "top5": ((merged.by_clips[-1]["top5"] / 100 * videos).round().astype(int), videos),
-        "mean_class": (matrix.diagonal(), matrix.sum(1)),
-    }
-    accuracies = {name: bootstrap(right, np.zeros_like(right), count) for name, (right, count) in hits.items()}
-    return {"correct": correct, "matrix": matrix, "accuracies": accuracies, "ece": ece, "bins": bins}

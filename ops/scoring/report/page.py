@@ -27,19 +27,12 @@ FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id,
 
 
 def write_report(
-    folder: Path,
-    scored: Sequence[ScoredModel],
-    merged: Sequence[Merged],
-    coeff: Sequence[float],
-    class_names: Sequence[str],
-    frame_strip: FrameStrip,
-) -> Path:
+    folder: Path, scored: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float],
+    class_names: Sequence[str], frame_strip: FrameStrip,
+) -> Path:  # fmt: skip
     """Write report.html into `folder`: each model and, of several, their mean, as `merge` gave them for `coeff`.
 
-    All videos have labels.
-
-    Raises:
-        InputError: the page cannot be written.
+    All videos have labels. The page is written whole or not at all.
     """
     labels = scored[0].clips[0][0].labels
     models = measured(scored, merged, coeff)
