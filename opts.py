@@ -13,9 +13,8 @@ from ops.choices import DTYPES, EXPORTED
 from ops.models import NETS, require_stride
 from ops.scoring.predictions import SUBMISSIONS
 from options import groups, training
-from options.augmentation import add_augmentation_options, complete_augmentation
+from options.augmentation import add_augmentation_options, add_mixing_options, check_mixing, complete_augmentation
 from options.config_file import config_values
-from options.mixing import add_mixing_options, check_mixing
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {

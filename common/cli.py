@@ -46,9 +46,8 @@ def make_parser(description: str, epilog: str | None = None) -> argparse.Argumen
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> set[str]:
     """Names of the options on the command line, including those given their default value."""
     absent = object()
-    names = vars(parser.parse_args(argv))
-    found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
-    return {name for name, value in vars(found).items() if value is not absent}
+    unset = argparse.Namespace(**{action.dest: absent for action in parser._actions})
+    return {name for name, value in vars(parser.parse_args(argv, unset)).items() if value is not absent}
 
 
 def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool = False) -> Callable[[str], float]:
