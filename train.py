@@ -153,12 +153,11 @@ def run_epochs(
 ) -> None:  # fmt: skip
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
-    stop = StopRequest()
-    stop.listen()
     train_loader = batches(args, train_set, runtime, train=True)
     val_loader = batches(args, val_set, runtime, train=False)
     name = run_name(args, state.model, spec)
-    with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
+    roots = Path(args.root_model), Path(args.root_log)
+    with StopRequest() as stop, claimed_run(*roots, name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs, runtime)
         val_clips = clip_ids(val_set.records)
         require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
@@ -183,7 +182,6 @@ def run_epochs(
             again = resume_command(sys.argv, run.to_continue(args.resume))
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
-        stop.release()
         if state.best[args.best_by] >= 0:  # a finished run has none of another --best_by
             whose = "" if state.average is None else " of the averaged weights (--ema in tests)"
             best = state.best[args.best_by]

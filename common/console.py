@@ -97,7 +97,7 @@ class Stopped(Exception):  # noqa: N818  (not an error)
 
 
 class StopRequest:
-    """Remembers a signal that asks for the end of the work, which goes on until it asks `check`.
+    """Remembers a signal that asks for the end of the work in a `with` block, which goes on until it asks `check`.
 
     A second Ctrl-C after a second stops at once. Signals that the process ignores, as under nohup, stay ignored.
     """
@@ -108,16 +108,16 @@ class StopRequest:
         self.number, self._time = 0, 0.0  # of the first signal
         self._before: dict[int, Any] = {}  # handlers
 
-    def listen(self) -> None:
-        """Handle the signals from now on."""
+    def __enter__(self) -> "StopRequest":
         for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._remember)
+        return self
 
-    def release(self) -> None:
-        """Handle the signals as before, when the work is done."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *_error: object) -> None:
+        if not self.number:  # after a signal the process ends, and a repeated one must not kill it
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         if not self.number:
