@@ -207,8 +207,7 @@ def predict_parser() -> argparse.ArgumentParser:
     text = "seconds from the start of one window to the next; default: half of --window"
     add("--stride", type=SECONDS, metavar="SECONDS", help=text)
     add("--fps", type=number(float, 0.001), help="frames per second, for images and videos without timestamps")
-    text = "plot of the class probabilities over time"
-    add("--timeline", type=file_name(".png"), metavar="FILE.png", help=text)
+    add("--timeline", type=file_name(".png"), metavar="FILE.png", help="plot of the class probabilities over time")
     text = "copy of the video with its most likely classes drawn in, without sound"
     add("--save", type=file_name(".mp4"), metavar="FILE.mp4", help=text)
     add = parser.add_argument_group("output").add_argument

@@ -17,16 +17,8 @@ import numpy as np
 
 from common.errors import InputError, counted
 from common.files import all_or_nothing
-from ops.scoring import metrics, predictions
-from ops.scoring.merge import (
-    Merged,
-    ScoredModel,
-    find_views,
-    merge,
-    read_model,
-    require_same_data,
-    warn_of_repeated_scores,
-)
+from ops.scoring import merge, metrics, predictions
+from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.pickles import Scores
 from ops.scoring.plots import plot_confusion
 from ops.scoring.predictions import SUBMISSIONS
@@ -35,11 +27,11 @@ from ops.scoring.protocol import PROTOCOL
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_results(argv)
-    found_clips, found_crops = find_views(Path(args.output_dir[0]))
+    found_clips, found_crops = merge.find_views(Path(args.output_dir[0]))
     num_clips, crops = args.num_clips or found_clips, args.test_crops or (1 if found_crops == 1 else 3)
-    models = [read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
-    require_same_data(models)
-    warn_of_repeated_scores(models)
+    models = [merge.read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
+    merge.require_same_data(models)
+    merge.warn_of_repeated_scores(models)
 
     first = models[0].clips[0][0]
     for flag in ("report", "submission"):
@@ -49,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         require_names(models[0], args.submission)
     if args.report and not first.has_labels:
         raise InputError(f"--report compares predictions with labels, but {first.path} has none; leave it out")
-    merged = merge([model.clips for model in models], args.coeff)
+    merged = merge.merge([model.clips for model in models], args.coeff)
     results = results_of(models, merged, args.coeff)
     probabilities = merged[-1].probabilities
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(probabilities.shape[1])]

@@ -37,8 +37,7 @@ def add_augmentation_options(parser: argparse.ArgumentParser, *, repeats: bool =
     text = "probability of erasing a rectangle, 2 to 33 %% of the area, the same in all frames of a clip"
     add("--random_erasing", type=SHARE, metavar="P", help=text)
     if repeats:
-        text = "clips per video in each epoch (repeated augmentation)"
-        add("--aug_repeats", type=COUNT, default=1, help=text)
+        add("--aug_repeats", type=COUNT, default=1, help="clips per video in each epoch (repeated augmentation)")
 
 
 def preset_values(name: str) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from common.files import all_or_nothing
 from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.metrics import MOST_PAIRS, confused_pairs, per_class
 from ops.scoring.report.charts import Line, line_chart
-from ops.scoring.report.models import Model, measured
+from ops.scoring.report.models import Model, Training, measured, read_training
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
-from ops.scoring.report.training_log import Training, read_training
 from ops.training.run_log import provenance
 
 REPORT = "report.html"
