@@ -97,24 +97,19 @@ def results_of(models: Sequence[ScoredModel], merged: Sequence[Merged], coeff: S
 def print_results(
     models: Sequence[ScoredModel], results: dict[str, Any], files: Sequence[Path], num_class: int
 ) -> None:
+    """Print the accuracies, also by the number of clips and of each model if there are several."""
     for model in models:
         print(model.describe())
-    if results["labelled"]:
-        print_accuracies(results)
+    if results["labelled"] and results["num_clips"] > 1:
+        print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
+    if results["labelled"] and len(models) > 1:
+        weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
+        rows = [(row["output_dir"], row) for row in results["models"]]
+        print_table("model", [*rows, (f"together ({weights})", results)])
     print(f"\nWriting {', '.join(map(str, files))}")
     videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
     of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
     print(f"{videos}, {counted(num_class, 'class')}: {summary(results)}{of_training}", flush=True)
-
-
-def print_accuracies(results: dict[str, Any]) -> None:
-    """Print the accuracies by the number of clips, and of the models, if there are several."""
-    if results["num_clips"] > 1:
-        print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
-    if len(results["models"]) > 1:
-        weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
-        rows = [(row["output_dir"], row) for row in results["models"]]
-        print_table("model", [*rows, (f"together ({weights})", results)])
 
 
 def summary(results: dict[str, Any]) -> str:
