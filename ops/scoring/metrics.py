@@ -49,10 +49,14 @@ def mean_recall(confusion: np.ndarray) -> float:
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels."""
-    if labels.ndim == 2:
-        return multi_label_figures(scores, labels) if labels.any() else {}
-    if (labels < 0).any():
+    """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels.
+
+    With several labels the mAP is over the classes with a positive, and a hit is a best class that is a label.
+    """
+    if labels.ndim == 2 and labels.any():
+        hits = np.take_along_axis(labels, scores.argmax(1)[:, None], 1)
+        return {"map": float(np.nanmean(average_precisions(scores, labels))), "hit1": 100.0 * float(hits.mean())}
+    if labels.ndim == 2 or (labels < 0).any():
         return {}
     return {
         "top1": topk_accuracy(scores, labels, 1),
@@ -71,12 +75,6 @@ def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
             for positive, score in zip(labels.T, scores.T, strict=True)
         ]
     )
-
-
-def multi_label_figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """mAP over classes with a positive, and hit at 1 (best class is a label), in percent: scores, labels (M, K)."""
-    hits = np.take_along_axis(labels, scores.argmax(1)[:, None], 1)
-    return {"map": float(np.nanmean(average_precisions(scores, labels))), "hit1": 100.0 * float(hits.mean())}
 
 
 def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:
