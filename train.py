@@ -82,10 +82,8 @@ def main(argv: list[str] | None = None) -> None:
         evaluate_checkpoint(args, state, val_set, runtime, step)
     else:
         require_enough_clips(args, model, train_set, runtime)
-        if args.dry_run:
-            show_start(args, state, train_set, val_set, runtime, step)
-        else:
-            run_epochs(args, state, train_set, val_set, runtime, step)
+        train = show_start if args.dry_run else run_epochs
+        train(args, state, train_set, val_set, runtime, step)
     runtime.close()
 
 
