@@ -1,7 +1,6 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, argv, config_values(parser, argv))
+    args = parse_with_built_in_defaults(parser, argv, **config_values(parser, argv))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -88,17 +87,17 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def parse_with_built_in_defaults(
-    parser: argparse.ArgumentParser, argv: list[str] | None, defaults: Mapping[str, Any] | None = None
+    parser: argparse.ArgumentParser, argv: list[str] | None, **defaults: Any
 ) -> argparse.Namespace:
     """Options of a script that trains or shows a training; the built-in data set has its own defaults.
 
     `defaults` come before these.
     """
-    parser.set_defaults(**(defaults or {}))
+    parser.set_defaults(**defaults)
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
         built_in = {name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)}
-        parser.set_defaults(**{**built_in, **(defaults or {})})
+        parser.set_defaults(**{**built_in, **defaults})
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)
     complete_augmentation(args)
@@ -122,8 +121,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
         "set are read from the checkpoint; flags that repeat them are checked against it.",
         "Several processes: torchrun --nproc_per_node 4 %(prog)s ...",
     )
-    add = parser.add_argument
-    add("dataset", nargs="?", help="data set name, if not the checkpoint's")
+    parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
     groups.add_weights_options(parser)
     add = parser.add_argument_group("views").add_argument
     add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
