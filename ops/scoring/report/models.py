@@ -93,13 +93,12 @@ class Training(NamedTuple):
 
     def facts(self) -> dict[str, str]:
         """What the training depends on, as text."""
-        shown = {
-            name: self.record[name] for name in ("command", "git_revision", "torch", "started") if name in self.record
-        }
-        return {
-            f"training: {name}": command(*value) if isinstance(value, list) else str(value)
-            for name, value in shown.items()
-        }
+        facts = {}
+        for name in ("command", "git_revision", "torch", "started"):
+            if name in self.record:
+                value = self.record[name]
+                facts[f"training: {name}"] = command(*value) if isinstance(value, list) else str(value)
+        return facts
 
 
 def read_training(weights: str) -> Training:
