@@ -1,43 +1,39 @@
 """Networks for other projects: torch.hub.load(FOLDER, "h2cn_resnet50", source="local", num_class=174).
 
 Names come from `ops.models.NETS`, in lower case, with the backbone where there is a choice; `load` reads a checkpoint.
-Names that begin with `_` are hidden from `torch.hub.list`.
+`torch.hub.list` shows all that can be called and has no `_` in front: here other things are imported as modules.
 
 Only `ops/` and `common/` are imported. The folder `datasets/` is not, since Hugging Face's package has that name.
 """
 
-import importlib.util as _importlib_util
-from collections.abc import Callable as _Callable
-from pathlib import Path as _Path
-from types import ModuleType as _ModuleType
+import collections.abc
+import importlib.util
+import pathlib
+import types
 
-import numpy as _np
-import torch as _torch
+import numpy as np
+import torch
+from torch import nn
 
-import common as _common
-import ops as _ops
+import common
+import ops
 
 dependencies = ["joblib", "numpy", "safetensors", "torch", "torchvision", "tqdm"]
-_FOLDER = _Path(__file__).resolve().parent
+_FOLDER = pathlib.Path(__file__).resolve().parent
 
-for _package in (_common, _ops):
-    if _FOLDER not in [_Path(path).resolve().parent for path in _package.__path__]:
+for _package in (common, ops):
+    if _FOLDER not in [pathlib.Path(path).resolve().parent for path in _package.__path__]:
         raise ImportError(
             f"another package named {_package.__name__!r} is imported already, from {list(_package.__path__)}; "
             f"load the networks of {_FOLDER} in a process of their own"
         )
 
-from ops.choices import ARCHS as _ARCHS  # noqa: E402  (after the check of names)
-from ops.fuse import fuse_for_inference as _fuse_for_inference  # noqa: E402
-from ops.models import NETS as _NETS  # noqa: E402
-from ops.models import build_model as _build_model  # noqa: E402
-from ops.network import VideoNet as _VideoNet  # noqa: E402
-from ops.weights.checkpoint_network import Weights as _Weights  # noqa: E402
-from ops.weights.load import load_weights as _load_weights  # noqa: E402
-from ops.weights.pretrained import load_pretrained as _load_pretrained  # noqa: E402
+from ops import choices, fuse, models, network  # noqa: E402  (after the check of names)
+from ops.weights import checkpoint_network, pretrained  # noqa: E402
+from ops.weights import load as loading  # noqa: E402
 
 
-def load(checkpoint: str, fused: bool = False) -> _VideoNet:
+def load(checkpoint: str, fused: bool = False) -> network.VideoNet:
     """The network of a checkpoint of train.py, ready to score.
 
     Args:
@@ -54,11 +50,11 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     Raises:
         common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
     """
-    weights = _Weights.read(checkpoint)
+    weights = checkpoint_network.Weights.read(checkpoint)
     made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     if fused:
-        model = _fuse_for_inference(model)
+        model = fuse.fuse_for_inference(model)
     model.class_names = made_for.class_names  # type: ignore[assignment]
     model.frame_rate = made_for.frame_rate  # type: ignore[assignment]
     model.multi_label = made_for.multi_label  # type: ignore[assignment]
@@ -66,38 +62,38 @@ def load(checkpoint: str, fused: bool = False) -> _VideoNet:
     preprocessing = _file_of_datasets("preprocessing").eval_preprocessing(made_for.input_size)
     sampling = _file_of_datasets("sampling")
 
-    def preprocess(frames: _np.ndarray) -> _torch.Tensor:
+    def preprocess(frames: np.ndarray) -> torch.Tensor:
         shape = len(frames), segments, length
         stride = made_for.frame_stride
         starts = sampling.dense_starts(*shape, stride) if stride else sampling.center_starts(*shape)
         indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
-        crops = _np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
-        return _torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)
+        crops = np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
+        return torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)
 
     model.preprocess = preprocess  # type: ignore[assignment]
     return model
 
 
-def _file_of_datasets(name: str) -> _ModuleType:
+def _file_of_datasets(name: str) -> types.ModuleType:
     """Import one file of `datasets/`, which imports no other of them, without taking the package's name."""
-    spec = _importlib_util.spec_from_file_location(f"ops_hub_{name}", _FOLDER / "datasets" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"ops_hub_{name}", _FOLDER / "datasets" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = _importlib_util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def _builder(net: str, arch: str | None) -> _Callable[..., _VideoNet]:
-    def build(num_class: int, num_segments: int = 8, weights: str | None = None, dropout: float = 0.5) -> _VideoNet:
-        model = _build_model(net, arch, num_class, num_segments, dropout=dropout)
-        if weights is not None and _Path(weights).exists():
-            _load_weights(model, weights)
+def _builder(net: str, arch: str | None) -> collections.abc.Callable[..., nn.Module]:
+    def build(num_class: int, num_segments: int = 8, weights: str | None = None, dropout: float = 0.5) -> nn.Module:
+        model = models.build_model(net, arch, num_class, num_segments, dropout=dropout)
+        if weights is not None and pathlib.Path(weights).exists():
+            loading.load_weights(model, weights)
         elif weights is not None:
-            _load_pretrained(model, weights)
+            pretrained.load_pretrained(model, weights)
         return model
 
-    build.__doc__ = f"""{net} {arch or ""} for clips (N, T, {_NETS[net].frames_per_segment}, 3, H, W) uint8.
+    build.__doc__ = f"""{net} {arch or ""} for clips (N, T, {models.NETS[net].frames_per_segment}, 3, H, W) uint8.
 
     Args:
         num_class: K.
@@ -108,6 +104,6 @@ def _builder(net: str, arch: str | None) -> _Callable[..., _VideoNet]:
     return build
 
 
-for _net, _entry in _NETS.items():
-    for _arch in [None] if _entry.arch else _ARCHS:
+for _net, _entry in models.NETS.items():
+    for _arch in [None] if _entry.arch else choices.ARCHS:
         globals()[f"{_net.lower()}_{_arch}" if _arch else _net] = _builder(_net, _arch)

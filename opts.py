@@ -1,31 +1,19 @@
 """The parsers of the scripts at the top, and those checks of their options that need no file."""
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.cli import (
-    MOST_CLIPS,
-    SEED,
-    clip_numbers,
-    file_name,
-    given_options,
-    make_parser,
-    number,
-    shard,
-    true_or_false,
-)
+from common.cli import MOST_CLIPS, SEED, clip_numbers, file_name, given_options, make_parser, number, shard
 from common.errors import InputError
 from datasets.catalogue import BUILT_IN
 from datasets.sampling import FRAME_ORDERS, TEST_SAMPLINGS
-from ops.choices import DTYPES, EXPORTED, TORCHVISION
+from ops.choices import DTYPES, EXPORTED
 from ops.models import NETS, require_stride
 from ops.scoring.predictions import SUBMISSIONS
 from options import groups, training
-from options.augmentation import add_augmentation_options, complete_augmentation, preset_values
-from options.config_file import with_config
-from options.mixing import add_mixing_options, check_mixing
+from options.augmentation import add_augmentation_options, add_mixing_options, check_mixing, complete_augmentation
+from options.config_file import config_values
 
 # `python train.py` trains a small network on small frames, in minutes on two CPU cores.
 BUILT_IN_DEFAULTS = {
@@ -64,7 +52,6 @@ def train_parser() -> argparse.ArgumentParser:
     add_augmentation_options(parser, repeats=True)
     add_mixing_options(parser)
     training.add_label_options(parser)
-    training.add_imbalance_options(parser)
     training.add_run_options(parser)
     groups.add_device_options(parser)
     return parser
@@ -74,7 +61,7 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of train.py, with the built-in data set's defaults if that is trained; refuses contradictions."""
     parser = train_parser()
     given = given_options(parser, argv)
-    args = parse_with_built_in_defaults(parser, *with_config(parser, argv, _derived))
+    args = parse_with_built_in_defaults(parser, argv, **config_values(parser, argv))
     _choose_arch(args, given)
     if args.dry_run and (args.evaluate or args.resume):
         raise InputError("--dry_run shows the start of a new run; leave --resume and -e out")
@@ -96,27 +83,21 @@ def parse_train(argv: list[str] | None = None) -> argparse.Namespace:
     check_mixing(args, given)
     training.check_optimiser(args, given)
     training.check_labels(args)
-    if args.class_weights != "none" and args.balanced_sampler:
-        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
     return args
 
 
-def _derived(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Values in a run's options.json that follow from its other options: flags may still choose others."""
-    return {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
-
-
 def parse_with_built_in_defaults(
-    parser: argparse.ArgumentParser, argv: list[str] | None, off: Sequence[str] = ()
+    parser: argparse.ArgumentParser, argv: list[str] | None, **defaults: Any
 ) -> argparse.Namespace:
     """Options of a script that trains or shows a training; the built-in data set has its own defaults.
 
-    `off`: switches that are off, whatever their default.
+    `defaults` come before these.
     """
+    parser.set_defaults(**defaults)
     known = parser.parse_known_args(argv)[0]
     if known.dataset == BUILT_IN:
-        parser.set_defaults(**{name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)})
-    parser.set_defaults(**dict.fromkeys(off, False))
+        built_in = {name: value for name, value in BUILT_IN_DEFAULTS.items() if hasattr(known, name)}
+        parser.set_defaults(**{**built_in, **defaults})
     args = parser.parse_args(argv)
     require_stride(args.net, args.input_size)
     complete_augmentation(args)
@@ -140,8 +121,7 @@ def view_parser(crops: int) -> argparse.ArgumentParser:
         "set are read from the checkpoint; flags that repeat them are checked against it.",
         "Several processes: torchrun --nproc_per_node 4 %(prog)s ...",
     )
-    add = parser.add_argument
-    add("dataset", nargs="?", help="data set name, if not the checkpoint's")
+    parser.add_argument("dataset", nargs="?", help="data set name, if not the checkpoint's")
     groups.add_weights_options(parser)
     add = parser.add_argument_group("views").add_argument
     add("--test_crops", type=int, choices=[crops], default=crops, help="crops per frame, fixed for this script")
@@ -225,8 +205,7 @@ def predict_parser() -> argparse.ArgumentParser:
     text = "seconds from the start of one window to the next; default: half of --window"
     add("--stride", type=SECONDS, metavar="SECONDS", help=text)
     add("--fps", type=number(float, 0.001), help="frames per second, for images and videos without timestamps")
-    text = "plot of the class probabilities over time"
-    add("--timeline", type=file_name(".png"), metavar="FILE.png", help=text)
+    add("--timeline", type=file_name(".png"), metavar="FILE.png", help="plot of the class probabilities over time")
     text = "copy of the video with its most likely classes drawn in, without sound"
     add("--save", type=file_name(".mp4"), metavar="FILE.mp4", help=text)
     add = parser.add_argument_group("output").add_argument
@@ -275,7 +254,7 @@ def results_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--output_dir", nargs="+", required=True, metavar="DIR", help="folders of pickles, one per model")
     add("--output_dir1", metavar="DIR", help="folder of the second model, with --multi_segments True")
-    add("--multi_segments", type=true_or_false, default=False, help="True: also merge --output_dir1")
+    add("--multi_segments", type=str.capitalize, choices=["True", "False"], help="True: also merge --output_dir1")
     add("--num_clips", type=number(int, 1, MOST_CLIPS), help="merge clips 0 to NUM_CLIPS - 1; by default all scored")
     add("--test_crops", type=int, choices=[1, 3], help="crops per clip; by default all scored")
     add("--coeff", type=number(float, 0, 1e6), nargs="+", help="weights of the models; equal by default")
@@ -291,7 +270,7 @@ def results_parser() -> argparse.ArgumentParser:
 def parse_results(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of pkl_to_results.py, without contradictions; `output_dir` holds the folders of all models."""
     args = results_parser().parse_args(argv)
-    if args.multi_segments != (args.output_dir1 is not None):
+    if (args.multi_segments == "True") != (args.output_dir1 is not None):
         raise InputError("--multi_segments True and --output_dir1 DIR belong together; give both or neither")
     if args.output_dir1 is not None:
         args.output_dir = [*args.output_dir, args.output_dir1]

@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Merge score pickles into accuracies, tables and a confusion matrix."""
 
-import csv
 import json
 import os
 from collections.abc import Sequence
@@ -18,22 +17,21 @@ import numpy as np
 
 from common.errors import InputError, counted
 from common.files import all_or_nothing
-from ops.scoring import metrics, multi_label
-from ops.scoring.merge import Merged, merge
+from ops.scoring import merge, metrics, predictions
+from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.pickles import Scores
 from ops.scoring.plots import plot_confusion
-from ops.scoring.predictions import SUBMISSIONS, Predictions, open_table
+from ops.scoring.predictions import SUBMISSIONS
 from ops.scoring.protocol import PROTOCOL
-from ops.scoring.scored_models import ScoredModel, find_views, read_model, require_same_data, warn_of_repeated_scores
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_results(argv)
-    found_clips, found_crops = find_views(Path(args.output_dir[0]))
+    found_clips, found_crops = merge.find_views(Path(args.output_dir[0]))
     num_clips, crops = args.num_clips or found_clips, args.test_crops or (1 if found_crops == 1 else 3)
-    models = [read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
-    require_same_data(models)
-    warn_of_repeated_scores(models)
+    models = [merge.read_model(Path(folder), num_clips, crops) for folder in args.output_dir]
+    merge.require_same_data(models)
+    merge.warn_of_repeated_scores(models)
 
     first = models[0].clips[0][0]
     for flag in ("report", "submission"):
@@ -43,22 +41,19 @@ def main(argv: list[str] | None = None) -> None:
         require_names(models[0], args.submission)
     if args.report and not first.has_labels:
         raise InputError(f"--report compares predictions with labels, but {first.path} has none; leave it out")
-    merged = merge([model.clips for model in models], args.coeff)
+    merged = merge.merge([model.clips for model in models], args.coeff)
     results = results_of(models, merged, args.coeff)
     probabilities = merged[-1].probabilities
     class_names = models[0].protocol.get("class_names") or [f"class {k}" for k in range(probabilities.shape[1])]
     folder = Path(args.save_dir) if args.save_dir else results_folder(args.output_dir, args.coeff)
+    has_matrix = first.has_labels and not first.multi_label
     names = ["results.json", "predictions.csv", *([SUBMISSIONS[args.submission]] if args.submission else [])]
     names += ["per_class.csv"] if first.has_labels else []
-    names += ["confusion_matrix.png"] if first.has_labels and not first.multi_label else []
+    names += ["confusion_matrix.png"] if has_matrix else []
     names += ["report.html"] if args.report else []
     print_results(models, results, [folder / name for name in names], len(class_names))
-    if first.multi_label:
-        write_multi_label_tables(folder, results, probabilities, first, class_names)
-        return
-    matrix = metrics.confusion_matrix(probabilities, first.labels) if first.has_labels else None
-    predictions = Predictions.of(probabilities, first.labels, first.video_ids, class_names)
-    write_tables(folder, results, matrix, predictions, args.submission)
+    matrix = metrics.confusion_matrix(probabilities, first.labels) if has_matrix else None
+    write_tables(folder, results, probabilities, matrix, first, class_names, args.submission)
     if matrix is not None:
         title = f"top-1 {results['top1']:.2f} %, {counted(results['videos'], 'video')}"
         with all_or_nothing(folder, "--save_dir") as scratch:  # after the tables: it takes longest
@@ -102,24 +97,19 @@ def results_of(models: Sequence[ScoredModel], merged: Sequence[Merged], coeff: S
 def print_results(
     models: Sequence[ScoredModel], results: dict[str, Any], files: Sequence[Path], num_class: int
 ) -> None:
+    """Print the accuracies, also by the number of clips and of each model if there are several."""
     for model in models:
         print(model.describe())
-    if results["labelled"]:
-        print_accuracies(results)
+    if results["labelled"] and results["num_clips"] > 1:
+        print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
+    if results["labelled"] and len(models) > 1:
+        weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
+        rows = [(row["output_dir"], row) for row in results["models"]]
+        print_table("model", [*rows, (f"together ({weights})", results)])
     print(f"\nWriting {', '.join(map(str, files))}")
     videos, trained = counted(results["videos"], "video"), max(m.protocol.get("training_clips", 0) for m in models)
     of_training = f"; {trained:,} of the {videos} are training clips" if trained else ""
     print(f"{videos}, {counted(num_class, 'class')}: {summary(results)}{of_training}", flush=True)
-
-
-def print_accuracies(results: dict[str, Any]) -> None:
-    """Print the accuracies by the number of clips, and of the models, if there are several."""
-    if results["num_clips"] > 1:
-        print_table("clips", [(str(row["clips"]), row) for row in results["by_clips"]])
-    if len(results["models"]) > 1:
-        weights = " : ".join(f"{row['coeff']:g}" for row in results["models"])
-        rows = [(row["output_dir"], row) for row in results["models"]]
-        print_table("model", [*rows, (f"together ({weights})", results)])
 
 
 def summary(results: dict[str, Any]) -> str:
@@ -162,30 +152,25 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
 
 
 def write_tables(
-    folder: Path, results: dict[str, Any], matrix: np.ndarray | None, predictions: Predictions, submission: str | None
-) -> None:
+    folder: Path, results: dict[str, Any], probabilities: np.ndarray, matrix: np.ndarray | None, first: Scores,
+    class_names: Sequence[str], submission: str | None,
+) -> None:  # fmt: skip
     """Write results.json and predictions.csv, with labels per_class.csv, and a submission if asked for; all or none."""
+    videos = first.video_ids or [str(number) for number in range(1, len(probabilities) + 1)]
     with all_or_nothing(folder, "--save_dir") as scratch:
         (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        predictions.write_csv(scratch / "predictions.csv")
+        table, by_class = scratch / "predictions.csv", scratch / "per_class.csv"
+        if first.multi_label:
+            predictions.write_multi_label_predictions(table, probabilities, first.labels, videos, class_names)
+            if first.has_labels:
+                predictions.write_precisions(by_class, probabilities, first.labels, class_names)
+            return
+        found = [predictions.Prediction(video, own) for video, own in zip(videos, probabilities, strict=True)]
+        predictions.write_predictions(table, found, first.labels, class_names)
         if submission:
-            predictions.write_submission(submission, scratch)
+            predictions.write_submission(submission, scratch, found, class_names)
         if matrix is not None:
-            rows = metrics.per_class(matrix, predictions.class_names)
-            with open_table(scratch / "per_class.csv") as file:
-                csv.writer(file).writerows([metrics.ClassRow._fields, *rows])
-
-
-def write_multi_label_tables(
-    folder: Path, results: dict[str, Any], probabilities: np.ndarray, view: Scores, class_names: Sequence[str]
-) -> None:
-    """As `write_tables`, for several labels per video: probabilities (M, K), and a view that has the labels."""
-    with all_or_nothing(folder, "--save_dir") as scratch:
-        (scratch / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        path = scratch / "predictions.csv"
-        multi_label.write_predictions(path, probabilities, view.labels, view.video_ids, class_names)
-        if view.has_labels:
-            multi_label.write_class_table(scratch / "per_class.csv", probabilities, view.labels, class_names)
+            predictions.write_rows(by_class, [metrics.ClassRow._fields, *metrics.per_class(matrix, class_names)])
 
 
 if __name__ == "__main__":

@@ -52,16 +52,10 @@ Results = Generator[Prediction | InputError, None, None]  # an error says why a 
 class Classifier(NamedTuple):
     """A network that is ready to score videos."""
 
-    network: Callable[[Tensor], Tensor]  # uint8 clips (N, T, L, 3, H, W) -> logits (N, K)
+    classify: Callable[[VideoViews], np.ndarray]  # (K,) probabilities
     class_names: Sequence[str]
     plans: Sequence[ClipPlan]  # of each clip of a video
-    runtime: Runtime
-    amp: str
-    multi_label: bool = False  # whether a video may have several labels
-
-    def __call__(self, video: VideoViews) -> np.ndarray:
-        """(K,) class probabilities."""
-        return class_probabilities(self.network, video, self.runtime, self.amp, multi_label=self.multi_label)
+    is_gpu: bool
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -84,11 +78,10 @@ def main(argv: list[str] | None = None) -> None:
                 is_same = found.span and predictions and predictions[-1].video == found.video
                 predictions.append(found)
                 show(found, classifier.class_names, args.top, name=None if is_single or is_same else found.video)
-                continue
-            unread += 1
-            if is_single:
+            elif is_single:
                 faults.append(found)
             else:
+                unread += 1
                 tqdm.write(f"error: {found}", file=sys.stderr)
     except InputError as error:  # of the network; what came before it is not lost
         faults.append(error)
@@ -100,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
             write()
         except InputError as error:
             faults.append(error)
-    if unread and not is_single:
+    if unread:
         logging.error("%d of %d videos could not be classified", unread, len(sources))
     if faults:
         raise InputError("\n".join(map(str, faults)))
@@ -136,16 +129,17 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
     sampling = frame_sampling(made_for, args.frame_stride, args.frame_rate)
     plan = ClipPlan(net.num_segments, net.frames_per_segment, views, **sampling)
     plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
-    multi_label = made_for is not None and made_for.multi_label
+    network: Callable[[Tensor], Tensor] = net
     if isinstance(net, VideoNet):
         network = runtime.wrap(fuse_for_inference(runtime.place(net)))
-        return Classifier(network, class_names, plans, runtime, args.amp, multi_label)
-    if views.crop_size != net.size:
+    elif views.crop_size != net.size:
         raise InputError(
             f"{args.weights} takes crops of {net.size} pixels, but these options give {views.crop_size}; change "
             "--full_res here, or in the export of the network"
         )
-    return Classifier(net, class_names, plans, runtime, args.amp, multi_label)
+    several = made_for is not None and made_for.multi_label
+    score = partial(class_probabilities, network, runtime=runtime, amp=args.amp, multi_label=several)
+    return Classifier(score, class_names, plans, runtime.device.type == "cuda")
 
 
 def check_outputs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
@@ -172,9 +166,9 @@ def predict_videos(args: argparse.Namespace, classifier: Classifier, sources: Se
     views = SourceViews(sources, classifier.plans, args.decoder)
     is_single = len(sources) == 1
     workers = 0 if is_single else min(args.workers, len(sources))
-    loader = make_view_loader(views, workers=workers, pin_memory=classifier.runtime.device.type == "cuda")
+    loader = make_view_loader(views, workers=workers, pin_memory=classifier.is_gpu)
     for video in tqdm(loader, "videos", disable=is_single or None, leave=False, dynamic_ncols=True):
-        yield InputError(video) if isinstance(video, str) else Prediction(video.video_id, classifier(video))
+        yield InputError(video) if isinstance(video, str) else Prediction(video.video_id, classifier.classify(video))
 
 
 def predict_windows(args: argparse.Namespace, classifier: Classifier, sources: Sequence[Source]) -> Results:
@@ -206,8 +200,8 @@ def windows_of(
         bar = tqdm(ahead, name, video.num_frames or None, disable=video.is_endless or None, **FRAME_BAR)
         for window in sliding_windows(bar, source.path, length, stride):
             if not video.is_endless or ahead.queue.qsize() < window.num_frames * stride / length:
-                views = read_views(window, source.record, classifier.plans)
-                yield Prediction(name, classifier(views), (round(window.start, 3), round(window.end, 3)))
+                found = classifier.classify(read_views(window, source.record, classifier.plans))
+                yield Prediction(name, found, (round(window.start, 3), round(window.end, 3)))
 
 
 def show(found: Prediction, class_names: Sequence[str], count: int, *, name: str | None) -> None:

@@ -25,21 +25,14 @@ from common.files import file_hash, make_folder
 from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
 from datasets.clip_dataset import ClipPlan
-from datasets.lists import NO_LABEL, clip_ids, read_list
+from datasets.lists import NO_LABEL, clip_ids
 from datasets.loader import make_view_loader
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset, clip_plans
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
-from ops.scoring.features import (
-    INDEX,
-    have_features,
-    num_features,
-    return_features,
-    write_features,
-    write_index,
-)
+from ops.scoring.features import INDEX, have_features, num_features, return_features, write_features, write_index
 from ops.scoring.journal import ScoreJournal, journal_path, read_shards, shard_paths
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
@@ -62,48 +55,49 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     subset = args.subset or list_to_score(dataset, **options)
     with runtime.main_first():  # the built-in data set is made on first use
         spec = resolve(dataset, **options, need=(subset,))
-    spec = replace(spec, multi_label=weights.trained_on is not None and weights.trained_on.multi_label)
+    trained_on = weights.trained_on
+    spec = replace(spec, multi_label=trained_on is not None and trained_on.multi_label)
     given = {"net": args.net, "arch": args.arch, "num_segments": args.test_segments}
     model = weights.build(list(spec.class_names), dataset=spec.name, **given)
+    videos = ViewDataset(spec, [], args.decoder, which=subset)
 
     # views
-    input_size = weights.trained_on.input_size if weights.trained_on else model.input_size
+    input_size = trained_on.input_size if trained_on else model.input_size
     preprocessing = eval_preprocessing(input_size, crops, args.full_res)
     if args.resize:
         preprocessing = preprocessing.after_resize(args.resize)
     plan = ClipPlan(
         model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order,
-        **frame_sampling(weights.trained_on, args.frame_stride, args.frame_rate),
+        **frame_sampling(trained_on, args.frame_stride, args.frame_rate),
     )  # fmt: skip
     plans = clip_plans(plan, args.clip_index, args.sampling, spec.name, args.num_clips)
     protocol = describe_views(weights, model, spec, subset, plans[args.clip_index[0]], args.full_res)
     log_views(protocol, weights)
     if runtime.is_main:
-        protocol["training_clips"] = warn_of_training_clips(weights, spec, spec.lists[subset])
+        protocol["training_clips"] = warn_of_training_clips(weights, videos, spec.lists[subset])
     take_sigterm_as_ctrl_c()
-    score_list(args, model, plans, protocol, partial(ViewDataset, spec, decoder=args.decoder, which=subset), runtime)
+    score_list(args, model, plans, protocol, videos, runtime)
 
 
 def score_list(
-    args: Namespace, model: VideoNet, plans: Mapping[int, ClipPlan], protocol: dict[str, Any],
-    open_list: Callable[[list[ClipPlan]], ViewDataset], runtime: Runtime,
+    args: Namespace, model: VideoNet, plans: Mapping[int, ClipPlan], protocol: dict[str, Any], videos: ViewDataset,
+    runtime: Runtime,
 ) -> None:  # fmt: skip
     """One pass over the videos for all clips without scores. The main process alone writes, and has the journal."""
     folder = Path(args.output_dir)
     files = {clip: [pickle_path(folder, clip, crop) for crop in range(args.test_crops)] for clip in plans}
+    batches = split_list(len(videos), args.batch_size, args.shard)
     claim = partial(replace_protocol, folder, protocol, overwrite=args.overwrite)
     with open_journal(args, folder, protocol, files, model) if runtime.is_main else nullcontext() as journal:
-        clips: list[int] = runtime.gather(journal and journal.clips)[0]
+        if journal and journal.batches:
+            logging.info("resuming after video %d of %d", journal.videos, sum(map(len, batches)))
+        if journal and journal.clips and len(journal.batches) < len(batches) and not (args.shard or args.overwrite):
+            record(journal, islice(read_shards(journal, len(batches)), len(journal.batches), None), claim)
+        clips, done = runtime.gather(journal and (journal.clips, len(journal.batches)))[0]
         if clips:
-            videos = open_list([plans[clip] for clip in clips])
             if videos.records[0].label == NO_LABEL:
                 logging.info("the list has no labels: it is scored without accuracies")
-            batches = split_list(len(videos), args.batch_size, args.shard)
-            if journal and journal.batches:
-                logging.info("resuming after video %d of %d", journal.videos, sum(map(len, batches)))
-            if journal and len(journal.batches) < len(batches) and not (args.shard or args.overwrite):
-                record(journal, islice(read_shards(journal, len(batches)), len(journal.batches), None), claim)
-            done: int = runtime.gather(journal and len(journal.batches))[0]
+            videos.plans = [plans[clip] for clip in clips]
             title = f"{'clip' if len(clips) == 1 else 'clips'} {', '.join(map(str, clips))}:"
             scored = score(model, videos, batches[done:], runtime, args)
             record(journal, track(scored, len(batches), title, args.print_freq, lambda: "batches", done), claim)
@@ -144,18 +138,17 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
     logging.info("%s list: %s", protocol["subset"], protocol["val_list"])
 
 
-def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
+def warn_of_training_clips(weights: Weights, videos: ViewDataset, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
-    clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True, multi_label=spec.multi_label))
-    record = seen_clips(weights.content, str(weights.path))
-    trained = seen(record, data_folder(spec.name), clips)
+    clips, source = clip_ids(videos.records), str(weights.path)
+    record = seen_clips(weights.content, source)
+    trained = seen(record, data_folder(videos.spec.name), clips)
     if trained:
-        logging.warning("warning: %s", describe_seen(trained, len(clips), list_file, str(weights.path)))
+        logging.warning("warning: %s", describe_seen(trained, len(clips), list_file, source))
     elif weights.trained_on:  # the data set may have another name now, or other clips the same names
         alike = seen(record, data_folder(weights.trained_on.dataset), clips)
         if alike:
-            names = describe_seen(alike, len(clips), list_file, str(weights.path))
-            logging.warning("warning: judging by their names, %s", names)
+            logging.warning("warning: judging by their names, %s", describe_seen(alike, len(clips), list_file, source))
     return len(trained)
 
 

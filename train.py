@@ -42,15 +42,7 @@ from ops.training.run_log import OPTIONS
 from ops.training.seen_clips import clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
 from ops.training.state import TrainState
 from options.config_file import as_toml
-from train_parts import (
-    batches,
-    describe_training,
-    find_data,
-    make_datasets,
-    make_mixer,
-    make_network,
-    weighted_loss,
-)
+from train_parts import batches, describe_training, find_data, make_datasets, make_mixer, make_network, weighted_loss
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,10 +82,8 @@ def main(argv: list[str] | None = None) -> None:
         evaluate_checkpoint(args, state, val_set, runtime, step)
     else:
         require_enough_clips(args, model, train_set, runtime)
-        if args.dry_run:
-            show_start(args, state, train_set, val_set, runtime, step)
-        else:
-            run_epochs(args, state, train_set, val_set, runtime, step)
+        train = show_start if args.dry_run else run_epochs
+        train(args, state, train_set, val_set, runtime, step)
     runtime.close()
 
 
@@ -142,13 +132,9 @@ def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
 
 
 def show_start(
-    args: Namespace,
-    state: TrainState,
-    train_set: VideoDataset,
-    val_set: VideoDataset,
-    runtime: Runtime,
+    args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
     step: TrainSettings,
-) -> None:
+) -> None:  # fmt: skip
     """--dry_run: options, sizes, learning rates, and the time and memory of three steps."""
     logging.info("%s\n", as_toml(vars(args)))
     describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
@@ -160,21 +146,16 @@ def show_start(
 
 
 def run_epochs(
-    args: Namespace,
-    state: TrainState,
-    train_set: VideoDataset,
-    val_set: VideoDataset,
-    runtime: Runtime,
+    args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
     step: TrainSettings,
-) -> None:
+) -> None:  # fmt: skip
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
-    stop = StopRequest()
-    stop.listen()
     train_loader = batches(args, train_set, runtime, train=True)
     val_loader = batches(args, val_set, runtime, train=False)
     name = run_name(args, state.model, spec)
-    with claimed_run(Path(args.root_model), Path(args.root_log), name, args.resume, runtime) as run:
+    roots = Path(args.root_model), Path(args.root_log)
+    with StopRequest() as stop, claimed_run(*roots, name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs, runtime)
         val_clips = clip_ids(val_set.records)
         require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
@@ -199,7 +180,6 @@ def run_epochs(
             again = resume_command(sys.argv, run.to_continue(args.resume))
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
-        stop.release()
         if state.best[args.best_by] >= 0:  # a finished run has none of another --best_by
             whose = "" if state.average is None else " of the averaged weights (--ema in tests)"
             best = state.best[args.best_by]

@@ -32,27 +32,22 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+class _Parser(argparse.ArgumentParser):
+    """As `make_parser`; its subcommands are of the same kind."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=HelpFormatter, allow_abbrev=False)
+
+
 def make_parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=HelpFormatter, allow_abbrev=False
-    )
-
-
-def add_command(
-    commands: argparse._SubParsersAction, name: str, text: str, description: str
-) -> argparse.ArgumentParser:
-    """Add a subcommand; `text` describes it in the list of commands."""
-    return commands.add_parser(
-        name, help=text, description=description, formatter_class=HelpFormatter, allow_abbrev=False
-    )
+    return _Parser(description=description, epilog=epilog)
 
 
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> set[str]:
     """Names of the options on the command line, including those given their default value."""
     absent = object()
-    names = vars(parser.parse_args(argv))
-    found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
-    return {name for name, value in vars(found).items() if value is not absent}
+    unset = argparse.Namespace(**{action.dest: absent for action in parser._actions})
+    return {name for name, value in vars(parser.parse_args(argv, unset)).items() if value is not absent}
 
 
 def number(kind: type, low: float, high: float = float("inf"), *, open_low: bool = False) -> Callable[[str], float]:
@@ -87,41 +82,27 @@ MOST_CLIPS = 10_000  # per video
 
 def clip_numbers(text: str) -> list[int]:
     """An argparse type: "3", "0-9" or "0,3,5" -> sorted clip numbers."""
-    try:
-        clips = set()
+    clips: set[int] = set()
+    if re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         for part in text.split(","):
-            first, dash, last = part.partition("-")
-            clips |= set(range(int(first), min(int(last if dash else first), MOST_CLIPS) + 1))
-        if not clips or max(clips) >= MOST_CLIPS:
-            raise ValueError
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
-        ) from None
+            first, _, last = part.partition("-")
+            clips.update(range(int(first), min(int(last or first), MOST_CLIPS) + 1))
+    if not clips or max(clips) >= MOST_CLIPS:
+        what = f"write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
+        raise argparse.ArgumentTypeError(f"{text!r}: {what}")
     return sorted(clips)
 
 
 def interval(text: str) -> str:
     """An argparse type: "30m" or "500", for `steps_and_seconds`."""
-    try:
-        if min(steps_and_seconds(text)) > 0:
-            return text
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r}: write minutes as 30m, or steps of the optimiser as 500; above 0")
+    if not re.fullmatch(r"\d+|\d*\.?\d+m", text) or min(steps_and_seconds(text)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: write minutes as 30m, or steps of the optimiser as 500; above 0")
+    return text
 
 
 def steps_and_seconds(text: str) -> tuple[float, float]:
     """ "500" -> (500, inf), "30m" -> (inf, 1800)."""
     return (inf, 60 * float(text[:-1])) if text.endswith("m") else (int(text), inf)
-
-
-def true_or_false(text: str) -> bool:
-    """An argparse type for the official `--multi_segments True`; with `type=bool` any text would be true."""
-    words = {"true": True, "false": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"{text!r}: write True or False")
-    return words[text.lower()]
 
 
 def shard(text: str) -> tuple[int, int]:

@@ -36,17 +36,15 @@ def run_script(main: Callable[[], None]) -> None:
             sys.stdout.flush()
             if sys.stdout.buffer.raw.failed:  # type: ignore[attr-defined]
                 sys.exit(2)
-    except InputError as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
-    except RuntimeError as error:
+    except (InputError, RuntimeError) as error:
         ignore_end_of_workers()
-        if not (fault := _fault(error)):
+        fault = str(error) if isinstance(error, InputError) else _fault(error)
+        if not fault:
             raise
-        print(f"error: {fault}", file=sys.stderr)
+        print(printable(f"error: {fault}"), file=sys.stderr)
         sys.exit(2)
     finally:
         ignore_end_of_workers()
@@ -99,7 +97,7 @@ class Stopped(Exception):  # noqa: N818  (not an error)
 
 
 class StopRequest:
-    """Remembers a signal that asks for the end of the work, which goes on until it asks `check`.
+    """Remembers a signal that asks for the end of the work in a `with` block, which goes on until it asks `check`.
 
     A second Ctrl-C after a second stops at once. Signals that the process ignores, as under nohup, stay ignored.
     """
@@ -110,16 +108,16 @@ class StopRequest:
         self.number, self._time = 0, 0.0  # of the first signal
         self._before: dict[int, Any] = {}  # handlers
 
-    def listen(self) -> None:
-        """Handle the signals from now on."""
+    def __enter__(self) -> "StopRequest":
         for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._remember)
+        return self
 
-    def release(self) -> None:
-        """Handle the signals as before, when the work is done."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *_error: object) -> None:
+        if not self.number:  # after a signal the process ends, and a repeated one must not kill it
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         if not self.number:
@@ -225,13 +223,11 @@ class _Readable(io.TextIOWrapper):
 
 
 def _protect_streams() -> None:
-    sys.stdout, sys.stderr = _protect(sys.stdout), _protect(sys.stderr)
-
-
-def _protect(stream: Any) -> Any:
-    """A standard stream that survives odd names and full disks; any other object, such as a test's, unchanged."""
-    if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
-        return stream
-    raw = _Unfailing(stream.fileno(), "wb", closefd=False)
-    by_line = stream.line_buffering or stream.write_through
-    return _Readable(io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=by_line)
+    """Let the standard streams survive odd names and full disks; other objects, such as a test's, stay."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
+            raw = io.BufferedWriter(_Unfailing(stream.fileno(), "wb", closefd=False))
+            by_line = stream.line_buffering or stream.write_through
+            safe = _Readable(raw, stream.encoding, errors="backslashreplace", line_buffering=by_line)
+            setattr(sys, name, safe)

@@ -30,12 +30,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Lock the folder.
-
-        Raises:
-            FolderInUseError: another process has locked it.
-            InputError: the folder cannot be written.
-        """
+        """Lock the folder; a `FolderInUseError` if another process has, an `InputError` if it cannot be written."""
         self.path = folder / LOCK
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)

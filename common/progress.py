@@ -18,17 +18,16 @@ def track(
     A terminal gets a bar with an ETA, whose figures (`describe`) change every `every` items; anything else gets a line
     every `every` items.
     """
-    if sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO):
-        with tqdm(items, title, total, leave=False, dynamic_ncols=True, initial=done) as bar:
-            for count, item in enumerate(bar, start=done + 1):
-                yield item
-                if count % every == 0 or count == total:
+    is_terminal = sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO)
+    bar = tqdm(items, title, total, leave=False, dynamic_ncols=True, initial=done, disable=not is_terminal)
+    with bar:
+        for count, item in enumerate(bar, start=done + 1):
+            yield item
+            if count % every == 0 or count == total:
+                if is_terminal:
                     bar.set_postfix_str(describe())
-        return
-    for count, item in enumerate(items, start=done + 1):
-        yield item
-        if count % every == 0 or count == total:
-            logging.info("%s %d/%d %s", title, count, total, describe())
+                else:
+                    logging.info("%s %d/%d %s", title, count, total, describe())
 
 
 def clock(seconds: float) -> str:

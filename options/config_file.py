@@ -2,84 +2,45 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from ops.choices import TORCHVISION
+from options.augmentation import preset_values
 
 _OF_ONE_START = {"config", "dry_run", "resume", "evaluate"}  # options that a new run does not take over
 
 
-def with_config(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-    derived: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-) -> tuple[list[str], list[str]]:
-    """Prepend the options of the --config file, if any, to the command line, which overrides them.
+def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> dict[str, Any]:
+    """The values of the options in the --config file, which become defaults; none if there is no such file.
 
-    Also the names of the switches that the file turns off, which a command line cannot. `derived` gives values in a
-    run's options.json that follow from its other options, and so are left out.
+    In a run's options.json, values that follow from its other options are left out: flags may still choose others.
 
     Raises:
         InputError: the file cannot be read, or an option in it is unknown or has a wrong value.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    off: list[str] = []
-    file = parser.parse_known_args(given)[0].config
-    if file is None:
-        return given, off
-    path = Path(file)
-    # Positional arguments first: an option with several values would take them for its own.
-    first = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
-    positional, named = [], []
-    has_positional = _has_positional(parser, given)
-    options = _read(path)
-    follows = derived(options)
-    for action, name, value in _entries(parser, path, options):
-        if follows.get(action.dest) == value:
-            continue
-        if action.option_strings:
-            words = _words(action, value, f"{path}: {name}")
-            _require_valid(parser, words, path)
-            named += words
-            off += [action.dest] if value is False else []
-        elif not has_positional:
-            positional.append(str(value))
-    return [*given[:first], *positional, *named, *given[first:]], off
-
-
-def _has_positional(parser: argparse.ArgumentParser, argv: list[str]) -> bool:
-    actions = [action for action in parser._actions if not action.option_strings]
-    defaults = [action.default for action in actions]
-    for action in actions:
-        action.default = None
-    found = vars(parser.parse_known_args(argv)[0])
-    for action, default in zip(actions, defaults, strict=True):
-        action.default = default
-    return any(found[action.dest] is not None for action in actions)
-
-
-def _entries(
-    parser: argparse.ArgumentParser, path: Path, options: Mapping[str, Any]
-) -> Iterator[tuple[argparse.Action, str, Any]]:
-    """The option, name and value of each entry with a value; positional arguments in order."""
-    names = {}
+    file = parser.parse_known_args(argv)[0].config
+    options = {} if file is None else _read(Path(file))
+    actions = {}
     for action in parser._actions:
         for name in (action.dest, *action.option_strings):
-            names[name.lstrip("-").replace("-", "_")] = action
-    entries = []
+            actions[name.lstrip("-").replace("-", "_")] = action
+    follows = {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
+    values = {}
     for name, value in options.items():
         key = name.replace("-", "_")
-        if key not in names or key == "help":
-            near = get_close_matches(key, names, 1)
+        if key not in actions or key == "help":
+            near = get_close_matches(key, actions, 1)
             hint = f"did you mean {near[0]}?" if near else "see --help"
-            raise InputError(f"{path}: {name} is not an option of {parser.prog}; {hint}")
-        if value is not None and key not in _OF_ONE_START:
-            entries.append((names[key], name, value))
-    return iter(sorted(entries, key=lambda entry: parser._actions.index(entry[0])))
+            raise InputError(f"{file}: {name} is not an option of {parser.prog}; {hint}")
+        action = actions[key]
+        is_set = value is not None and value != [] and key not in _OF_ONE_START
+        if is_set and follows.get(action.dest) != value:
+            values[action.dest] = _checked(parser, action, value, f"{file}: {name}")
+    return values
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -105,32 +66,27 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _words(action: argparse.Action, value: Any, where: str) -> list[str]:
-    """The option as words of a command line."""
-    flag = max(action.option_strings, key=len)
-    if isinstance(action, argparse.BooleanOptionalAction) or action.nargs == 0:
+def _checked(parser: argparse.ArgumentParser, action: argparse.Action, value: Any, where: str) -> Any:
+    """The value that the option gets on a command line; a wrong one is refused with the place where it stands."""
+    if not action.option_strings:
+        return str(value)  # argparse checks the default of a positional argument
+    if action.nargs == 0:
         if not isinstance(value, bool):
             raise InputError(f"{where} is {value!r}; it must be true or false")
-        return [flag] if value else []
-    if value is True and action.const is True:  # an option whose value may be left out
-        return [flag]
+        return value
     many = action.nargs in ("+", "*")
     if isinstance(value, (bool, dict)) or (many and not isinstance(value, list)):
         raise InputError(f"{where} is {value!r}; it must be {'a list' if many else 'a number or a word'}")
-    if many:
-        return [flag, *map(str, value)] if value else []
-    return [f"{flag}={','.join(map(str, value)) if isinstance(value, list) else value}"]
-
-
-def _require_valid(parser: argparse.ArgumentParser, words: list[str], path: Path) -> None:
-    """Refuse a wrong value with an error that names the file."""
+    words = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+    flag = max(action.option_strings, key=len)
     parser.exit_on_error, before = False, parser.exit_on_error
     try:
-        parser.parse_known_args(words)
+        found = parser.parse_known_args([flag, *words] if many else [f"{flag}={','.join(words)}"])[0]
     except argparse.ArgumentError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
     finally:
         parser.exit_on_error = before
+    return getattr(found, action.dest)
 
 
 def as_toml(options: Mapping[str, Any]) -> str:

@@ -100,14 +100,12 @@ def require_read_stride(args: argparse.Namespace) -> None:
 
 
 def add_print_freq(group: argparse._ArgumentGroup) -> None:
-    names = ("-p", "--print-freq", "--print_freq")
     text = "batches between progress lines; in training, also between points of curves"
-    group.add_argument(*names, dest="print_freq", type=COUNT, default=20, help=text)
+    group.add_argument("-p", "--print-freq", "--print_freq", type=COUNT, default=20, help=text)
 
 
 def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> None:
-    names = ("-b", "--batch-size", "--batch_size")
-    group.add_argument(*names, dest="batch_size", type=COUNT, default=default, help=text)
+    group.add_argument("-b", "--batch-size", "--batch_size", type=COUNT, default=default, help=text)
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

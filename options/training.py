@@ -68,12 +68,12 @@ def add_optimiser_options(parser: argparse.ArgumentParser) -> None:
         "the last 1 / (1 - d) steps; the averaged weights then choose the best checkpoint"
     )
     add("--ema", type=number(float, 0, 0.99999), metavar="DECAY", help=text)
-    add("--wd", "--weight-decay", dest="wd", type=number(float, 0), default=5e-4, help="weight decay")
-    add("--gd", "--clip-gradient", dest="gd", type=POSITIVE, help="clip gradients to this L2 norm")
+    add("--wd", "--weight-decay", type=number(float, 0), default=5e-4, help="weight decay")
+    add("--gd", "--clip-gradient", type=POSITIVE, help="clip gradients to this L2 norm")
     add("--label_smoothing", type=SHARE, default=0.0, help="share of the label spread over all classes")
     add("--fc_lr5", action="store_true", help="train the classifier with lr x 5 (its bias with lr x 10)")
     text = "train all BatchNorms; by default those of the backbone except the first are frozen"
-    add("--npb", "--no_partialbn", dest="npb", action="store_true", help=text)
+    add("--npb", "--no_partialbn", action="store_true", help=text)
     text = "compute BatchNorm statistics over all processes (SyncBatchNorm; GPUs only)"
     add("--sync_bn", action="store_true", help=text)
 
@@ -85,6 +85,15 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "cross-entropy averaged over clips and classes; mAP chooses the best epoch"
     )
     add("--multi_label", action="store_true", help=text)
+    text = (
+        "weight of a class with n clips in the training loss; inverse: 1 / n; sqrt: 1 / sqrt(n); "
+        f"effective: (1 - beta) / (1 - beta^n), beta {BETA:g}; scaled to a mean of 1 over the clips"
+    )
+    add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
+    text = "draw equally many clips of each class per epoch, instead of each video once"
+    add("--balanced_sampler", action="store_true", help=text)
+    text = "metric that chooses the best epoch: top-1, mean class accuracy, mAP; default: top1 (map with --multi_label)"
+    add("--best_by", choices=("top1", "mean_class", "map"), help=text)
 
 
 def check_labels(args: argparse.Namespace) -> None:
@@ -97,21 +106,8 @@ def check_labels(args: argparse.Namespace) -> None:
     given = [flag for flag, is_given in single.items() if is_given]
     if args.multi_label and given:
         raise InputError(f"{given[0]} is for one label per video; leave it or --multi_label out")
-
-
-def add_imbalance_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("imbalance of classes").add_argument
-    text = (
-        "weight of a class with n clips in the training loss; inverse: 1 / n; sqrt: 1 / sqrt(n); "
-        f"effective: (1 - beta) / (1 - beta^n), beta {BETA:g}; scaled to a mean of 1 over the clips"
-    )
-    add("--class_weights", choices=CLASS_WEIGHTS, default="none", help=text)
-    text = "draw equally many clips of each class per epoch, instead of each video once"
-    add("--balanced_sampler", action="store_true", help=text)
-    text = (
-        "metric that chooses the best epoch: top-1, mean class accuracy, or mAP; default: top1 (map with --multi_label)"
-    )
-    add("--best_by", choices=("top1", "mean_class", "map"), help=text)
+    if args.class_weights != "none" and args.balanced_sampler:
+        raise InputError("--class_weights and --balanced_sampler both compensate for rare classes; give one of them")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -134,8 +130,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     text = "number of best epochs to keep; above 1, each also in a file ckpt.epoch_N.pth.tar"
     add("--keep_best", type=COUNT, default=1, help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
-    names = ("--eval-freq", "--eval_freq", "-ef")
-    add(*names, dest="eval_freq", type=COUNT, default=1, help="epochs between evaluations")
+    add("--eval-freq", "--eval_freq", "-ef", type=COUNT, default=1, help="epochs between evaluations")
     text = "train even if val clips are training clips of this run or of its initial weights"
     add("--allow_overlap", action="store_true", help=text)
     text = "first check every listed video, as scripts/check_data.py does, and stop at a fault"

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if set before torch is imported
 
-from common.cli import add_command, make_parser, number
+from common.cli import make_parser, number
 from common.console import answer_help, log_lines_to, run_script
 from common.files import require_replaceable
 from ops.choices import MALLOC
@@ -36,7 +36,7 @@ def benchmark_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (text, module) in COMMANDS.items():
-        own = add_command(commands, name, text, text)
+        own = commands.add_parser(name, help=text, description=text)
         if name in argv:
             benchmark = import_module(f"scripts.benchmarking.{module}")
             benchmark.add_options(own)

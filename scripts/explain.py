@@ -47,7 +47,7 @@ from datasets.source_views import SourceViews
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain
-from ops.scoring.multi_label import probabilities
+from ops.scoring.metrics import probabilities
 from ops.scoring.score import on_the_cpu
 from ops.weights.checkpoint_network import Weights
 from ops.weights.trained_on import TrainedOn, frame_sampling

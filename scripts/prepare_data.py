@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from joblib import cpu_count
 
-from common.cli import SEED, add_command, make_parser, number
+from common.cli import SEED, make_parser, number
 from common.console import run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError, counted, few
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
@@ -35,7 +35,7 @@ def prepare_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="data_set", required=True, metavar="DATA_SET")
     for name, official in OFFICIAL.items():
         text = f"{name}: from {official.files} and the videos or frames {official.media}"
-        command = add_command(commands, name, official.files, text)
+        command = commands.add_parser(name, help=official.files, description=text)
         text = "the official files, or their folder"
         command.add_argument("--annotations", type=Path, nargs="+", required=True, metavar="PATH", help=text)
         media = command.add_mutually_exclusive_group()
@@ -49,7 +49,7 @@ def prepare_parser() -> argparse.ArgumentParser:
 
 def _add_folder_command(commands: argparse._SubParsersAction) -> None:
     text = "your own data: ROOT/<class>/<video, frame folder or archive>, or a CSV file with lines `path,label`"
-    command = add_command(commands, "folder", text, text)
+    command = commands.add_parser("folder", help=text, description=text)
     add = command.add_argument
     add("name", help="name of the data set, for train.py NAME")
     add("root", type=Path, metavar="ROOT", help="folder of the class folders, or a CSV file")

@@ -23,9 +23,8 @@ from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from ops.choices import MIXES
 from ops.models import NETS, build_model
-from options.augmentation import add_augmentation_options, chosen_augmentation
+from options.augmentation import add_augmentation_options, chosen_augmentation, mix_names
 from options.groups import DEFAULT_ARCH, add_data_options, add_sampling_options, data_options, train_sampling
-from options.mixing import mix_names
 from opts import parse_with_built_in_defaults
 
 

@@ -4,11 +4,10 @@ They are averaged in the same way as the network's scores: over the segments (H2
 a view's logits are `features @ weight.T + bias` of the classifier.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from common.errors import InputError, reason
 from common.files import writing
 from ops.choices import DTYPES
 from ops.network import VideoNet
-from ops.scoring.predictions import open_table
+from ops.scoring.predictions import write_rows
 
 INDEX = "features_index.csv"  # video, label and class of each row
 
@@ -77,29 +76,17 @@ def have_features(pickles: Sequence[Path], dtype: str) -> bool:
 def write_features(
     pickles: Sequence[Sequence[Path]], batches: Iterable[np.ndarray], shape: tuple[int, int], dtype: str
 ) -> None:
-    """Write the features of C x V views, whole or not at all, from (C, V, N, D) batches; `shape` is (M, D).
-
-    Raises:
-        InputError: a file cannot be written, or the batches cannot be read.
-    """
+    """Write the features of C x V views, whole or not at all, from (C, V, N, D) batches; `shape` is (M, D)."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with ExitStack() as stack:
-        files = [
-            [stack.enter_context(_npy_file(features_path(path), shape, dtype)) for path in of_clip]
-            for of_clip in pickles
-        ]
-        for batch in batches:
-            for of_clip, clip in zip(files, batch, strict=True):
-                for file, view in zip(of_clip, clip, strict=True):
-                    file.write(view.tobytes())
-
-
-@contextmanager
-def _npy_file(path: Path, shape: tuple[int, int], dtype: str) -> Iterator[BinaryIO]:
-    """A file to which the rows of an array are written, without all of them in memory."""
-    with writing(path) as temporary, temporary.open("wb") as file:
-        descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
-        yield file
+        files = []
+        for path in (features_path(pickle) for of_clip in pickles for pickle in of_clip):
+            temporary = stack.enter_context(writing(path))
+            files.append(stack.enter_context(temporary.open("wb")))
+            np.lib.format.write_array_header_1_0(files[-1], header)
+        for batch in batches:  # not all in memory at once
+            for file, view in zip(files, batch.reshape(-1, *batch.shape[2:]), strict=True):
+                file.write(view.tobytes())
 
 
 def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int]], class_names: Sequence[str]) -> None:
@@ -107,9 +94,9 @@ def write_index(path: Path, videos: Sequence[str], labels: Sequence[Sequence[int
 
     Several labels are written 3,5,7, and their classes with semicolons.
     """
-    rows = [
-        [row, video, ",".join(map(str, own)), "; ".join(class_names[label] for label in own if label >= 0)]
-        for row, (video, own) in enumerate(zip(videos, labels, strict=True))
-    ]
-    with writing(path) as temporary, open_table(temporary) as file:
-        csv.writer(file).writerows([["row", "video", "label", "class"], *rows])
+    rows: list[list[Any]] = [["row", "video", "label", "class"]]
+    for row, (video, own) in enumerate(zip(videos, labels, strict=True)):
+        names = [class_names[label] for label in own if label >= 0]
+        rows.append([row, video, ",".join(map(str, own)), "; ".join(names)])
+    with writing(path) as temporary:
+        write_rows(temporary, rows)

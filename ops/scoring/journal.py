@@ -137,11 +137,7 @@ class ScoreJournal:
         self.batches.append(scores)
 
     def features(self) -> Iterator[np.ndarray]:
-        """(C, V, N, D) features of each batch, read from the file.
-
-        Raises:
-            InputError: another process that scored the same has just finished and deleted the file.
-        """
+        """(C, V, N, D) features of each batch, read from the file; another process may just have deleted it."""
         with self.path.open("rb") as file:
             header = file.readline()
             for batch in self.batches:
@@ -167,10 +163,7 @@ class ScoreJournal:
 
 
 def read_shards(journal: ScoreJournal, num_batches: int) -> Iterator[np.ndarray]:
-    """Batches that tests with `--shard` have left beside the journal of the whole list: all of them, or none.
-
-    Yields:
-        Batches in list order, each as for `ScoreJournal.append`.
+    """Batches that tests with `--shard` have left beside the journal of the whole list: all in list order, or none.
 
     Raises:
         InputError: a shard is missing or unfinished, or was scored with other settings.

@@ -1,7 +1,6 @@
 """Accuracies in percent, of tensors in training and of NumPy arrays for merged scores.
 
-scikit-learn is imported where it is used: that takes a second, and training does not need it. Its
-`top_k_accuracy_score` is not used: among equal scores it prefers the last class, and it sorts all scores.
+scikit-learn's `top_k_accuracy_score` is not used: among equal scores it prefers the last class, and it sorts all.
 """
 
 import statistics
@@ -13,13 +12,16 @@ import numpy as np
 if TYPE_CHECKING:  # tables of results do not need torch
     from torch import Tensor
 
-from ops.scoring import multi_label
-
 NORMAL_QUANTILE = 1.959963984540054  # for 95 % intervals
 FIGURES = {
     "top1": "top-1", "top5": "top-5", "mean_class": "mean class accuracy", "map": "mAP", "hit1": "hit at 1"
 }  # fmt: skip
 MOST_PAIRS = 30  # confused pairs of classes that a picture or a page shows
+
+
+def probabilities(logits: "Tensor", *, multi_label: bool) -> "Tensor":
+    """Logits (..., K) -> float64: softmax, or sigmoids if videos have several labels."""
+    return logits.double().sigmoid() if multi_label else logits.double().softmax(-1)
 
 
 def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Tensor]":
@@ -32,11 +34,6 @@ def topk_hits(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> "list[Te
     return [hits[:, :k].any(1) for k in ks]
 
 
-def topk_correct(logits: "Tensor", labels: "Tensor", ks: Sequence[int]) -> list[int]:
-    """For each k, the number of samples whose label is among the k best of K classes; (N, K) and (N,)."""
-    return [int(hits.sum()) for hits in topk_hits(logits, labels, ks)]
-
-
 def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of M videos whose label is among the k best of K classes, in percent; (M, K) and (M,)."""
     own = np.take_along_axis(scores, labels[:, None], 1)  # (M, 1)
@@ -45,30 +42,39 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return 100.0 * float((better.sum(1) < k).mean())
 
 
-def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the top-1 accuracies of the classes that have videos, in percent; (M, K) and (M,)."""
-    from sklearn.metrics import recall_score
-
-    return 100.0 * float(recall_score(labels, scores.argmax(1), labels=np.unique(labels), average="macro"))
-
-
 def mean_recall(confusion: np.ndarray) -> float:
-    """The mean class accuracy of a confusion matrix (K, K): row = label, column = best class."""
+    """Mean class accuracy: of the classes that have videos in a confusion matrix (K, K), row = label."""
     videos = confusion.sum(1)
     return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels."""
-    if labels.ndim == 2:
-        return multi_label.figures(scores, labels)
-    if (labels < 0).any():
+    """Metrics in percent by name, from scores (M, K) and labels (M,) or multi-hot (M, K); empty without labels.
+
+    With several labels the mAP is over the classes with a positive, and a hit is a best class that is a label.
+    """
+    if labels.ndim == 2 and labels.any():
+        hits = np.take_along_axis(labels, scores.argmax(1)[:, None], 1)
+        return {"map": float(np.nanmean(average_precisions(scores, labels))), "hit1": 100.0 * float(hits.mean())}
+    if labels.ndim == 2 or (labels < 0).any():
         return {}
     return {
         "top1": topk_accuracy(scores, labels, 1),
         "top5": topk_accuracy(scores, labels, 5),
-        "mean_class": mean_class_accuracy(scores, labels),
+        "mean_class": mean_recall(confusion_matrix(scores, labels)),
     }
+
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Average precision of each class in percent, NaN without a positive: scores, labels (M, K) -> (K,)."""
+    from sklearn.metrics import average_precision_score  # a second
+
+    return np.array(
+        [
+            100.0 * average_precision_score(positive, score) if positive.any() else np.nan
+            for positive, score in zip(labels.T, scores.T, strict=True)
+        ]
+    )
 
 
 def intervals(accuracies: Mapping[str, float], labels: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -113,9 +119,9 @@ def spread_text(values: Sequence[float], digits: int = 1) -> str:
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(K, K) counts: row = label, column = best class."""
-    from sklearn.metrics import confusion_matrix
-
-    return confusion_matrix(labels, scores.argmax(1), labels=np.arange(scores.shape[1]))
+    num_class = scores.shape[1]
+    cells = labels * num_class + scores.argmax(1)  # row by row
+    return np.bincount(cells, minlength=num_class**2).reshape(num_class, num_class)
 
 
 def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int]]:
@@ -143,13 +149,12 @@ class ClassRow(NamedTuple):
 
 def per_class(matrix: np.ndarray, class_names: Sequence[str]) -> list[ClassRow]:
     """The rows of per_class.csv from a (K, K) confusion matrix."""
+    wrong = matrix - np.diag(matrix.diagonal())
     rows = []
     for label, name in enumerate(class_names):
         videos, correct = int(matrix[label].sum()), int(matrix[label, label])
-        wrong = matrix[label].copy()
-        wrong[label] = 0
-        worst = int(wrong.argmax())
-        count = int(wrong[worst])
+        worst = int(wrong[label].argmax())
+        count = int(wrong[label, worst])
         accuracy = 100.0 * correct / videos if videos else None
         rows.append(ClassRow(label, name, videos, correct, accuracy, class_names[worst] if count else None, count))
     return rows

@@ -20,7 +20,6 @@ import numpy as np
 from common.errors import InputError, counted, quoted, short
 from common.files import writing
 from ops.scoring.array_pickles import Array, load_arrays
-from ops.scoring.multi_label import multi_hot
 
 _CURE = "score it again with --overwrite"
 _DIGEST = b"\0sha-256\0"  # and 32 bytes, at the end of a file; video ids contain no \0
@@ -55,9 +54,6 @@ def write_scores(path: Path, logits: np.ndarray, labels: Sequence[int | list[int
     """Write the file of one view, whole or not at all: logits (M, K) float32, M labels and M ids.
 
     If videos may have several labels, each label is a list, which is empty without labels.
-
-    Raises:
-        InputError: the file cannot be written.
     """
     records = [
         [np.asarray(row, np.float32)[None], label if isinstance(label, list) else int(label), str(video_id)]
@@ -118,6 +114,16 @@ def _labels(values: list[Any], num_class: int) -> np.ndarray:
     if not all(isinstance(own, list) and all(type(label) is int for label in own) for own in values):
         raise TypeError("its labels are not a list of whole numbers")
     return multi_hot(values, num_class)
+
+
+def multi_hot(labels: Sequence[list[int]], num_class: int) -> np.ndarray:
+    """(M, K) bool from the labels of M videos; raises a `ValueError` for a label outside 0 ... K-1."""
+    result = np.zeros((len(labels), num_class), bool)
+    for row, own in zip(result, labels, strict=True):
+        if own and not 0 <= min(own) <= max(own) < num_class:
+            raise ValueError(f"its labels are {own}, outside 0 ... {num_class - 1}")
+        row[own] = True
+    return result
 
 
 def _label(value: Any) -> int:

@@ -22,9 +22,6 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], path: Path, t
     """Draw a confusion matrix in percent of each class or, for many classes, the most confused pairs.
 
     `matrix` (K, K) has counts: row = label, column = predicted class. `path` is a PNG file.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     names = [short(" ".join(printable(name).split()), 60) for name in class_names]
     draw = _draw_matrix if len(names) <= LARGEST_MATRIX else _draw_pairs

@@ -5,25 +5,27 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.console import printable
 from common.errors import InputError, quoted, short
 from common.files import write_json, writing
+from ops.scoring.metrics import average_precisions
 
 TOP = 5  # classes per video
+THRESHOLD = 0.5  # above which a class is predicted, if videos may have several
 SUBMISSIONS = {"somethingv1": "submission.csv", "somethingv2": "submission.csv", "kinetics": "submission.json"}
 _YOUTUBE = r"([\w-]{11})(_\d{6}_\d{6})?"  # Kinetics: <id>, or <id>_<start>_<end>
 _EXTERNAL = "not filled in: list all training data besides Kinetics, such as ImageNet; if none, set used to false"
 
 
-def open_table(path: Path) -> TextIO:
-    """A CSV file to write; names from a protocol.json, unlike those from a classes.txt, need not be valid text."""
-    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+def write_rows(path: Path, rows: Iterable[Sequence[Any]], **dialect: Any) -> None:
+    """Write a CSV file; names from a protocol.json, unlike those from a classes.txt, need not be valid text."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file, **dialect).writerows(rows)
 
 
 def likeliest(probabilities: np.ndarray, count: int) -> np.ndarray:
@@ -55,24 +57,19 @@ class Prediction(NamedTuple):
 
 
 def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int) -> None:
-    """Write one row per prediction: the video, start and end of a window, and the most likely classes.
-
-    Raises:
-        InputError: the file cannot be written; an old one stays.
-    """
-    header = ["video", *(("start", "end") if predictions[0].span else ()), *columns(min(count, len(class_names)))]
-    with writing(path) as temporary, open_table(temporary) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        for prediction in predictions:
-            times = [f"{seconds:.3f}" for seconds in prediction.span]
-            table.writerow([printable(prediction.video), *times, *cells(prediction.top(class_names, count))])
+    """Write one row per prediction: the video, start and end of a window, and the most likely classes; or nothing."""
+    rows = [["video", *(("start", "end") if predictions[0].span else ()), *columns(min(count, len(class_names)))]]
+    for prediction in predictions:
+        times = [f"{seconds:.3f}" for seconds in prediction.span]
+        rows.append([printable(prediction.video), *times, *cells(prediction.top(class_names, count))])
+    with writing(path) as temporary:
+        write_rows(temporary, rows, lineterminator="\n")
 
 
 def write_prediction_json(
     path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int, **made_with: Any
 ) -> None:
-    """Write the same as JSON; `made_with` describes the run. Raises as `write_prediction_csv` does."""
+    """Write the same as JSON; `made_with` describes the run."""
     rows = [
         {
             "video": prediction.video,
@@ -84,72 +81,74 @@ def write_prediction_json(
     write_json(path, {**made_with, "predictions": rows})
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """The most likely classes of the videos of a list."""
+def write_predictions(
+    path: Path, predictions: Sequence[Prediction], labels: np.ndarray, class_names: Sequence[str]
+) -> None:
+    """Write one row per video; the label, its class and `correct` are empty if the list has no labels (-1)."""
+    rows = [["video", "label", "class", "correct", *columns(min(TOP, len(class_names)))]]
+    for found, label in zip(predictions, labels.tolist(), strict=True):
+        known = ["", "", ""] if label < 0 else [label, class_names[label], label == found.probabilities.argmax()]
+        rows.append([found.video, *known, *cells(found.top(class_names, TOP))])
+    write_rows(path, rows)
 
-    videos: Sequence[str]  # M ids
-    labels: list[int]  # M, -1 without labels
-    best: list[list[int]]  # M x 5 classes, or all if there are fewer, the most likely first
-    probabilities: list[list[float]]  # M x 5, theirs
-    class_names: Sequence[str]  # K
 
-    @classmethod
-    def of(
-        cls, merged: np.ndarray, labels: np.ndarray, videos: Sequence[str] | None, class_names: Sequence[str]
-    ) -> "Predictions":
-        """From (M, K) probabilities; videos without ids are numbered from 1."""
-        best = likeliest(merged, TOP)
-        names = videos or [str(number) for number in range(1, len(merged) + 1)]
-        probabilities = np.take_along_axis(merged, best, 1)
-        return cls(names, labels.tolist(), best.tolist(), probabilities.tolist(), class_names)
+def write_multi_label_predictions(
+    path: Path, probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], class_names: Sequence[str]
+) -> None:
+    """Write, for each video, its predicted classes, its labels and its best class, with their probabilities.
 
-    def write_csv(self, path: Path) -> None:
-        """Write one row per video; the label, its class and `correct` are empty if the list has no labels."""
-        with open_table(path) as file:
-            writer = csv.writer(file)
-            writer.writerow(["video", "label", "class", "correct", *columns(len(self.best[0]))])
-            rows = zip(self.videos, self.labels, self.best, self.probabilities, strict=True)
-            for video, label, best, probabilities in rows:
-                known = ["", "", ""] if label < 0 else [label, self.class_names[label], label == best[0]]
-                top = zip([self.class_names[label] for label in best], probabilities, strict=True)
-                writer.writerow([video, *known, *cells(top)])
+    The column `is_label` is empty for a list without labels.
+    """
+    rows = [["video", "label", "class", "probability", "predicted", "is_label"]]
+    known = labels.any()
+    for video, shares, own in zip(videos, probabilities, labels, strict=True):
+        predicted = shares > THRESHOLD
+        shown = np.flatnonzero(predicted | own | (shares == shares.max()))
+        for label in shown[likeliest(shares[shown], len(shown))]:
+            facts = [predicted[label], own[label] if known else ""]
+            rows.append([video, label, class_names[label], f"{shares[label]:.6f}", *facts])
+    write_rows(path, rows)
 
-    def write_submission(self, data_set: str, folder: Path) -> None:
-        """Write the file `SUBMISSIONS[data_set]`, with the videos' names without folder and suffix.
 
-        Kinetics: the JSON of the ActivityNet challenges (activity-net.org/challenges/2017/trimmed.html). Something-
-        Something: `id;class` for V1, and for V2 `id;number;...` with five class numbers, as TSM's test_models.py.
+def write_precisions(path: Path, scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Write the number of videos and the average precision in percent (empty without a video) of each class."""
+    rows: list[list[object]] = [["label", "name", "videos", "average_precision"]]
+    precisions = average_precisions(scores, labels)
+    for label, (name, positive, precision) in enumerate(zip(class_names, labels.T, precisions, strict=True)):
+        rows.append([label, name, positive.sum(), "" if np.isnan(precision) else precision])
+    write_rows(path, rows)
 
-        Raises:
-            InputError: two videos have the same name, or one of Kinetics is not a YouTube id.
-        """
-        clips = [video.rpartition("/")[2].partition(".")[0] for video in self.videos]
-        if data_set == "kinetics":
-            clips = [_youtube_id(clip) for clip in clips]
-        twice, times = Counter(clips).most_common(1)[0]
-        if times > 1:
-            raise InputError(
-                f"--submission {data_set}: {times} videos are named {short(quoted(twice))}; list each once"
-            )
-        path = folder / SUBMISSIONS[data_set]
-        if data_set == "kinetics":
-            path.write_text(json.dumps(self._kinetics(clips), indent=1) + "\n", encoding="utf-8")
-            return
-        numbers = np.argsort(np.argsort(self.class_names))  # label -> official number: V2's are in the order of names
-        with open_table(path) as file:
-            writer = csv.writer(file, delimiter=";", lineterminator="\n")
-            for clip, best in zip(clips, self.best, strict=True):
-                top1 = [self.class_names[best[0]]]
-                writer.writerow([clip, *(top1 if data_set == "somethingv1" else numbers[best].tolist())])
 
-    def _kinetics(self, clips: Sequence[str]) -> dict[str, object]:
-        results = {
-            clip: [{"label": self.class_names[k], "score": share} for k, share in zip(best, shares, strict=True)]
-            for clip, best, shares in zip(clips, self.best, self.probabilities, strict=True)
-        }
+def write_submission(
+    data_set: str, folder: Path, predictions: Sequence[Prediction], class_names: Sequence[str]
+) -> None:
+    """Write the file `SUBMISSIONS[data_set]`, with the videos' names without folder and suffix.
+
+    Kinetics: the JSON of the ActivityNet challenges (activity-net.org/challenges/2017/trimmed.html). Something-
+    Something: `id;class` for V1, and for V2 `id;number;...` with five class numbers, as TSM's test_models.py.
+
+    Raises:
+        InputError: two videos have the same name, or one of Kinetics is not a YouTube id.
+    """
+    clips = [found.video.rpartition("/")[2].partition(".")[0] for found in predictions]
+    if data_set == "kinetics":
+        clips = [_youtube_id(clip) for clip in clips]
+    twice, times = Counter(clips).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"--submission {data_set}: {times} videos are named {short(quoted(twice))}; list each once")
+    path = folder / SUBMISSIONS[data_set]
+    tops = {clip: found.top(class_names, TOP) for clip, found in zip(clips, predictions, strict=True)}
+    if data_set == "kinetics":
+        results = {clip: [{"label": name, "score": share} for name, share in top] for clip, top in tops.items()}
         external = {"used": True, "details": _EXTERNAL}
-        return {"version": "KINETICS VERSION 1.0", "results": results, "external_data": external}
+        content = {"version": "KINETICS VERSION 1.0", "results": results, "external_data": external}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return
+    rows: list[list[Any]] = [[clip, top[0][0]] for clip, top in tops.items()]
+    if data_set == "somethingv2":
+        numbers = {name: number for number, name in enumerate(sorted(class_names))}  # the official ones
+        rows = [[clip, *(numbers[name] for name, _ in top)] for clip, top in tops.items()]
+    write_rows(path, rows, delimiter=";", lineterminator="\n")
 
 
 def _youtube_id(clip: str) -> str:

@@ -24,11 +24,7 @@ NOT_COMPARED = ("weights", "val_list", "subset", "training_clips", "root_path", 
 
 
 def complete_protocol(stored: object) -> dict[str, Any]:
-    """A protocol that was read from JSON, with the fields that older ones lack.
-
-    Raises:
-        ValueError: fields are missing or have the wrong type.
-    """
+    """Add the fields that older protocols lack; a `ValueError` if others are missing or have the wrong type."""
     protocol = {**stored, **NEWER_FIELDS, **stored} if isinstance(stored, dict) else {}  # in the stored order
     wrong = wrong_fields(protocol, dict.fromkeys(protocol, OTHER_FIELDS) | FIELDS)
     if wrong:
@@ -37,11 +33,7 @@ def complete_protocol(stored: object) -> dict[str, Any]:
 
 
 def read_protocol(folder: Path) -> dict[str, Any]:
-    """Read a folder's protocol; an empty one if the folder has none.
-
-    Raises:
-        InputError: the file cannot be read or is damaged.
-    """
+    """A folder's protocol, empty if it has none; an `InputError` if the file cannot be read or is damaged."""
     path = folder / PROTOCOL
     try:
         return complete_protocol(json.loads(path.read_bytes()))

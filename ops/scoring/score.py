@@ -5,22 +5,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.errors import InputError
 from ops.runtime import Runtime
-from ops.scoring.multi_label import probabilities
+from ops.scoring.metrics import probabilities
 
 
 @torch.inference_mode()
-def score_views(model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: int, amp: str) -> Iterator[Tensor]:
+def score_views(
+    network: Callable[[Tensor], Tensor], loader: Any, runtime: Runtime, *, batch_size: int, amp: str
+) -> Iterator[Tensor]:
     """Score every view of every video, in one pass over the videos.
 
     A batch is one clip of N videos with all its crops. A pass for each clip would have the same batches, and therefore
     the same logits to the bit.
 
     Args:
-        model: from `Runtime.wrap_frozen`.
+        network: uint8 clips (N, T, L, 3, H, W) -> logits (N, K), on the runtime's devices.
         loader: videos, each with `to(device)`, `clip(number)` -> (V, T, L, H, W, 3) uint8 and `positions` (C, T, L).
         runtime: the devices.
         batch_size: N; the frames of N videos are on the device at a time.
@@ -28,23 +30,26 @@ def score_views(model: nn.Module, loader: Any, runtime: Runtime, *, batch_size: 
 
     Yields:
         (C, V, N, K) float32 logits of each batch, in the loader's order; with `return_features`, (C, V, N, K + D).
+
+    Raises:
+        InputError: the logits are not finite.
     """
-    model.eval()
     waiting: list[Any] = []
     for count, video in enumerate(loader, start=1):
         waiting.append(video.to(runtime.device))
         if len(waiting) == batch_size or count == len(loader):
-            clips = range(len(video.positions))
-            yield torch.stack([score_clip(model, waiting, clip, runtime, amp) for clip in clips])
+            logits = []
+            for clip in range(len(video.positions)):
+                clips = torch.stack([own.clip(clip) for own in waiting])  # (N, V, T, L, H, W, 3)
+                with runtime.autocast(amp):
+                    of_views = network(clips.movedim(-1, -3).flatten(0, 1))  # (N*V, K)
+                logits.append(on_the_cpu(of_views).unflatten(0, clips.shape[:2]).transpose(0, 1))
+            yield torch.stack(logits)
             waiting.clear()
 
 
 def on_the_cpu(logits: Tensor) -> Tensor:
-    """Return logits as float32 on the CPU.
-
-    Raises:
-        InputError: they are not finite.
-    """
+    """Logits as float32 on the CPU; an `InputError` if they are not finite."""
     logits = logits.float().cpu()
     if not logits.isfinite().all():
         raise InputError(
@@ -54,30 +59,12 @@ def on_the_cpu(logits: Tensor) -> Tensor:
     return logits
 
 
-@torch.inference_mode()
 def class_probabilities(
     network: Callable[[Tensor], Tensor], video: Any, runtime: Runtime, amp: str, *, multi_label: bool = False
 ) -> np.ndarray:
     """(K,) float64: the mean over a video's views of their softmax or sigmoid, as `ops.scoring.merge` computes it.
 
-    Args:
-        network: uint8 clips (N, T, L, 3, H, W) -> logits (N, K), on the runtime's devices.
-        video, runtime, amp: as for `score_views`.
-        multi_label: whether the network was trained with several labels per video.
-
-    Raises:
-        InputError: the logits are not finite.
+    Arguments and errors are those of `score_views`; `multi_label`: videos had several labels in the training.
     """
-    on_device = [video.to(runtime.device)]
-    clips = range(len(video.positions))
-    logits = torch.stack([score_clip(network, on_device, clip, runtime, amp) for clip in clips])  # (C, V, 1, K)
+    (logits,) = score_views(network, [video], runtime, batch_size=1, amp=amp)  # (C, V, 1, K)
     return probabilities(logits, multi_label=multi_label).mean((0, 1, 2)).numpy()
-
-
-def score_clip(model: Callable[[Tensor], Tensor], videos: list[Any], clip: int, runtime: Runtime, amp: str) -> Tensor:
-    """Logits (V, N, K) of one clip of N videos."""
-    clips = torch.stack([video.clip(clip) for video in videos])  # (N, V, T, L, H, W, 3)
-    views = clips.permute(0, 1, 2, 3, 6, 4, 5).flatten(0, 1)  # (N*V, T, L, 3, H, W)
-    with runtime.autocast(amp):
-        logits = model(views)
-    return on_the_cpu(logits).unflatten(0, clips.shape[:2]).transpose(0, 1)

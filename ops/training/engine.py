@@ -22,8 +22,7 @@ from ops.mixing.mixer import Mixer
 from ops.network import not_finite
 from ops.optimiser import make_step, require_finite, set_learning_rate
 from ops.runtime import Runtime, unwrap
-from ops.scoring.metrics import topk_hits
-from ops.scoring.multi_label import average_precisions
+from ops.scoring.metrics import average_precisions, topk_hits
 from ops.training.progress import MultiLabelSums, Progress, Sums
 from ops.training.step_clock import StepClock
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.errors import wrong_fields
 from ops.runtime import Runtime
-from ops.scoring.metrics import FIGURES, mean_recall, topk_correct
+from ops.scoring.metrics import FIGURES, mean_recall, topk_hits
 from ops.training.step_clock import Seconds
 
 
@@ -29,7 +29,7 @@ class Sums:
 
     def add(self, logits: Tensor, target: Tensor, loss: float) -> None:
         """Logits (N, K), labels (N,) or targets (N, K) whose largest share is the label, mean loss of the N videos."""
-        top1, top5 = topk_correct(logits, self._labels(target), (1, 5))
+        top1, top5 = (int(hits.sum()) for hits in topk_hits(logits, self._labels(target), (1, 5)))
         self.loss += loss * len(target)
         self.top1 += top1
         self.top5 += top5

@@ -230,31 +230,30 @@ def test_other_runtime_errors_keep_their_traceback() -> None:
 def test_a_signal_is_remembered_until_the_work_asks(monkeypatch) -> None:
     """Signals that the process ignores, as under nohup, stay ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stop = StopRequest()
-    stop.listen()
-    signal.raise_signal(signal.SIGHUP)
-    stop.check()
-    for name in ("SIGUSR1", "SIGTERM"):
-        signal.raise_signal(getattr(signal, name))
-    with pytest.raises(Stopped):
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGHUP)
         stop.check()
-    assert (stop.by, stop.status) == (" by SIGUSR1", 75)
-    stop.release()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+    with StopRequest() as stop:
+        for name in ("SIGUSR1", "SIGTERM"):
+            signal.raise_signal(getattr(signal, name))
+        with pytest.raises(Stopped):
+            stop.check()
+        assert (stop.by, stop.status) == (" by SIGUSR1", 75)
+    signal.raise_signal(signal.SIGUSR1)  # as the process ends
 
 
 def test_ctrl_c_finishes_the_step_and_a_second_one_stops_at_once(monkeypatch) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     now = [10.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    stop = StopRequest()
-    stop.listen()
-    signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGINT)  # torchrun passes it on, after the terminal did
-    assert stop.status == 130
-    now[0] = 12.0
-    with pytest.raises(KeyboardInterrupt):
+    with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # torchrun passes it on, after the terminal did
+        assert stop.status == 130
+        now[0] = 12.0
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(

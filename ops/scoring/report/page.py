@@ -13,13 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common.console import printable
 from common.errors import InputError, short
 from common.files import all_or_nothing
-from ops.scoring.merge import Merged
+from ops.scoring.merge import Merged, ScoredModel
 from ops.scoring.metrics import MOST_PAIRS, confused_pairs, per_class
 from ops.scoring.report.charts import Line, line_chart
-from ops.scoring.report.models import Model, measured
+from ops.scoring.report.models import Model, Training, measured, read_training
 from ops.scoring.report.statistics import BINS, DRAWS, compare, similar_order
-from ops.scoring.report.training_log import Training, read_training
-from ops.scoring.scored_models import ScoredModel
 from ops.training.run_log import provenance
 
 REPORT = "report.html"
@@ -28,19 +26,12 @@ FrameStrip = Callable[[Path, str, str], bytes]  # folder of the media, video id,
 
 
 def write_report(
-    folder: Path,
-    scored: Sequence[ScoredModel],
-    merged: Sequence[Merged],
-    coeff: Sequence[float],
-    class_names: Sequence[str],
-    frame_strip: FrameStrip,
-) -> Path:
+    folder: Path, scored: Sequence[ScoredModel], merged: Sequence[Merged], coeff: Sequence[float],
+    class_names: Sequence[str], frame_strip: FrameStrip,
+) -> Path:  # fmt: skip
     """Write report.html into `folder`: each model and, of several, their mean, as `merge` gave them for `coeff`.
 
-    All videos have labels.
-
-    Raises:
-        InputError: the page cannot be written.
+    All videos have labels. The page is written whole or not at all.
     """
     labels = scored[0].clips[0][0].labels
     models = measured(scored, merged, coeff)

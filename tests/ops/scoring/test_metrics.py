@@ -8,11 +8,11 @@ from PIL import Image
 from ops.scoring.metrics import (
     accuracy_interval,
     confusion_matrix,
-    mean_class_accuracy,
     mean_class_interval,
+    mean_recall,
     per_class,
     topk_accuracy,
-    topk_correct,
+    topk_hits,
 )
 from ops.scoring.plots import plot_confusion
 
@@ -24,12 +24,13 @@ def test_topk() -> None:
     assert topk_accuracy(SCORES, LABELS, 1) == 50.0
     assert topk_accuracy(SCORES, LABELS, 2) == 100.0
     assert topk_accuracy(SCORES, LABELS, 5) == 100.0  # more than there are classes
-    assert topk_correct(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5)) == [2, 4, 4]
+    hits = topk_hits(torch.tensor(SCORES), torch.tensor(LABELS), (1, 2, 5))
+    assert [int(own.sum()) for own in hits] == [2, 4, 4]
 
 
 def test_mean_class_accuracy_weights_classes_equally() -> None:
-    assert mean_class_accuracy(SCORES, LABELS) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
-    assert mean_class_accuracy(SCORES[:1], LABELS[:1]) == 100.0  # classes without videos do not count
+    assert mean_recall(confusion_matrix(SCORES, LABELS)) == pytest.approx(100 * (1 + 0 + 0.5) / 3)
+    assert mean_recall(confusion_matrix(SCORES[:1], LABELS[:1])) == 100.0  # classes without videos do not count
 
 
 def test_intervals() -> None:

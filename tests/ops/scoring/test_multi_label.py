@@ -16,11 +16,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross
 from common.errors import InputError
 from ops.mixing.methods import mixed_target
 from ops.runtime import Runtime
-from ops.scoring import multi_label
 from ops.scoring.merge import merge
-from ops.scoring.metrics import accuracies, intervals
-from ops.scoring.multi_label import average_precisions, multi_hot
-from ops.scoring.pickles import Scores, read_scores, write_scores
+from ops.scoring.metrics import accuracies, average_precisions, intervals
+from ops.scoring.pickles import Scores, multi_hot, read_scores, write_scores
+from ops.scoring.predictions import write_multi_label_predictions, write_precisions
 from ops.training.engine import TrainSettings, evaluate, train_one_epoch
 
 CPU = Runtime(torch.device("cpu"))
@@ -152,7 +151,7 @@ def test_only_views_with_the_same_labels_are_merged(tmp_path: Path) -> None:
 def test_the_tables(tmp_path: Path) -> None:
     shares = np.array([[0.9, 0.2, 0.5, 0.6], [0.1, 0.3, 0.2, 0.05], [0.2, 0.1, 0.3, 0.4]])
     hot = multi_hot([[0, 2], [1], [0]], 4)
-    multi_label.write_predictions(tmp_path / "p.csv", shares, hot, ["x, y", "v1", "v2"], NAMES)
+    write_multi_label_predictions(tmp_path / "p.csv", shares, hot, ["x, y", "v1", "v2"], NAMES)
     rows = list(csv.reader((tmp_path / "p.csv").open(newline="")))
     assert rows[1:] == [
         ["x, y", "0", "left", "0.900000", "True", "True"],
@@ -162,10 +161,10 @@ def test_the_tables(tmp_path: Path) -> None:
         ["v2", "3", "never", "0.400000", "False", "False"],
         ["v2", "0", "left", "0.200000", "False", "True"],
     ]
-    multi_label.write_predictions(tmp_path / "p.csv", shares, np.zeros_like(hot), None, NAMES)
+    write_multi_label_predictions(tmp_path / "p.csv", shares, np.zeros_like(hot), "123", NAMES)
     rows = list(csv.reader((tmp_path / "p.csv").open(newline="")))
     assert [row[0] + row[1] + row[-1] for row in rows[1:]] == ["10", "13", "21", "33"]
-    multi_label.write_class_table(tmp_path / "c.csv", shares, hot, NAMES)
+    write_precisions(tmp_path / "c.csv", shares, hot, NAMES)
     rows = list(csv.reader((tmp_path / "c.csv").open(newline="")))
     assert [row[2] for row in rows[1:]] == ["2", "1", "1", "0"]
     assert [row[3] for row in rows[1:]] == ["100.0", "100.0", "100.0", ""]

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from ops.scoring.merge import merge
+from ops.scoring.merge import ScoredModel, merge
 from ops.scoring.pickles import Scores
 from ops.scoring.report import page
 from ops.scoring.report.page import write_report
-from ops.scoring.scored_models import ScoredModel
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 NAMES = [

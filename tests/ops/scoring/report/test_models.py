@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.scoring.report.training_log import read_training
+from ops.scoring.report.models import read_training
 
 LOG = ['{"epoch": 0, "train/loss": 2.5, "val/top1": 10}', '{"epoch": 1, "train/loss": NaN, "val/top1": 20.5}']
 
