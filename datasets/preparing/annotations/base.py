@@ -16,7 +16,6 @@ from datasets.class_names import difference, in_order_of, read_class_names
 from datasets.lists import NO_LABEL, read_text
 
 MOST_FOLDERS = 20  # a folder with more subfolders holds videos or frames, so they are not searched
-SPLITS = (1, 2, 3)  # of EGTEA Gaze+, UCF101 and HMDB51
 Entry = TypeVar("Entry")
 Parsed = TypeVar("Parsed")
 
@@ -121,6 +120,12 @@ class AnnotationFiles:
         """`parse(origin, line)` of the lines of the one file of this name; raises like `find` and `parse_each`."""
         return parse_each(numbered_lines(self.find(official_name)), parse)
 
+    def parse_json(self, parse: Callable[[str, Any], Parsed], *names: str) -> list[Parsed]:
+        """As `parse_lines`, of the entries of a JSON list; `names`: as for `find`."""
+        path = self.find(*names)
+        entries = enumerate(read_json(path, list), start=1)
+        return parse_each(((f"{path}: entry {number}", entry) for number, entry in entries), parse)
+
 
 def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
@@ -178,11 +183,6 @@ def read_json(path: Path, kind: type) -> Any:
     if not isinstance(content, kind):
         raise InputError(f"{path} contains a {type(content).__name__}, not a {kind.__name__}; is it the right file?")
     return content
-
-
-def json_entries(path: Path) -> list[tuple[str, Any]]:
-    """("file: entry number", entry) of each entry in a JSON list."""
-    return [(f"{path}: entry {number}", entry) for number, entry in enumerate(read_json(path, list), start=1)]
 
 
 def value_of(entry: Any, key: str) -> Any:
