@@ -146,7 +146,8 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 
 def warn_of_training_clips(weights: Weights, spec: DatasetSpec, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
-    clips = clip_ids(read_list(list_file, spec.num_class, may_lack_labels=True, multi_label=spec.multi_label))
+    records = read_list(list_file, spec.num_class, may_lack_labels=True, multi_label=spec.multi_label)
+    clips = list(clip_ids(records))
     record = seen_clips(weights.content, str(weights.path))
     trained = seen(record, data_folder(spec.name), clips)
     if trained:

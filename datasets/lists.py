@@ -259,13 +259,8 @@ def repeated_lines(records: Sequence[VideoRecord]) -> int:
     return len(keys) - len(np.unique(keys))
 
 
-def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
-    """A name for each clip, the same in lists of frames and of videos."""
-    return list(each_clip_id(records))
-
-
-def each_clip_id(records: Iterable[VideoRecord]) -> Iterator[str]:
-    """Yield `clip_ids` one by one, for long lists."""
+def clip_ids(records: Iterable[VideoRecord]) -> Iterator[str]:
+    """Yield a name for each clip, the same in lists of frames and of videos."""
     for record in records:
         path = bare_path(posixpath.normpath(record.path))
         yield path if record.window is None else f"{path} {record.window}"

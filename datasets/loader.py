@@ -1,7 +1,7 @@
 """Batches of clips, read by worker processes that live as long as their loader."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,7 @@ from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
 from datasets.shared_memory import SharedTensors, shared_bytes, uint8_memory
-from datasets.source_views import SourceViews
-from datasets.view_dataset import VideoViews, ViewDataset
+from datasets.view_dataset import SourceViews, ViewDataset
 from datasets.worker_processes import kill_workers_at_exit, require_sockets, start_worker
 
 ANSWER_LIMIT = 540  # seconds to wait for a worker's batch; other processes of a run wait for a minute more
@@ -52,24 +51,23 @@ def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> B
     )
 
 
-def _read_views(dataset: ViewDataset | SourceViews, _size: int, keys: Iterator[tuple[int, int]]) -> VideoViews | str:
-    """The views of one video; for `SourceViews` perhaps why there are none."""
-    ((_epoch, index),) = keys
-    return dataset[index]
-
-
 @dataclass(frozen=True)
 class _Batches(torch.utils.data.Dataset):
     """A dataset whose workers read whole batches."""
 
     dataset: Any
-    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any]
     latest: Tensor  # (workers, 2) int64, shared: process number of each worker, and the index that it read last
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
-        """The batch; or an `InputError` as a value, because a worker would wrap a raised one in its traceback."""
+        """A `Batch`, or what a dataset of views has for its one key.
+
+        An `InputError` is returned as a value, because a worker would wrap a raised one in its traceback.
+        """
+        noted = self._noted(keys)
         try:
-            return self.read(self.dataset, len(keys), self._noted(keys))
+            if isinstance(self.dataset, Clips):
+                return _read_batch(self.dataset, len(keys), noted)
+            return self.dataset[next(noted)[1]]
         except InputError as error:
             return error
 
@@ -148,10 +146,8 @@ def make_loader(
 ) -> ClipLoader:
     """A loader of `Batch`es."""
     sampler = EpochSampler(len(dataset), seed, shuffle, rank, world_size, repeats, balanced)
-    return _start_loader(
-        dataset, _read_batch, sampler, workers, pin_memory,
-        batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
-    )  # fmt: skip
+    drop_last = drop_last and len(sampler) >= batch_size
+    return _start_loader(dataset, sampler, workers, pin_memory, batch_size=batch_size, drop_last=drop_last)
 
 
 def make_view_loader(
@@ -159,12 +155,11 @@ def make_view_loader(
 ) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time: those at `indices` of the list, or all in list order."""
     keys = [(0, index) for index in (range(len(dataset)) if indices is None else indices)]
-    return _start_loader(dataset, _read_views, keys, workers, pin_memory, batch_size=1)
+    return _start_loader(dataset, keys, workers, pin_memory, batch_size=1)
 
 
 def _start_loader(
-    dataset: Any,
-    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any],
+    dataset: Clips | ViewDataset | SourceViews,
     sampler: EpochSampler | list[tuple[int, int]],
     workers: int,
     pin_memory: bool,
@@ -175,7 +170,7 @@ def _start_loader(
         kill_workers_at_exit()
     latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
     loader = ClipLoader(
-        _Batches(dataset, read, latest),
+        _Batches(dataset, latest),
         sampler=sampler,
         num_workers=workers,
         collate_fn=_unchanged,

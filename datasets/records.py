@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import eq
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -124,22 +124,13 @@ class Records(Sequence[VideoRecord]):
     def __len__(self) -> int:
         return len(self._counts)
 
-    @overload
-    def __getitem__(self, index: int) -> VideoRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[VideoRecord]: ...
-    def __getitem__(self, index: int | slice) -> VideoRecord | list[VideoRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> VideoRecord:  # type: ignore[override]  # no slices
         index = range(len(self))[index]  # counts negative ones from the end
         return next(self._made(index, index + 1))
 
     def __iter__(self) -> Iterator[VideoRecord]:
         for start in range(0, len(self), _CHUNK):
             yield from self._made(start, min(start + _CHUNK, len(self)))
-
-    def __add__(self, other: Iterable[VideoRecord]) -> list[VideoRecord]:
-        return [*self, *other]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))

@@ -6,6 +6,7 @@ Each worker has a few slots and reuses them: new shared pages would cost a loade
 import math
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,39 +70,22 @@ class SharedTensors:
         return {name: _to_send(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update((name, value() if isinstance(value, partial) else value) for name, value in state.items())
 
 
-def _to_send(tensor: Tensor) -> Any:
+def _to_send(tensor: Tensor) -> Tensor | partial[Tensor]:
+    """What another process makes the tensor of: a call if it is in a slot or small, otherwise the tensor itself."""
     if _in_a_slot(tensor):
-        return _SlotTensor(tensor)
-    return tensor if tensor.is_shared() else _Content(tensor)
+        slot = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())  # type: ignore[call-overload]
+        return partial(_tensor_in, slot, tensor.shape, tensor.stride(), int(tensor.storage_offset()))
+    if tensor.is_shared():
+        return tensor
+    return partial(torch.from_numpy, tensor.numpy())  # torch would use shared memory and a socket for each
 
 
 def _in_a_slot(tensor: Tensor) -> bool:
     """Whether it is in a slot of this process; only workers have slots."""
     return any(tensor.untyped_storage().data_ptr() == slot.data_ptr() for slot in _slots)
-
-
-class _Content:
-    """Pickles a small tensor as its content; torch would send it through shared memory and a socket of its own."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return torch.from_numpy, (self.tensor.numpy(),)
-
-
-class _SlotTensor:
-    """Pickles a tensor in a slot as its place in shared memory."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        slot = torch.empty(0, dtype=torch.uint8).set_(self.tensor.untyped_storage())  # type: ignore[call-overload]
-        return _tensor_in, (slot, self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset())
 
 
 def _tensor_in(slot: Tensor, shape: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
