@@ -100,11 +100,7 @@ def class_names_beside(
     own_lists: bool,  # the lists are not the prepared ones, so their labels may follow another order
     name: str,  # of the data set
 ) -> tuple[str, ...]:
-    """Names in label order; if they are the prepared ones in another spelling, in the prepared spelling.
-
-    Raises:
-        InputError: the number or the order of the names is wrong.
-    """
+    """Names in label order, refused if their number or order is wrong; in the spelling of the prepared ones."""
     names = read_class_names(path)
     if not names or (num_class is not None and len(names) != num_class):
         raise InputError(f"{path} has {counted(len(names), 'class name')}; {name} has {num_class or '1 or more'}")

@@ -182,10 +182,9 @@ class VideoList:
     """The videos of a list."""
 
     def __init__(self, spec: DatasetSpec, which: str, decoder: str, *, may_lack_labels: bool = False) -> None:
-        """Read a list ("train", "val" or "test"); `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
+        """Read a list ("train", "val" or "test"); raises as `read_list` and `choose_decoder` do.
 
-        Raises:
-            InputError: the list cannot be read, or the decoder is not installed.
+        `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
         """
         choose_decoder(decoder)  # fails here rather than in a worker
         self.spec = spec

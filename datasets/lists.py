@@ -83,8 +83,7 @@ def parse_lines(
 ) -> list[tuple[int, VideoRecord | str]]:
     """Number (from 1) of each line that is not empty, with its record or its fault.
 
-    Raises:
-        InputError: the file cannot be read, or is in another project's format.
+    Raises an `InputError` if the file cannot be read, or is in another project's format.
     """
     records, numbers, faults = _read(list_file, num_class, may_repeat, may_lack_labels)
     rows: dict[int, VideoRecord | str] = dict(zip(numbers, records, strict=True))
@@ -176,11 +175,7 @@ def _lacks_label(line: str) -> bool:
 
 
 def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> VideoRecord:
-    """The record of a line; `has_label`: whether the list has labels.
-
-    Raises:
-        ValueError: the line is bad; the message does not say where it is.
-    """
+    """The record of a line, or a `ValueError` that does not say where the line is; `has_label`: the list has labels."""
     if not has_label and not re.search(rf"\s{NO_LABEL}\s*$", line):
         line = f"{line} {NO_LABEL}"
     words = line.rsplit(maxsplit=3)

@@ -21,11 +21,7 @@ _slots: list[Tensor] = []  # of this worker, each (bytes + 1,) uint8; the last b
 
 
 def uint8_memory(shape: Sequence[int]) -> Tensor:
-    """An uninitialised contiguous uint8 tensor; in a DataLoader's worker it is shared with the main process.
-
-    Raises:
-        InputError: there is no shared memory left.
-    """
+    """An uninitialised contiguous uint8 tensor; in a DataLoader's worker it is shared with the main process."""
     if get_worker_info() is None:
         return torch.empty(*shape, dtype=torch.uint8)
     size = math.prod(shape)

@@ -53,11 +53,7 @@ class Settings:
 
 
 def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
-    """The folder `<data_root>/moving_digits`, made if it is missing or incomplete.
-
-    Raises:
-        InputError: the folder was made with other settings, holds something else, or cannot be written.
-    """
+    """The folder `<data_root>/moving_digits`, made if it is missing or incomplete; raises as `make_moving_digits`."""
     folder = data_root / BUILT_IN
     if (folder / SETTINGS_FILE).exists():
         _check_settings(folder, settings)

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.errors import InputError, counted, few, quoted, refuse
+from common.errors import InputError, few, quoted, refuse
 from datasets.class_names import loose
-from datasets.preparing.annotations.base import Annotations, Clip
+from datasets.preparing.annotations.base import Annotations, Clip, remark_on
 from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 
 VAL_FOLDERS = ("val", "validation", "test")
@@ -16,10 +16,8 @@ ClipPaths = dict[str, list[str]]  # id of a clip -> its paths below the root, as
 def read_class_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/<class>/<video, frame folder or archive>`, as one list "all"; classes sorted by name.
 
-    Frames and videos of one name are one clip, frames first. A clip's name is its path, as in lists.
-
-    Raises:
-        InputError: a folder cannot be read, there are no classes, or a class has no clips.
+    Frames and videos of one name are one clip, frames first. A clip's name is its path, as in lists. A class without
+    clips is refused.
     """
     class_names = _folders(root)
     if not class_names:
@@ -34,10 +32,7 @@ def read_class_folders(root: Path) -> tuple[Annotations, ClipPaths]:
 def read_split_folders(root: Path) -> tuple[Annotations, ClipPaths]:
     """Clips in `<root>/train/<class>/...` and `<root>/val/<class>/...` (or validation/, test/), as two lists.
 
-    With both val/ (or validation/) and test/ there are three lists.
-
-    Raises:
-        InputError: as `read_class_folders`; or a class is not in the train folder.
+    With both val/ (or validation/) and test/ there are three lists. A class that is not in train/ is refused.
     """
     folders = _folders(root)
     by_name = {name.casefold(): name for name in folders}
@@ -55,9 +50,7 @@ def read_split_folders(root: Path) -> tuple[Annotations, ClipPaths]:
             raise InputError(f"{root / train} has no folder of the class {quoted(name)}, but {other} has one{hint}")
     annotations, located = _read_lists(root, class_names, lists)
     unused = [name for name in folders if name not in lists.values()]
-    if unused:
-        used = " and ".join(lists.values())
-        annotations.remarks.append(f"{counted(len(unused), 'folder')} beside {used} not read: {few(unused)}")
+    annotations.remarks.extend(remark_on(unused, "folder", f"beside {' and '.join(lists.values())} not read"))
     return annotations, located
 
 
@@ -84,8 +77,8 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
                 lists[key].append(clip)
                 located[clip.id] = paths
     refuse(faults, "more empty class")
-    remark = f"{counted(len(ignored), 'file')} ignored, not a video or archive in a class folder: {few(ignored)}"
-    return Annotations(tuple(class_names), lists, remarks=[remark] if ignored else []), located
+    remarks = remark_on(ignored, "file", "ignored, not a video or archive in a class folder")
+    return Annotations(tuple(class_names), lists, remarks=remarks), located
 
 
 def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:

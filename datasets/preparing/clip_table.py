@@ -28,9 +28,6 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
             Labels are class names, or numbers from 0.
         root: folder that the paths are relative to.
         class_file: class names in label order, required for numbers. Without it, class names are sorted.
-
-    Raises:
-        InputError: bad lines, or other classes than in the file.
     """
     first: dict[str, tuple[str, str]] = {}
 

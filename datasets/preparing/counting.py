@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from common.errors import InputError, counted, few
+from common.errors import InputError, counted
+from datasets.preparing.annotations.base import remark_on
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.preparation import Preparation
 from datasets.reading.video_file import VideoFile
@@ -18,10 +19,6 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     """Add the frame counts of video files whose packets do not give them (AVI, WMV, VP8 and others).
 
     They are decoded in `workers` processes. Remarks name files that could not be opened or decoded.
-
-    Raises:
-        InputError: a process was killed.
-        KeyboardInterrupt: the user stopped it.
     """
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in sorted({r.path for records in preparation.records.values() for r in records if r.num_frames is None}):
@@ -45,9 +42,7 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     remarks = [f"{counted(len(counts), 'video file')} decoded to count the frames"] if counts else []
     for fault in (NOT_OPENED, NOT_DECODED):
         faulty = [path for path, result in results.items() if result == fault]
-        if faulty:
-            files = counted(len(faulty), "listed video file")
-            remarks.append(f"{files} {fault} (check_data.py --decode says why): {few(faulty)}")
+        remarks += remark_on(faulty, "listed video file", f"{fault} (check_data.py --decode says why)")
     return replace(preparation, records=lists, remarks=[*preparation.remarks, *remarks])
 
 

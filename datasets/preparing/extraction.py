@@ -38,14 +38,8 @@ class Extraction:
     def __call__(self, source: Path, target: Path) -> int:
         """Extract a video file to the folder `target`, or to an archive with .zip added to this name.
 
-        A target with the right number of frames is left as it is.
-
-        Returns:
-            The number of frames.
-
-        Raises:
-            InputError: the video cannot be decoded to its end.
-            OSError: the frames cannot be written.
+        A target with the right number of frames is left as it is. Returns this number; raises an `InputError` if the
+        video cannot be decoded to its end, and an `OSError` if the frames cannot be written.
         """
         video = VideoFile(source)
         copies = Counter(range(video.num_frames) if self.fps is None else frames_at_rate(video.times(), self.fps))
@@ -117,11 +111,7 @@ class Extraction:
 
 
 def image_format(image_tmpl: str) -> str:
-    """Pillow's name of the image format that the suffix of a template means.
-
-    Raises:
-        InputError: the suffix is not one of `IMAGE_SUFFIXES`, or the template contains a folder.
-    """
+    """Pillow's name of the image format that the suffix of a template means, which is one of `IMAGE_SUFFIXES`."""
     if Path(image_tmpl).name != image_tmpl:
         raise InputError(f"--image_tmpl {image_tmpl}: give a file name without a folder")
     suffix = Path(image_tmpl).suffix.lower()

@@ -51,15 +51,10 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
     """Find clips by name, anywhere below a folder.
 
     Searches `DEEPEST` levels of folders, but not the frame folders of clips. If clips of several folders share a name,
-    each is looked for only in its own folder.
-
-    `kind`: "frames" or "videos"; `fold_case`: ignore case in names.
+    each is looked for only in its own folder. `kind`: "frames" or "videos"; `fold_case`: ignore case in names.
 
     Returns:
         Id of a clip -> paths below `root`, as in lists, the likeliest first. Clips that were not found are left out.
-
-    Raises:
-        InputError: a folder cannot be read.
     """
     distinct = {clip.id: clip for clip in clips}.values()
     folders: dict[str, str] = {}  # name -> folder of the first clip with it

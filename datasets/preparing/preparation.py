@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, bare_path, is_writable
 from datasets.preparing.annotations import published_size
-from datasets.preparing.annotations.base import Annotations, Clip, Published
+from datasets.preparing.annotations.base import Annotations, Clip, Published, remark_on
 from datasets.preparing.find_media import KINDS, media_below
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
 from datasets.preparing.parallel import in_threads
@@ -23,9 +23,13 @@ class ListReport:
     annotated: int  # number of clips in the annotations
     missing: list[str] = field(default_factory=list)  # ids of clips that were not found
     dropped: dict[str, str] = field(default_factory=dict)  # id -> reason, of clips that were found but cannot be used
-    listed: int = 0  # number of clips in the list
     absent_classes: list[str] = field(default_factory=list)  # names of classes without a clip in the list
     published: Published | None = None  # size of the published list, if known
+
+    @property
+    def listed(self) -> int:
+        """Number of clips in the list."""
+        return self.annotated - len(self.missing) - len(self.dropped)
 
     def remarks(self) -> list[str]:
         """Lines about the list as a whole."""
@@ -35,9 +39,7 @@ class ListReport:
         if self.published:
             counts = (self.listed, "listed") if self.published.found else (self.annotated, "annotated")
             remarks += self.published.compared(*counts)
-        if self.absent_classes:
-            remarks.append(f"{counted(len(self.absent_classes), 'class')} without a clip: {few(self.absent_classes)}")
-        return remarks
+        return remarks + remark_on(self.absent_classes, "class", "without a clip")
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Preparation:
             "data_set": self.data_set,
             "media": str(self.media.absolute()),
             "image_tmpl": self.image_tmpl,
-            "reports": {key: asdict(report) for key, report in self.reports.items()},
+            "reports": {key: asdict(report) | {"listed": report.listed} for key, report in self.reports.items()},
             "sources": self.sources,
             "remarks": self.remarks,
         }
@@ -67,17 +69,13 @@ class Preparation:
     def divided(self, lists: Mapping[str, list[VideoRecord]]) -> "Preparation":
         """A copy with its records divided into these lists."""
         reports = {
-            key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
+            key: ListReport(len(group), absent_classes=absent_classes(self.class_names, group))
             for key, group in lists.items()
         }
         return replace(self, records=dict(lists), reports=self.reports | reports)
 
     def without(self, failed: Mapping[str, InputError]) -> "Preparation":
-        """A copy without the videos of `failed`, path -> reason.
-
-        Raises:
-            InputError: no video is left.
-        """
+        """A copy without the videos of `failed`, path -> reason; refused if none is left."""
         records: dict[str, list[VideoRecord]] = {}
         reports = {}
         for key, report in self.reports.items():
@@ -87,9 +85,10 @@ class Preparation:
             own = failed if was_divided else {record.path for record in group}
             dropped = {path: str(fault) for path, fault in failed.items() if path in own}
             reports[key] = replace(
-                report, dropped=report.dropped | dropped, listed=report.listed - len(dropped),
+                report,
+                dropped=report.dropped | dropped,
                 absent_classes=absent_classes(self.class_names, left) if left else report.absent_classes,
-            )  # fmt: skip
+            )
             records |= {key: left} if left else {}
         if not records:
             raise InputError(f"none of the {counted(len(failed), 'video')} can be used: {next(iter(failed.values()))}")
@@ -180,7 +179,6 @@ def _records(
             report.dropped[clip.id] = look.fault
         else:
             records.append(VideoRecord(path, look.num_frames, clip.label))
-    report.listed = len(records)
     return records
 
 
@@ -206,20 +204,15 @@ def _remarks(
     annotations: Annotations, looks: Mapping[str, tuple[str, Inspection]], located: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """Lines about the media."""
-    remarks = []
     zero_based = [path for path, look in looks.values() if look.zero_based and not look.fault]
-    if zero_based:
-        videos = counted(len(zero_based), "video")
-        remarks.append(f"{videos} with a frame 0, which is not used (frames count from 1): {few(zero_based, 1)}")
     several = [" or ".join(paths) for paths in located.values() if len(paths) > 1]
-    if several:
-        clips = counted(len(several), "clip")
-        remarks.append(f"{clips} found twice or more, first usable one taken: {few(several, 1)}")
     short = [
         f"{looks[clip.id][0]} for {clip.name}"
         for clip in chain(*annotations.lists.values())
         if clip.aliases and clip.id in looks and bare_path(looks[clip.id][0]).rpartition("/")[2] != clip.name
     ]
-    if short:
-        remarks.append(f"{counted(len(short), 'clip')} found under a shorter name, without times: {few(short, 1)}")
-    return remarks
+    return [
+        *remark_on(zero_based, "video", "with a frame 0, which is not used (frames count from 1)", 1),
+        *remark_on(several, "clip", "found twice or more, first usable one taken", 1),
+        *remark_on(short, "clip", "found under a shorter name, without times", 1),
+    ]

@@ -17,11 +17,7 @@ from datasets.preparing.preparation import Preparation
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
-    """("frames" or "videos", their folder): the folder given, else the one in the data set's folder, frames first.
-
-    Raises:
-        InputError: there is none.
-    """
+    """("frames" or "videos", their folder): the folder given, else the one in the data set's folder, frames first."""
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
             if not os.path.isdir(folder):  # Path.is_dir raises if a parent folder cannot be searched
@@ -77,10 +73,7 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
     """Write lists, classes.txt, report.json and a link to the media, unless they are in the folder.
 
     Removes lists of an earlier preparation that this one does not write. `use_there` tells the user how to prepare from
-    media that are already in `home`.
-
-    Raises:
-        InputError: the folder cannot be written, or contains other media, which would be taken for these.
+    media that are already in `home`; other media there, which would be taken for these, are refused.
     """
     kind = "frames" if preparation.image_tmpl else "videos"
     link = home / kind

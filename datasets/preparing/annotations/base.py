@@ -45,11 +45,7 @@ class Annotations:
     remarks: list[str] = field(default_factory=list)  # for the report
 
     def in_order(self, class_file: Path) -> "Annotations":
-        """The same annotations with classes numbered as in a file, which may spell them differently.
-
-        Raises:
-            InputError: the file has other classes.
-        """
+        """The same annotations with classes numbered as in a file, which may only spell them differently."""
         given = read_class_names(class_file)
         class_names = in_order_of(given, self.class_names)
         if class_names is None:
@@ -83,11 +79,7 @@ class AnnotationFiles:
     """The given files, among which a parser finds official ones by name."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        """`paths`: files, or folders that contain them directly or one level deeper.
-
-        Raises:
-            InputError: a path does not exist or cannot be read.
-        """
+        """`paths`: files, or folders that contain them directly or one level deeper."""
         self.paths = list(paths)
         try:
             self.files = list(dict.fromkeys(file for path in paths for file in _files_of(path)))
@@ -100,11 +92,7 @@ class AnnotationFiles:
         return [file for file in self.files if re.fullmatch(pattern, file.name)]
 
     def find(self, official_name: str, pattern: str | None = None) -> Path:
-        """The one file of this name, or whose whole name matches the regular expression.
-
-        Raises:
-            InputError: there is none, or there are several.
-        """
+        """The one file of this name, or whose whole name matches the regular expression; else an `InputError`."""
         found = self.find_all(pattern or re.escape(official_name))
         if len(found) == 1:
             return found[0]
@@ -157,11 +145,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def csv_rows(reader: Any, path: Path, fix: str = "use the official file") -> Iterator[tuple[str, Any]]:
-    """("file:line", row) of each row of a `csv.reader` or `csv.DictReader`.
-
-    Raises:
-        InputError: the file is not CSV; the message ends with `fix`.
-    """
+    """("file:line", row) of each row of a `csv.reader` or `csv.DictReader`; `fix`: advice if the file is not CSV."""
     try:
         for row in reader:
             yield f"{path}:{reader.line_num}", row
@@ -170,11 +154,7 @@ def csv_rows(reader: Any, path: Path, fix: str = "use the official file") -> Ite
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """The content of a JSON file with a list or an object (`kind`: list, dict).
-
-    Raises:
-        InputError: the file is not JSON, or of the other kind.
-    """
+    """The content of a JSON file with a list or an object (`kind`: list, dict); else an `InputError`."""
     text = read_text(path, "the file")
     try:
         content = json.loads(text)
@@ -193,11 +173,7 @@ def value_of(entry: Any, key: str) -> Any:
 
 
 def parse_each(entries: Iterable[tuple[str, Entry]], parse: Callable[[str, Entry], Parsed]) -> list[Parsed]:
-    """`parse(origin, entry)` of all entries. It raises a `ValueError` for a bad one, without the origin.
-
-    Raises:
-        InputError: there are bad entries; the first ones are shown.
-    """
+    """`parse(origin, entry)` of all entries; its `ValueError`s, without the origin, become one `InputError`."""
     parsed, faults = [], []
     for origin, entry in entries:
         try:
@@ -219,6 +195,11 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
             "is it the complete official file of this data set and version?"
         )
     return tuple(class_names)
+
+
+def remark_on(names: Sequence[str], noun: str, text: str, shown: int = 3) -> list[str]:
+    """A line that counts and shows names, such as "2 folders not read: a, b"; none without names."""
+    return [f"{counted(len(names), noun)} {text}: {few(names, shown)}"] if names else []
 
 
 def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
