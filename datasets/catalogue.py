@@ -156,7 +156,9 @@ def resolve(
     given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     if name == BUILT_IN and missing:
-        _make_built_in(home.parent)
+        from datasets.built_in.moving_digits import ensure_moving_digits  # its images take a second to import
+
+        ensure_moving_digits(home.parent)
     wanted = {which: prepared[which] for which in need if lists[which] is None}
     _require_split(name, split, home, wanted)
     _require_known(name, missing, home, wanted)
@@ -176,12 +178,6 @@ def resolve(
         lists={which: wanted[which] if which in wanted else paths[f"{which}_list"] for which in need},
         image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
-
-
-def _make_built_in(data_root: Path) -> None:
-    from datasets.built_in.moving_digits import ensure_moving_digits  # here because its images take a second to import
-
-    ensure_moving_digits(data_root)
 
 
 def _frames_or_videos(name: str, home: Path, root_path: str | None) -> str:

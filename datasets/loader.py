@@ -1,8 +1,15 @@
-"""Batches of clips, read by worker processes that live as long as their loader."""
+"""Batches of clips, and the worker processes that read them and live as long as their loader."""
 
+import atexit
 import os
+import signal
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import active_children
+from multiprocessing.connection import Listener
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -10,13 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
-from common.console import WORKER_DIED, ignore_end_of_workers, stops_wait, time_limit
+from common.console import WORKER_DIED, StopRequest, ignore_end_of_workers, stops_wait, time_limit
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
 from datasets.shared_memory import SharedTensors, shared_bytes, uint8_memory
 from datasets.view_dataset import SourceViews, ViewDataset
-from datasets.worker_processes import kill_workers_at_exit, require_sockets, start_worker
 
 ANSWER_LIMIT = 540  # seconds to wait for a worker's batch; other processes of a run wait for a minute more
 
@@ -166,8 +172,9 @@ def _start_loader(
     **sizes: Any,
 ) -> ClipLoader:
     if workers > 0:
-        require_sockets()
-        kill_workers_at_exit()
+        _require_sockets()
+        atexit.unregister(_kill_workers)  # once per process, however many loaders there are
+        atexit.register(_kill_workers)
     latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
     loader = ClipLoader(
         _Batches(dataset, latest),
@@ -176,10 +183,46 @@ def _start_loader(
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=start_worker,
+        worker_init_fn=_start_worker,
         generator=torch.Generator(),  # the global one belongs to the training step
         **sizes,
     )
     if workers > 0 and not isinstance(dataset, SourceViews):  # reading a user's video may take hours
         loader.answer_limit = ANSWER_LIMIT
     return loader
+
+
+def _require_sockets() -> None:
+    """Refuse a TMPDIR in which workers cannot open the sockets that pass batches on, such as one with a long path.
+
+    In a worker the error would be lost, and the main process would wait forever.
+    """
+    try:
+        Listener().close()
+    except OSError as error:
+        raise InputError(
+            f"worker processes cannot use {tempfile.gettempdir()} ({error}); choose a short, writable path, such as "
+            "TMPDIR=/tmp, or read without workers: -j 0"
+        ) from error
+
+
+def _kill_workers() -> None:
+    """At exit, kill the workers before Python asks them to end with a signal that they ignore, and waits."""
+    for process in active_children():
+        if process.daemon:
+            process.kill()
+
+
+def _start_worker(_number: int) -> None:
+    """Use one thread per worker; leave signals to the main process, which may need a few more batches."""
+    torch.set_num_threads(1)
+    for name in StopRequest.NAMES:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    sys.excepthook = _ignore_lost_connections
+
+
+def _ignore_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook` that hides the errors of a worker whose main process stopped while it received a batch."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

@@ -50,13 +50,10 @@ class Window(NamedTuple):
         in_seconds = kinds == {"s"}
         first, last = (round(float(word.rstrip("fs")), 6) for word in (start, end))
         if first >= last if in_seconds else not 1 <= first <= last:
+            unit = "seconds" if in_seconds else "frames"
             order = "start before their end" if in_seconds else "count from 1 and include both ends"
-            raise ValueError(f"the window {start} to {end} has no frames; windows in {cls.unit(in_seconds)} {order}")
+            raise ValueError(f"the window {start} to {end} has no frames; windows in {unit} {order}")
         return cls(first, last, in_seconds)
-
-    @staticmethod
-    def unit(in_seconds: bool) -> str:
-        return "seconds" if in_seconds else "frames"
 
 
 class VideoRecord(NamedTuple):

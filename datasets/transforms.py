@@ -68,7 +68,7 @@ class TrainTransform:
         return [
             *([partial(random_crop, smallest=smallest)] if smallest else tsn),
             partial(resize, size=(self.input_size, self.input_size)),
-            *([hflip] if self.flip else []),
+            *([partial(torch.flip, dims=[-1])] if self.flip else []),
             *self.augmentation.steps(),
         ]
 
@@ -128,8 +128,3 @@ def crop(frames: Tensor, box: Box) -> Tensor:
     """A part of frames (F, 3, H, W), not copied."""
     left, top, right, bottom = box
     return frames[..., top:bottom, left:right]
-
-
-def hflip(frames: Tensor) -> Tensor:
-    """Frames (..., W), mirrored."""
-    return frames.flip(-1)
