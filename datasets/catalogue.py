@@ -1,7 +1,6 @@
 """The data sets that are known by name, and where their files are."""
 
 import logging
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,12 +160,11 @@ def resolve(
         ensure_moving_digits(home.parent)
     wanted = {which: prepared[which] for which in need if lists[which] is None}
     _require_split(name, split, home, wanted)
-    _require_known(name, missing, home, wanted)
+    _require_known(name, missing, home)
     defaults = {"root_path": home / _frames_or_videos(name, home, root_path), "classes": home / "classes.txt"}
     defaults |= {f"{which}_list": path for which, path in wanted.items()}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
-    for flag, path in paths.items():
-        _require(path, flag, folder=flag == "root_path", name=name)
+    _require_files(name, home, paths)
     known = CATALOGUE.get(name, _Known())
     own_lists = all(lists[which] is not None for which in need)
     return DatasetSpec(
@@ -209,27 +207,15 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
     raise InputError(f"{home} has no {', no '.join(absent)}; {cure}")
 
 
-def _require_known(name: str, missing: Sequence[str], home: Path, wanted: Mapping[str, Path]) -> None:
+def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
     """Refuse a data set that is neither in the catalogue nor prepared; `missing`: flags that were not given."""
     splits = names_of(name)
     if name not in splits and any(flag.endswith("_list") for flag in missing):
         raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
-    if name in CATALOGUE or not missing:
-        return
-    if not home.is_dir():
+    if missing and name not in CATALOGUE and not home.is_dir():
         raise InputError(
             f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
             f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
-        )
-    names = {"--classes": ["classes.txt"], "--root_path": ["frames", "videos"]}
-    names |= {f"--{which}_list": [path.name] for which, path in wanted.items()}
-    absent = {flag: names[flag] for flag in missing if not any(os.path.lexists(home / file) for file in names[flag])}
-    if absent:
-        media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
-        prepare = command("scripts/prepare_data.py", "folder", name, home / media)
-        raise InputError(
-            f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; prepare it from one "
-            f"folder per class with {prepare}, write it as in docs/data.md, or give {' '.join(absent)}"
         )
 
 
@@ -239,12 +225,20 @@ def _prepared_template(home: Path, root_path: str | None) -> str | None:
     return path.read_text(encoding="utf-8").strip() if root_path is None and path.is_file() else None
 
 
-def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
-    if not (path.is_dir() if folder else path.is_file()):
-        kind = "folder" if folder else "file"
+def _require_files(name: str, home: Path, paths: Mapping[str, Path]) -> None:
+    """Refuse files of a data set that do not exist; `paths`: by the options that name them."""
+    kinds = {flag: "folder" if flag == "root_path" else "file" for flag in paths}
+    absent = [
+        flag for flag, path in paths.items() if not (path.is_dir() if kinds[flag] == "folder" else path.is_file())
+    ]
+    if absent:
+        media = home / ("videos" if (home / "videos").exists() else "frames")
+        prepare = ["folder", name, media] if name not in CATALOGUE else []
+        missing = ", no ".join(f"{kinds[flag]} {paths[flag]}{there_is(paths[flag])}" for flag in absent)
         raise InputError(
-            f"{name}: there is no {kind} {path}{there_is(path)}; prepare the data set there, or give the {kind} "
-            f"with --{flag} (or --data_root, the folder of all data sets)"
+            f"{name}: there is no {missing}; prepare the data set with {command('scripts/prepare_data.py', *prepare)}, "
+            f"write it as in docs/data.md, or give {' '.join(f'--{flag}' for flag in absent)} (or --data_root, the "
+            "folder of all data sets)"
         )
 
 

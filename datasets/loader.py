@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing.connection import Listener
 from types import TracebackType
@@ -37,10 +37,6 @@ class Batch(SharedTensors):
     video_ids: list[str]  # N paths of the list
     replaced: list[str]  # files of frames that could not be read
     seconds: float  # summed over the samples, for reading them
-
-    def pin_memory(self) -> "Batch":
-        """Called by the DataLoader, for faster copies to the GPU."""
-        return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
 def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> Batch:

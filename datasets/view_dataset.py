@@ -50,10 +50,6 @@ class VideoViews(SharedTensors):
         frames, positions = (tensor.to(device, non_blocking=True) for tensor in (self.frames, self.positions))
         return replace(self, frames=frames, positions=positions)
 
-    def pin_memory(self) -> "VideoViews":
-        """Called by the DataLoader, for faster copies to the GPU."""
-        return replace(self, frames=self.frames.pin_memory(), positions=self.positions.pin_memory())
-
 
 class ViewDataset(VideoList, Dataset[VideoViews]):
     """A list, with or without labels, for a test of several clips per video; an unreadable frame stops it."""
