@@ -32,13 +32,11 @@ def uint8_memory(shape: Sequence[int]) -> Tensor:
 
 
 def _free_slot(size: int) -> Tensor:
-    free = [slot for slot in _slots if slot[-1] == 0]
-    for slot in free:
-        if len(slot) > size:
+    for slot in _slots:
+        if slot[-1] == 0 and len(slot) > size:
             return slot
+    _slots[:] = [slot for slot in _slots if slot[-1] != 0]  # the free ones are too small
     new = shared_bytes(size + 1)
-    if free and len(_slots) == MAX_SLOTS:  # all free slots are too small
-        _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare bytes
     if len(_slots) < MAX_SLOTS:
         _slots.append(new)
     return new

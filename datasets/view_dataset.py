@@ -128,18 +128,12 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
 def clip_plans(
     plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
 ) -> dict[int, ClipPlan]:
-    """A plan for each clip, by its number from 0.
+    """A plan for each of the numbered clips; `plan` has the frame stride of dense ones, if there is one.
 
     Args:
-        plan: with the frame stride of dense clips, if there is one.
-        clips: their numbers.
         sampling: one of `TEST_SAMPLINGS`; "auto" is dense if there is a stride, otherwise random for the Kinetics data
             sets and for several clips, and centre for the rest.
-        dataset: its name.
-        num_clips: number of evenly spaced clips; None: the last of `clips` plus 1.
-
-    Raises:
-        InputError: dense clips without a stride, or a number of clips that nothing reads.
+        num_clips: number of evenly spaced clips; None: the last of `clips` plus 1. Refused where nothing reads it.
     """
     if sampling == "auto":
         is_random = is_kinetics(dataset) or clips != [0]

@@ -7,12 +7,13 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import loose, read_class_names
-from datasets.lists import VIDEO_SUFFIXES, bare_path, read_text
-from datasets.preparing.annotations.base import Annotations, Clip, csv_rows, parse_each, remark_on
+from datasets.lists import NO_LABEL, VIDEO_SUFFIXES, bare_path, read_text
+from datasets.preparing.annotations.base import Annotations, Clip, csv_rows, parse_each, remark_on, require_distinct
 from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 from datasets.reading.readers import ARCHIVE_SUFFIX
 
@@ -35,7 +36,7 @@ def read_class_folders(root: Path) -> tuple[Annotations, ClipPaths]:
         raise InputError(
             f"{root} has the folders {', '.join(class_names)}, which look like a split: add --split folders"
         )
-    return _read_lists(root, class_names, {"all": ""})
+    return _read_lists(root, class_names, {"all": "."})
 
 
 def read_split_folders(root: Path) -> tuple[Annotations, ClipPaths]:
@@ -73,9 +74,9 @@ def _read_lists(root: Path, class_names: Sequence[str], folders: Mapping[str, st
     located: ClipPaths = {}
     ignored, faults = [], []
     for key, folder in folders.items():
-        ignored += [f"{folder}/{e.name}".lstrip("/") for e in scan_folder(root / folder) if not is_dir(e)]
+        ignored += [posixpath.normpath(f"{folder}/{e.name}") for e in scan_folder(root / folder) if not is_dir(e)]
         for class_name in _folders(root / folder):
-            home = f"{folder}/{class_name}" if folder else class_name
+            home = posixpath.normpath(f"{folder}/{class_name}")
             groups, others = _read_class(root, home)
             ignored += others
             if not groups:
@@ -106,24 +107,14 @@ def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
 def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[Annotations, ClipPaths]:
     """Clips of a CSV file, as one list "all", and their paths, without missing clips.
 
-    Args:
-        table: lines `path,label`, optionally after a header. A path names a video file, a frame folder or an archive.
-            Labels are class names, or numbers from 0.
-        root: folder that the paths are relative to.
-        class_file: class names in label order, required for numbers. Without it, class names are sorted.
+    Lines are `path,label`, optionally after a header. A path, relative to `root`, names a video file, a frame folder or
+    an archive. Labels are class names, or numbers from 0, which need a `class_file` with the names in label order.
+    Without it, class names are sorted.
     """
-    first: dict[str, tuple[str, str]] = {}
-
-    def parse(origin: str, cells: Sequence[str]) -> Row:
-        path, label = _parse_cells(cells, root)
-        other_origin, other = first.setdefault(bare_path(path), (origin, path))
-        if other_origin != origin:
-            raise ValueError(f"{quoted(path)} is the clip {quoted(other)} of {other_origin}; keep one of them")
-        return origin, path, label
-
-    rows = parse_each(_cells(table), parse)
+    rows = parse_each(_cells(table), partial(_parse_cells, root))
     if not rows:
         raise InputError(f"{table} has no clips; its lines are `path,label`")
+    require_distinct({"all": [Clip(path, NO_LABEL, origin) for origin, path, _ in rows]}, lambda c: bare_path(c.name))
     located = {path: [path] for _, path, _ in rows if _is_there(root / path)}
     origin, path, _ = rows[0]
     if located and path not in located and origin.endswith(":1"):
@@ -150,8 +141,7 @@ def _cells(table: Path) -> Iterator[tuple[str, list[str]]]:
             yield origin, cells
 
 
-def _parse_cells(cells: Sequence[str], root: Path) -> tuple[str, str]:
-    """The path, as in lists, and the label. Raises `ValueError` with the fault of a bad line."""
+def _parse_cells(root: Path, origin: str, cells: Sequence[str]) -> Row:
     if len(cells) != 2 or not all(cells):
         raise ValueError(f"{quoted(','.join(cells))} is not `path,label`; quote a path that contains a comma")
     given, label = cells
@@ -160,7 +150,7 @@ def _parse_cells(cells: Sequence[str], root: Path) -> tuple[str, str]:
         raise ValueError(f"{quoted(given)} is not in {root}; give the folder of all clips with --root_path")
     if os.path.isfile(root / path) and not path.lower().endswith((*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)):
         raise ValueError(f"{quoted(given)} is not a video or an archive by its name (.mp4, .avi, .zip, ...)")
-    return list_path(path, "frames"), label
+    return origin, list_path(path, "frames"), label
 
 
 def _is_there(path: Path) -> bool:

@@ -12,6 +12,7 @@ from common.files import all_or_nothing
 from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, bare_path, format_line, parse_lines
 from datasets.missing_path import broken_link, there_is
+from datasets.preparing.annotations.base import remark_on
 from datasets.preparing.find_media import KINDS
 from datasets.preparing.preparation import Preparation
 
@@ -136,7 +137,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             lines.append(f"{key}: {len(report.missing):,} missing: {few(report.missing)}")
         if report.dropped:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
-        for remark in report.remarks():
+        for remark in report.remarks() + remark_on(preparation.absent_classes(key), "class", "without a clip"):
             remarks[remark].append(key)
     lines += [f"{few(keys, 6)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks

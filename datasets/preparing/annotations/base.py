@@ -203,15 +203,13 @@ def remark_on(names: Sequence[str], noun: str, text: str, shown: int = 3) -> lis
 
 
 def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
-    """Refuse a clip that is listed twice in a list, or in two of the train, val and test list of a split.
-
-    Clips with equal `identity` are the same.
-    """
-    for train in [key for key in lists if key.startswith("train")]:
+    """Refuse two clips of equal `identity` in a list, or in two lists of a split, such as train_split1, val_split1."""
+    for split in dict.fromkeys(key.partition("_")[2] for key in lists):
         first: dict[str, Clip] = {}
         faults = []
-        for clip in chain(*(lists.get(train.replace("train", which), []) for which in ("train", "val", "test"))):
+        for clip in chain(*(clips for key, clips in lists.items() if key.partition("_")[2] == split)):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}; keep one of them")
+                what = f"{quoted(clip.name)} is the clip {quoted(other.name)} of {other.origin}"
+                faults.append(f"{clip.origin}: {what}; keep one of them")
         refuse(faults)
