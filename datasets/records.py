@@ -11,6 +11,7 @@ import numpy as np
 
 NO_LABEL = -1  # label of every record of a list without labels
 _NO_COUNT, _WINDOW = -1, -2  # instead of a number of frames: not in the list; the id ends in a window
+_MORE = "\n"  # in the text of a record, between its id and its other labels
 _CHUNK = 4096  # records made at a time
 _TIME = re.compile(r"(\d{1,9})f?|(\d{1,9})s|(\d{0,9}\.\d{1,9})s?", re.ASCII)
 _WINDOW_OF_ID = re.compile(r"(.+) ([0-9]+f [0-9]+f|[0-9.]+s [0-9.]+s)", re.DOTALL)
@@ -91,18 +92,19 @@ class Records(Sequence[VideoRecord]):
     """
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
-        ids, ends, counts = bytearray(), array("q", [0]), array("i")
-        labels, label_ends = array("i"), array("q", [0])
+        ids, ends, counts, labels = bytearray(), array("q", [0]), array("i"), array("i")
+        self.multi_label = False  # whether a line has several labels
         for record in records:
             ids += record.id.encode()
+            if record.more_labels:
+                ids += f"{_MORE}{','.join(map(str, record.more_labels))}".encode()
+                self.multi_label = True
             ends.append(len(ids))
             counts.append(_WINDOW if record.window else _NO_COUNT if record.num_frames is None else record.num_frames)
-            labels.extend(record.labels)
-            label_ends.append(len(labels))
-        self._ids, self._ends, self._counts, self._labels = map(np.asarray, (memoryview(ids), ends, counts, labels))
+            labels.append(record.label)
+        self._ids, self._ends, self._counts = map(np.asarray, (memoryview(ids), ends, counts))
+        self.labels = np.asarray(labels)  # (M,) int32: of each record the first, if there are several
         self.repeated = 0  # number of lines that repeat an earlier clip
-        self.multi_label = len(labels) > len(counts)  # whether a line has several labels
-        self._label_ends = np.asarray(label_ends) if self.multi_label else None
         self._shared: dict[str, Any] = {}  # the arrays as tensors, once a worker has been started with them
 
     def __getstate__(self) -> dict[str, Any]:
@@ -139,25 +141,15 @@ class Records(Sequence[VideoRecord]):
         if self._counts[index] == _NO_COUNT:
             self._counts[index] = num_frames
 
-    @property
-    def labels(self) -> np.ndarray:
-        """(M,) int32: the label of each record, the first if there are several."""
-        return self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]
-
     def _made(self, start: int, stop: int) -> Iterator[VideoRecord]:
         ends = self._ends[start : stop + 1].tolist()
         ids = self._ids[ends[0] : ends[-1]].tobytes()
-        rows = zip(pairwise(ends), self._counts[start:stop].tolist(), self._labels_of(start, stop), strict=True)
-        for (first, last), count, (label, *more) in rows:
-            name = ids[first - ends[0] : last - ends[0]].decode()
+        rows = zip(pairwise(ends), self._counts[start:stop].tolist(), self.labels[start:stop].tolist(), strict=True)
+        for (first, last), count, label in rows:
+            name, _, more = ids[first - ends[0] : last - ends[0]].decode().partition(_MORE)
+            more_labels = tuple(map(int, more.split(","))) if more else ()
             if count == _WINDOW:
                 record = VideoRecord.of_id(name)
-                yield VideoRecord(record.path, None, label, tuple(more), record.window)
+                yield VideoRecord(record.path, None, label, more_labels, record.window)
             else:
-                yield VideoRecord(name, None if count == _NO_COUNT else count, label, tuple(more))
-
-    def _labels_of(self, start: int, stop: int) -> Iterable[Sequence[int]]:
-        if self._label_ends is None:
-            return zip(self._labels[start:stop].tolist())
-        ends = self._label_ends[start : stop + 1].tolist()
-        return (self._labels[first:last].tolist() for first, last in pairwise(ends))
+                yield VideoRecord(name, None if count == _NO_COUNT else count, label, more_labels)
