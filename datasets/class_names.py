@@ -16,8 +16,7 @@ _TABLE_GAPS = "\t,;"
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names in label order, from one name per line or a table (`name<TAB>label`, `label,name`).
 
-    Raises:
-        InputError: the file cannot be read, or has an empty or repeated name.
+    An empty or repeated name raises an `InputError`.
     """
     text = read_text(path, "the class names").rstrip()
     if re.match(JSON, text):
@@ -37,14 +36,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | None:
-    """(index, name) of names that all begin or all end with an index, such as "1 walk", "02_run" or "jump<TAB>3".
+    """(index, name) of names that all begin or all end with an index, "1 walk", "02_run", "jump<TAB>3"; else None.
 
     The indices must be 0 ... K-1 or 1 ... K in any order, and the names without them must differ, so that the 2 of
     "turn left 2" stays if it distinguishes classes. `gaps`: characters of which one must separate index and name;
     empty: any.
-
-    Returns:
-        None if the names are not indexed.
     """
     for form in _INDEX_FORMS:
         matches = [
@@ -64,11 +60,7 @@ def loose(name: str) -> str:
 
 
 def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] | None:
-    """The known names in the order of `names`, which may be spelled differently or have an index.
-
-    Returns:
-        None if the classes are not the same.
-    """
+    """The known names in the order of `names`, spelled differently or with an index; None if they are not the same."""
     pairs = indexed(names)
     for variant in [names, [name for _, name in sorted(pairs)]] if pairs else [names]:
         for key in (str, loose):

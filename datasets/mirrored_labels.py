@@ -32,9 +32,6 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
     Args:
         class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same, and an index
             ("1 turn_left", "2 turn_right") is ignored.
-
-    Returns:
-        K labels.
     """
     names = _plain_names(class_names)
     labels = {name: label for label, name in enumerate(names)}

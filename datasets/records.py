@@ -34,10 +34,7 @@ class Window(NamedTuple):
     def parse(cls, start: str, end: str, *, bare: bool) -> "Window | None":
         """The window that two words of a line give; None if they are something else.
 
-        `bare`: whether whole numbers without a unit are frames.
-
-        Raises:
-            ValueError: frames and seconds together, or a window without frames.
+        `bare`: whether whole numbers without a unit are frames. Two units, or no frames, raise a `ValueError`.
         """
         if not (_TIME.fullmatch(start) and _TIME.fullmatch(end)):
             return None

@@ -66,9 +66,9 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
                 shared.add(key)
     paths_of: dict[str, tuple[str, ...]] = defaultdict(tuple)  # a set of each would be three times as large
     for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
-        key, listed = _key(name, fold_case), list_path(path, kind)
-        if listed not in paths_of[key]:
-            paths_of[key] += (listed,)
+        key = _key(name, fold_case)
+        if path not in paths_of[key]:  # a folder and an archive have one path
+            paths_of[key] += (path,)
     found = {}
     for clip in distinct:
         keys = [_key(name, fold_case) for name in (clip.name, *clip.aliases)]
@@ -107,12 +107,12 @@ def _key(name: str, fold_case: bool) -> str:
 
 
 def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:
-    """(clip name, path below the root) of the wanted entries."""
+    """(clip name, path as in lists) of the wanted entries."""
     for entry in scan_folder(root / below):
         path = f"{below}/{entry.name}" if below else entry.name
         name = clip_name(entry, kind)
         if name is not None and is_wanted(name):
-            yield name, path
+            yield name, list_path(path, kind)
         elif depth > 1 and is_dir(entry):
             yield from _walk(root, path, kind, is_wanted, depth - 1)
 
