@@ -49,9 +49,7 @@ CATALOGUE = {
     "somethingv1": _Known(174),
     "somethingv2": _Known(174, "{:06d}.jpg"),
     "diving48": _Known(48),
-    "egtea1": _Known(106, "img_{:05d}.jpg", "egtea", "split1"),
-    "egtea2": _Known(106, "img_{:05d}.jpg", "egtea", "split2"),
-    "egtea3": _Known(106, "img_{:05d}.jpg", "egtea", "split3"),
+    **{f"egtea{n}": _Known(106, "img_{:05d}.jpg", "egtea", f"split{n}") for n in (1, 2, 3)},
     "ucf101": _Known(101, split="split1"),
     "hmdb51": _Known(51, split="split1"),
     "jester": _Known(27),
@@ -71,10 +69,7 @@ def is_kinetics(name: str) -> bool:
 
 
 def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str, str]]:
-    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1".
-
-    `split`: None means the data set's usual split.
-    """
+    """A data set's folder under the data root, and its lists of a split or the usual one: "train" -> "train_split1"."""
     known = CATALOGUE.get(name, _Known())
     split = known.split if split is None else split
     return known.folder or name, {which: f"{which}_{split}" if split else which for which in SUBSETS}
@@ -155,9 +150,9 @@ def resolve(
     given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     if name == BUILT_IN and missing:
-        from datasets.built_in.moving_digits import ensure_moving_digits  # its images take a second to import
+        from datasets.built_in.moving_digits import make_moving_digits  # its images take a second to import
 
-        ensure_moving_digits(home.parent)
+        make_moving_digits(home)
     wanted = {which: prepared[which] for which in need if lists[which] is None}
     _require_split(name, split, home, wanted)
     _require_known(name, missing, home)

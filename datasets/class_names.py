@@ -54,6 +54,11 @@ def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | Non
     return None
 
 
+def without_index(names: Sequence[str]) -> list[str]:
+    """The names without their indices, if they are indexed."""
+    return [name for _, name in indexed(names) or enumerate(names)]
+
+
 def loose(name: str) -> str:
     """A name without the blanks, underscores, quotes, brackets and case that differ between copies of a data set."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
@@ -73,15 +78,13 @@ def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] |
 
 def difference(names: Sequence[str], known: Sequence[str]) -> str:
     """Names that only the file or only the annotations have, for a message."""
-    pairs = indexed(names)
-    ours, theirs = (
-        {loose(name): name for name in group} for group in ([n for _, n in pairs] if pairs else names, known)
-    )
-    return "; ".join(
-        f"only in {where}: {few([name for key, name in one.items() if key not in other])}"
-        for where, one, other in (("the file", ours, theirs), ("the annotations", theirs, ours))
-        if set(one) - set(other)
-    )
+    ours = {loose(name): name for name in without_index(names)}
+    theirs = {loose(name): name for name in known}
+    only = {
+        "the file": [name for key, name in ours.items() if key not in theirs],
+        "the annotations": [name for key, name in theirs.items() if key not in ours],
+    }
+    return "; ".join(f"only in {where}: {few(there)}" for where, there in only.items() if there)
 
 
 def class_names_beside(

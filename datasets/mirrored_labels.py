@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from datasets.class_names import indexed
+from datasets.class_names import without_index
 
 _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
@@ -52,8 +52,7 @@ def names_without_mirror(class_names: Sequence[str]) -> list[str]:
 
 
 def _plain_names(class_names: Sequence[str]) -> list[str]:
-    pairs = indexed(class_names)
-    return [_plain(name) for name in ([name for _, name in pairs] if pairs else class_names)]
+    return [_plain(name) for name in without_index(class_names)]
 
 
 def _plain(name: str) -> str:

@@ -39,11 +39,9 @@ class Window(NamedTuple):
         if not (_TIME.fullmatch(start) and _TIME.fullmatch(end)):
             return None
         kinds = {"" if word.isdecimal() else "f" if word[-1] == "f" else "s" for word in (start, end)}
-        if kinds == {""} and not bare:
+        if not bare and kinds not in ({"f"}, {"s"}):
             return None
         if len(kinds) > 1:
-            if not bare:
-                return None
             raise ValueError(f"the window {start} to {end} has two units; write both in frames or both in seconds")
         in_seconds = kinds == {"s"}
         first, last = (round(float(word.rstrip("fs")), 6) for word in (start, end))

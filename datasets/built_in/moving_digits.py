@@ -21,7 +21,6 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from common.errors import InputError, reason
 from datasets.built_in.motions import CLASS_NAMES, Card, sample_motion
-from datasets.catalogue import BUILT_IN
 
 VERSION = 1  # raise it when the clips change: folders of other versions are refused
 SETTINGS_FILE = "made_by.json"  # written last: only complete folders have it
@@ -46,26 +45,19 @@ class Settings:
     version: int = VERSION
 
 
-def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
-    """The folder `<data_root>/moving_digits`, made if it is missing or incomplete; raises as `make_moving_digits`."""
-    folder = data_root / BUILT_IN
-    if (folder / SETTINGS_FILE).exists():
-        _check_settings(folder, settings)
-    else:
-        logging.info("Making the built-in data set in %s (once; takes a few seconds)", folder)
-        make_moving_digits(folder, settings)
-    return folder
+def make_moving_digits(folder: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
+    """Fill the folder with frames/, train.txt, val.txt and classes.txt, if it is missing or incomplete; returns it.
 
-
-def make_moving_digits(folder: Path, settings: Settings) -> None:
-    """Write frames/, train.txt, val.txt and classes.txt into a folder that gets its name when it is complete.
-
-    Each clip depends on (seed, list, label, number) alone, not on the number of processes. Several runs may make the
-    same folder at the same time: all use the folder of the first to finish.
+    It gets its name when it is complete. Each clip depends on (seed, list, label, number) alone, not on the number of
+    processes. Several runs may make the same folder at the same time: all use the folder of the first to finish.
 
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
+    if (folder / SETTINGS_FILE).exists():
+        _check_settings(folder, settings)
+        return folder
+    logging.info("Making the built-in data set in %s (once; takes a few seconds)", folder)
     try:
         others = sorted({path.name for path in folder.iterdir()} - PARTS) if folder.exists() else []
         if others:
@@ -83,6 +75,7 @@ def make_moving_digits(folder: Path, settings: Settings) -> None:
             f"cannot make the built-in data set in {folder}: {reason(error)}; choose another --data_root"
         ) from error
     _check_settings(folder, settings)
+    return folder
 
 
 def _check_settings(folder: Path, settings: Settings) -> None:

@@ -210,6 +210,8 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in chain(*(clips for key, clips in lists.items() if key.partition("_")[2] == split)):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                what = f"{quoted(clip.name)} is the clip {quoted(other.name)} of {other.origin}"
-                faults.append(f"{clip.origin}: {what}; keep one of them")
+                named = f" as {quoted(other.name)}" if other.name != clip.name else ""
+                faults.append(
+                    f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}{named}; keep one of them"
+                )
         refuse(faults)
