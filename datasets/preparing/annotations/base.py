@@ -210,8 +210,6 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in chain(*(clips for key, clips in lists.items() if key.partition("_")[2] == split)):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                named = f" as {quoted(other.name)}" if other.name != clip.name else ""
-                faults.append(
-                    f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}{named}; keep one of them"
-                )
+                there = other.origin if other.name == clip.name else f"{other.origin} as {quoted(other.name)}"
+                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {there}; keep one of them")
         refuse(faults)
