@@ -121,11 +121,10 @@ def _read(
 
 def _repeats(records: Records, numbers: array, hashes: np.ndarray, may_repeat: bool) -> dict[int, str]:
     """Count lines that repeat an earlier clip; line number -> fault if that is one. `hashes` (M,): of `clip_key`."""
-    order = np.argsort(hashes, kind="stable")
-    is_same = np.diff(hashes[order]) == 0
+    _, groups, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     first_line: dict[str, tuple[int, VideoRecord]] = {}
     faults = {}
-    for row in np.union1d(order[1:][is_same], order[:-1][is_same]).tolist():  # clips that share a hash
+    for row in np.flatnonzero(sizes[groups] > 1).tolist():  # clips that share a hash
         number, record = numbers[row], records[row]
         other, first = first_line.setdefault(clip_key(record), (number, record))
         records.repeated += other != number
