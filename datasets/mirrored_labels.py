@@ -42,11 +42,10 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
 def names_without_mirror(class_names: Sequence[str]) -> list[str]:
     """Names with one direction (not "left and right") whose clips keep their label: no class has the mirrored name."""
+    rows = enumerate(zip(class_names, _plain_names(class_names), mirrored_labels(class_names), strict=True))
     return [
         class_name
-        for label, (class_name, name, mirrored) in enumerate(
-            zip(class_names, _plain_names(class_names), mirrored_labels(class_names), strict=True)
-        )
+        for label, (class_name, name, mirrored) in rows
         if mirrored == label and _WORD.search(_BOTH.sub("", name))
     ]
 

@@ -117,9 +117,8 @@ def random_crop(frames: Tensor, smallest: float) -> Tensor:
     x, y = torch.rand(2).tolist()
     sizes = torch.stack([(areas * ratios).sqrt(), (areas / ratios).sqrt()], 1).round().int().clamp(min=1)
     fitting = sizes[(sizes[:, 0] <= width) & (sizes[:, 1] <= height)].tolist()
-    crop_width, crop_height = (
-        fitting[0] if fitting else (min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO)))
-    )
+    largest = min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO))
+    crop_width, crop_height = fitting[0] if fitting else largest
     left, top = int(x * (width - crop_width + 1)), int(y * (height - crop_height + 1))
     return crop(frames, (left, top, left + crop_width, top + crop_height))
 
