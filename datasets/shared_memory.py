@@ -64,13 +64,13 @@ class SharedTensors:
     def __getstate__(self) -> dict[str, Any]:
         return {name: _to_send(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update((name, value() if isinstance(value, partial) else value) for name, value in state.items())
+
     def pin_memory(self) -> Any:
         """Called by the DataLoader, for faster copies to the GPU."""
         pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **pinned)  # type: ignore[type-var]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update((name, value() if isinstance(value, partial) else value) for name, value in state.items())
 
 
 def _to_send(tensor: Tensor) -> Tensor | partial[Tensor]:
