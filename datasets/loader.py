@@ -101,7 +101,33 @@ class ClipLoader(DataLoader):
 
     dataset: Any  # `_Batches`
     sampler: Any  # an `EpochSampler`, whose `set_epoch` chooses the epoch
-    answer_limit: float = 0  # seconds to wait for a batch of a worker; 0: no limit
+
+    def __init__(
+        self,
+        dataset: Clips | ViewDataset | SourceViews,
+        sampler: EpochSampler | list[tuple[int, int]],
+        workers: int,
+        pin_memory: bool,
+        **sizes: Any,
+    ) -> None:
+        if workers > 0:
+            _require_sockets()
+            atexit.unregister(_kill_workers)  # once per process, however many loaders there are
+            atexit.register(_kill_workers)
+        latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
+        super().__init__(
+            _Batches(dataset, latest),
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # the global one belongs to the training step
+            **sizes,
+        )
+        has_limit = workers > 0 and not isinstance(dataset, SourceViews)  # reading a user's video may take hours
+        self.answer_limit = ANSWER_LIMIT if has_limit else 0  # seconds to wait for a batch of a worker; 0: no limit
 
     def __iter__(self) -> Any:
         with stops_wait():
@@ -149,7 +175,7 @@ def make_loader(
     """A loader of `Batch`es."""
     sampler = EpochSampler(len(dataset), seed, shuffle, rank, world_size, repeats, balanced)
     drop_last = drop_last and len(sampler) >= batch_size
-    return _start_loader(dataset, sampler, workers, pin_memory, batch_size=batch_size, drop_last=drop_last)
+    return ClipLoader(dataset, sampler, workers, pin_memory, batch_size=batch_size, drop_last=drop_last)
 
 
 def make_view_loader(
@@ -157,35 +183,7 @@ def make_view_loader(
 ) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time: those at `indices` of the list, or all in list order."""
     keys = [(0, index) for index in (range(len(dataset)) if indices is None else indices)]
-    return _start_loader(dataset, keys, workers, pin_memory, batch_size=1)
-
-
-def _start_loader(
-    dataset: Clips | ViewDataset | SourceViews,
-    sampler: EpochSampler | list[tuple[int, int]],
-    workers: int,
-    pin_memory: bool,
-    **sizes: Any,
-) -> ClipLoader:
-    if workers > 0:
-        _require_sockets()
-        atexit.unregister(_kill_workers)  # once per process, however many loaders there are
-        atexit.register(_kill_workers)
-    latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
-    loader = ClipLoader(
-        _Batches(dataset, latest),
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=pin_memory,
-        persistent_workers=workers > 0,
-        worker_init_fn=_start_worker,
-        generator=torch.Generator(),  # the global one belongs to the training step
-        **sizes,
-    )
-    if workers > 0 and not isinstance(dataset, SourceViews):  # reading a user's video may take hours
-        loader.answer_limit = ANSWER_LIMIT
-    return loader
+    return ClipLoader(dataset, keys, workers, pin_memory, batch_size=1)
 
 
 def _require_sockets() -> None:
