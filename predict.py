@@ -31,8 +31,7 @@ from datasets.preprocessing import eval_preprocessing
 from datasets.reading.read_ahead import ReadAhead
 from datasets.reading.sources import Source, find_sources
 from datasets.reading.timed_frames import TimedFrames, timed_frames
-from datasets.source_views import SourceViews
-from datasets.view_dataset import VideoViews, clip_plans, read_views
+from datasets.view_dataset import SourceViews, VideoViews, clip_plans, read_views
 from datasets.windows import sliding_windows
 from ops.choices import EXPORTED
 from ops.fuse import fuse_for_inference

@@ -140,7 +140,7 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 
 def warn_of_training_clips(weights: Weights, videos: ViewDataset, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
-    clips, source = clip_ids(videos.records), str(weights.path)
+    clips, source = list(clip_ids(videos.records)), str(weights.path)
     record = seen_clips(weights.content, source)
     trained = seen(record, data_folder(videos.spec.name), clips)
     if trained:

@@ -22,7 +22,7 @@ from common.cli import resume_command, steps_and_seconds
 from common.errors import InputError, command, counted
 from datasets.catalogue import DatasetSpec, data_folder
 from datasets.clip_dataset import VideoDataset
-from datasets.lists import clip_ids, each_clip_id
+from datasets.lists import clip_ids
 from drawing.learning_rate import draw_learning_rate
 from drawing.mixed_clips import mixed_sheet
 from ops.averaging import moving_average
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
         best_epochs=BestEpochs(args.keep_best),
-        seen=joined(seen_before, {data_folder(spec.name): clip_digests(each_clip_id(train_set.records))}),
+        seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
         evaluate_checkpoint(args, state, val_set, runtime, step)
@@ -96,7 +96,7 @@ def evaluate_checkpoint(
     args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
 ) -> None:
     """-e: loss and accuracy of --resume CKPT on the val list, and of its averaged weights."""
-    val_list, val_clips = val_set.spec.lists["val"], clip_ids(val_set.records)
+    val_list, val_clips = val_set.spec.lists["val"], list(clip_ids(val_set.records))
     trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
     for name, average in state.averages(teacher=bool(args.eval_teacher)).items():
@@ -157,7 +157,7 @@ def run_epochs(
     roots = Path(args.root_model), Path(args.root_log)
     with StopRequest() as stop, claimed_run(*roots, name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs, runtime)
-        val_clips = clip_ids(val_set.records)
+        val_clips = list(clip_ids(val_set.records))
         require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
         if state.epoch == args.epochs:
             logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))

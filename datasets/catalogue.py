@@ -1,7 +1,6 @@
 """The data sets that are known by name, and where their files are."""
 
 import logging
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +49,7 @@ CATALOGUE = {
     "somethingv1": _Known(174),
     "somethingv2": _Known(174, "{:06d}.jpg"),
     "diving48": _Known(48),
-    "egtea1": _Known(106, "img_{:05d}.jpg", "egtea", "split1"),
-    "egtea2": _Known(106, "img_{:05d}.jpg", "egtea", "split2"),
-    "egtea3": _Known(106, "img_{:05d}.jpg", "egtea", "split3"),
+    **{f"egtea{n}": _Known(106, "img_{:05d}.jpg", "egtea", f"split{n}") for n in (1, 2, 3)},
     "ucf101": _Known(101, split="split1"),
     "hmdb51": _Known(51, split="split1"),
     "jester": _Known(27),
@@ -72,10 +69,7 @@ def is_kinetics(name: str) -> bool:
 
 
 def folder_and_lists(name: str, split: str | None = None) -> tuple[str, dict[str, str]]:
-    """A data set's folder under the data root, and the names of its lists there: "train" -> "train_split1".
-
-    `split`: None means the data set's usual split.
-    """
+    """A data set's folder under the data root, and its lists of a split or the usual one: "train" -> "train_split1"."""
     known = CATALOGUE.get(name, _Known())
     split = known.split if split is None else split
     return known.folder or name, {which: f"{which}_{split}" if split else which for which in SUBSETS}
@@ -156,15 +150,16 @@ def resolve(
     given |= {f"{which}_list": lists[which] for which in need if which != "test"}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     if name == BUILT_IN and missing:
-        _make_built_in(home.parent)
+        from datasets.built_in.moving_digits import make_moving_digits  # its images take a second to import
+
+        make_moving_digits(home)
     wanted = {which: prepared[which] for which in need if lists[which] is None}
     _require_split(name, split, home, wanted)
-    _require_known(name, missing, home, wanted)
+    _require_known(name, missing, home)
     defaults = {"root_path": home / _frames_or_videos(name, home, root_path), "classes": home / "classes.txt"}
     defaults |= {f"{which}_list": path for which, path in wanted.items()}
     paths = {flag: Path(value) if value is not None else defaults[flag] for flag, value in given.items()}
-    for flag, path in paths.items():
-        _require(path, flag, folder=flag == "root_path", name=name)
+    _require_files(name, home, paths)
     known = CATALOGUE.get(name, _Known())
     own_lists = all(lists[which] is not None for which in need)
     return DatasetSpec(
@@ -176,12 +171,6 @@ def resolve(
         lists={which: wanted[which] if which in wanted else paths[f"{which}_list"] for which in need},
         image_tmpl=checked_template(image_tmpl or _prepared_template(home, root_path) or known.image_tmpl),
     )
-
-
-def _make_built_in(data_root: Path) -> None:
-    from datasets.built_in.moving_digits import ensure_moving_digits  # here because its images take a second to import
-
-    ensure_moving_digits(data_root)
 
 
 def _frames_or_videos(name: str, home: Path, root_path: str | None) -> str:
@@ -213,27 +202,15 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
     raise InputError(f"{home} has no {', no '.join(absent)}; {cure}")
 
 
-def _require_known(name: str, missing: Sequence[str], home: Path, wanted: Mapping[str, Path]) -> None:
+def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
     """Refuse a data set that is neither in the catalogue nor prepared; `missing`: flags that were not given."""
     splits = names_of(name)
     if name not in splits and any(flag.endswith("_list") for flag in missing):
         raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
-    if name in CATALOGUE or not missing:
-        return
-    if not home.is_dir():
+    if missing and name not in CATALOGUE and not home.is_dir():
         raise InputError(
             f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
             f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
-        )
-    names = {"--classes": ["classes.txt"], "--root_path": ["frames", "videos"]}
-    names |= {f"--{which}_list": [path.name] for which, path in wanted.items()}
-    absent = {flag: names[flag] for flag in missing if not any(os.path.lexists(home / file) for file in names[flag])}
-    if absent:
-        media = next((kind for kind in names["--root_path"] if (home / kind).exists()), "frames")
-        prepare = command("scripts/prepare_data.py", "folder", name, home / media)
-        raise InputError(
-            f"{home} has no {', no '.join(' or '.join(files) for files in absent.values())}; prepare it from one "
-            f"folder per class with {prepare}, write it as in docs/data.md, or give {' '.join(absent)}"
         )
 
 
@@ -243,12 +220,20 @@ def _prepared_template(home: Path, root_path: str | None) -> str | None:
     return path.read_text(encoding="utf-8").strip() if root_path is None and path.is_file() else None
 
 
-def _require(path: Path, flag: str, *, folder: bool, name: str) -> None:
-    if not (path.is_dir() if folder else path.is_file()):
-        kind = "folder" if folder else "file"
+def _require_files(name: str, home: Path, paths: Mapping[str, Path]) -> None:
+    """Refuse files of a data set that do not exist; `paths`: by the options that name them."""
+    kinds = {flag: "folder" if flag == "root_path" else "file" for flag in paths}
+    absent = [
+        flag for flag, path in paths.items() if not (path.is_dir() if kinds[flag] == "folder" else path.is_file())
+    ]
+    if absent:
+        media = home / ("videos" if (home / "videos").exists() else "frames")
+        prepare = ["folder", name, media] if name not in CATALOGUE else []
+        missing = ", no ".join(f"{kinds[flag]} {paths[flag]}{there_is(paths[flag])}" for flag in absent)
         raise InputError(
-            f"{name}: there is no {kind} {path}{there_is(path)}; prepare the data set there, or give the {kind} "
-            f"with --{flag} (or --data_root, the folder of all data sets)"
+            f"{name}: there is no {missing}; prepare the data set with {command('scripts/prepare_data.py', *prepare)}, "
+            f"write it as in docs/data.md, or give {' '.join(f'--{flag}' for flag in absent)} (or --data_root, the "
+            "folder of all data sets)"
         )
 
 

@@ -16,8 +16,7 @@ _TABLE_GAPS = "\t,;"
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names in label order, from one name per line or a table (`name<TAB>label`, `label,name`).
 
-    Raises:
-        InputError: the file cannot be read, or has an empty or repeated name.
+    An empty or repeated name raises an `InputError`.
     """
     text = read_text(path, "the class names").rstrip()
     if re.match(JSON, text):
@@ -37,14 +36,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | None:
-    """(index, name) of names that all begin or all end with an index, such as "1 walk", "02_run" or "jump<TAB>3".
+    """(index, name) of names that all begin or all end with an index, "1 walk", "02_run", "jump<TAB>3"; else None.
 
     The indices must be 0 ... K-1 or 1 ... K in any order, and the names without them must differ, so that the 2 of
     "turn left 2" stays if it distinguishes classes. `gaps`: characters of which one must separate index and name;
     empty: any.
-
-    Returns:
-        None if the names are not indexed.
     """
     for form in _INDEX_FORMS:
         matches = [
@@ -58,17 +54,18 @@ def indexed(names: Sequence[str], gaps: str = "") -> list[tuple[int, str]] | Non
     return None
 
 
+def without_index(names: Sequence[str]) -> list[str]:
+    """The names without their indices, if they are indexed."""
+    return [name for _, name in indexed(names) or enumerate(names)]
+
+
 def loose(name: str) -> str:
     """A name without the blanks, underscores, quotes, brackets and case that differ between copies of a data set."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
 
 def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] | None:
-    """The known names in the order of `names`, which may be spelled differently or have an index.
-
-    Returns:
-        None if the classes are not the same.
-    """
+    """The known names in the order of `names`, spelled differently or with an index; None if they are not the same."""
     pairs = indexed(names)
     for variant in [names, [name for _, name in sorted(pairs)]] if pairs else [names]:
         for key in (str, loose):
@@ -81,15 +78,13 @@ def in_order_of(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] |
 
 def difference(names: Sequence[str], known: Sequence[str]) -> str:
     """Names that only the file or only the annotations have, for a message."""
-    pairs = indexed(names)
-    ours, theirs = (
-        {loose(name): name for name in group} for group in ([n for _, n in pairs] if pairs else names, known)
-    )
-    return "; ".join(
-        f"only in {where}: {few([name for key, name in one.items() if key not in other])}"
-        for where, one, other in (("the file", ours, theirs), ("the annotations", theirs, ours))
-        if set(one) - set(other)
-    )
+    ours = {loose(name): name for name in without_index(names)}
+    theirs = {loose(name): name for name in known}
+    only = {
+        "the file": [name for key, name in ours.items() if key not in theirs],
+        "the annotations": [name for key, name in theirs.items() if key not in ours],
+    }
+    return "; ".join(f"only in {where}: {few(there)}" for where, there in only.items() if there)
 
 
 def class_names_beside(
@@ -100,11 +95,7 @@ def class_names_beside(
     own_lists: bool,  # the lists are not the prepared ones, so their labels may follow another order
     name: str,  # of the data set
 ) -> tuple[str, ...]:
-    """Names in label order; if they are the prepared ones in another spelling, in the prepared spelling.
-
-    Raises:
-        InputError: the number or the order of the names is wrong.
-    """
+    """Names in label order, refused if their number or order is wrong; in the spelling of the prepared ones."""
     names = read_class_names(path)
     if not names or (num_class is not None and len(names) != num_class):
         raise InputError(f"{path} has {counted(len(names), 'class name')}; {name} has {num_class or '1 or more'}")

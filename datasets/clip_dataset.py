@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import counted, few, quoted
+from datasets import sampling
 from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import VideoRecord, read_list
@@ -21,17 +22,7 @@ from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader, open_record
-from datasets.sampling import (
-    Rng,
-    center_starts,
-    clip_rng,
-    dense_starts,
-    even_starts,
-    reorder,
-    sample_rng,
-    segment_indices,
-    train_starts,
-)
+from datasets.sampling import Rng, segment_indices
 from datasets.transforms import FrameTransform, TrainTransform, transformed
 
 
@@ -82,7 +73,9 @@ class Plan(ABC):
     def random_starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts at random places."""
         shape = (num_frames, self.num_segments, self.frames_per_segment)
-        return dense_starts(*shape, self.frame_stride, rng=rng) if self.frame_stride else train_starts(*shape, rng)
+        if self.frame_stride:
+            return sampling.dense_starts(*shape, self.frame_stride, rng=rng)
+        return sampling.train_starts(*shape, rng)
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class TrainPlan(Plan):
         return self.input_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
-        rng = sample_rng(self.seed, epoch, index)
+        rng = sampling.sample_rng(self.seed, epoch, index)
         starts = self.random_starts(num_frames, rng)
         transform = TrainTransform.sample(
             self.input_size, rng, flip=self.mirrored is not None, augmentation=self.augmentation
@@ -125,18 +118,18 @@ class ClipPlan(Plan):
         return self.preprocessing.crop_size
 
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
-        rng = clip_rng(self.seed, record.id, self.clip_index or 0)
+        rng = sampling.clip_rng(self.seed, record.id, self.clip_index or 0)
         indices = segment_indices(self.starts(num_frames, rng), self.frames_per_segment, num_frames)
-        return SampledClip(reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
+        return SampledClip(sampling.reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
 
     def starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts; dense clips are always evenly spaced."""
         shape, clip = (num_frames, self.num_segments, self.frames_per_segment), self.clip_index or 0
         if self.frame_stride:
-            return dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
+            return sampling.dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
         if self.num_clips:
-            return even_starts(*shape, clip, self.num_clips)
-        return center_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
+            return sampling.even_starts(*shape, clip, self.num_clips)
+        return sampling.center_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
 
     def describe(self) -> str:
         """The sampling in one phrase, the same for all clips of a test."""
@@ -182,10 +175,9 @@ class VideoList:
     """The videos of a list."""
 
     def __init__(self, spec: DatasetSpec, which: str, decoder: str, *, may_lack_labels: bool = False) -> None:
-        """Read a list ("train", "val" or "test"); `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
+        """Read a list ("train", "val" or "test"); raises as `read_list` and `choose_decoder` do.
 
-        Raises:
-            InputError: the list cannot be read, or the decoder is not installed.
+        `decoder`: for frames in folders and archives, of `DECODER_NAMES`.
         """
         choose_decoder(decoder)  # fails here rather than in a worker
         self.spec = spec
@@ -251,8 +243,6 @@ class VideoDataset(VideoList, Clips):
 def train_dataset(
     spec: DatasetSpec,
     *,
-    num_segments: int,
-    frames_per_segment: int,
     input_size: int,
     seed: int,
     flip: bool,
@@ -260,13 +250,13 @@ def train_dataset(
     decoder: str = "auto",
     **frames: Any,
 ) -> VideoDataset:
-    """The train list; `frames`: the keyword fields of `Plan`.
+    """The train list; `frames`: the fields of `Plan`.
 
     Repeated lines, and classes whose mirrored clips may get a wrong label, are logged.
     """
     mirrored = mirrored_labels(spec.class_names) if flip else None
     augmentation.steps()  # imports torchvision here, if needed, rather than in each worker
-    plan = TrainPlan(num_segments, frames_per_segment, input_size, seed, mirrored, augmentation, **frames)
+    plan = TrainPlan(input_size=input_size, seed=seed, mirrored=mirrored, augmentation=augmentation, **frames)
     dataset = VideoDataset(spec, "train", plan, decoder)
     if dataset.records.repeated:
         lines = counted(dataset.records.repeated, "repeated line")
@@ -281,10 +271,6 @@ def train_dataset(
     return dataset
 
 
-def val_dataset(
-    spec: DatasetSpec, *, num_segments: int, frames_per_segment: int, input_size: int, decoder: str = "auto",
-    **frames: Any,
-) -> VideoDataset:  # fmt: skip
+def val_dataset(spec: DatasetSpec, *, input_size: int, decoder: str = "auto", **frames: Any) -> VideoDataset:
     """The val list for evaluation during training: centre crop, and centre starts or the middle dense clip."""
-    plan = ClipPlan(num_segments, frames_per_segment, eval_preprocessing(input_size), **frames)
-    return VideoDataset(spec, "val", plan, decoder)
+    return VideoDataset(spec, "val", ClipPlan(preprocessing=eval_preprocessing(input_size), **frames), decoder)

@@ -83,8 +83,7 @@ def parse_lines(
 ) -> list[tuple[int, VideoRecord | str]]:
     """Number (from 1) of each line that is not empty, with its record or its fault.
 
-    Raises:
-        InputError: the file cannot be read, or is in another project's format.
+    Raises an `InputError` if the file cannot be read, or is in another project's format.
     """
     records, numbers, faults = _read(list_file, num_class, may_repeat, may_lack_labels)
     rows: dict[int, VideoRecord | str] = dict(zip(numbers, records, strict=True))
@@ -122,11 +121,10 @@ def _read(
 
 def _repeats(records: Records, numbers: array, hashes: np.ndarray, may_repeat: bool) -> dict[int, str]:
     """Count lines that repeat an earlier clip; line number -> fault if that is one. `hashes` (M,): of `clip_key`."""
-    order = np.argsort(hashes, kind="stable")
-    is_same = np.diff(hashes[order]) == 0
+    _, groups, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     first_line: dict[str, tuple[int, VideoRecord]] = {}
     faults = {}
-    for row in np.union1d(order[1:][is_same], order[:-1][is_same]).tolist():  # clips that share a hash
+    for row in np.flatnonzero(sizes[groups] > 1).tolist():  # clips that share a hash
         number, record = numbers[row], records[row]
         other, first = first_line.setdefault(clip_key(record), (number, record))
         records.repeated += other != number
@@ -176,11 +174,7 @@ def _lacks_label(line: str) -> bool:
 
 
 def parse_line(line: str, num_class: int | None, *, has_label: bool = True) -> VideoRecord:
-    """The record of a line; `has_label`: whether the list has labels.
-
-    Raises:
-        ValueError: the line is bad; the message does not say where it is.
-    """
+    """The record of a line, or a `ValueError` that does not say where the line is; `has_label`: the list has labels."""
     if not has_label and not re.search(rf"\s{NO_LABEL}\s*$", line):
         line = f"{line} {NO_LABEL}"
     words = line.rsplit(maxsplit=3)
@@ -259,13 +253,8 @@ def repeated_lines(records: Sequence[VideoRecord]) -> int:
     return len(keys) - len(np.unique(keys))
 
 
-def clip_ids(records: Iterable[VideoRecord]) -> list[str]:
-    """A name for each clip, the same in lists of frames and of videos."""
-    return list(each_clip_id(records))
-
-
-def each_clip_id(records: Iterable[VideoRecord]) -> Iterator[str]:
-    """Yield `clip_ids` one by one, for long lists."""
+def clip_ids(records: Iterable[VideoRecord]) -> Iterator[str]:
+    """Yield a name for each clip, the same in lists of frames and of videos."""
     for record in records:
         path = bare_path(posixpath.normpath(record.path))
         yield path if record.window is None else f"{path} {record.window}"

@@ -1,8 +1,15 @@
-"""Batches of clips, read by worker processes that live as long as their loader."""
+"""Batches of clips, and the worker processes that read them and live as long as their loader."""
 
+import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.connection import Listener
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -10,14 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
-from common.console import WORKER_DIED, ignore_end_of_workers, stops_wait, time_limit
+from common.console import WORKER_DIED, StopRequest, ignore_end_of_workers, stops_wait, time_limit
 from common.errors import InputError
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
 from datasets.shared_memory import SharedTensors, shared_bytes, uint8_memory
-from datasets.source_views import SourceViews
-from datasets.view_dataset import VideoViews, ViewDataset
-from datasets.worker_processes import kill_workers_at_exit, require_sockets, start_worker
+from datasets.view_dataset import SourceViews, ViewDataset
 
 ANSWER_LIMIT = 540  # seconds to wait for a worker's batch; other processes of a run wait for a minute more
 
@@ -32,10 +37,6 @@ class Batch(SharedTensors):
     video_ids: list[str]  # N paths of the list
     replaced: list[str]  # files of frames that could not be read
     seconds: float  # summed over the samples, for reading them
-
-    def pin_memory(self) -> "Batch":
-        """Called by the DataLoader, for faster copies to the GPU."""
-        return replace(self, clip=self.clip.pin_memory(), label=self.label.pin_memory())
 
 
 def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> Batch:
@@ -52,24 +53,23 @@ def _read_batch(dataset: Clips, size: int, keys: Iterator[tuple[int, int]]) -> B
     )
 
 
-def _read_views(dataset: ViewDataset | SourceViews, _size: int, keys: Iterator[tuple[int, int]]) -> VideoViews | str:
-    """The views of one video; for `SourceViews` perhaps why there are none."""
-    ((_epoch, index),) = keys
-    return dataset[index]
-
-
 @dataclass(frozen=True)
 class _Batches(torch.utils.data.Dataset):
     """A dataset whose workers read whole batches."""
 
     dataset: Any
-    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any]
     latest: Tensor  # (workers, 2) int64, shared: process number of each worker, and the index that it read last
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
-        """The batch; or an `InputError` as a value, because a worker would wrap a raised one in its traceback."""
+        """A `Batch`, or what a dataset of views has for its one key.
+
+        An `InputError` is returned as a value, because a worker would wrap a raised one in its traceback.
+        """
+        noted = self._noted(keys)
         try:
-            return self.read(self.dataset, len(keys), self._noted(keys))
+            if isinstance(self.dataset, Clips):
+                return _read_batch(self.dataset, len(keys), noted)
+            return self.dataset[next(noted)[1]]
         except InputError as error:
             return error
 
@@ -101,7 +101,33 @@ class ClipLoader(DataLoader):
 
     dataset: Any  # `_Batches`
     sampler: Any  # an `EpochSampler`, whose `set_epoch` chooses the epoch
-    answer_limit: float = 0  # seconds to wait for a batch of a worker; 0: no limit
+
+    def __init__(
+        self,
+        dataset: Clips | ViewDataset | SourceViews,
+        sampler: EpochSampler | list[tuple[int, int]],
+        workers: int,
+        pin_memory: bool,
+        **sizes: Any,
+    ) -> None:
+        if workers > 0:
+            _require_sockets()
+            atexit.unregister(_kill_workers)  # once per process, however many loaders there are
+            atexit.register(_kill_workers)
+        latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
+        super().__init__(
+            _Batches(dataset, latest),
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # the global one belongs to the training step
+            **sizes,
+        )
+        has_limit = workers > 0 and not isinstance(dataset, SourceViews)  # reading a user's video may take hours
+        self.answer_limit = ANSWER_LIMIT if has_limit else 0  # seconds to wait for a batch of a worker; 0: no limit
 
     def __iter__(self) -> Any:
         with stops_wait():
@@ -148,10 +174,8 @@ def make_loader(
 ) -> ClipLoader:
     """A loader of `Batch`es."""
     sampler = EpochSampler(len(dataset), seed, shuffle, rank, world_size, repeats, balanced)
-    return _start_loader(
-        dataset, _read_batch, sampler, workers, pin_memory,
-        batch_size=batch_size, drop_last=drop_last and len(sampler) >= batch_size,
-    )  # fmt: skip
+    drop_last = drop_last and len(sampler) >= batch_size
+    return ClipLoader(dataset, sampler, workers, pin_memory, batch_size=batch_size, drop_last=drop_last)
 
 
 def make_view_loader(
@@ -159,32 +183,40 @@ def make_view_loader(
 ) -> ClipLoader:
     """A loader of `VideoViews`, one video at a time: those at `indices` of the list, or all in list order."""
     keys = [(0, index) for index in (range(len(dataset)) if indices is None else indices)]
-    return _start_loader(dataset, _read_views, keys, workers, pin_memory, batch_size=1)
+    return ClipLoader(dataset, keys, workers, pin_memory, batch_size=1)
 
 
-def _start_loader(
-    dataset: Any,
-    read: Callable[[Any, int, Iterator[tuple[int, int]]], Any],
-    sampler: EpochSampler | list[tuple[int, int]],
-    workers: int,
-    pin_memory: bool,
-    **sizes: Any,
-) -> ClipLoader:
-    if workers > 0:
-        require_sockets()
-        kill_workers_at_exit()
-    latest = shared_bytes(16 * max(workers, 1)).view(torch.int64).view(-1, 2)
-    loader = ClipLoader(
-        _Batches(dataset, read, latest),
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=pin_memory,
-        persistent_workers=workers > 0,
-        worker_init_fn=start_worker,
-        generator=torch.Generator(),  # the global one belongs to the training step
-        **sizes,
-    )
-    if workers > 0 and not isinstance(dataset, SourceViews):  # reading a user's video may take hours
-        loader.answer_limit = ANSWER_LIMIT
-    return loader
+def _require_sockets() -> None:
+    """Refuse a TMPDIR in which workers cannot open the sockets that pass batches on, such as one with a long path.
+
+    In a worker the error would be lost, and the main process would wait forever.
+    """
+    try:
+        Listener().close()
+    except OSError as error:
+        raise InputError(
+            f"worker processes cannot use {tempfile.gettempdir()} ({error}); choose a short, writable path, such as "
+            "TMPDIR=/tmp, or read without workers: -j 0"
+        ) from error
+
+
+def _kill_workers() -> None:
+    """At exit, kill the workers before Python asks them to end with a signal that they ignore, and waits."""
+    for process in active_children():
+        if process.daemon:
+            process.kill()
+
+
+def _start_worker(_number: int) -> None:
+    """Use one thread per worker; leave signals to the main process, which may need a few more batches."""
+    torch.set_num_threads(1)
+    for name in StopRequest.NAMES:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    sys.excepthook = _ignore_lost_connections
+
+
+def _ignore_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook` that hides the errors of a worker whose main process stopped while it received a batch."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

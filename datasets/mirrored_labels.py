@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from datasets.class_names import indexed
+from datasets.class_names import without_index
 
 _OPPOSITE = {"left": "right", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
@@ -32,9 +32,6 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
     Args:
         class_names: K names in label order; swipe_left, swipeLeft and "Swipe left" are the same, and an index
             ("1 turn_left", "2 turn_right") is ignored.
-
-    Returns:
-        K labels.
     """
     names = _plain_names(class_names)
     labels = {name: label for label, name in enumerate(names)}
@@ -45,18 +42,16 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
 def names_without_mirror(class_names: Sequence[str]) -> list[str]:
     """Names with one direction (not "left and right") whose clips keep their label: no class has the mirrored name."""
+    rows = enumerate(zip(class_names, _plain_names(class_names), mirrored_labels(class_names), strict=True))
     return [
         class_name
-        for label, (class_name, name, mirrored) in enumerate(
-            zip(class_names, _plain_names(class_names), mirrored_labels(class_names), strict=True)
-        )
+        for label, (class_name, name, mirrored) in rows
         if mirrored == label and _WORD.search(_BOTH.sub("", name))
     ]
 
 
 def _plain_names(class_names: Sequence[str]) -> list[str]:
-    pairs = indexed(class_names)
-    return [_plain(name) for name in ([name for _, name in pairs] if pairs else class_names)]
+    return [_plain(name) for name in without_index(class_names)]
 
 
 def _plain(name: str) -> str:

@@ -5,12 +5,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import eq
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
 NO_LABEL = -1  # label of every record of a list without labels
 _NO_COUNT, _WINDOW = -1, -2  # instead of a number of frames: not in the list; the id ends in a window
+_MORE = "\n"  # in the text of a record, between its id and its other labels
 _CHUNK = 4096  # records made at a time
 _TIME = re.compile(r"(\d{1,9})f?|(\d{1,9})s|(\d{0,9}\.\d{1,9})s?", re.ASCII)
 _WINDOW_OF_ID = re.compile(r"(.+) ([0-9]+f [0-9]+f|[0-9.]+s [0-9.]+s)", re.DOTALL)
@@ -33,30 +34,22 @@ class Window(NamedTuple):
     def parse(cls, start: str, end: str, *, bare: bool) -> "Window | None":
         """The window that two words of a line give; None if they are something else.
 
-        `bare`: whether whole numbers without a unit are frames.
-
-        Raises:
-            ValueError: frames and seconds together, or a window without frames.
+        `bare`: whether whole numbers without a unit are frames. Two units, or no frames, raise a `ValueError`.
         """
         if not (_TIME.fullmatch(start) and _TIME.fullmatch(end)):
             return None
         kinds = {"" if word.isdecimal() else "f" if word[-1] == "f" else "s" for word in (start, end)}
-        if kinds == {""} and not bare:
+        if not bare and kinds not in ({"f"}, {"s"}):
             return None
         if len(kinds) > 1:
-            if not bare:
-                return None
             raise ValueError(f"the window {start} to {end} has two units; write both in frames or both in seconds")
         in_seconds = kinds == {"s"}
         first, last = (round(float(word.rstrip("fs")), 6) for word in (start, end))
         if first >= last if in_seconds else not 1 <= first <= last:
+            unit = "seconds" if in_seconds else "frames"
             order = "start before their end" if in_seconds else "count from 1 and include both ends"
-            raise ValueError(f"the window {start} to {end} has no frames; windows in {cls.unit(in_seconds)} {order}")
+            raise ValueError(f"the window {start} to {end} has no frames; windows in {unit} {order}")
         return cls(first, last, in_seconds)
-
-    @staticmethod
-    def unit(in_seconds: bool) -> str:
-        return "seconds" if in_seconds else "frames"
 
 
 class VideoRecord(NamedTuple):
@@ -94,18 +87,19 @@ class Records(Sequence[VideoRecord]):
     """
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
-        ids, ends, counts = bytearray(), array("q", [0]), array("i")
-        labels, label_ends = array("i"), array("q", [0])
+        ids, ends, counts, labels = bytearray(), array("q", [0]), array("i"), array("i")
+        self.multi_label = False  # whether a line has several labels
         for record in records:
             ids += record.id.encode()
+            if record.more_labels:
+                ids += f"{_MORE}{','.join(map(str, record.more_labels))}".encode()
+                self.multi_label = True
             ends.append(len(ids))
             counts.append(_WINDOW if record.window else _NO_COUNT if record.num_frames is None else record.num_frames)
-            labels.extend(record.labels)
-            label_ends.append(len(labels))
-        self._ids, self._ends, self._counts, self._labels = map(np.asarray, (memoryview(ids), ends, counts, labels))
+            labels.append(record.label)
+        self._ids, self._ends, self._counts = map(np.asarray, (memoryview(ids), ends, counts))
+        self.labels = np.asarray(labels)  # (M,) int32: of each record the first, if there are several
         self.repeated = 0  # number of lines that repeat an earlier clip
-        self.multi_label = len(labels) > len(counts)  # whether a line has several labels
-        self._label_ends = np.asarray(label_ends) if self.multi_label else None
         self._shared: dict[str, Any] = {}  # the arrays as tensors, once a worker has been started with them
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,22 +118,13 @@ class Records(Sequence[VideoRecord]):
     def __len__(self) -> int:
         return len(self._counts)
 
-    @overload
-    def __getitem__(self, index: int) -> VideoRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[VideoRecord]: ...
-    def __getitem__(self, index: int | slice) -> VideoRecord | list[VideoRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> VideoRecord:  # type: ignore[override]  # no slices
         index = range(len(self))[index]  # counts negative ones from the end
         return next(self._made(index, index + 1))
 
     def __iter__(self) -> Iterator[VideoRecord]:
         for start in range(0, len(self), _CHUNK):
             yield from self._made(start, min(start + _CHUNK, len(self)))
-
-    def __add__(self, other: Iterable[VideoRecord]) -> list[VideoRecord]:
-        return [*self, *other]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
@@ -151,25 +136,15 @@ class Records(Sequence[VideoRecord]):
         if self._counts[index] == _NO_COUNT:
             self._counts[index] = num_frames
 
-    @property
-    def labels(self) -> np.ndarray:
-        """(M,) int32: the label of each record, the first if there are several."""
-        return self._labels if self._label_ends is None else self._labels[self._label_ends[:-1]]
-
     def _made(self, start: int, stop: int) -> Iterator[VideoRecord]:
         ends = self._ends[start : stop + 1].tolist()
         ids = self._ids[ends[0] : ends[-1]].tobytes()
-        rows = zip(pairwise(ends), self._counts[start:stop].tolist(), self._labels_of(start, stop), strict=True)
-        for (first, last), count, (label, *more) in rows:
-            name = ids[first - ends[0] : last - ends[0]].decode()
+        rows = zip(pairwise(ends), self._counts[start:stop].tolist(), self.labels[start:stop].tolist(), strict=True)
+        for (first, last), count, label in rows:
+            name, _, more = ids[first - ends[0] : last - ends[0]].decode().partition(_MORE)
+            more_labels = tuple(map(int, more.split(","))) if more else ()
             if count == _WINDOW:
                 record = VideoRecord.of_id(name)
-                yield VideoRecord(record.path, None, label, tuple(more), record.window)
+                yield VideoRecord(record.path, None, label, more_labels, record.window)
             else:
-                yield VideoRecord(name, None if count == _NO_COUNT else count, label, tuple(more))
-
-    def _labels_of(self, start: int, stop: int) -> Iterable[Sequence[int]]:
-        if self._label_ends is None:
-            return zip(self._labels[start:stop].tolist())
-        ends = self._label_ends[start : stop + 1].tolist()
-        return (self._labels[first:last].tolist() for first, last in pairwise(ends))
+                yield VideoRecord(name, None if count == _NO_COUNT else count, label, more_labels)

@@ -10,8 +10,6 @@ import zlib
 
 import numpy as np
 
-from common.errors import InputError
-
 Rng = np.random.Generator
 FRAME_ORDERS = ("normal", "reversed", "shuffled")
 TRAIN_SAMPLINGS = ("random", "dense")
@@ -25,7 +23,6 @@ def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rn
         (T,) sorted starts. With a = (n - L + 1) // T: segment k starts at k*a + randint(a) if a > 0, else the starts
         are T sorted draws from [0, n - L].
     """
-    _require_positive(num_segments, frames_per_segment)
     part = (num_frames - frames_per_segment + 1) // num_segments
     if part > 0:
         return np.arange(num_segments) * part + rng.integers(part, size=num_segments)
@@ -51,7 +48,6 @@ def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, cli
     Returns:
         (T,) sorted starts: int(tick*clip/clips + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
     """
-    _require_positive(num_segments, frames_per_segment)
     if num_frames <= num_segments + frames_per_segment - 1:
         # As many different starts as possible; at the limit, n = T + L - 1, they equal those of the formula below.
         positions = max(num_frames - frames_per_segment + 1, min(num_frames, num_segments))
@@ -72,7 +68,6 @@ def dense_starts(
     Returns:
         (T,) starts. A video shorter than W starts again after its last frame, as in TSM: starts are modulo n.
     """
-    _require_positive(num_segments, frames_per_segment)
     last = max(num_frames - (num_segments - 1) * stride - max(stride, frames_per_segment), 0)
     first = last * clip // (clips - 1) if clips > 1 else last // 2
     if rng is not None:
@@ -88,11 +83,8 @@ def segment_indices(starts: np.ndarray, frames_per_segment: int, num_frames: int
 def reorder(indices: np.ndarray, order: str, rng: Rng) -> np.ndarray:
     """The same frames (T, L) in another order, to test whether a network uses time at all.
 
-    Args:
-        indices: (T, L).
-        order: "normal"; "reversed": the clip played backwards; "shuffled": the segments, and the frames within each
-            segment, in random order. Adjacent frames stay in one segment, so that the differences within it stay small.
-        rng: for the shuffle.
+    `order`: "normal"; "reversed": the clip played backwards; "shuffled": the segments, and the frames within each
+    segment, in random order. Adjacent frames stay in one segment, so that the differences within it stay small.
     """
     if order == "reversed":
         return indices[::-1, ::-1]
@@ -114,11 +106,3 @@ def clip_rng(seed: int, video_id: str, clip_index: int) -> Rng:
 def _spread(positions: int, num_segments: int, clip: int = 1, clips: int = 2) -> np.ndarray:
     """T starts spread evenly over 0 ... positions-1, sorted, with repeats if positions < T."""
     return (clips * np.arange(num_segments) + clip) * positions // (clips * num_segments)
-
-
-def _require_positive(num_segments: int, frames_per_segment: int) -> None:
-    if num_segments < 1 or frames_per_segment < 1:
-        raise InputError(
-            f"a clip of {num_segments} segments (--num_segments) of {frames_per_segment} frames is empty; "
-            "both must be 1 or more"
-        )

@@ -6,6 +6,8 @@ Each worker has a few slots and reuses them: new shared pages would cost a loade
 import math
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,11 +22,7 @@ _slots: list[Tensor] = []  # of this worker, each (bytes + 1,) uint8; the last b
 
 
 def uint8_memory(shape: Sequence[int]) -> Tensor:
-    """An uninitialised contiguous uint8 tensor; in a DataLoader's worker it is shared with the main process.
-
-    Raises:
-        InputError: there is no shared memory left.
-    """
+    """An uninitialised contiguous uint8 tensor; in a DataLoader's worker it is shared with the main process."""
     if get_worker_info() is None:
         return torch.empty(*shape, dtype=torch.uint8)
     size = math.prod(shape)
@@ -34,13 +32,11 @@ def uint8_memory(shape: Sequence[int]) -> Tensor:
 
 
 def _free_slot(size: int) -> Tensor:
-    free = [slot for slot in _slots if slot[-1] == 0]
-    for slot in free:
-        if len(slot) > size:
+    for slot in _slots:
+        if slot[-1] == 0 and len(slot) > size:
             return slot
+    _slots[:] = [slot for slot in _slots if slot[-1] != 0]  # the free ones are too small
     new = shared_bytes(size + 1)
-    if free and len(_slots) == MAX_SLOTS:  # all free slots are too small
-        _slots[:] = [slot for slot in _slots if slot is not free[0]]  # `remove` would compare bytes
     if len(_slots) < MAX_SLOTS:
         _slots.append(new)
     return new
@@ -69,39 +65,27 @@ class SharedTensors:
         return {name: _to_send(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update((name, value() if isinstance(value, partial) else value) for name, value in state.items())
+
+    def pin_memory(self) -> Any:
+        """Called by the DataLoader, for faster copies to the GPU."""
+        pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **pinned)  # type: ignore[type-var]
 
 
-def _to_send(tensor: Tensor) -> Any:
+def _to_send(tensor: Tensor) -> Tensor | partial[Tensor]:
+    """What another process makes the tensor of: a call if it is in a slot or small, otherwise the tensor itself."""
     if _in_a_slot(tensor):
-        return _SlotTensor(tensor)
-    return tensor if tensor.is_shared() else _Content(tensor)
+        slot = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())  # type: ignore[call-overload]
+        return partial(_tensor_in, slot, tensor.shape, tensor.stride(), int(tensor.storage_offset()))
+    if tensor.is_shared():
+        return tensor
+    return partial(torch.from_numpy, tensor.numpy())  # torch would use shared memory and a socket for each
 
 
 def _in_a_slot(tensor: Tensor) -> bool:
     """Whether it is in a slot of this process; only workers have slots."""
     return any(tensor.untyped_storage().data_ptr() == slot.data_ptr() for slot in _slots)
-
-
-class _Content:
-    """Pickles a small tensor as its content; torch would send it through shared memory and a socket of its own."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return torch.from_numpy, (self.tensor.numpy(),)
-
-
-class _SlotTensor:
-    """Pickles a tensor in a slot as its place in shared memory."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        slot = torch.empty(0, dtype=torch.uint8).set_(self.tensor.untyped_storage())  # type: ignore[call-overload]
-        return _tensor_in, (slot, self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset())
 
 
 def _tensor_in(slot: Tensor, shape: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:

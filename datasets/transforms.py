@@ -68,7 +68,7 @@ class TrainTransform:
         return [
             *([partial(random_crop, smallest=smallest)] if smallest else tsn),
             partial(resize, size=(self.input_size, self.input_size)),
-            *([hflip] if self.flip else []),
+            *([partial(torch.flip, dims=[-1])] if self.flip else []),
             *self.augmentation.steps(),
         ]
 
@@ -117,9 +117,8 @@ def random_crop(frames: Tensor, smallest: float) -> Tensor:
     x, y = torch.rand(2).tolist()
     sizes = torch.stack([(areas * ratios).sqrt(), (areas / ratios).sqrt()], 1).round().int().clamp(min=1)
     fitting = sizes[(sizes[:, 0] <= width) & (sizes[:, 1] <= height)].tolist()
-    crop_width, crop_height = (
-        fitting[0] if fitting else (min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO)))
-    )
+    largest = min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO))
+    crop_width, crop_height = fitting[0] if fitting else largest
     left, top = int(x * (width - crop_width + 1)), int(y * (height - crop_height + 1))
     return crop(frames, (left, top, left + crop_width, top + crop_height))
 
@@ -128,8 +127,3 @@ def crop(frames: Tensor, box: Box) -> Tensor:
     """A part of frames (F, 3, H, W), not copied."""
     left, top, right, bottom = box
     return frames[..., top:bottom, left:right]
-
-
-def hflip(frames: Tensor) -> Tensor:
-    """Frames (..., W), mirrored."""
-    return frames.flip(-1)

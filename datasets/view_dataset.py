@@ -1,4 +1,4 @@
-"""Videos of a list with all their test views: each needed frame once, however many clips and crops share it.
+"""Videos of a list, or a user's, with all their test views: each needed frame once, however many clips share it.
 
 The frames go to the device, and the views are cut from them there.
 """
@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.errors import InputError
+from common.errors import InputError, unforeseen
 from datasets.catalogue import DatasetSpec, is_kinetics
 from datasets.clip_dataset import ClipPlan, VideoList
 from datasets.lists import VideoRecord
 from datasets.preprocessing import Box
 from datasets.reading.frame_rate import at_rate
+from datasets.reading.part import part_of
 from datasets.reading.readers import Reader
+from datasets.reading.sources import Source, open_source
+from datasets.reading.video_file import VideoFile
 from datasets.shared_memory import SharedTensors, uint8_memory
 from datasets.transforms import transformed
 
@@ -47,10 +50,6 @@ class VideoViews(SharedTensors):
         frames, positions = (tensor.to(device, non_blocking=True) for tensor in (self.frames, self.positions))
         return replace(self, frames=frames, positions=positions)
 
-    def pin_memory(self) -> "VideoViews":
-        """Called by the DataLoader, for faster copies to the GPU."""
-        return replace(self, frames=self.frames.pin_memory(), positions=self.positions.pin_memory())
-
 
 class ViewDataset(VideoList, Dataset[VideoViews]):
     """A list, with or without labels, for a test of several clips per video; an unreadable frame stops it."""
@@ -65,6 +64,38 @@ class ViewDataset(VideoList, Dataset[VideoViews]):
     def __getitem__(self, index: int) -> VideoViews:
         """All views of the video at `index` of the list; raises as `read_views` does."""
         return read_views(self.open(index), self.records[index], self.plans, index)
+
+
+@dataclass(frozen=True)
+class SourceViews(Dataset[VideoViews | str]):
+    """The views of each of a user's videos, or why it cannot be read: one does not stop the others."""
+
+    sources: Sequence[Source]
+    plans: Sequence[ClipPlan]
+    decoder: str
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> VideoViews | str:
+        try:
+            return self.read(index)
+        except InputError as error:
+            return str(error)
+        except Exception as error:  # a damaged file may raise anything
+            return str(unforeseen(self.sources[index].path, error))
+
+    def read(self, index: int) -> VideoViews:
+        """All views of a video, as the test scripts score them; raises as `open_source` and `read_views` do."""
+        path, record = self.sources[index].path, self.sources[index].record
+        reader = part_of(open_source(path, self.decoder, record.num_frames), record.window)
+        try:
+            return read_views(reader, record, self.plans, index)
+        except InputError:
+            if not isinstance(reader, VideoFile) or record.num_frames is not None:
+                raise
+        decodable = VideoFile(path, reader.count_by_decoding())  # it may have fewer frames than packets
+        return read_views(decodable, record, self.plans, index)
 
 
 def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], index: int = 0) -> VideoViews:
@@ -97,18 +128,12 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
 def clip_plans(
     plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
 ) -> dict[int, ClipPlan]:
-    """A plan for each clip, by its number from 0.
+    """A plan for each of the numbered clips; `plan` has the frame stride of dense ones, if there is one.
 
     Args:
-        plan: with the frame stride of dense clips, if there is one.
-        clips: their numbers.
         sampling: one of `TEST_SAMPLINGS`; "auto" is dense if there is a stride, otherwise random for the Kinetics data
             sets and for several clips, and centre for the rest.
-        dataset: its name.
-        num_clips: number of evenly spaced clips; None: the last of `clips` plus 1.
-
-    Raises:
-        InputError: dense clips without a stride, or a number of clips that nothing reads.
+        num_clips: number of evenly spaced clips; None: the last of `clips` plus 1. Refused where nothing reads it.
     """
     if sampling == "auto":
         is_random = is_kinetics(dataset) or clips != [0]

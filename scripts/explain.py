@@ -43,7 +43,7 @@ from datasets.clip_dataset import ClipPlan
 from datasets.lists import VideoRecord
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading.sources import Source
-from datasets.source_views import SourceViews
+from datasets.view_dataset import SourceViews
 from drawing.clips import save_animation
 from drawing.explanation import ExplainedClip, explanation_frames, explanation_sheet
 from ops.explaining import Explanation, explain

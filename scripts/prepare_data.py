@@ -19,13 +19,12 @@ from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usua
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations import OFFICIAL
 from datasets.preparing.annotations.base import AnnotationFiles, Annotations, require_distinct
-from datasets.preparing.class_folders import ClipPaths, read_class_folders, read_split_folders
-from datasets.preparing.clip_table import read_clip_table
 from datasets.preparing.counting import with_counts
 from datasets.preparing.extract_all import extract_all, refuse_failed
 from datasets.preparing.extraction import Extraction, image_format
 from datasets.preparing.find_media import DEEPEST, find_clips
 from datasets.preparing.folder_split import count_sources, split_records
+from datasets.preparing.own_clips import ClipPaths, read_class_folders, read_clip_table, read_split_folders
 from datasets.preparing.preparation import Preparation, prepare
 from datasets.preparing.prepared_folder import changed_lists, choose_media, describe, require_apart, write_prepared
 

@@ -21,7 +21,6 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from common.errors import InputError, reason
 from datasets.built_in.motions import CLASS_NAMES, Card, sample_motion
-from datasets.catalogue import BUILT_IN
 
 VERSION = 1  # raise it when the clips change: folders of other versions are refused
 SETTINGS_FILE = "made_by.json"  # written last: only complete folders have it
@@ -35,47 +34,30 @@ JITTER = 0.006  # of a card's position in each frame: standard deviation, share 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the generated clips; raises an `InputError` if a number is too small."""
+    """Settings of the generated clips."""
 
     train_per_class: int = 50  # clips
     val_per_class: int = 12  # clips
-    num_frames: int = 24  # per clip
-    height: int = 96  # of a frame in pixels
+    num_frames: int = 24  # per clip, 2 or more
+    height: int = 96  # of a frame in pixels, as the width 16 or more
     width: int = 128
     seed: int = 0
     version: int = VERSION
 
-    def __post_init__(self) -> None:
-        least = {"train_per_class": 1, "val_per_class": 1, "num_frames": 2, "height": 16, "width": 16, "seed": 0}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(f"{BUILT_IN}: {name} is {getattr(self, name)}; give {smallest} or more")
 
+def make_moving_digits(folder: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
+    """Fill the folder with frames/, train.txt, val.txt and classes.txt, if it is missing or incomplete; returns it.
 
-def ensure_moving_digits(data_root: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 (frozen)
-    """The folder `<data_root>/moving_digits`, made if it is missing or incomplete.
+    It gets its name when it is complete. Each clip depends on (seed, list, label, number) alone, not on the number of
+    processes. Several runs may make the same folder at the same time: all use the folder of the first to finish.
 
     Raises:
         InputError: the folder was made with other settings, holds something else, or cannot be written.
     """
-    folder = data_root / BUILT_IN
     if (folder / SETTINGS_FILE).exists():
         _check_settings(folder, settings)
-    else:
-        logging.info("Making the built-in data set in %s (once; takes a few seconds)", folder)
-        make_moving_digits(folder, settings)
-    return folder
-
-
-def make_moving_digits(folder: Path, settings: Settings) -> None:
-    """Write frames/, train.txt, val.txt and classes.txt into a folder that gets its name when it is complete.
-
-    Each clip depends on (seed, list, label, number) alone, not on the number of processes. Several runs may make the
-    same folder at the same time: all use the folder of the first to finish.
-
-    Raises:
-        InputError: the folder was made with other settings, holds something else, or cannot be written.
-    """
+        return folder
+    logging.info("Making the built-in data set in %s (once; takes a few seconds)", folder)
     try:
         others = sorted({path.name for path in folder.iterdir()} - PARTS) if folder.exists() else []
         if others:
@@ -93,6 +75,7 @@ def make_moving_digits(folder: Path, settings: Settings) -> None:
             f"cannot make the built-in data set in {folder}: {reason(error)}; choose another --data_root"
         ) from error
     _check_settings(folder, settings)
+    return folder
 
 
 def _check_settings(folder: Path, settings: Settings) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from common.errors import InputError, counted, few
+from common.errors import InputError, counted
+from datasets.preparing.annotations.base import remark_on
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.preparation import Preparation
 from datasets.reading.video_file import VideoFile
@@ -18,20 +19,16 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     """Add the frame counts of video files whose packets do not give them (AVI, WMV, VP8 and others).
 
     They are decoded in `workers` processes. Remarks name files that could not be opened or decoded.
-
-    Raises:
-        InputError: a process was killed.
-        KeyboardInterrupt: the user stopped it.
     """
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for path in sorted({r.path for records in preparation.records.values() for r in records if r.num_frames is None}):
         by_suffix[Path(path).suffix.lower()].append(path)
     sample = [path for group in by_suffix.values() for path in group[:: -(-len(group) // SAMPLE)]]
-    opened = in_threads(partial(_must_decode, preparation.media), sample, "opening videos")
-    suffixes = {Path(path).suffix.lower() for path, answer in zip(sample, opened, strict=True) if answer is True}
+    opened = in_threads(partial(_count, preparation.media, decode=False), sample, "opening videos")
+    suffixes = {Path(path).suffix.lower() for path, answer in zip(sample, opened, strict=True) if answer == 0}
     slow = [path for suffix, group in by_suffix.items() if suffix in suffixes for path in group]
     try:
-        found = in_processes(partial(_count, preparation.media), slow, "counting frames", workers)
+        found = in_processes(partial(_count, preparation.media, decode=True), slow, "counting frames", workers)
     except StoppedError as stop:
         if stop.by_user:
             raise KeyboardInterrupt from stop
@@ -45,26 +42,19 @@ def with_counts(preparation: Preparation, workers: int) -> Preparation:
     remarks = [f"{counted(len(counts), 'video file')} decoded to count the frames"] if counts else []
     for fault in (NOT_OPENED, NOT_DECODED):
         faulty = [path for path, result in results.items() if result == fault]
-        if faulty:
-            files = counted(len(faulty), "listed video file")
-            remarks.append(f"{files} {fault} (check_data.py --decode says why): {few(faulty)}")
+        remarks += remark_on(faulty, "listed video file", f"{fault} (check_data.py --decode says why)")
     return replace(preparation, records=lists, remarks=[*preparation.remarks, *remarks])
 
 
-def _must_decode(media: Path, path: str) -> bool | str:
-    """Whether only decoding reveals the number of frames of a video file; or its fault."""
+def _count(media: Path, path: str, *, decode: bool) -> int | str | None:
+    """Number of frames of a video file, 0 if it needs `decode`; None where its packets give it; or its fault."""
     try:
-        return VideoFile(media / path, 1).count_by_packets() is None
+        video = VideoFile(media / path, 1)
+        if video.count_by_packets() is not None:
+            return None
     except Exception:
         return NOT_OPENED
-
-
-def _count(media: Path, path: str) -> int | str | None:
-    """Number of frames of a video file; None where its packets give it; or its fault."""
-    answer = _must_decode(media, path)
-    if answer is not True:
-        return answer or None
     try:
-        return VideoFile(media / path, 1).count_by_decoding() or NOT_DECODED
+        return video.count_by_decoding() if decode else 0
     except Exception:
         return NOT_DECODED

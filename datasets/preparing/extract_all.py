@@ -29,10 +29,6 @@ def extract_all(
 
     Returns:
         Path of a video -> record of its frames; and path of a video that failed -> reason.
-
-    Raises:
-        InputError: the frames cannot be placed or written, or a process was killed.
-        KeyboardInterrupt: the user stopped it.
     """
     refuse([f"{r.id}: whole videos are extracted; list each once, without windows" for r in records if r.window])
     records = list(dict.fromkeys(records))

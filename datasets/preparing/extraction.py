@@ -4,8 +4,7 @@ import io
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,6 @@ from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
 UNFINISHED = ".unfinished.{host}.{pid}"  # a process makes one video at a time; several may write to one disk
-Write = Callable[[str, bytes], object]  # a file's name and content
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,8 @@ class Extraction:
     def __call__(self, source: Path, target: Path) -> int:
         """Extract a video file to the folder `target`, or to an archive with .zip added to this name.
 
-        A target with the right number of frames is left as it is.
-
-        Returns:
-            The number of frames.
-
-        Raises:
-            InputError: the video cannot be decoded to its end.
-            OSError: the frames cannot be written.
+        A target with the right number of frames is left as it is. Returns this number; raises an `InputError` if the
+        video cannot be decoded to its end, and an `OSError` if the frames cannot be written.
         """
         video = VideoFile(source)
         copies = Counter(range(video.num_frames) if self.fps is None else frames_at_rate(video.times(), self.fps))
@@ -53,19 +45,36 @@ class Extraction:
         if self.pack:
             target = target.with_name(target.name + ARCHIVE_SUFFIX)
         if not self._is_whole(target, names):
-            with self._unfinished(target, names) as write:
-                rest, decoded = iter(names), 0
-                for number, image in enumerate(decode_video(source)):
-                    decoded += 1
-                    if copies[number]:
-                        content = self._encoded(Image.fromarray(image))
-                        for name in islice(rest, copies[number]):
-                            write(name, content)
-                if decoded != video.num_frames:
-                    raise InputError(
-                        f"{source}: {decoded} of its {counted(video.num_frames, 'frame')} could be decoded"
-                    )
+            unfinished = target.with_name(UNFINISHED.format(host=node(), pid=os.getpid()))
+            remove(unfinished)
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._write(unfinished, self._files(video, copies, names))
+                self._put_in_place(unfinished, target, names)
+            finally:
+                remove(unfinished)
         return len(names)
+
+    def _files(self, video: VideoFile, copies: Counter[int], names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Names and contents of the images; `copies`: how many there are of each frame."""
+        rest, decoded = iter(names), 0
+        for number, image in enumerate(decode_video(video.path)):
+            decoded += 1
+            if copies[number]:
+                content = self._encoded(Image.fromarray(image))
+                yield from ((name, content) for name in islice(rest, copies[number]))
+        if decoded != video.num_frames:
+            raise InputError(f"{video.path}: {decoded} of its {counted(video.num_frames, 'frame')} could be decoded")
+
+    def _write(self, path: Path, files: Iterable[tuple[str, bytes]]) -> None:
+        if self.pack:
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+                for name, content in files:
+                    archive.writestr(zipfile.ZipInfo(name), content)
+        else:
+            path.mkdir()
+            for name, content in files:
+                (path / name).write_bytes(content)
 
     def _encoded(self, image: Image.Image) -> bytes:
         size = self.size or image.size
@@ -87,23 +96,6 @@ class Extraction:
         except UNREADABLE:
             return False
 
-    @contextmanager
-    def _unfinished(self, target: Path, names: Sequence[str]) -> Iterator[Write]:
-        """A function that writes a file next to the target, which is replaced if all goes well."""
-        unfinished = target.with_name(UNFINISHED.format(host=node(), pid=os.getpid()))
-        remove(unfinished)
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if self.pack:
-                with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
-                    yield lambda name, content: archive.writestr(zipfile.ZipInfo(name), content)
-            else:
-                unfinished.mkdir()
-                yield lambda name, content: (unfinished / name).write_bytes(content)
-            self._put_in_place(unfinished, target, names)
-        finally:
-            remove(unfinished)
-
     def _put_in_place(self, unfinished: Path, target: Path, names: Sequence[str]) -> None:
         """Rename the finished target. A parallel run of the same extraction may be faster; the result is the same."""
         if self._is_whole(target, names):
@@ -117,11 +109,7 @@ class Extraction:
 
 
 def image_format(image_tmpl: str) -> str:
-    """Pillow's name of the image format that the suffix of a template means.
-
-    Raises:
-        InputError: the suffix is not one of `IMAGE_SUFFIXES`, or the template contains a folder.
-    """
+    """Pillow's name of the image format that the suffix of a template means, which is one of `IMAGE_SUFFIXES`."""
     if Path(image_tmpl).name != image_tmpl:
         raise InputError(f"--image_tmpl {image_tmpl}: give a file name without a folder")
     suffix = Path(image_tmpl).suffix.lower()

@@ -51,15 +51,10 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
     """Find clips by name, anywhere below a folder.
 
     Searches `DEEPEST` levels of folders, but not the frame folders of clips. If clips of several folders share a name,
-    each is looked for only in its own folder.
-
-    `kind`: "frames" or "videos"; `fold_case`: ignore case in names.
+    each is looked for only in its own folder. `kind`: "frames" or "videos"; `fold_case`: ignore case in names.
 
     Returns:
         Id of a clip -> paths below `root`, as in lists, the likeliest first. Clips that were not found are left out.
-
-    Raises:
-        InputError: a folder cannot be read.
     """
     distinct = {clip.id: clip for clip in clips}.values()
     folders: dict[str, str] = {}  # name -> folder of the first clip with it
@@ -71,9 +66,9 @@ def find_clips(root: Path, kind: str, clips: Iterable[Clip], *, fold_case: bool 
                 shared.add(key)
     paths_of: dict[str, tuple[str, ...]] = defaultdict(tuple)  # a set of each would be three times as large
     for name, path in _walk(root, "", kind, lambda name: _key(name, fold_case) in folders, DEEPEST):
-        key, listed = _key(name, fold_case), list_path(path, kind)
-        if listed not in paths_of[key]:
-            paths_of[key] += (listed,)
+        key = _key(name, fold_case)
+        if path not in paths_of[key]:  # a folder and an archive have one path
+            paths_of[key] += (path,)
     found = {}
     for clip in distinct:
         keys = [_key(name, fold_case) for name in (clip.name, *clip.aliases)]
@@ -112,12 +107,12 @@ def _key(name: str, fold_case: bool) -> str:
 
 
 def _walk(root: Path, below: str, kind: str, is_wanted: Callable[[str], bool], depth: int) -> Iterator[tuple[str, str]]:
-    """(clip name, path below the root) of the wanted entries."""
+    """(clip name, path as in lists) of the wanted entries."""
     for entry in scan_folder(root / below):
         path = f"{below}/{entry.name}" if below else entry.name
         name = clip_name(entry, kind)
         if name is not None and is_wanted(name):
-            yield name, path
+            yield name, list_path(path, kind)
         elif depth > 1 and is_dir(entry):
             yield from _walk(root, path, kind, is_wanted, depth - 1)
 

@@ -29,9 +29,7 @@ def split_records(
     groups allow it; a class with a single group is in one list.
 
     Args:
-        records: clips of all classes.
         val_share: share of the val list, in (0, 1), of the clips that are not in a test list.
-        seed: for the order in which groups are tried.
         group_pattern: its match in a clip's path (or its bracketed parts, if it has any) names the group, such as a
             person or a source video. Groups are never divided. None: each clip is its own group.
         test_share: share of the test list, in (0, 1); 0: no test list.
@@ -39,10 +37,7 @@ def split_records(
 
     Returns:
         "train" and "val"; with `test_share` also "test"; with `folds` "train_fold1", "val_fold1", "test_fold1", and so
-        on. Clips are sorted by path.
-
-    Raises:
-        InputError: the pattern matches nothing in a path, or a list is empty.
+        on. No list is empty. Clips are sorted by path.
     """
     groups: dict[str, list[VideoRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda record: bare_path(record.path)):  # frames are split as their videos

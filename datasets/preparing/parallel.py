@@ -45,11 +45,8 @@ def in_processes(
 ) -> list[Result]:
     """Results of `work` on all items, in order. For decoding.
 
-    On interruption, running items are finished and the others dropped. `describe` turns the results so far into text
-    for the progress.
-
-    Raises:
-        StoppedError: interrupted, or a process was killed.
+    On interruption, running items are finished and the others dropped; this, or a killed process, raises a
+    `StoppedError`. `describe` turns the results so far into text for the progress.
     """
     pool = ProcessPoolExecutor(max(1, workers), initializer=_start_worker)
     results: list[Result] = []

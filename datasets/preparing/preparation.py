@@ -10,10 +10,13 @@ from typing import Any
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, bare_path, is_writable
 from datasets.preparing.annotations import published_size
-from datasets.preparing.annotations.base import Annotations, Clip, Published
+from datasets.preparing.annotations.base import Annotations, Clip, Published, remark_on
 from datasets.preparing.find_media import KINDS, media_below
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
 from datasets.preparing.parallel import in_threads
+
+Located = Mapping[str, Sequence[str]]  # id of a clip -> its paths below the folder of the media
+Looks = dict[str, tuple[str, Inspection]]  # id of a clip -> one of these paths, and its inspection
 
 
 @dataclass
@@ -23,9 +26,12 @@ class ListReport:
     annotated: int  # number of clips in the annotations
     missing: list[str] = field(default_factory=list)  # ids of clips that were not found
     dropped: dict[str, str] = field(default_factory=dict)  # id -> reason, of clips that were found but cannot be used
-    listed: int = 0  # number of clips in the list
-    absent_classes: list[str] = field(default_factory=list)  # names of classes without a clip in the list
     published: Published | None = None  # size of the published list, if known
+
+    @property
+    def listed(self) -> int:
+        """Number of clips in the list."""
+        return self.annotated - len(self.missing) - len(self.dropped)
 
     def remarks(self) -> list[str]:
         """Lines about the list as a whole."""
@@ -35,8 +41,6 @@ class ListReport:
         if self.published:
             counts = (self.listed, "listed") if self.published.found else (self.annotated, "annotated")
             remarks += self.published.compared(*counts)
-        if self.absent_classes:
-            remarks.append(f"{counted(len(self.absent_classes), 'class')} without a clip: {few(self.absent_classes)}")
         return remarks
 
 
@@ -59,38 +63,33 @@ class Preparation:
             "data_set": self.data_set,
             "media": str(self.media.absolute()),
             "image_tmpl": self.image_tmpl,
-            "reports": {key: asdict(report) for key, report in self.reports.items()},
+            "reports": {
+                key: asdict(report) | {"listed": report.listed, "absent_classes": self.absent_classes(key)}
+                for key, report in self.reports.items()
+            },
             "sources": self.sources,
             "remarks": self.remarks,
         }
 
+    def absent_classes(self, key: str) -> list[str]:
+        """Names of the classes without a clip in a list that is written."""
+        return absent_classes(self.class_names, self.records[key]) if key in self.records else []
+
     def divided(self, lists: Mapping[str, list[VideoRecord]]) -> "Preparation":
         """A copy with its records divided into these lists."""
-        reports = {
-            key: ListReport(len(group), listed=len(group), absent_classes=absent_classes(self.class_names, group))
-            for key, group in lists.items()
-        }
+        reports = {key: ListReport(len(group)) for key, group in lists.items()}
         return replace(self, records=dict(lists), reports=self.reports | reports)
 
     def without(self, failed: Mapping[str, InputError]) -> "Preparation":
-        """A copy without the videos of `failed`, path -> reason.
-
-        Raises:
-            InputError: no video is left.
-        """
-        records: dict[str, list[VideoRecord]] = {}
+        """A copy without the videos of `failed`, path -> reason; refused if none is left."""
         reports = {}
         for key, report in self.reports.items():
-            group = self.records.get(key, [])
-            left = [record for record in group if record.path not in failed]
-            was_divided = report.listed and not group  # into other lists: all failed videos were in this one
-            own = failed if was_divided else {record.path for record in group}
+            was_divided = report.listed and key not in self.records  # into other lists: it had all failed videos
+            own = failed if was_divided else {record.path for record in self.records.get(key, [])}
             dropped = {path: str(fault) for path, fault in failed.items() if path in own}
-            reports[key] = replace(
-                report, dropped=report.dropped | dropped, listed=report.listed - len(dropped),
-                absent_classes=absent_classes(self.class_names, left) if left else report.absent_classes,
-            )  # fmt: skip
-            records |= {key: left} if left else {}
+            reports[key] = replace(report, dropped=report.dropped | dropped)
+        left = {key: [r for r in group if r.path not in failed] for key, group in self.records.items()}
+        records = {key: group for key, group in left.items() if group}
         if not records:
             raise InputError(f"none of the {counted(len(failed), 'video')} can be used: {next(iter(failed.values()))}")
         return replace(self, records=records, reports=reports)
@@ -105,7 +104,7 @@ def prepare(
     data_set: str,
     annotations: Annotations,
     media: Path,
-    located: Mapping[str, Sequence[str]],
+    located: Located,
     *,
     usual_tmpl: str,
     image_tmpl: str | None,
@@ -115,16 +114,12 @@ def prepare(
 
     Args:
         data_set: name of its folder.
-        annotations: classes and clips.
+        annotations: classes and clips; each list must have one.
         media: folder of the videos or frame folders.
-        located: id of a clip -> its paths below `media`; the first usable one is taken.
+        located: the first usable path of a clip is taken; one clip at least must be usable.
         usual_tmpl: the data set's frame names; others are detected.
         image_tmpl: the frame names, if given by the user; others are refused.
         fix: the advice of the message if no clip is found.
-
-    Raises:
-        InputError: a list has no annotated clip, no clip at all can be used, the frame names are ambiguous, or
-            classes.txt cannot store the name of a class.
     """
     names = [name for name in annotations.class_names if not is_writable(VideoRecord(name, 1, 0))]
     refuse([f"the class {quoted(name)}: {UNWRITABLE}" for name in names])
@@ -133,13 +128,12 @@ def prepare(
     paths = sorted({paths[0] for paths in located.values()})
     frame_names = FrameNames(image_tmpl or find_template(media, paths, usual_tmpl))
     looks = _inspect(media, located, frame_names)
-    records, reports = {}, {}
+    records: dict[str, list[VideoRecord]] = {}
+    reports: dict[str, ListReport] = {}
     for key, clips in annotations.lists.items():
-        reports[key] = ListReport(len(clips), published=published_size(data_set, key))
-        records[key] = _records(clips, looks, reports[key])
-        if records[key]:
-            reports[key].absent_classes = absent_classes(annotations.class_names, records[key])
-    records = {key: group for key, group in records.items() if group}
+        group, reports[key] = _judge(clips, looks, published_size(data_set, key))
+        if group:
+            records[key] = group
     if not records:
         raise InputError(_explain_nothing(data_set, annotations, media, reports, fix))
     has_frames = any(record.num_frames is not None for group in records.values() for record in group)
@@ -149,9 +143,9 @@ def prepare(
     )  # fmt: skip
 
 
-def _inspect(media: Path, located: Mapping[str, Sequence[str]], names: FrameNames) -> dict[str, tuple[str, Inspection]]:
-    """Id of a clip -> the first of its paths that can be used, else the first, and the inspection of it."""
-    chosen: dict[str, tuple[str, Inspection]] = {}
+def _inspect(media: Path, located: Located, names: FrameNames) -> Looks:
+    """The first path of each clip that can be used, else the first."""
+    chosen: Looks = {}
     ids, rank = list(located), 0
     while ids:
         paths = sorted({located[clip_id][rank] for clip_id in ids})
@@ -166,22 +160,13 @@ def _inspect(media: Path, located: Mapping[str, Sequence[str]], names: FrameName
     return chosen
 
 
-def _records(
-    clips: Sequence[Clip], looks: Mapping[str, tuple[str, Inspection]], report: ListReport
-) -> list[VideoRecord]:
-    """Records of the clips that can be used; the others go into the report."""
-    records = []
-    for clip in clips:
-        if clip.id not in looks:
-            report.missing.append(clip.id)
-            continue
-        path, look = looks[clip.id]
-        if look.fault:
-            report.dropped[clip.id] = look.fault
-        else:
-            records.append(VideoRecord(path, look.num_frames, clip.label))
-    report.listed = len(records)
-    return records
+def _judge(clips: Sequence[Clip], looks: Looks, published: Published | None) -> tuple[list[VideoRecord], ListReport]:
+    """Records of the clips that can be used, and an account of all."""
+    found = [(clip, *looks[clip.id]) for clip in clips if clip.id in looks]
+    records = [VideoRecord(path, look.num_frames, clip.label) for clip, path, look in found if not look.fault]
+    missing = [clip.id for clip in clips if clip.id not in looks]
+    dropped = {clip.id: look.fault for clip, _, look in found if look.fault}
+    return records, ListReport(len(clips), missing, dropped, published=published)
 
 
 def _explain_nothing(
@@ -202,24 +187,17 @@ def _explain_nothing(
     )
 
 
-def _remarks(
-    annotations: Annotations, looks: Mapping[str, tuple[str, Inspection]], located: Mapping[str, Sequence[str]]
-) -> list[str]:
+def _remarks(annotations: Annotations, looks: Looks, located: Located) -> list[str]:
     """Lines about the media."""
-    remarks = []
     zero_based = [path for path, look in looks.values() if look.zero_based and not look.fault]
-    if zero_based:
-        videos = counted(len(zero_based), "video")
-        remarks.append(f"{videos} with a frame 0, which is not used (frames count from 1): {few(zero_based, 1)}")
     several = [" or ".join(paths) for paths in located.values() if len(paths) > 1]
-    if several:
-        clips = counted(len(several), "clip")
-        remarks.append(f"{clips} found twice or more, first usable one taken: {few(several, 1)}")
     short = [
         f"{looks[clip.id][0]} for {clip.name}"
         for clip in chain(*annotations.lists.values())
         if clip.aliases and clip.id in looks and bare_path(looks[clip.id][0]).rpartition("/")[2] != clip.name
     ]
-    if short:
-        remarks.append(f"{counted(len(short), 'clip')} found under a shorter name, without times: {few(short, 1)}")
-    return remarks
+    return [
+        *remark_on(zero_based, "video", "with a frame 0, which is not used (frames count from 1)", 1),
+        *remark_on(several, "clip", "found twice or more, first usable one taken", 1),
+        *remark_on(short, "clip", "found under a shorter name, without times", 1),
+    ]

@@ -12,16 +12,13 @@ from common.files import all_or_nothing
 from datasets.catalogue import SUBSETS, TEMPLATE_FILE, folder_and_lists, names_of
 from datasets.lists import VideoRecord, bare_path, format_line, parse_lines
 from datasets.missing_path import broken_link, there_is
+from datasets.preparing.annotations.base import remark_on
 from datasets.preparing.find_media import KINDS
 from datasets.preparing.preparation import Preparation
 
 
 def choose_media(home: Path, frames: Path | None, videos: Path | None) -> tuple[str, Path]:
-    """("frames" or "videos", their folder): the folder given, else the one in the data set's folder, frames first.
-
-    Raises:
-        InputError: there is none.
-    """
+    """("frames" or "videos", their folder): the folder given, else the one in the data set's folder, frames first."""
     for kind, folder in (("frames", frames), ("videos", videos)):
         if folder is not None:
             if not os.path.isdir(folder):  # Path.is_dir raises if a parent folder cannot be searched
@@ -77,10 +74,7 @@ def write_prepared(home: Path, preparation: Preparation, use_there: str) -> None
     """Write lists, classes.txt, report.json and a link to the media, unless they are in the folder.
 
     Removes lists of an earlier preparation that this one does not write. `use_there` tells the user how to prepare from
-    media that are already in `home`.
-
-    Raises:
-        InputError: the folder cannot be written, or contains other media, which would be taken for these.
+    media that are already in `home`; other media there, which would be taken for these, are refused.
     """
     kind = "frames" if preparation.image_tmpl else "videos"
     link = home / kind
@@ -143,7 +137,7 @@ def describe(preparation: Preparation, home: Path) -> list[str]:
             lines.append(f"{key}: {len(report.missing):,} missing: {few(report.missing)}")
         if report.dropped:
             lines.append(f"{key}: {len(report.dropped):,} dropped: {few(list(report.dropped.values()), 1)}")
-        for remark in report.remarks():
+        for remark in report.remarks() + remark_on(preparation.absent_classes(key), "class", "without a clip"):
             remarks[remark].append(key)
     lines += [f"{few(keys, 6)}: {remark}" for remark, keys in remarks.items()]
     lines += preparation.remarks

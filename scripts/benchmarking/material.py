@@ -11,7 +11,7 @@ import av
 
 from common.cli import number
 from datasets.built_in.motions import CLASS_NAMES
-from datasets.built_in.moving_digits import Settings, ensure_moving_digits
+from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import VideoRecord, format_line, read_list
 from datasets.preparing.extraction import Extraction
@@ -85,7 +85,8 @@ def find_videos(args: argparse.Namespace, scratch: Path, num_frames: int, size: 
     if args.dataset == BUILT_IN:
         per_class = -(-args.clips // len(CLASS_NAMES))
         train, val = (per_class, 1) if which == "train" else (1, per_class)
-        home = ensure_moving_digits(scratch, Settings(train, val, num_frames, height=size.height, width=size.width))
+        settings = Settings(train, val, num_frames, height=size.height, width=size.width)
+        home = make_moving_digits(scratch / BUILT_IN, settings)
         names = {"root_path": "frames", f"{which}_list": f"{which}.txt", "classes": "classes.txt"}
         options = {flag: str(home / name) for flag, name in names.items()}
     return resolve(args.dataset, **options, need=(which,))

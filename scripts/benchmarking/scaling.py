@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.cli import number
 from common.files import write_json
-from datasets.lists import each_clip_id, read_list
+from datasets.lists import clip_ids, read_list
 from datasets.records import Records
 from ops.models import build_model
 from ops.optimiser import make_optimiser, parameter_groups
@@ -77,7 +77,7 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
     start = time.process_time()
     records = read_list(path, 400)
     loaded = time.process_time()
-    clip_digests(each_clip_id(records))
+    clip_digests(clip_ids(records))
     measured = {"load, s": loaded - start, "names of the clips, s": time.process_time() - loaded}
     measured["list, MiB"] = sum(value.nbytes for value in vars(records).values() if isinstance(value, np.ndarray)) / MIB
     indices = torch.randint(rows, (READ,), generator=torch.Generator().manual_seed(0)).tolist()

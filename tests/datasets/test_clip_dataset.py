@@ -20,14 +20,13 @@ from datasets import loader
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
-from datasets.loader import Batch, make_loader
+from datasets.loader import Batch, _ignore_lost_connections, make_loader
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder
 from datasets.reading.video_file import VideoFile
 from datasets.transforms import TrainTransform
 from datasets.view_dataset import ViewDataset
-from datasets.worker_processes import _ignore_lost_connections
 
 SHAPE = {"num_segments": 2, "frames_per_segment": 5}
 

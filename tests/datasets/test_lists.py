@@ -237,7 +237,7 @@ def test_a_window_that_cannot_be_meant(tmp_path: Path, line: str, words: list[st
 def test_two_windows_of_one_video_are_two_clips(tmp_path: Path) -> None:
     records = read_list(write(tmp_path, "v.mp4 1s 2s 0\nv.mp4 1s 3s 0\nv.mp4 0\n"))
     assert (len(set(clip_ids(records))), repeated_lines(records)) == (3, 0)
-    assert clip_ids(records)[0] == "v 1s 2s"  # as in a list of frames
+    assert next(clip_ids(records)) == "v 1s 2s"  # as in a list of frames
     with pytest.raises(InputError, match=r":2: '\./v\.mp4 1s 2s' is in line 1 already"):
         read_list(write(tmp_path, "v.mp4 1s 2s 0\n./v.mp4 1.0 2.0 0\n"))
 

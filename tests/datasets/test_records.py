@@ -28,7 +28,6 @@ def test_records_are_made_as_they_were() -> None:
     records = Records(iter(RECORDS))
     assert list(records) == RECORDS
     assert [records[i] for i in range(-5, 5)] == RECORDS * 2
-    assert records[1:3] == RECORDS[1:3]
     assert records == RECORDS
     assert records != RECORDS[1:]
     assert records.labels.tolist() == [3, 0, 2, 1, 1]

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import InputError
 from datasets.sampling import (
     center_starts,
     clip_rng,
@@ -94,12 +93,6 @@ def test_a_shuffle_moves_whole_segments_and_the_frames_in_them() -> None:
     assert (shuffled // 5)[:, 0].tolist() != list(range(8))
     assert any(row.tolist() != sorted(row) for row in shuffled)
     assert reorder(indices, "reversed", sample_rng(0, 0, 0)).flatten().tolist() == list(range(39, -1, -1))
-
-
-@pytest.mark.parametrize(("segments", "frames"), [(0, 5), (8, 0)])
-def test_empty_clips_are_refused(segments: int, frames: int) -> None:
-    with pytest.raises(InputError, match="--num_segments"):
-        center_starts(40, segments, frames)
 
 
 @given(LENGTHS, SEGMENTS, FRAMES, CLIPS)

@@ -16,7 +16,7 @@ from datasets.preprocessing import eval_preprocessing
 from datasets.reading import video_file
 from datasets.reading.sources import Source, find_sources
 from datasets.reading.video_decoding import ToRgb, decode_video
-from datasets.source_views import SourceViews
+from datasets.view_dataset import SourceViews
 
 PLAN = ClipPlan(4, 1, eval_preprocessing(32))
 
@@ -72,5 +72,5 @@ def test_a_fault_is_a_value(tmp_path: Path, monkeypatch) -> None:
     views = SourceViews(find_sources([str(tmp_path / "none.mp4"), str(tmp_path / "good")]), [PLAN], "auto")
     assert "none.mp4" in views[0]
     assert views[1].video_id == str(tmp_path / "good")
-    monkeypatch.setattr("datasets.source_views.open_source", lambda *_: 1 / 0)
+    monkeypatch.setattr("datasets.view_dataset.open_source", lambda *_: 1 / 0)
     assert "good cannot be read (ZeroDivisionError" in views[1]

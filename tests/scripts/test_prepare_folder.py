@@ -279,7 +279,7 @@ def test_replaced_lists_are_reported_from_videos_to_frames(tmp_path: Path, capsy
     home = tmp_path / "mine"
     main(["folder", "mine", str(tmp_path / "clips"), *prepare])
     of_videos = {which: read_list(home / f"{which}.txt") for which in ("train", "val")}
-    for record in of_videos["train"] + of_videos["val"]:
+    for record in [*of_videos["train"], *of_videos["val"]]:
         target = home / "frames" / record.path.removesuffix(".mp4")
         Extraction()(tmp_path / "clips" / record.path, target)
     assert "Replaced" not in capsys.readouterr().out

@@ -1,12 +1,10 @@
-"""Official annotation files -> class names and labelled clips. One file per data set has all its facts."""
+"""Official annotation files -> class names and labelled clips. One file per family has all its facts."""
 
 from datasets.preparing.annotations.base import Published
 from datasets.preparing.annotations.diving48 import DIVING48
-from datasets.preparing.annotations.egtea import EGTEA
-from datasets.preparing.annotations.hmdb51 import HMDB51
 from datasets.preparing.annotations.kinetics import KINETICS
 from datasets.preparing.annotations.something import JESTER, SOMETHING_V1, SOMETHING_V2
-from datasets.preparing.annotations.ucf101 import UCF101
+from datasets.preparing.annotations.three_splits import EGTEA, HMDB51, UCF101
 
 OFFICIAL = {
     **KINETICS,

@@ -16,7 +16,6 @@ from datasets.class_names import difference, in_order_of, read_class_names
 from datasets.lists import NO_LABEL, read_text
 
 MOST_FOLDERS = 20  # a folder with more subfolders holds videos or frames, so they are not searched
-SPLITS = (1, 2, 3)  # of EGTEA Gaze+, UCF101 and HMDB51
 Entry = TypeVar("Entry")
 Parsed = TypeVar("Parsed")
 
@@ -46,11 +45,7 @@ class Annotations:
     remarks: list[str] = field(default_factory=list)  # for the report
 
     def in_order(self, class_file: Path) -> "Annotations":
-        """The same annotations with classes numbered as in a file, which may spell them differently.
-
-        Raises:
-            InputError: the file has other classes.
-        """
+        """The same annotations with classes numbered as in a file, which may only spell them differently."""
         given = read_class_names(class_file)
         class_names = in_order_of(given, self.class_names)
         if class_names is None:
@@ -84,11 +79,7 @@ class AnnotationFiles:
     """The given files, among which a parser finds official ones by name."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        """`paths`: files, or folders that contain them directly or one level deeper.
-
-        Raises:
-            InputError: a path does not exist or cannot be read.
-        """
+        """`paths`: files, or folders that contain them directly or one level deeper."""
         self.paths = list(paths)
         try:
             self.files = list(dict.fromkeys(file for path in paths for file in _files_of(path)))
@@ -101,11 +92,7 @@ class AnnotationFiles:
         return [file for file in self.files if re.fullmatch(pattern, file.name)]
 
     def find(self, official_name: str, pattern: str | None = None) -> Path:
-        """The one file of this name, or whose whole name matches the regular expression.
-
-        Raises:
-            InputError: there is none, or there are several.
-        """
+        """The one file of this name, or whose whole name matches the regular expression; else an `InputError`."""
         found = self.find_all(pattern or re.escape(official_name))
         if len(found) == 1:
             return found[0]
@@ -120,6 +107,12 @@ class AnnotationFiles:
     def parse_lines(self, official_name: str, parse: Callable[[str, str], Parsed]) -> list[Parsed]:
         """`parse(origin, line)` of the lines of the one file of this name; raises like `find` and `parse_each`."""
         return parse_each(numbered_lines(self.find(official_name)), parse)
+
+    def parse_json(self, parse: Callable[[str, Any], Parsed], *names: str) -> list[Parsed]:
+        """As `parse_lines`, of the entries of a JSON list; `names`: as for `find`."""
+        path = self.find(*names)
+        entries = enumerate(read_json(path, list), start=1)
+        return parse_each(((f"{path}: entry {number}", entry) for number, entry in entries), parse)
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -152,11 +145,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def csv_rows(reader: Any, path: Path, fix: str = "use the official file") -> Iterator[tuple[str, Any]]:
-    """("file:line", row) of each row of a `csv.reader` or `csv.DictReader`.
-
-    Raises:
-        InputError: the file is not CSV; the message ends with `fix`.
-    """
+    """("file:line", row) of each row of a `csv.reader` or `csv.DictReader`; `fix`: advice if the file is not CSV."""
     try:
         for row in reader:
             yield f"{path}:{reader.line_num}", row
@@ -165,11 +154,7 @@ def csv_rows(reader: Any, path: Path, fix: str = "use the official file") -> Ite
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """The content of a JSON file with a list or an object (`kind`: list, dict).
-
-    Raises:
-        InputError: the file is not JSON, or of the other kind.
-    """
+    """The content of a JSON file with a list or an object (`kind`: list, dict); else an `InputError`."""
     text = read_text(path, "the file")
     try:
         content = json.loads(text)
@@ -180,11 +165,6 @@ def read_json(path: Path, kind: type) -> Any:
     return content
 
 
-def json_entries(path: Path) -> list[tuple[str, Any]]:
-    """("file: entry number", entry) of each entry in a JSON list."""
-    return [(f"{path}: entry {number}", entry) for number, entry in enumerate(read_json(path, list), start=1)]
-
-
 def value_of(entry: Any, key: str) -> Any:
     """`entry[key]`, or a `ValueError` if the entry is not an object with this key."""
     if not isinstance(entry, dict) or key not in entry:
@@ -193,11 +173,7 @@ def value_of(entry: Any, key: str) -> Any:
 
 
 def parse_each(entries: Iterable[tuple[str, Entry]], parse: Callable[[str, Entry], Parsed]) -> list[Parsed]:
-    """`parse(origin, entry)` of all entries. It raises a `ValueError` for a bad one, without the origin.
-
-    Raises:
-        InputError: there are bad entries; the first ones are shown.
-    """
+    """`parse(origin, entry)` of all entries; its `ValueError`s, without the origin, become one `InputError`."""
     parsed, faults = [], []
     for origin, entry in entries:
         try:
@@ -221,16 +197,19 @@ def require_classes(class_names: Sequence[str], number: int, source: Path, data_
     return tuple(class_names)
 
 
-def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
-    """Refuse a clip that is listed twice in a list, or in two of the train, val and test list of a split.
+def remark_on(names: Sequence[str], noun: str, text: str, shown: int = 3) -> list[str]:
+    """A line that counts and shows names, such as "2 folders not read: a, b"; none without names."""
+    return [f"{counted(len(names), noun)} {text}: {few(names, shown)}"] if names else []
 
-    Clips with equal `identity` are the same.
-    """
-    for train in [key for key in lists if key.startswith("train")]:
+
+def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], str] = attrgetter("id")) -> None:
+    """Refuse two clips of equal `identity` in a list, or in two lists of a split, such as train_split1, val_split1."""
+    for split in dict.fromkeys(key.partition("_")[2] for key in lists):
         first: dict[str, Clip] = {}
         faults = []
-        for clip in chain(*(lists.get(train.replace("train", which), []) for which in ("train", "val", "test"))):
+        for clip in chain(*(clips for key, clips in lists.items() if key.partition("_")[2] == split)):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {other.origin}; keep one of them")
+                there = other.origin if other.name == clip.name else f"{other.origin} as {quoted(other.name)}"
+                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {there}; keep one of them")
         refuse(faults)

@@ -20,10 +20,10 @@ def _parse(files: AnnotationFiles) -> Annotations:
     class_names = [" ".join(map(str, parts)) for parts in base.read_json(vocabulary, list)]
     lists = {}
     for key, which in (("train", "train"), ("val", "test")):
-        json_file = files.find(f"Diving48_V2_{which}.json")
-        lists[key] = base.parse_each(base.json_entries(json_file), _parse_entry)
+        name = f"Diving48_V2_{which}.json"
+        lists[key] = files.parse_json(_parse_entry, name)
         if len(lists[key]) == V1_CLIPS[key]:
-            raise InputError(f"{json_file} has {V1_CLIPS[key]:,} clips, as many as V1; get the V2 labels")
+            raise InputError(f"{files.find(name)} has {V1_CLIPS[key]:,} clips, as many as V1; get the V2 labels")
     return Annotations(
         base.require_classes(class_names, CLASSES, vocabulary, "Diving48"),
         lists,

@@ -1,9 +1,8 @@
 """Something-Something V1 and V2, and Jester, which has the file format of V1."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from common.errors import InputError, quoted
 from datasets.lists import NO_LABEL
@@ -14,39 +13,18 @@ LISTS = {"train": "train", "val": "validation"}  # list -> official name
 CLASSES = 174
 
 
-def _parse_v1(files: AnnotationFiles) -> Annotations:
-    """`something-something-v1-{train,validation,labels[,test]}.csv`; classes sorted by name.
-
-    NOTE: the labels file has another order. TSM, TDN and H2CN sort it, which gives the official order of V2; mmaction2
-    keeps the order of the file.
-    """
-    order = "sorted by name, as in TSM, TDN, H2CN and V2; mmaction2 keeps the order of the labels file"
-    return _parse_csv(files, "something-something-v1", sorted(_read_labels(files, "something-something-v1")), order)
-
-
-def _parse_jester(files: AnnotationFiles) -> Annotations:
-    """`jester-v1-{train,validation,labels[,test]}.csv`; classes in the order of the labels file.
-
-    NOTE: mmaction2 has the same order; TSM's weights use the order of its own category.txt.
-    """
-    order = "as in jester-v1-labels.csv and mmaction2; TSM's differs: for its weights give --classes category.txt"
-    return _parse_csv(files, "jester-v1", _read_labels(files, "jester-v1", 27), order)
-
-
-def _read_labels(files: AnnotationFiles, prefix: str, num_class: int = CLASSES) -> tuple[str, ...]:
-    """Class names in the order of the labels file."""
+def _parse_csv(files: AnnotationFiles, *, prefix: str, num_class: int, is_sorted: bool, order: str) -> Annotations:
+    """`<prefix>-{train,validation,labels[,test]}.csv`; classes sorted by name, or in the order of the labels file."""
     labels_file = files.find(f"{prefix}-labels.csv")
-    return base.require_classes([line for _, line in base.numbered_lines(labels_file)], num_class, labels_file, prefix)
-
-
-def _parse_csv(files: AnnotationFiles, prefix: str, class_names: Sequence[str], order: str) -> Annotations:
+    names = [line for _, line in base.numbered_lines(labels_file)]
+    class_names = base.require_classes(sorted(names) if is_sorted else names, num_class, labels_file, prefix)
     labels = {name: label for label, name in enumerate(class_names)}
     lists = {
         key: files.parse_lines(f"{prefix}-{which}.csv", partial(_csv_clip, labels)) for key, which in LISTS.items()
     }
     if files.find_all(re.escape(f"{prefix}-test.csv")):
         lists["test"] = files.parse_lines(f"{prefix}-test.csv", _test_clip)
-    return Annotations(tuple(class_names), lists, order)
+    return Annotations(class_names, lists, order)
 
 
 def _test_clip(origin: str, name: str) -> Clip:
@@ -74,25 +52,24 @@ def _clip(labels: Mapping[str, int], origin: str, name: str, class_name: str) ->
 def _parse_v2(files: AnnotationFiles) -> Annotations:
     """`something-something-v2-{train,validation,labels[,test]}.json`, or the newer names without the prefix."""
 
-    def find(which: str) -> Path:
-        return files.find(f"something-something-v2-{which}.json", rf"(something-something-v2-)?{which}\.json")
-
-    labels_file = find("labels")
+    labels_file = files.find(*_v2_names("labels"))
     numbers = base.read_json(labels_file, dict)  # class name -> number, as text
     base.require_classes(list(numbers), CLASSES, labels_file, "Something-Something V2")
     if sorted(map(str, numbers.values())) != sorted(map(str, range(CLASSES))):
         raise InputError(f"{labels_file} does not number its classes 0 ... {CLASSES - 1}; use the official file")
     labels = {name: int(number) for name, number in numbers.items()}
-    lists = {
-        key: base.parse_each(base.json_entries(find(which)), partial(_json_clip, labels))
-        for key, which in LISTS.items()
-    }
-    if files.find_all(r"(something-something-v2-)?test\.json"):
-        lists["test"] = base.parse_each(
-            base.json_entries(find("test")), lambda origin, entry: _test_clip(origin, str(base.value_of(entry, "id")))
+    lists = {key: files.parse_json(partial(_json_clip, labels), *_v2_names(which)) for key, which in LISTS.items()}
+    if files.find_all(_v2_names("test")[1]):
+        lists["test"] = files.parse_json(
+            lambda origin, entry: _test_clip(origin, str(base.value_of(entry, "id"))), *_v2_names("test")
         )
     class_names = tuple(sorted(labels, key=lambda name: labels[name]))
     return Annotations(class_names, lists, "the official numbers, as in TSM and mmaction2")
+
+
+def _v2_names(which: str) -> tuple[str, str]:
+    """The official name of a file, and a regular expression for all its names."""
+    return f"something-something-v2-{which}.json", rf"(something-something-v2-)?{which}\.json"
 
 
 def _json_clip(labels: Mapping[str, int], origin: str, entry: object) -> Clip:
@@ -101,8 +78,12 @@ def _json_clip(labels: Mapping[str, int], origin: str, entry: object) -> Clip:
     return _clip(labels, origin, str(base.value_of(entry, "id")), class_name)
 
 
+# NOTE: the labels file of V1 has another order than V2; sorted, it has the same.
+_V1_ORDER = "sorted by name, as in TSM, TDN, H2CN and V2; mmaction2 keeps the order of the labels file"
+_JESTER_ORDER = "as in jester-v1-labels.csv and mmaction2; TSM's differs: for its weights give --classes category.txt"
+
 SOMETHING_V1 = Official(
-    _parse_v1,
+    partial(_parse_csv, prefix="something-something-v1", num_class=CLASSES, is_sorted=True, order=_V1_ORDER),
     files="something-something-v1-{train,validation,labels[,test]}.csv",
     media="frame folders <id>/",
     published={
@@ -118,7 +99,7 @@ SOMETHING_V2 = Official(
     published={"train": Published(168_913), "val": Published(24_777), "test": Published(27_157)},
 )
 JESTER = Official(
-    _parse_jester,
+    partial(_parse_csv, prefix="jester-v1", num_class=27, is_sorted=False, order=_JESTER_ORDER),
     files="jester-v1-{train,validation,labels[,test]}.csv",
     media="frame folders <id>/",
     published={
