@@ -18,7 +18,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 
 from common.cli import add_command, make_parser, number
 from common.console import answer_help, log_lines_to, run_script
-from common.files import require_replaceable
+from common.files import require_replaceable, write_json
 from ops.choices import MALLOC
 
 COMMANDS = {  # their help, and their modules, which are loaded when the command is given
@@ -56,7 +56,7 @@ if __name__ == "__main__":
 import torch
 
 from ops.runtime import keep_freed_memory
-from scripts.benchmarking.report import describe, machine, write_report
+from scripts.benchmarking.report import describe, machine
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,9 +67,11 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     if args.malloc == "keep":
         keep_freed_memory()
-    about = {**machine(torch.device(getattr(args, "device", "cpu"))), "malloc": args.malloc}
+    about = machine(torch.device(getattr(args, "device", "cpu")), args.malloc)
     print(describe(about))
-    write_report(args.json, {"benchmark": args.command, "machine": about, **args.run(args)})
+    found = args.run(args)
+    if args.json:
+        write_json(args.json, {"benchmark": args.command, "machine": about, **found})
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def print_latency(variants: dict[str, Callable[[Tensor], Tensor]], clips: Tensor
     """Time the variants in turns; the first is the base of the ratios."""
     calls = {name: partial(torch.inference_mode()(run), clips) for name, run in variants.items()}
     times = alternate(calls, rounds=rounds, warmup=3)
-    print(f"\n{describe({**machine(torch.device('cpu')), 'malloc': 'keep'})}; clips {tuple(clips.shape)}")
+    print(f"\n{describe(machine(torch.device('cpu'), 'keep'))}; clips {tuple(clips.shape)}")
     base = next(iter(times.values()))
     rows = [[name, Spread.of(taken).text(1, 1000), ratios(taken, base).text()] for name, taken in times.items()]
     print_table(["network", "ms", f"time x {next(iter(times))}"], rows)

@@ -21,7 +21,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 from common.cli import make_parser, number
 from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
-from common.files import require_replaceable, write_whole
+from common.files import require_replaceable, write_json, write_whole
 
 
 def check_parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ if __name__ == "__main__":
     answer_help(check_parser())  # before torch is loaded
 
 from ops.runtime import start_runtime
-from scripts.benchmarking.report import describe, machine, table, write_report
+from scripts.benchmarking.report import describe, machine, table
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     require_replaceable(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
     runtime = start_runtime(None)
-    about = {**machine(runtime.device), "malloc": "keep"}
+    about = machine(runtime.device, "keep")
     print(describe(about), flush=True)
     if runtime.device.type == "cpu":
         print("No GPU found: small versions of the checks that run on a CPU.", flush=True)
@@ -140,7 +140,8 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{result.verdict}  {name:<16}{result.seconds:5.0f} s  {result.reason}".rstrip(), flush=True)
     report = markdown(describe(about), results)
     print(f"\n{report}")
-    write_report(args.json, {"machine": about, "checks": [asdict(result) for result in results]})
+    if args.json:
+        write_json(args.json, {"machine": about, "checks": [asdict(result) for result in results]})
     if args.markdown:
         write_whole(args.markdown, report)
     failed = [result.name for result in results if result.verdict == "FAIL"]

@@ -1,8 +1,10 @@
 """Videos for benchmarks: the built-in data set in any length and size, or the user's own; in any form."""
 
 import argparse
+import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -34,10 +36,8 @@ class Size(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Size":
         """An argparse type: "320x240"."""
-        try:
-            size = cls(*map(int, text.split("x")))
-        except (ValueError, TypeError):
-            size = cls(0, 0)
+        found = re.fullmatch(r"(\d+)x(\d+)", text)
+        size = cls(*map(int, found.groups())) if found else cls(0, 0)
         if min(size) < 16:
             raise argparse.ArgumentTypeError(f"{text!r}: write W x H as 320x240, both at least 16")
         return size
@@ -67,15 +67,14 @@ def measure_each(
 ) -> dict[str, Any]:
     """Call `measure` with the videos of each size and length and a title; returns the content of the JSON file."""
     own = args.dataset != BUILT_IN
-    sizes, lengths = (args.frame_sizes, args.num_frames) if not own else ([Size(0, 0)], [0])
+    sizes, lengths = ([Size(0, 0)], [0]) if own else (args.frame_sizes, args.num_frames)
     tables = []
-    for size in sizes:
-        for num_frames in lengths:
-            title = args.dataset if own else f"{num_frames} frames of {size.width} x {size.height} per video"
-            with TemporaryDirectory() as folder:
-                spec = find_videos(args, Path(folder), num_frames, size, which)
-                specs = in_forms(spec, args.clips, Path(folder), which, forms)
-                tables.append({"videos": title, **measure(specs, title)})
+    for size, num_frames in product(sizes, lengths):
+        title = args.dataset if own else f"{num_frames} frames of {size.width} x {size.height} per video"
+        with TemporaryDirectory() as folder:
+            spec = find_videos(args, Path(folder), num_frames, size, which)
+            specs = in_forms(spec, args.clips, Path(folder), which, forms)
+            tables.append({"videos": title, **measure(specs, title)})
     return {"tables": tables}
 
 

@@ -34,34 +34,31 @@ def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:
     return peak
 
 
-def resident_bytes(pid: int) -> int | None:
-    """Memory of a process now, shared pages divided among their processes; None without /proc."""
-    return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+def resident_bytes(pid: int) -> int:
+    """Memory of a process now, shared pages divided among their processes; 0 without /proc."""
+    return _field(f"/proc/{pid}/smaps_rollup", "Pss")
 
 
-def private_bytes(pid: int) -> int | None:
-    """Memory of a process that no other one shares; None without /proc."""
-    sizes = [_field(Path(f"/proc/{pid}/smaps_rollup"), f"Private_{kind}") for kind in ("Clean", "Dirty")]
-    return None if None in sizes else sum(filter(None, sizes))
+def private_bytes(pid: int) -> int:
+    """Memory of a process that no other one shares; 0 without /proc."""
+    return sum(_field(f"/proc/{pid}/smaps_rollup", name) for name in ("Private_Clean", "Private_Dirty"))
 
 
-def peak_resident_bytes(call: Callable[[], object]) -> int | None:
-    """Peak memory of this process during a call, minus that before it; None without /proc."""
-    status = Path("/proc/self/status")
-    before = _field(status, "VmRSS")
+def peak_resident_bytes(call: Callable[[], object]) -> int:
+    """Peak memory of this process during a call, minus that before it; 0 without /proc."""
+    before = _field("/proc/self/status", "VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
-        return None
+        return 0
     call()
-    peak = _field(status, "VmHWM")
-    return None if before is None or peak is None else peak - before
+    return _field("/proc/self/status", "VmHWM") - before
 
 
-def _field(path: Path, name: str) -> int | None:
-    """Bytes of a line such as `VmRSS:   1234 kB`."""
+def _field(path: str, name: str) -> int:
+    """Bytes of a line such as `VmRSS:   1234 kB`; 0 without it."""
     try:
-        found = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
+        found = re.search(rf"^{name}:\s+(\d+) kB", Path(path).read_text(), re.MULTILINE)
     except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
+        return 0
+    return int(found[1]) * 1024 if found else 0

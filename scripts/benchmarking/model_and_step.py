@@ -2,7 +2,7 @@
 
 import argparse
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -20,7 +20,7 @@ from ops.runtime import keep_freed_memory
 from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
 from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios, seconds
+from scripts.benchmarking.timing import Name, Spread, alternate, ratios, seconds
 
 # (training, on a GPU) -> variants, and the bases of the ratios
 DEFAULTS = {
@@ -87,8 +87,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for change in foreign & set().union(*(variant.changes for variant in variants)):
         raise InputError(f"+{change} is only for {'model, an evaluation' if training else 'step, a training step'}")
     bases = [base for base in args.base or default_bases if base in variants]
-    measure = measure_apart if args.processes else measure_together
-    measured = measure(variants, setting, args.rounds, args.calls or CALLS[args.device])
+    if args.processes:
+        measured = measure_apart(variants, setting, args.rounds, args.calls)
+    else:
+        calls = {variant: make_call(variant, setting) for variant in variants}
+        measured = measure_together(calls, device, args.rounds, args.calls)
     macs = count_all(variants, setting)
     print(
         f"\n{'Training step' if training else 'Evaluation'} of {args.arch}, batch {args.batch_size}, {args.segments} x "
@@ -108,39 +111,40 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"setting": {**asdict(setting), "device": args.device}, "variants": rows, "product_flops": peaks}
 
 
-def measure_together(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
-    """Measure all variants in this process."""
-    device = setting.device
-    ready = {str(variant): make_call(variant, setting) for variant in variants}
-    times = alternate(ready, rounds=rounds, warmup=WARMUP[device.type], calls=calls, device=device)
-    return {v: Measured(times[str(v)], peak_tensor_bytes(ready[str(v)], device)) for v in variants}
+def measure_together(
+    calls: Mapping[Name, Callable[[], object]], device: torch.device, rounds: int, per_turn: int | None = None
+) -> dict[Name, Measured]:
+    """Measure all calls in this process, so many (by default `CALLS`) in each turn."""
+    times = alternate(calls, rounds=rounds, warmup=WARMUP[device.type], calls=per_turn or CALLS[device.type])
+    return {name: Measured(times[name], peak_tensor_bytes(call, device)) for name, call in calls.items()}
 
 
-def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
+def measure_apart(
+    variants: Sequence[Variant], setting: Setting, rounds: int, per_turn: int | None
+) -> dict[Variant, Measured]:
     """Run every turn in a new process, so that no variant affects another."""
     measured = {variant: Measured() for variant in variants}
     spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
     turns = [variant for _ in range(rounds) for variant in variants]
     for variant in track(turns, len(turns), "turn", 1):
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            turn = pool.submit(one_turn, variant, setting, calls, threads).result()
+            turn = pool.submit(one_turn, variant, setting, per_turn, threads).result()
         measured[variant].seconds += turn.seconds
         measured[variant].resident_bytes += turn.resident_bytes
         measured[variant].tensor_bytes = turn.tensor_bytes
     return measured
 
 
-def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Measured:
+def one_turn(variant: Variant, setting: Setting, per_turn: int | None, threads: int) -> Measured:
     """One turn in a new process. Resident memory is measured in the first call, because later ones reuse its memory."""
     torch.set_num_threads(threads)
     if setting.malloc == "keep":
         keep_freed_memory()
-    call, device = make_call(variant, setting), setting.device
+    call = make_call(variant, setting)
     resident = peak_resident_bytes(call)
-    for _ in range(WARMUP[device.type] - 1):
-        call()
-    took = seconds(call, calls, device)
-    return Measured([took], peak_tensor_bytes(call, device), [] if resident is None else [resident])
+    turn = measure_together({variant: call}, setting.device, 1, per_turn)[variant]
+    turn.resident_bytes = [resident] if resident else []
+    return turn
 
 
 def count_all(variants: Sequence[Variant], setting: Setting) -> dict[Variant, int]:
@@ -166,7 +170,7 @@ def print_measured(
         cells = [f"`{variant}`", Spread.of(own.seconds).text(1, 1000), f"{setting.batch_size / took:.3g}"]
         cells += [f"{2 * macs[variant] / took / 1e12:.3g}", f"{own.tensor_bytes / MIB:.0f}"]
         if apart:
-            cells.append(Spread.of(own.resident_bytes).text(0, 1 / MIB) if own.resident_bytes else "-")
+            cells.append(Spread.of(own.resident_bytes).text(0, 1 / MIB))
         cells += [ratios(own.seconds, measured[base].seconds).text() for base in bases]
         cells += [f"{own.tensor_bytes / max(measured[base].tensor_bytes, 1):.2f}" for base in bases]
         rows.append(cells)
@@ -177,4 +181,4 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large matrix product, the machine's practical peak."""
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / min(seconds(lambda: a @ b, device=device) for _ in range(6))
+    return 2 * side**3 / min(seconds(lambda: a @ b) for _ in range(6))

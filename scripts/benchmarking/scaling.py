@@ -28,7 +28,7 @@ from ops.training.seen_clips import clip_digests
 from ops.weights.file import save_checkpoint
 from scripts.benchmarking.memory import MIB, private_bytes
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, seconds
+from scripts.benchmarking.timing import Spread, alternate, seconds
 
 WORKERS, READ = 2, 100_000  # worker processes, and records that they read together
 LAUNCHES, STEPS = 2, 4  # of each kind, in turns; measured steps per launch
@@ -54,9 +54,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for kind, (processes, clips) in KINDS.items():
             for name, values in launch(args, processes, clips).items():
                 steps[kind].setdefault(name, []).extend(values)
-    names = list(steps["1 process"])
     rows = [[kind, *(Spread.of(values).text() for values in times.values())] for kind, times in steps.items()]
-    print_table(["", *names], rows)
+    print_table(["", *steps["1 process"]], rows)
     return {"lists": lists, "checkpoint": checkpoint, "steps": steps}
 
 
@@ -90,12 +89,12 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
         next(batches)
         measured[f"{method}: first batch, s"] = time.perf_counter() - start
         pids = [worker.pid for worker in batches._workers]
-        before = [private_bytes(pid) or 0 for pid in pids]
+        before = np.array([private_bytes(pid) for pid in pids])
         for count, _ in enumerate(batches, start=2):
             if count == len(loader) - 2 * WORKERS:  # the workers are still alive
-                after = [private_bytes(pid) or 0 for pid in pids]
-        measured[f"{method}: MiB per worker"] = max(after) / MIB
-        measured[f"{method}: growth, MiB"] = max(end - begin for begin, end in zip(before, after, strict=True)) / MIB
+                after = np.array([private_bytes(pid) for pid in pids])
+        measured[f"{method}: MiB per worker"] = float(after.max() / MIB)
+        measured[f"{method}: growth, MiB"] = float((after - before).max() / MIB)
     return measured
 
 
@@ -139,11 +138,7 @@ def measure_steps(arch: str, size: str, clips: str, result: str) -> None:
     calls: dict[str, Callable[[], object]] = {"step, s": lambda: step(share=True)}
     calls["without communication, s"] = lambda: step(share=False)
     calls["gradients alone, s"] = lambda: torch.distributed.all_reduce(gradients) if runtime.world_size > 1 else None
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(STEPS + 1):
-        for name, call in calls.items():
-            taken = seconds(call)
-            times[name] += [taken] if turn else []
+    times = alternate(calls, rounds=STEPS)
     if runtime.is_main:
         write_json(Path(result), times)
     runtime.close()

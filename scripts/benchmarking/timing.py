@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from common.progress import track
 
-Times = dict[str, list[float]]  # variant -> seconds of each round
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -38,34 +39,33 @@ def ratios(times: Sequence[float], base: Sequence[float]) -> Spread:
 
 
 def alternate(
-    variants: Mapping[str, Callable[[], object]],  # name -> function to time
+    variants: Mapping[Name, Callable[[], object]],  # name -> function to time
     *,
     rounds: int,  # turns of each variant
     warmup: int = 1,  # calls of each variant before the first round
     calls: int = 1,  # per turn, to make short calls measurable
-    device: torch.device | None = None,  # a GPU is synchronised at the start and the end of a turn
-) -> Times:
+) -> dict[Name, list[float]]:
     """Time variants in turns: seconds per call, one value per round."""
-    times: Times = {name: [] for name in variants}
+    times: dict[Name, list[float]] = {name: [] for name in variants}
     for _ in range(warmup):
         for call in variants.values():
             call()
     for _ in track(range(rounds), rounds, "round", 1):
         for name, call in variants.items():
-            times[name].append(seconds(call, calls, device))
+            times[name].append(seconds(call, calls))
     return times
 
 
-def seconds(call: Callable[[], object], calls: int = 1, device: torch.device | None = None) -> float:
+def seconds(call: Callable[[], object], calls: int = 1) -> float:
     """Seconds per call."""
-    _synchronise(device)
+    _wait_for_gpu()
     start = time.perf_counter()
     for _ in range(calls):
         call()
-    _synchronise(device)
+    _wait_for_gpu()
     return (time.perf_counter() - start) / calls
 
 
-def _synchronise(device: torch.device | None) -> None:
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _wait_for_gpu() -> None:
+    if torch.cuda.is_initialized():  # this process uses one
+        torch.cuda.synchronize()

@@ -1,7 +1,7 @@
 """`views`: the cost of reading the data of a test with many views, clips x crops of each video."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -40,11 +40,11 @@ def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any
         ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip) for clip in range(args.num_clips)
     ]
     views = ViewDataset(spec, plans)
-    variants: dict[str, Callable[[], None]] = {
-        BASE: lambda: read_family([FamilyDataset(views, plan) for plan in plans]),
-        "single": lambda: read_views([ViewDataset(spec, [plan]) for plan in plans], cut=True),
-        "once": lambda: read_views([views], cut=False),
-        "once_cut": lambda: read_views([views], cut=True),
+    variants = {
+        BASE: partial(read_family, [FamilyDataset(views, plan) for plan in plans]),
+        "single": partial(read_views, [ViewDataset(spec, [plan]) for plan in plans], cut=True),
+        "once": partial(read_views, [views], cut=False),
+        "once_cut": partial(read_views, [views], cut=True),
     }
     times = alternate(variants, rounds=args.rounds)
     pixels = pixel_difference(views)
