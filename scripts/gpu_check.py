@@ -47,28 +47,14 @@ from scripts.benchmarking.report import describe, machine, table
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 
-Check = Callable[[Bench], Iterator[Fact]]
 # In this order, so that --limit cuts the least important ones. On an H100 most take 5 to 15 s; logits, tests and speed
 # about 40, compiled 70, accuracy 50; speed_compiled takes the remaining time.
-CHECKS: dict[str, Check] = {
-    "device": numerics.device,
-    "logits": numerics.logits,
-    "gradients": numerics.gradients,
-    "group": numerics.group,
-    "pinned": numerics.pinned,
-    "train": trainings.plain,
-    "resume": trainings.resume,
-    "fp16": trainings.fp16,
-    "svmix": trainings.svmix,
-    "tests": trainings.tests,
-    "torchrun": trainings.torchrun,
-    "parallel": trainings.parallel,
-    "memory": speed.memory,
-    "speed": speed.speed,
-    "compiled": trainings.compiled,
-    "accuracy": trainings.accuracy,
-    "speed_compiled": speed.speed_compiled,
-}
+IN_ORDER: list[Callable[[Bench], Iterator[Fact]]] = [
+    numerics.device, numerics.logits, numerics.gradients, numerics.group, numerics.pinned,
+    trainings.train, trainings.resume, trainings.fp16, trainings.svmix, trainings.tests, trainings.torchrun,
+    trainings.parallel, speed.memory, speed.speed, trainings.compiled, trainings.accuracy, speed.speed_compiled,
+]  # fmt: skip
+CHECKS = {check.__name__: check for check in IN_ORDER}
 
 
 @dataclass

@@ -24,7 +24,7 @@ def learns(run: Run, bench: Bench, highest: float = 0.8 * GUESSING) -> Iterator[
     yield Fact("lines about the CPU", run.output.count("on the CPU"), high=0 if bench.gpus else 1)
 
 
-def plain(bench: Bench) -> Iterator[Fact]:
+def train(bench: Bench) -> Iterator[Fact]:
     """A short training with --gpus 0."""
     yield from learns(bench.plain, bench)
 
