@@ -61,8 +61,7 @@ import torch
 from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import Batch, make_loader
 from datasets.transforms import TrainTransform
-from drawing.clips import ShownClip, animation, contact_sheet, save_animation
-from drawing.mixed_clips import mixed_sheet
+from drawing.clips import ShownClip, animation, contact_sheet, mixed_sheet, save_animation
 from ops.mixing.mixer import MixedExample, Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.runtime import Runtime
