@@ -56,8 +56,8 @@ from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import INPUT, OUTPUT, read_exported
 from ops.weights.file import METADATA_KEY
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import describe, machine, print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERANCE = 1e-4  # of the check, relative to the largest logit
 BATCH_SIZES = (1, 2, 5)  # of the check

@@ -20,11 +20,10 @@ from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import make_loader
 from scripts.benchmarking.loading import BATCH_SIZE, one_pass, worker_counts
 from scripts.benchmarking.material import Size, find_videos
-from scripts.benchmarking.memory import MIB, resident_bytes
+from scripts.benchmarking.measuring import MIB, Spread, alternate, ratios, resident_bytes
 from scripts.benchmarking.model_and_step import Measured, add_network_options, measure_together
 from scripts.benchmarking.networks import Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERATED = 1.05  # exponents above it are marked
 VIDEO = (48, Size(320, 240))  # number and size of frames in the videos that the loader reads

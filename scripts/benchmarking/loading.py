@@ -19,8 +19,8 @@ from options.groups import add_crop_options
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import FORMS, Size, Specs
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 BATCH_SIZE = 4
 COMPARED = 8  # clips whose pixels are compared

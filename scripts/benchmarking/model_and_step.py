@@ -17,10 +17,18 @@ from ops.choices import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
-from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
+from scripts.benchmarking.measuring import (
+    MIB,
+    Name,
+    Spread,
+    alternate,
+    peak_resident_bytes,
+    peak_tensor_bytes,
+    ratios,
+    seconds,
+)
 from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Name, Spread, alternate, ratios, seconds
 
 # (training, on a GPU) -> variants, and the bases of the ratios
 DEFAULTS = {

@@ -26,9 +26,8 @@ from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import start_runtime
 from ops.training.seen_clips import clip_digests
 from ops.weights.file import save_checkpoint
-from scripts.benchmarking.memory import MIB, private_bytes
+from scripts.benchmarking.measuring import MIB, Spread, alternate, private_bytes, seconds
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, seconds
 
 WORKERS, READ = 2, 100_000  # worker processes, and records that they read together
 LAUNCHES, STEPS = 2, 4  # of each kind, in turns; measured steps per launch

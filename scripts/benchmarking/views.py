@@ -14,8 +14,8 @@ from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import Size, Specs
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 BASE = "family"
 

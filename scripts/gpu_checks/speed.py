@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from scripts.benchmarking.memory import MIB, peak_tensor_bytes
+from scripts.benchmarking.measuring import MIB, peak_tensor_bytes
 from scripts.benchmarking.model_and_step import count_all, measure_together, product_rate
 from scripts.benchmarking.networks import Variant, make_call
 from scripts.gpu_checks.bench import Bench, Fact

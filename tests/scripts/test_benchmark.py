@@ -17,10 +17,9 @@ from scripts.benchmarking import model_and_step, scaling
 from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
-from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
+from scripts.benchmarking.measuring import MIB, Spread, alternate, peak_resident_bytes, peak_tensor_bytes, ratios
 from scripts.benchmarking.model_and_step import Measured
 from scripts.benchmarking.networks import OURS, Setting, Variant, build
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 pytestmark = pytest.mark.slow
 
