@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from common.cli import SEED, make_parser, number
 from common.console import answer_help, run_script
-from common.errors import InputError, counted, reason
-from common.files import make_folder
+from common.errors import InputError, counted
+from common.files import all_or_nothing
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from ops.choices import MIXES
@@ -130,24 +130,21 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     if args.weights and args.mix != "svmix":
         raise InputError("--weights needs --mix svmix: the other methods use no network")
-    folder = make_folder(Path(args.output_dir), "--output_dir")
-    sheet, animated, mixed_sheet_file = (folder / name for name in ("clips.png", "clips.gif", "mixed.png"))
     batches = first_clips(args, dataset)
     clips = [shown_clip(dataset, batch, args.epoch) for batch in batches]
     mixed = [] if args.mix == "none" else mixed_clips(args, spec, batches)
-    try:
-        contact_sheet(clips, all_frames=args.all_frames).save(sheet)
-        pictures = track(animation(clips), clips[0].numbers.size, f"drawing pictures of {animated.name}", LINE_EVERY)
-        save_animation(pictures, animated)
+    folder = Path(args.output_dir)
+    with all_or_nothing(folder, "--output_dir") as scratch:
+        contact_sheet(clips, all_frames=args.all_frames).save(scratch / "clips.png")
+        pictures = track(animation(clips), clips[0].numbers.size, "drawing pictures of clips.gif", LINE_EVERY)
+        save_animation(pictures, scratch / "clips.gif")
         if mixed:
-            mixed_sheet(mixed, spec.class_names).save(mixed_sheet_file)
-    except OSError as error:
-        fault = f"cannot write to {folder}: {reason(error)}"
-        raise InputError(f"{fault}; choose another folder with --output_dir") from error
-    logging.info("%s of %s: %s and %s", counted(len(clips), "clip"), spec.lists["train"], sheet, animated)
+            mixed_sheet(mixed, spec.class_names).save(scratch / "mixed.png")
+    files = f"{folder / 'clips.png'} and {folder / 'clips.gif'}"
+    logging.info("%s of %s: %s", counted(len(clips), "clip"), spec.lists["train"], files)
     if mixed:
         new = "" if args.weights or args.mix != "svmix" else " by a new selector, as at the start of training"
-        logging.info("mixed%s: %s", new, mixed_sheet_file)
+        logging.info("mixed%s: %s", new, folder / "mixed.png")
 
 
 if __name__ == "__main__":
