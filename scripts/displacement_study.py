@@ -6,11 +6,11 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -66,8 +66,7 @@ CHANCE = 100 / len(DIRECTIONS)
 CPU = Runtime(torch.device("cpu"))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One training."""
 
     variant: str

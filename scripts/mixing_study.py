@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -63,8 +64,7 @@ SVMIX_OPTIONS = ("selector_lr", "teacher_decay")
 SCHEDULE = ["--lr_type", "cos", "--warmup", "0.5", "--gd", "20", "--npb"]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One training."""
 
     mix: str
