@@ -36,24 +36,21 @@ def draw_timeline(
         InputError: the file cannot be written.
     """
     best = probabilities.argmax(1)
-    classes, windows = np.unique(best, return_counts=True)
-    shown = classes[np.argsort(-windows, kind="stable")][:MOST_CLASSES]
-    shown = shown[np.argsort([np.flatnonzero(best == label)[0] for label in shown])]
+    classes, first, counts = np.unique(best, return_index=True, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
+    shown = classes[most][np.argsort(first[most])]
     figure = Figure((WIDTH, 1.3 + ROW * len(shown)), layout="constrained")
     axes = figure.subplots()
     centres = times.mean(1)
-    between = (centres[1:] + centres[:-1]) / 2
-    edges = np.concatenate([times[:1, 0], between, times[-1:, 1]])
+    edges = np.concatenate([times[:1, 0], (centres[1:] + centres[:-1]) / 2, times[-1:, 1]])
     image = axes.pcolormesh(
         edges, np.arange(len(shown) + 1) - 0.5, 100 * probabilities[:, shown].T, cmap="Blues", vmin=0, vmax=100
     )
     bar = figure.colorbar(image, pad=0.01)
     bar.set_label("probability in %", color=QUIET, size=SMALL)
     bar.ax.tick_params(labelsize=SMALL, labelcolor=QUIET)
-    rows = {label: row for row, label in enumerate(shown)}
-    is_shown = np.isin(best, shown)
-    marked = [rows[label] for label in best[is_shown]]
-    axes.scatter(centres[is_shown], marked, s=9, color="#f59e0b", linewidths=0, zorder=3)
+    windows, rows = np.nonzero(best[:, None] == shown)
+    axes.scatter(centres[windows], rows, s=9, color="#f59e0b", linewidths=0, zorder=3)
     names = [shorten(" ".join(printable(class_names[label]).split()), NAME_LETTERS, 3) for label in shown]
     fonts = style("".join(names), "normal")
     axes.set_yticks(range(len(shown)), names, color=INK, size=SMALL, **fonts)
