@@ -24,7 +24,7 @@ from datasets.catalogue import DatasetSpec, data_folder
 from datasets.clip_dataset import VideoDataset
 from datasets.lists import clip_ids, each_clip_id
 from drawing.clips import mixed_sheet
-from drawing.learning_rate import draw_learning_rate
+from drawing.plots import draw_learning_rate
 from ops.averaging import moving_average
 from ops.network import VideoNet
 from ops.optimiser import make_optimiser, parameter_groups, require_batch

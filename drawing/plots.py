@@ -1,6 +1,6 @@
-"""Classes over the time of a long video: a picture."""
+"""Plots as PNG files: the learning rate over the epochs of a training, and classes over the time of a long video."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,32 @@ from common.files import writing
 from common.progress import clock
 from drawing.clips import INK, QUIET, SMALL, rendered, shorten, style
 
-MOST_CLASSES = 10  # rows
-WIDTH, ROW = 11.0, 0.42  # of the picture and of a class, in inches
+POINTS = 1000  # of the curve of the learning rate, at least
+MOST_CLASSES = 10  # rows of a timeline
+WIDTH, ROW = 11.0, 0.42  # of its picture and of a class, in inches
 NAME_LETTERS = 44  # per line of a class name
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds between two
+
+
+def draw_learning_rate(path: Path, lr_at: Callable[[float], float], epochs: int) -> None:
+    """Plot `lr_at`, the learning rate as a function of the (fractional) epoch.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    figure = Figure((7.0, 3.2), layout="constrained")
+    axes = figure.subplots()
+    at = np.linspace(0, epochs, epochs * -(-POINTS // epochs) + 1)
+    axes.plot(at, [lr_at(epoch) for epoch in at], color=INK, linewidth=1.5)
+    axes.set_xlim(0, epochs)
+    axes.set_ylim(0)
+    axes.set_xlabel("epoch", color=QUIET, size=SMALL)
+    axes.set_title("learning rate", loc="left", color=INK, size=SMALL + 1, weight="bold")
+    axes.tick_params(labelsize=SMALL, labelcolor=QUIET, length=0)
+    axes.grid(axis="y", color="#e5e7eb")
+    axes.spines[["top", "right"]].set_visible(False)
+    with writing(path) as temporary:
+        rendered(figure).save(temporary, "PNG")
 
 
 def draw_timeline(
