@@ -66,9 +66,7 @@ CHANCE = 100 / len(DIRECTIONS)
 CPU = Runtime(torch.device("cpu"))
 
 
-class Row(NamedTuple):
-    """One training."""
-
+class Row(NamedTuple):  # one training
     variant: str
     displacement: int  # pixels per frame
     seed: int

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -115,14 +116,8 @@ def file_content(program: torch.export.ExportedProgram, suffix: str, metadata: s
     for library in ("onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.WARNING)  # they log each simplification
     try:
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            verbose=False,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=DYNAMIC_BATCH,
-        )
+        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        exported = torch.onnx.export(program, dynamo=True, verbose=False, dynamic_shapes=DYNAMIC_BATCH, **names)
     except Exception as error:  # such as an operator that ONNX lacks
         raise InputError(f"ONNX cannot express {net}: {short(reason(error), 500)}; export to .pt2") from error
     assert exported is not None

@@ -29,9 +29,8 @@ def check_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run only these checks")
     parser.add_argument("--list", action="store_true", help="list the checks and exit")
     parser.add_argument("--limit", type=number(float, 0), default=480, help="in seconds; no check starts after it")
-    parser.add_argument(
-        "-b", "--batch_size", type=number(int, 1), default=16, help="clips per batch in memory and speed, on a GPU"
-    )
+    text = "clips per batch in memory and speed, on a GPU"
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help=text)
     text = "new folder in which data, runs and the output of the scripts are kept"
     parser.add_argument("--keep", type=Path, metavar="DIR", help=text)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
@@ -59,8 +58,6 @@ CHECKS = {check.__name__: check for check in IN_ORDER}
 
 @dataclass
 class Result:
-    """The outcome of a check."""
-
     name: str
     verdict: str = "PASS"
     reason: str = ""

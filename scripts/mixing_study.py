@@ -64,9 +64,7 @@ SVMIX_OPTIONS = ("selector_lr", "teacher_decay")
 SCHEDULE = ["--lr_type", "cos", "--warmup", "0.5", "--gd", "20", "--npb"]
 
 
-class Row(NamedTuple):
-    """One training."""
-
+class Row(NamedTuple):  # one training
     mix: str
     seed: int
     top1: float  # in percent, after the last epoch

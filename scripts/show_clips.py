@@ -30,13 +30,11 @@ from opts import parse_with_built_in_defaults
 
 
 def show_parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        __doc__, "The clips are the first ones of the epoch that train.py reads with these options and this seed."
-    )
+    text = "The clips are the first ones of the epoch that train.py reads with these options and this seed."
+    parser = make_parser(__doc__, text)
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
-    parser.add_argument(
-        "--net", default="H2CN", choices=list(NETS), help="network, which sets the number of frames per segment"
-    )
+    text = "network, which sets the number of frames per segment"
+    parser.add_argument("--net", default="H2CN", choices=list(NETS), help=text)
     parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments per clip, T")
     parser.add_argument("--clips", type=number(int, 1, 100), default=8, help="clips to draw")
     parser.add_argument("--all_frames", action="store_true", help="draw all frames of a segment, not its key frame")

@@ -20,8 +20,8 @@ from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import make_loader
 from scripts.benchmarking.loading import BATCH_SIZE, one_pass, worker_counts
 from scripts.benchmarking.material import Size, find_videos
-from scripts.benchmarking.measuring import MIB, Spread, alternate, ratios, resident_bytes
-from scripts.benchmarking.model_and_step import Measured, add_network_options, measure_together
+from scripts.benchmarking.measuring import MIB, Measured, Spread, alternate, measure, ratios, resident_bytes
+from scripts.benchmarking.model_and_step import add_network_options
 from scripts.benchmarking.networks import Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
 
@@ -58,7 +58,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     values = {"segments": args.segments, "size": args.sizes, "batch_size": args.batch_sizes}
     first = {name: axis[0] for name, axis in values.items()}
     loader = along_workers(args)  # before the networks, whose memory would be counted
@@ -73,10 +72,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def along(name: str, settings: Mapping[int, Setting], variant: Variant, rounds: int) -> dict[str, Any]:
-    """One network along one axis."""
     setting = next(iter(settings.values()))
     calls = {value: make_call(variant, each) for value, each in settings.items()}
-    measured = measure_together(calls, setting.device, rounds)
+    measured = measure(calls, setting.device, rounds)
     fixed = ", ".join(f"{axis} {getattr(setting, axis)}" for axis in AXES if axis != name)
     print(f"\n{'Training step' if setting.training else 'Evaluation'} of {variant} {setting.arch}; {fixed}")
     rows = [

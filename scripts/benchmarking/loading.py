@@ -58,16 +58,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "; ".join(f"{name}: {text}" for name, text in VARIANTS.items())
     text += ". If not given: family, every installed decoder, decode, decode_unique"
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), metavar="VARIANT", help=text)
-    parser.add_argument(
-        "--base", nargs="+", choices=list(VARIANTS), default=["family", "decode"], metavar="VARIANT",
-        help="bases of the ratios",
-    )  # fmt: skip
+    bases = ["family", "decode"]
+    text = "bases of the ratios"
+    parser.add_argument("--base", nargs="+", choices=list(VARIANTS), default=bases, metavar="VARIANT", help=text)
     material.add_options(parser, "train", clips=48, num_frames=[48], size=Size(320, 240))
     add_crop_options(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     variants = args.variants or ["family", *installed_decoders(), "decode", "decode_unique"]
     names = list(dict.fromkeys([*variants, *args.base]))
     return material.measure_each(args, "train", sorted(set(map(form_of, names))), partial(measure, args, names))
@@ -79,7 +77,6 @@ def form_of(variant: str) -> str:
 
 
 def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title: str) -> dict[str, Any]:
-    """One table."""
     datasets = {name: make_dataset(name, specs, args) for name in names}
     times: Passes = {}
     main_process: Passes = {}  # its CPU time in each pass

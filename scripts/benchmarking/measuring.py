@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 from common.progress import track
 
 MIB = 2**20
+CALLS = {"cpu": 1, "cuda": 10}  # per turn
+WARMUP = {"cpu": 2, "cuda": 3}
 Name = TypeVar("Name")
 
 
@@ -73,6 +75,23 @@ def seconds(call: Callable[[], object], calls: int = 1) -> float:
 def _wait_for_gpu() -> None:
     if torch.cuda.is_initialized():  # this process uses one
         torch.cuda.synchronize()
+
+
+@dataclass
+class Measured:
+    """One variant; memory is above model, optimiser and input."""
+
+    seconds: list[float] = field(default_factory=list)  # per call, one value per round
+    tensor_bytes: int = 0
+    resident_bytes: list[int] = field(default_factory=list)  # one value per round, if measured
+
+
+def measure(
+    calls: Mapping[Name, Callable[[], object]], device: torch.device, rounds: int, per_turn: int | None = None
+) -> dict[Name, Measured]:
+    """Time and tensors of calls, so many of each (by default `CALLS`) in every turn."""
+    times = alternate(calls, rounds=rounds, warmup=WARMUP[device.type], calls=per_turn or CALLS[device.type])
+    return {name: Measured(times[name], peak_tensor_bytes(call, device)) for name, call in calls.items()}
 
 
 def peak_tensor_bytes(call: Callable[[], object], device: torch.device) -> int:

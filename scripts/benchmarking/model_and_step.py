@@ -2,9 +2,9 @@
 
 import argparse
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -17,16 +17,7 @@ from ops.choices import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
-from scripts.benchmarking.measuring import (
-    MIB,
-    Name,
-    Spread,
-    alternate,
-    peak_resident_bytes,
-    peak_tensor_bytes,
-    ratios,
-    seconds,
-)
+from scripts.benchmarking.measuring import MIB, Measured, Spread, measure, peak_resident_bytes, ratios, seconds
 from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
 
@@ -48,18 +39,7 @@ DEFAULTS = {
         "naive naive+bf16 tsn+bf16 tsn+compiled+bf16",
     ),
 }
-CALLS = {"cpu": 1, "cuda": 10}  # per turn
-WARMUP = {"cpu": 2, "cuda": 3}
 MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the matrix product that gives the machine's peak rate
-
-
-@dataclass
-class Measured:
-    """One variant; memory is above model, optimiser and input."""
-
-    seconds: list[float] = field(default_factory=list)  # per call, one value per round
-    tensor_bytes: int = 0
-    resident_bytes: list[int] = field(default_factory=list)  # one value per round, with --processes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,14 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """Add --arch and --device."""
     parser.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
     best = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=list(CALLS), default=best, help="cuda: the first GPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=best, help="cuda: the first GPU")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     device, training = torch.device(args.device), args.command == "step"
     setting = Setting(args.arch, args.batch_size, args.segments, args.size, device, training, malloc=args.malloc)
     default_variants, default_bases = (
@@ -99,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         measured = measure_apart(variants, setting, args.rounds, args.calls)
     else:
         calls = {variant: make_call(variant, setting) for variant in variants}
-        measured = measure_together(calls, device, args.rounds, args.calls)
+        measured = measure(calls, device, args.rounds, args.calls)
     macs = count_all(variants, setting)
     print(
         f"\n{'Training step' if training else 'Evaluation'} of {args.arch}, batch {args.batch_size}, {args.segments} x "
@@ -117,14 +95,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         to_base = {str(base): asdict(ratios(own.seconds, measured[base].seconds)) for base in bases}
         rows[str(variant)] = {**asdict(own), "macs": macs[variant], "ratio_to": to_base}
     return {"setting": {**asdict(setting), "device": args.device}, "variants": rows, "product_flops": peaks}
-
-
-def measure_together(
-    calls: Mapping[Name, Callable[[], object]], device: torch.device, rounds: int, per_turn: int | None = None
-) -> dict[Name, Measured]:
-    """Measure all calls in this process, so many (by default `CALLS`) in each turn."""
-    times = alternate(calls, rounds=rounds, warmup=WARMUP[device.type], calls=per_turn or CALLS[device.type])
-    return {name: Measured(times[name], peak_tensor_bytes(call, device)) for name, call in calls.items()}
 
 
 def measure_apart(
@@ -150,7 +120,7 @@ def one_turn(variant: Variant, setting: Setting, per_turn: int | None, threads: 
         keep_freed_memory()
     call = make_call(variant, setting)
     resident = peak_resident_bytes(call)
-    turn = measure_together({variant: call}, setting.device, 1, per_turn)[variant]
+    turn = measure({variant: call}, setting.device, 1, per_turn)[variant]
     turn.resident_bytes = [resident] if resident else []
     return turn
 
@@ -168,7 +138,6 @@ def count_all(variants: Sequence[Variant], setting: Setting) -> dict[Variant, in
 def print_measured(
     measured: Mapping[Variant, Measured], bases: Sequence[Variant], setting: Setting, macs: Mapping[Variant, int]
 ) -> None:
-    """Print the table, one row per variant."""
     apart = any(m.resident_bytes for m in measured.values())
     head = ["variant", "ms", "clips/s", "TFLOP/s", "tensors, MiB", *(["resident, MiB"] if apart else [])]
     head += [f"time x {base}" for base in bases] + [f"tensors x {base}" for base in bases]

@@ -40,7 +40,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     with TemporaryDirectory() as folder:
         lists = {rows: measure_list(Path(folder) / "list.txt", rows) for rows in args.rows}
         checkpoint = measure_checkpoint(args, Path(folder))

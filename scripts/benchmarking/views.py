@@ -28,12 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     return material.measure_each(args, "val", ["folder"], partial(measure, args))
 
 
 def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any]:
-    """One table."""
     spec = specs["folder"]
     preprocessing = eval_preprocessing(args.input_size, args.test_crops, full_res=args.test_crops == 3)
     plans = [

@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
-from scripts.benchmarking.measuring import MIB, peak_tensor_bytes
-from scripts.benchmarking.model_and_step import count_all, measure_together, product_rate
+from scripts.benchmarking.measuring import MIB, measure, peak_tensor_bytes
+from scripts.benchmarking.model_and_step import count_all, product_rate
 from scripts.benchmarking.networks import Variant, make_call
 from scripts.gpu_checks.bench import Bench, Fact
 
@@ -53,7 +53,7 @@ def _speed(bench: Bench, *, compiled: bool) -> Iterator[Fact]:
         variants = [Variant.parse(n + "+prepared" * (n != "naive" and not training) + changes) for n in names]
         macs = count_all(variants, setting)
         calls = {variant: make_call(variant, setting) for variant in variants}
-        for variant, own in measure_together(calls, bench.device, 5 if bench.gpus else 1).items():
+        for variant, own in measure(calls, bench.device, 5 if bench.gpus else 1).items():
             seconds = median(own.seconds)
             flops = 2 * macs[variant] / seconds
             figures = {"ms": 1000 * seconds, "clips/s": setting.batch_size / seconds, "TFLOP/s": flops / 1e12}

@@ -17,8 +17,15 @@ from scripts.benchmarking import model_and_step, scaling
 from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
-from scripts.benchmarking.measuring import MIB, Spread, alternate, peak_resident_bytes, peak_tensor_bytes, ratios
-from scripts.benchmarking.model_and_step import Measured
+from scripts.benchmarking.measuring import (
+    MIB,
+    Measured,
+    Spread,
+    alternate,
+    peak_resident_bytes,
+    peak_tensor_bytes,
+    ratios,
+)  # fmt: skip
 from scripts.benchmarking.networks import OURS, Setting, Variant, build
 
 pytestmark = pytest.mark.slow
