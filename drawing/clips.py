@@ -202,10 +202,8 @@ def fonts_for(letters: frozenset[str]) -> list[str]:
         # The font that is left out has a box for every letter.
         if not font.name.startswith("Last Resort") and lacking <= _letters_of(font.fname):
             return [FONT, font.name]
-    logging.warning(
-        "No installed font has the letters %s: boxes replace them. Install a font that has them",
-        "".join(map(chr, sorted(lacking))),
-    )
+    missing = "".join(map(chr, sorted(lacking)))
+    logging.warning("No installed font has the letters %s: boxes replace them. Install a font that has them", missing)
     return [FONT]
 
 

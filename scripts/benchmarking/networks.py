@@ -64,9 +64,8 @@ class Variant:
         """An argparse type."""
         network, *changes = text.split("+")
         if network not in NETWORKS or not set(changes) <= set(CHANGES):
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
-            )
+            allowed = f"give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
+            raise argparse.ArgumentTypeError(f"{text!r}: {allowed}")
         for change in changes:
             fitting = CHANGES[change][1]
             if network not in fitting:
