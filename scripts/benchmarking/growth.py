@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     first = {name: axis[0] for name, axis in values.items()}
     loader = along_workers(args)  # before the networks, whose memory would be counted
     tables = []
-    for training in [False] if "prepared" in args.variant.changes else [False, True]:
+    for training in [False] if "prepared" in args.variant.changes else [False, True]:  # those cannot be trained
         base = Setting(args.arch, **first, device=torch.device(args.device), training=training)
         for name, axis in values.items():
             settings = {value: replace(base, **{name: value}) for value in sorted(set(axis))}

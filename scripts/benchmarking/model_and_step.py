@@ -147,7 +147,7 @@ def print_measured(
         cells = [f"`{variant}`", Spread.of(own.seconds).text(1, 1000), f"{setting.batch_size / took:.3g}"]
         cells += [f"{2 * macs[variant] / took / 1e12:.3g}", f"{own.tensor_bytes / MIB:.0f}"]
         if apart:
-            cells.append(Spread.of(own.resident_bytes).text(0, 1 / MIB))
+            cells.append(Spread.of(own.resident_bytes).text(0, 1 / MIB) if own.resident_bytes else "-")
         cells += [ratios(own.seconds, measured[base].seconds).text() for base in bases]
         cells += [f"{own.tensor_bytes / max(measured[base].tensor_bytes, 1):.2f}" for base in bases]
         rows.append(cells)
