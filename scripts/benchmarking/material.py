@@ -13,7 +13,7 @@ import av
 
 from common.cli import number
 from datasets.built_in.motions import CLASS_NAMES
-from datasets.built_in.moving_digits import Settings, ensure_moving_digits
+from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from datasets.lists import VideoRecord, format_line, read_list
 from datasets.preparing.extraction import Extraction
@@ -80,14 +80,12 @@ def measure_each(
 
 def find_videos(args: argparse.Namespace, scratch: Path, num_frames: int, size: Size, which: str) -> DatasetSpec:
     """`args.dataset` with its train or val list; the built-in one is made in `scratch`."""
-    options = data_options(args)
-    if args.dataset == BUILT_IN:
-        per_class = -(-args.clips // len(CLASS_NAMES))
-        train, val = (per_class, 1) if which == "train" else (1, per_class)
-        home = ensure_moving_digits(scratch, Settings(train, val, num_frames, height=size.height, width=size.width))
-        names = {"root_path": "frames", f"{which}_list": f"{which}.txt", "classes": "classes.txt"}
-        options = {flag: str(home / name) for flag, name in names.items()}
-    return resolve(args.dataset, **options, need=(which,))
+    if args.dataset != BUILT_IN:
+        return resolve(args.dataset, **data_options(args), need=(which,))
+    per_class = -(-args.clips // len(CLASS_NAMES))
+    train, val = (per_class, 1) if which == "train" else (1, per_class)
+    make_moving_digits(scratch / "made", Settings(train, val, num_frames, height=size.height, width=size.width))
+    return resolve("made", data_root=str(scratch), need=(which,))
 
 
 def in_forms(spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Collection[str]) -> Specs:
