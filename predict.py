@@ -225,7 +225,7 @@ def output_writers(
         made_with = {name: getattr(args, name) for name in ("weights", "clips", "crops", "window", "stride")}
         yield partial(write_prediction_json, args.json, predictions, classifier.class_names, args.top, **made_with)
     if args.timeline is not None:
-        from drawing.timeline import draw_timeline  # matplotlib takes a second to load
+        from drawing.plots import draw_timeline  # matplotlib takes a second to load
 
         times = np.array([found.span for found in predictions])
         shares = np.stack([found.probabilities for found in predictions])

@@ -23,8 +23,8 @@ from common.errors import InputError, command, counted
 from datasets.catalogue import DatasetSpec, data_folder
 from datasets.clip_dataset import VideoDataset
 from datasets.lists import clip_ids
-from drawing.learning_rate import draw_learning_rate
-from drawing.mixed_clips import mixed_sheet
+from drawing.clips import mixed_sheet
+from drawing.plots import draw_learning_rate
 from ops.averaging import moving_average
 from ops.network import VideoNet
 from ops.optimiser import make_optimiser, parameter_groups, require_batch

@@ -1,4 +1,4 @@
-"""Pictures of clips as the network sees them, with class names and frame numbers: contact sheets and animations."""
+"""Pictures of clips as the network sees them: sheets of plain and of mixed ones, and animations."""
 
 import logging
 import textwrap
@@ -13,12 +13,16 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
+from ops.mixing.mixer import MixedExample
+
 INK, QUIET, CHANGED = "#1a1a1a", "#6b7280", "#b45309"
+OWN, OTHER = "#1d4ed8", "#b45309"  # colours of a mixed clip and of its partner, in mask and text
 FONT = "DejaVu Sans"  # comes with matplotlib
 LARGE, SMALL = 10, 8  # font sizes in points
 WIDTHS = (4, 12)  # of a sheet in inches, at least and at most
@@ -41,13 +45,13 @@ class ShownClip:
 
     def write_title(self, axes: Axes, letters: int, lines: int) -> None:
         """Write the class names above a picture, with so many letters per line and lines per name."""
-        title, colour = shorten(self.class_name, letters, lines), INK
+        title, colour = self.class_name, INK
         if self.mirrored_name == self.class_name:
-            title += "\n" + shorten("(mirrored, same class)", letters, lines)
+            title += "\n(mirrored, same class)"
         elif self.mirrored_name is not None:
-            title += "\n" + shorten(f"mirrored, so now: {self.mirrored_name}", letters, lines)
+            title += f"\nmirrored, so now: {self.mirrored_name}"
             colour = CHANGED
-        axes.set_title(title, loc="left", color=colour, size=LARGE, **style(title))
+        write_above(axes, title, letters, lines, colour)
 
 
 def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Image:
@@ -66,9 +70,32 @@ def contact_sheet(clips: Sequence[ShownClip], *, all_frames: bool) -> Image.Imag
         column = axes.get_images()[0].get_size()[1] / len(ends)
         labels = ["\N{EN DASH}".join(map(str, numbers)) for numbers in ends]
         axes.set_xticks(column * (np.arange(len(ends)) + 0.5), labels, color=QUIET, size=SMALL)
-        details = f"{clip.video_id}, {clip.num_frames} frames"
-        axes.set_xlabel(details, loc="left", color=QUIET, size=SMALL, **style(details, "normal"))
+        write_below(axes, f"{clip.video_id}, {clip.num_frames} frames")
     return rendered(figure)
+
+
+def mixed_sheet(clips: Sequence[MixedExample], class_names: Sequence[str]) -> Image.Image:
+    """One picture per clip (all of one shape), one column per segment: the key frame above its mask.
+
+    The mask has the colours of the class names, which are given in label order.
+    """
+    key = clips[0].frames.shape[1] // 2
+    pictures = [tiled(np.stack([clip.frames[:, key], mask_picture(clip.own)])) for clip in clips]
+    width = sheet_width(len(clips[0].frames))
+    letters = int(width / 2 / LETTER)  # of a title beside another one
+    figure, rows = sheet_of(pictures, width)
+    for axes, clip in zip(rows, clips, strict=True):
+        names = ["; ".join(class_names[label] for label in labels) for labels in (clip.labels, clip.partner_labels)]
+        write_above(axes, f"{clip.share:.0%} {names[0]}", letters, 3, OWN)
+        write_above(axes, f"{1 - clip.share:.0%} {names[1]}", letters, 3, OTHER, place="right")
+        pixels = float(clip.own.mean())
+        write_below(axes, f"shares of the label; of the pixels: {pixels:.0%} and {1 - pixels:.0%}")
+    return rendered(figure)
+
+
+def mask_picture(own: np.ndarray) -> np.ndarray:
+    """Weights (..., H, W) -> (..., H, W, 3) uint8 between the partner's colour (0) and the clip's (1)."""
+    return LinearSegmentedColormap.from_list("mask", [OTHER, OWN])(own, bytes=True)[..., :3]
 
 
 def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
@@ -82,8 +109,7 @@ def animation(clips: Sequence[ShownClip]) -> Iterator[Image.Image]:
     for segment, index in np.ndindex(segments, length):
         for axes, clip in zip(cells, clips, strict=True):
             axes.get_images()[0].set_data(clip.frames[segment, index])
-            counter = f"segment {segment + 1} of {segments}, frame {clip.numbers[segment, index] + 1}"
-            axes.set_xlabel(counter, loc="left", color=QUIET, size=SMALL)
+            write_below(axes, f"segment {segment + 1} of {segments}, frame {clip.numbers[segment, index] + 1}")
         yield rendered(figure)
         figure.set_layout_engine("none")  # all pictures as the first one
 
@@ -151,6 +177,16 @@ def shorten(text: str, letters: int, lines: int) -> str:
     return "\n".join(wrapped)
 
 
+def write_above(axes: Axes, text: str, letters: int, lines: int, colour: str = INK, place: Any = "left") -> None:
+    """Write a title, each line of it shortened to so many lines of so many letters."""
+    text = "\n".join(shorten(line, letters, lines) for line in text.split("\n"))
+    axes.set_title(text, loc=place, color=colour, size=LARGE, **style(text))
+
+
+def write_below(axes: Axes, text: str) -> None:
+    axes.set_xlabel(text, loc="left", color=QUIET, size=SMALL, **style(text, "normal"))
+
+
 def style(text: str, weight: str = "bold") -> dict[str, Any]:
     """Arguments of a text that matplotlib writes as it is, in fonts that have all its letters."""
     return {"weight": weight, "family": fonts_for(frozenset(text)), "parse_math": False}
@@ -166,10 +202,8 @@ def fonts_for(letters: frozenset[str]) -> list[str]:
         # The font that is left out has a box for every letter.
         if not font.name.startswith("Last Resort") and lacking <= _letters_of(font.fname):
             return [FONT, font.name]
-    logging.warning(
-        "No installed font has the letters %s: boxes replace them. Install a font that has them",
-        "".join(map(chr, sorted(lacking))),
-    )
+    missing = "".join(map(chr, sorted(lacking)))
+    logging.warning("No installed font has the letters %s: boxes replace them. Install a font that has them", missing)
     return [FONT]
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from common.console import printable
 from common.errors import short
-from drawing.clips import CELL, INK, LARGE, LETTER, QUIET, SMALL, rendered, sheet_of, sheet_width, shorten, style, tiled
+from drawing.clips import LETTER, QUIET, SMALL, rendered, sheet_of, sheet_width, tiled, write_above, write_below
 
 OPACITY = 0.6  # of a heat map where it is largest
-PANEL = 1.4 * CELL  # width of a panel of the animation, in inches
+PANEL = 2.464  # width of a panel of the animation, in inches
 ROOM = 1  # inches for long class names; what they do not fill is cut off
 REACH = 0.05  # gates this far from 1/2, or further, get the strongest colours
 
@@ -50,8 +50,8 @@ def explanation_sheet(clip: ExplainedClip) -> Image.Image:
     figure, rows = sheet_of([*pictures, *([pictures[0]] if clip.gates else [])], width)
     figure.set_figheight(figure.get_figheight() + ROOM)
     for axes, title in zip(rows, strips, strict=False):
-        _write_title(axes, title, width)
-    _write_below(rows[0], short(clip.name, int(width / LETTER)))
+        write_above(axes, printable(title), int(width / LETTER), 3)
+    write_below(rows[0], printable(short(clip.name, int(width / LETTER))))
     if clip.gates:
         _draw_gates(rows[-1], clip.gates)
     column = pictures[0].shape[1] / segments
@@ -75,7 +75,7 @@ def _draw_gates(axes: Axes, gates: Mapping[int, np.ndarray]) -> None:
         text = f"{means[row, column]:.3f}{gap}\N{PLUS-MINUS SIGN}{spreads[row, column]:.3f}"
         axes.text(columns[column], rows[row], text, ha="center", va="center", size=SMALL - 1)
     axes.set_yticks(rows, [f"stage {stage}" for stage in gates], color=QUIET, size=SMALL)
-    _write_title(axes, "clip-level gates: mean \N{PLUS-MINUS SIGN} standard deviation over channels", 99)
+    write_above(axes, "clip-level gates: mean \N{PLUS-MINUS SIGN} standard deviation over channels", 99, 3)
 
 
 def explanation_frames(clip: ExplainedClip) -> Iterator[Image.Image]:
@@ -85,20 +85,10 @@ def explanation_frames(clip: ExplainedClip) -> Iterator[Image.Image]:
     figure, panels = sheet_of([frames[0, 0] for frames in strips.values()], len(strips) * PANEL, len(strips))
     figure.set_figheight(figure.get_figheight() + ROOM)
     for axes, title in zip(panels, strips, strict=True):
-        _write_title(axes, title, PANEL)
+        write_above(axes, printable(title), int(PANEL / LETTER), 3)
     for segment, index in np.ndindex(segments, length):
         for axes, frames in zip(panels, strips.values(), strict=True):
             axes.get_images()[0].set_data(frames[segment, index])
-        _write_below(panels[0], f"segment {segment + 1} of {segments}")
+        write_below(panels[0], f"segment {segment + 1} of {segments}")
         yield rendered(figure)
         figure.set_layout_engine("none")  # all pictures as the first one
-
-
-def _write_title(axes: Axes, title: str, width: float) -> None:
-    """Write lines above a picture that is so many inches wide."""
-    text = "\n".join(shorten(printable(line), int(width / LETTER), 3) for line in title.split("\n"))
-    axes.set_title(text, loc="left", color=INK, size=LARGE, **style(text))
-
-
-def _write_below(axes: Axes, text: str) -> None:
-    axes.set_xlabel(printable(text), loc="left", color=QUIET, size=SMALL, **style(text, "normal"))

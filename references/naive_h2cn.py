@@ -1,7 +1,8 @@
 """H2CN (ACM MM 2022) as its equations read: nothing is rearranged or fused for speed.
 
-Tests and benchmarks compare `ops/` with it. It shares no code with `ops/`, but its parameters have the same names, so
-that one state dict fits both. Axes: N clips, T segments, L frames per segment.
+Tests and benchmarks compare `ops/` with it. It adds H2CN's modules to torchvision's ResNet and shares no code with
+`ops/`, but its parameters have the same names, so that one state dict fits both. Axes: N clips, T segments, L frames
+per segment.
 """
 
 from typing import Any
@@ -9,15 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-# whether blocks are bottlenecks, blocks in stages 1 to 4
-ARCHS = {
-    "resnet10": (False, (1, 1, 1, 1)),
-    "resnet18": (False, (2, 2, 2, 2)),
-    "resnet34": (False, (3, 4, 6, 3)),
-    "resnet50": (True, (3, 4, 6, 3)),
-    "resnet101": (True, (3, 4, 23, 3)),
-}
 FRAMES = 5  # L
 
 
@@ -88,55 +82,50 @@ def shift(x: Tensor, num_segments: int) -> Tensor:
     return torch.cat(parts, 2).flatten(0, 1)
 
 
-class Block(nn.Module):
-    """Bottleneck: shift, 1x1, gate, 3x3, 1x1; basic block: shift, 3x3, gate, 3x3. Plus the unshifted input."""
+class GatedBasicBlock(BasicBlock):
+    """Shift, 3x3, gate, 3x3, plus the unshifted input."""
 
-    def __init__(self, inplanes: int, planes: int, stride: int, num_segments: int, bottleneck: bool) -> None:
-        super().__init__()
-        outplanes = planes * 4 if bottleneck else planes
-        self.num_segments, self.bottleneck, self.downsample = num_segments, bottleneck, None
-        if stride != 1 or inplanes != outplanes:
-            conv = nn.Conv2d(inplanes, outplanes, 1, stride=stride, bias=False)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outplanes))
-        if bottleneck:
-            self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-            self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-            self.conv3, self.bn3 = nn.Conv2d(planes, outplanes, 1, bias=False), nn.BatchNorm2d(outplanes)
-        else:
-            self.conv1 = nn.Conv2d(inplanes, planes, 3, stride=stride, padding=1, bias=False)
-            self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
-        self.bn1, self.bn2 = nn.BatchNorm2d(planes), nn.BatchNorm2d(planes)
-        self.gate = ClipMotion(planes, num_segments)
+    gate: ClipMotion
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
         residual = x if self.downsample is None else self.downsample(x)
-        x = self.gate(F.relu(self.bn1(self.conv1(shift(x, self.num_segments)))))
-        x = self.bn2(self.conv2(x))
-        if self.bottleneck:
-            x = self.bn3(self.conv3(F.relu(x)))
-        return F.relu(x + residual)
+        x = self.gate(F.relu(self.bn1(self.conv1(shift(x, self.gate.num_segments)))))
+        return F.relu(self.bn2(self.conv2(x)) + residual)
 
 
-class NaiveH2CN(nn.Module):
+class GatedBottleneck(Bottleneck):
+    """Shift, 1x1, gate, 3x3, 1x1, plus the unshifted input."""
+
+    gate: ClipMotion
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N*T, C, H, W) -> (N*T, C', H/stride, W/stride)."""
+        residual = x if self.downsample is None else self.downsample(x)
+        x = self.gate(F.relu(self.bn1(self.conv1(shift(x, self.gate.num_segments)))))
+        x = F.relu(self.bn2(self.conv2(x)))
+        return F.relu(self.bn3(self.conv3(x)) + residual)
+
+
+ARCHS = {  # class of the blocks, and their numbers in stages 1 to 4
+    "resnet10": (GatedBasicBlock, (1, 1, 1, 1)),
+    "resnet18": (GatedBasicBlock, (2, 2, 2, 2)),
+    "resnet34": (GatedBasicBlock, (3, 4, 6, 3)),
+    "resnet50": (GatedBottleneck, (3, 4, 6, 3)),
+    "resnet101": (GatedBottleneck, (3, 4, 23, 3)),
+}
+
+
+class NaiveH2CN(ResNet):
     """H2CN. Clips (N, T, 5, 3, H, W), already normalised -> logits (N, K)."""
 
     def __init__(self, arch: str, num_class: int, num_segments: int, dropout: float = 0.5) -> None:
-        super().__init__()
-        bottleneck, depths = ARCHS[arch]
-        self.num_segments = num_segments
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
-        self.motion = FrameMotion()
-        inplanes = 64
-        for stage, depth in enumerate(depths):
-            planes = 64 * 2**stage
-            blocks = []
-            for number in range(depth):
-                stride = 2 if stage > 0 and number == 0 else 1
-                blocks.append(Block(inplanes, planes, stride, num_segments, bottleneck))
-                inplanes = planes * 4 if bottleneck else planes
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.dropout, self.fc = nn.Dropout(dropout), nn.Linear(inplanes, num_class)
+        block, depths = ARCHS[arch]
+        super().__init__(block, list(depths), num_class)
+        self.num_segments, self.motion, self.dropout = num_segments, FrameMotion(), nn.Dropout(dropout)
+        for module in list(self.modules()):
+            if isinstance(module, GatedBasicBlock | GatedBottleneck):
+                module.gate = ClipMotion(module.conv1.out_channels, num_segments)
 
     @classmethod
     def from_network(cls, model: Any) -> "NaiveH2CN":
@@ -150,7 +139,6 @@ class NaiveH2CN(nn.Module):
         stem = F.relu(self.bn1(self.conv1(frames[:, FRAMES // 2])))  # of the key frame
         x = F.max_pool2d(stem, 3, stride=2, padding=1)  # (N*T, 64, H/4, W/4)
         x = 0.5 * x + 0.5 * F.interpolate(self.motion(frames), size=x.shape[-2:], mode="nearest")
-        for stage in range(4):
-            x = self.get_submodule(f"layer{stage + 1}")(x)  # in the end (N*T, C, H/32, W/32)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N*T, C, H/32, W/32)
         logits = self.fc(self.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1)))  # (N*T, K), of each segment
         return logits.unflatten(0, (-1, self.num_segments)).mean(1)

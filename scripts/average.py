@@ -66,13 +66,8 @@ def averaged_checkpoint(paths: list[str], *, ema: bool = False) -> dict[str, Any
         seen = joined(seen, seen_clips(weights.content, path))
     means = {name: (total / len(paths)).to(state[name].dtype) for name, total in sums.items()}
     options = first.content.get("options", {})
-    return {
-        "state_dict": means,
-        "trained_on": made_for.as_stored(),
-        "seen_clips": seen,
-        "options": options,
-        "mean_of": paths,
-    }
+    about = {"trained_on": made_for.as_stored(), "seen_clips": seen, "options": options, "mean_of": paths}
+    return {"state_dict": means, **about}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,10 +18,12 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 
 from common.cli import make_parser, number
 from common.console import answer_help, log_lines_to, run_script
-from common.files import require_replaceable
+from common.files import require_replaceable, write_json
 from ops.choices import MALLOC
 
-COMMANDS = {  # their help, and their modules, which are loaded when the command is given
+# Their help, and their modules, which are loaded when the command is given. The function `run` of a module measures,
+# prints, and returns the content of the JSON file.
+COMMANDS = {
     "model": ("Evaluation of the networks.", "model_and_step"),
     "step": ("Training step of the networks.", "model_and_step"),
     "loader": ("Training clips from files.", "loading"),
@@ -35,17 +37,16 @@ def benchmark_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser with the options of the commands that occur in `argv`."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (text, module) in COMMANDS.items():
-        own = commands.add_parser(name, help=text, description=text)
+    for name, (about, module) in COMMANDS.items():
+        own = commands.add_parser(name, help=about, description=about)
         if name in argv:
             benchmark = import_module(f"scripts.benchmarking.{module}")
             benchmark.add_options(own)
             own.set_defaults(run=benchmark.run)
         own.add_argument("--rounds", type=number(int, 1), default=9, help="turns of each variant")
         own.add_argument("--threads", type=number(int, 1), help="PyTorch threads in this process")
-        own.add_argument(
-            "--malloc", choices=MALLOC, default="system", help="keep freed memory or return it, on the CPU"
-        )
+        text = "keep freed memory or return it, on the CPU"
+        own.add_argument("--malloc", choices=MALLOC, default="system", help=text)
         own.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     return parser
 
@@ -56,7 +57,7 @@ if __name__ == "__main__":
 import torch
 
 from ops.runtime import keep_freed_memory
-from scripts.benchmarking.report import describe, machine, write_report
+from scripts.benchmarking.report import describe, machine
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,9 +68,11 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     if args.malloc == "keep":
         keep_freed_memory()
-    about = {**machine(torch.device(getattr(args, "device", "cpu"))), "malloc": args.malloc}
+    about = machine(torch.device(getattr(args, "device", "cpu")), args.malloc)
     print(describe(about))
-    write_report(args.json, {"benchmark": args.command, "machine": about, **args.run(args)})
+    found = args.run(args)
+    if args.json:
+        write_json(args.json, {"benchmark": args.command, "machine": about, **found})
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """Measure how far networks can follow motion: train on clips of controlled displacement, plot the accuracies."""
 
-import argparse
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -32,19 +32,15 @@ VARIANTS |= {
 }
 
 
-def displacement_parser() -> argparse.ArgumentParser:
-    parser = study_parser(__doc__, "runs/displacement")
+def displacement_parser() -> ArgumentParser:
+    parser = study_parser(__doc__, "runs/displacement", seeds=3, epochs=5, batch_size=16)
     text = "networks; H2CN-X is H2CN without X, -published starts its hourglasses as published"
     parser.add_argument("--net", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), help=text)
     sizes = [1, 4, 8, 16, 24]
     text = "pixels per frame, in frames 64 pixels wide"
     parser.add_argument("--displacement", nargs="+", type=number(int, 1), default=sizes, help=text)
-    text = "random seeds; each sets the weights and the training clips"
-    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2], help=text)
-    parser.add_argument("--epochs", type=number(int, 1), default=5, help="length of the cosine schedule")
     parser.add_argument("--clips", type=number(int, 1), default=320, help="new training clips per epoch")
     parser.add_argument("--val_clips", type=number(int, 1), default=300, help="test clips")
-    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help="clips per step")
     return parser
 
 
@@ -64,28 +60,13 @@ from ops.training.engine import TrainSettings, evaluate, train_one_epoch
 from ops.training.progress import Sums
 from scripts.studying.drifting import DIRECTIONS, Drift, DriftingClips
 
+BUDGET = ("arch", "num_segments", "epochs", "clips", "batch_size", "lr", "val_clips")  # options of all trainings
 VAL_SEED = 1_000_003  # of the test clips, the same for all
 CHANCE = 100 / len(DIRECTIONS)
 CPU = Runtime(torch.device("cpu"))
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Settings shared by all trainings."""
-
-    arch: str
-    num_segments: int
-    epochs: int  # each with new clips
-    clips: int  # per epoch
-    batch_size: int
-    lr: float
-    val_clips: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One training."""
-
+class Row(NamedTuple):  # one training
     variant: str
     displacement: int  # pixels per frame
     seed: int
@@ -94,12 +75,8 @@ class Row:
     train_loss: float  # of the last epoch
     seconds: float
 
-    @property
-    def job(self) -> tuple[str, int, int]:
-        return self.variant, self.displacement, self.seed
 
-
-def train_and_test(variant: str, displacement: int, seed: int, budget: Budget) -> Row:
+def train_and_test(variant: str, displacement: int, seed: int, budget: Namespace) -> Row:
     """Train from random weights, then test on unseen clips."""
     start = time.perf_counter()
     torch.manual_seed(seed)
@@ -119,7 +96,7 @@ def train_and_test(variant: str, displacement: int, seed: int, budget: Budget) -
     )  # fmt: skip
 
 
-def train(model: VideoNet, loader: Any, budget: Budget, seed: int) -> Sums:
+def train(model: VideoNet, loader: Any, budget: Namespace, seed: int) -> Sums:
     """SGD with half a cosine after half an epoch of warm-up; the sums of the last epoch."""
     optimiser = make_optimiser("sgd", parameter_groups(model, budget.lr, 5e-4), budget.lr, 0.9)
     no_scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -191,9 +168,9 @@ def main(argv: list[str] | None = None) -> None:
     args = displacement_parser().parse_args(argv)
     for displacement in args.displacement:
         Drift(displacement, args.num_segments, 5)  # refuses ambiguous displacements before any training
-    budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)})
+    budget = Namespace(**{name: getattr(args, name) for name in BUDGET})
     # "H2CN" meant the published start in older tables: they are refused.
-    study = Study(args.output_dir, "displacement", Row, {**asdict(budget), "hourglass_start": DIFFERENCE})
+    study = Study(args.output_dir, "displacement", Row, {**vars(budget), "hourglass_start": DIFFERENCE})
     jobs = [(net, d, seed) for seed in args.seeds for d in args.displacement for net in args.net]
     study.complete(jobs, partial(train_and_test, budget=budget), args.workers)
     seeds = sorted(Counter((row.variant, row.displacement) for row in study.rows).values())

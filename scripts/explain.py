@@ -57,10 +57,8 @@ SHOWN = 3  # classes in the title
 
 def label_of(name: str, class_names: list[str]) -> int:
     if name not in class_names:
-        near = map(quoted, difflib.get_close_matches(name, class_names, cutoff=0))
-        raise InputError(
-            f"--class_name {quoted(name)} is not a class of this network; the most similar names: {', '.join(near)}"
-        )
+        near = ", ".join(map(quoted, difflib.get_close_matches(name, class_names, cutoff=0)))
+        raise InputError(f"--class_name {quoted(name)} is not a class of this network; the most similar names: {near}")
     return class_names.index(name)
 
 

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -56,8 +57,8 @@ from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint_network import Weights
 from ops.weights.exported import INPUT, OUTPUT, read_exported
 from ops.weights.file import METADATA_KEY
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import describe, machine, print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERANCE = 1e-4  # of the check, relative to the largest logit
 BATCH_SIZES = (1, 2, 5)  # of the check
@@ -115,14 +116,8 @@ def file_content(program: torch.export.ExportedProgram, suffix: str, metadata: s
     for library in ("onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.WARNING)  # they log each simplification
     try:
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            verbose=False,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=DYNAMIC_BATCH,
-        )
+        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        exported = torch.onnx.export(program, dynamo=True, verbose=False, dynamic_shapes=DYNAMIC_BATCH, **names)
     except Exception as error:  # such as an operator that ONNX lacks
         raise InputError(f"ONNX cannot express {net}: {short(reason(error), 500)}; export to .pt2") from error
     assert exported is not None
@@ -163,7 +158,7 @@ def print_latency(variants: dict[str, Callable[[Tensor], Tensor]], clips: Tensor
     """Time the variants in turns; the first is the base of the ratios."""
     calls = {name: partial(torch.inference_mode()(run), clips) for name, run in variants.items()}
     times = alternate(calls, rounds=rounds, warmup=3)
-    print(f"\n{describe({**machine(torch.device('cpu')), 'malloc': 'keep'})}; clips {tuple(clips.shape)}")
+    print(f"\n{describe(machine(torch.device('cpu'), 'keep'))}; clips {tuple(clips.shape)}")
     base = next(iter(times.values()))
     rows = [[name, Spread.of(taken).text(1, 1000), ratios(taken, base).text()] for name, taken in times.items()]
     print_table(["network", "ms", f"time x {next(iter(times))}"], rows)

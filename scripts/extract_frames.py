@@ -71,9 +71,8 @@ def main(argv: list[str] | None = None) -> None:
         raise unwritable(error, args.out_list) from error
     refuse_failed(failed, len(frames) + len(failed), reasons, "list")
     total = sum(record.num_frames or 0 for record in frames.values())
-    logging.info(
-        "%s, %s in %s; list: %s", counted(len(frames), "video"), counted(total, "frame"), args.frame_root, args.out_list
-    )
+    numbers = f"{counted(len(frames), 'video')}, {counted(total, 'frame')}"
+    logging.info("%s in %s; list: %s", numbers, args.frame_root, args.out_list)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ videos) cannot always reveal it; pickles, checkpoints and archives must. Exit st
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 import traceback
 import warnings
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as Timeout  # the built-in one from Python 3.11
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -54,8 +56,7 @@ from datasets.built_in.motions import CLASS_NAMES
 from datasets.class_names import read_class_names
 from datasets.lists import VideoRecord, format_line, read_list
 from datasets.preparing.extraction import Extraction
-from datasets.reading.frames import FrameArchive, FrameFolder
-from datasets.reading.readers import Reader
+from datasets.reading.readers import open_record
 from datasets.reading.video_file import VideoFile
 from ops.scoring.pickles import read_scores, write_scores
 from ops.weights.file import METADATA_KEY, read_checkpoint, save_checkpoint, tensor_digest
@@ -114,24 +115,23 @@ def checkpoint(path: Path) -> Any:
 
 def archives(folder: Path, video: Path) -> Sound:
     count = Extraction(pack=True, short_side=64)(video, folder / "packed")
-    path = folder / "packed.zip"
-    return path, partial(frames, partial(FrameArchive, path, "{:05d}.jpg", count))
+    return folder / "packed.zip", partial(frames, folder, "packed", count)
 
 
 def jpegs(folder: Path, video: Path) -> Sound:
     Extraction()(video, folder / "frames")
-    return folder / "frames/00001.jpg", partial(frames, partial(FrameFolder, folder / "frames", "{:05d}.jpg", 1))
+    return folder / "frames/00001.jpg", partial(frames, folder, "frames", 1)
 
 
 def videos(folder: Path, video: Path) -> Sound:
     """Read with the listed number of frames."""
     path = folder / f"video{video.suffix}"
     path.write_bytes(video.read_bytes())
-    return path, partial(frames, partial(VideoFile, path, VideoFile(path).num_frames))
+    return path, partial(frames, folder, path.name, VideoFile(path).num_frames)
 
 
-def frames(opened: Callable[[], Reader]) -> Any:
-    reader = opened()
+def frames(folder: Path, name: str, num_frames: int) -> Any:
+    reader = open_record(folder, VideoRecord(name, num_frames, 0), "{:05d}.jpg")
     numbers = np.linspace(0, reader.num_frames - 1, FRAMES, dtype=int)
     found = reader.frames(sorted(set(numbers.tolist())))
     return sorted((i, hashlib.sha256(image.tobytes()).hexdigest()) for i, image in found)
@@ -178,12 +178,10 @@ def attempt(read: Callable[[], Any], expected: str) -> tuple[str, str]:
 def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) -> Counter[str]:
     """Count the outcomes of `tries` damaged files; keep failures, and files read with other content, in a folder."""
     counts: Counter[str] = Counter()
-    with TemporaryDirectory() as scratch:
+    with ExitStack() as stack:
         sound = []
-        for i, source in enumerate(sources):
-            folder = Path(scratch, str(i))
-            folder.mkdir()
-            path, read = KINDS[kind](folder, source)
+        for source in sources:
+            path, read = KINDS[kind](Path(stack.enter_context(TemporaryDirectory())), source)
             sound.append((path, path.read_bytes(), read, repr(read())))
         pool = ProcessPoolExecutor(1)
         for number in tqdm(range(tries), kind, disable=None, leave=False):
@@ -199,8 +197,7 @@ def fuzz(kind: str, sources: Sequence[Path], tries: int, seed: int, kept: Path) 
                 pool = ProcessPoolExecutor(1)
             counts[outcome] += 1
             if outcome in ("other", "traceback", "hang"):
-                copy = kept / f"{kind}_{number}_{outcome}{path.suffix}"
-                copy.write_bytes(path.read_bytes())
+                copy = Path(shutil.copy(path, kept / f"{kind}_{number}_{outcome}{path.suffix}"))
                 if report:
                     copy.with_suffix(".report").write_text(report)
         pool.shutdown()

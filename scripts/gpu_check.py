@@ -21,7 +21,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if
 from common.cli import make_parser, number
 from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
 from common.errors import InputError
-from common.files import require_replaceable, write_whole
+from common.files import require_replaceable, write_json, write_whole
 
 
 def check_parser() -> argparse.ArgumentParser:
@@ -29,9 +29,8 @@ def check_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run only these checks")
     parser.add_argument("--list", action="store_true", help="list the checks and exit")
     parser.add_argument("--limit", type=number(float, 0), default=480, help="in seconds; no check starts after it")
-    parser.add_argument(
-        "-b", "--batch_size", type=number(int, 1), default=16, help="clips per batch in memory and speed, on a GPU"
-    )
+    text = "clips per batch in memory and speed, on a GPU"
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=16, help=text)
     text = "new folder in which data, runs and the output of the scripts are kept"
     parser.add_argument("--keep", type=Path, metavar="DIR", help=text)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
@@ -43,38 +42,22 @@ if __name__ == "__main__":
     answer_help(check_parser())  # before torch is loaded
 
 from ops.runtime import start_runtime
-from scripts.benchmarking.report import describe, machine, table, write_report
+from scripts.benchmarking.report import describe, machine, table
 from scripts.gpu_checks import numerics, speed, trainings
 from scripts.gpu_checks.bench import Bench, Fact, Skip
 
-Check = Callable[[Bench], Iterator[Fact]]
 # In this order, so that --limit cuts the least important ones. On an H100 most take 5 to 15 s; logits, tests and speed
 # about 40, compiled 70, accuracy 50; speed_compiled takes the remaining time.
-CHECKS: dict[str, Check] = {
-    "device": numerics.device,
-    "logits": numerics.logits,
-    "gradients": numerics.gradients,
-    "group": numerics.group,
-    "pinned": numerics.pinned,
-    "train": trainings.plain,
-    "resume": trainings.resume,
-    "fp16": trainings.fp16,
-    "svmix": trainings.svmix,
-    "tests": trainings.tests,
-    "torchrun": trainings.torchrun,
-    "parallel": trainings.parallel,
-    "memory": speed.memory,
-    "speed": speed.speed,
-    "compiled": trainings.compiled,
-    "accuracy": trainings.accuracy,
-    "speed_compiled": speed.speed_compiled,
-}
+IN_ORDER: list[Callable[[Bench], Iterator[Fact]]] = [
+    numerics.device, numerics.logits, numerics.gradients, numerics.group, numerics.pinned,
+    trainings.train, trainings.resume, trainings.fp16, trainings.svmix, trainings.tests, trainings.torchrun,
+    trainings.parallel, speed.memory, speed.speed, trainings.compiled, trainings.accuracy, speed.speed_compiled,
+]  # fmt: skip
+CHECKS = {check.__name__: check for check in IN_ORDER}
 
 
 @dataclass
 class Result:
-    """The outcome of a check."""
-
     name: str
     verdict: str = "PASS"
     reason: str = ""
@@ -123,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     require_replaceable(args.markdown, "--markdown")
     take_sigterm_as_ctrl_c()
     runtime = start_runtime(None)
-    about = {**machine(runtime.device), "malloc": "keep"}
+    about = machine(runtime.device, "keep")
     print(describe(about), flush=True)
     if runtime.device.type == "cpu":
         print("No GPU found: small versions of the checks that run on a CPU.", flush=True)
@@ -140,7 +123,8 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{result.verdict}  {name:<16}{result.seconds:5.0f} s  {result.reason}".rstrip(), flush=True)
     report = markdown(describe(about), results)
     print(f"\n{report}")
-    write_report(args.json, {"machine": about, "checks": [asdict(result) for result in results]})
+    if args.json:
+        write_json(args.json, {"machine": about, "checks": [asdict(result) for result in results]})
     if args.markdown:
         write_whole(args.markdown, report)
     failed = [result.name for result in results if result.verdict == "FAIL"]

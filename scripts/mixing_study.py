@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
@@ -28,15 +29,11 @@ from scripts.studying.study import Study, study_parser
 
 
 def mixing_parser() -> argparse.ArgumentParser:
-    parser = study_parser(__doc__, "runs/mixing")
+    parser = study_parser(__doc__, "runs/mixing", seeds=5, epochs=15, batch_size=8)
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
     parser.add_argument("--mix", nargs="+", choices=MIXES, default=list(MIXES), help="methods to compare")
-    text = "random seeds; each sets the train split and the weights"
-    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=[0, 1, 2, 3, 4], help=text)
     parser.add_argument("--clips_per_class", type=number(int, 1), default=10, help="training clips per class")
     parser.add_argument("--net", choices=NETS, default="TSM", help="network")
-    parser.add_argument("--epochs", type=number(int, 1), default=15, help="length of the cosine schedule")
-    parser.add_argument("-b", "--batch_size", type=number(int, 2), default=8, help="clips per step")
     text = "learning rate of SV-Mix's selector"
     parser.add_argument("--selector_lr", type=number(float, 0, open_low=True), default=0.04, help=text)
     text = "SV-Mix's teacher; the paper's 0.999 is for some 15,000 steps, a study has a few hundred"
@@ -67,20 +64,13 @@ SVMIX_OPTIONS = ("selector_lr", "teacher_decay")
 SCHEDULE = ["--lr_type", "cos", "--warmup", "0.5", "--gd", "20", "--npb"]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One training."""
-
+class Row(NamedTuple):  # one training
     mix: str
     seed: int
     top1: float  # in percent, after the last epoch
     teacher_top1: float  # nan without a teacher
     train_loss: float  # of the last epoch
     epoch_seconds: float  # of one core, with the start and the final evaluation
-
-    @property
-    def job(self) -> tuple[str, int]:
-        return self.mix, self.seed
 
 
 def draw_split(spec: DatasetSpec, clips_per_class: int, seed: int, folder: Path) -> DatasetSpec:

@@ -41,6 +41,7 @@ def prepare_parser() -> argparse.ArgumentParser:
         media.add_argument("--videos", type=Path, metavar="DIR", help="folder of the videos, in any subfolders")
         media.add_argument("--frames", type=Path, metavar="DIR", help="folder of the frame folders or archives")
         command.add_argument("--classes", type=Path, metavar="FILE", help="class names in label order, one per line")
+        command.set_defaults(name=name, group_pattern=None)
         _add_common_options(command)
     _add_folder_command(commands)
     return parser
@@ -90,7 +91,7 @@ def read_official(args: argparse.Namespace) -> tuple[Annotations, Path, ClipPath
     require_distinct(annotations.lists)
     if args.classes:
         annotations = annotations.in_order(args.classes)
-    home = args.data_root / args.data_set
+    home = args.data_root / args.name
     videos = args.videos or (home / "videos" if args.extract and not args.frames else None)
     kind, media = choose_media(home, args.frames, videos)
     clips = list(chain(*annotations.lists.values()))
@@ -135,15 +136,15 @@ def compiled(pattern: str | None) -> re.Pattern | None:
         raise InputError(f"--group_pattern '{pattern}' is not a regular expression: {error}") from error
 
 
-def prepare_lists(args: argparse.Namespace, name: str, group_pattern: re.Pattern | None) -> Preparation:
+def prepare_lists(args: argparse.Namespace, group_pattern: re.Pattern | None) -> Preparation:
     """The lists of the data set, before their frames are extracted."""
     own = args.data_set == "folder"
     annotations, media, located = read_own(args) if own else read_official(args)
     fix = f"Give the right folder with --videos or --frames; folders are searched {DEEPEST} levels deep"
     if own:
         fix = f"Give the folder that the paths in {args.root} are relative to with --root_path"
-    usual = usual_template(name)
-    preparation = prepare(name, annotations, media, located, usual_tmpl=usual, image_tmpl=args.image_tmpl, fix=fix)
+    usual = usual_template(args.name)
+    preparation = prepare(args.name, annotations, media, located, usual_tmpl=usual, image_tmpl=args.image_tmpl, fix=fix)
     if not args.extract:
         preparation = with_counts(preparation, args.workers)
     if not own or args.split == "folders":
@@ -157,13 +158,11 @@ def prepare_lists(args: argparse.Namespace, name: str, group_pattern: re.Pattern
 
 def main(argv: list[str] | None = None) -> None:
     args = prepare_parser().parse_args(argv)
-    own = args.data_set == "folder"
-    name = args.name if own else args.data_set
-    home = args.data_root / name
-    group_pattern = compiled(args.group_pattern) if own else None
-    image_tmpl = checked_template(args.image_tmpl or usual_template(name))
+    home = args.data_root / args.name
+    group_pattern = compiled(args.group_pattern)
+    image_tmpl = checked_template(args.image_tmpl or usual_template(args.name))
     take_sigterm_as_ctrl_c()
-    preparation = prepare_lists(args, name, group_pattern)
+    preparation = prepare_lists(args, group_pattern)
     extracted: dict[str, VideoRecord] = {}
     failed: dict[str, InputError] = {}
     if args.extract:
@@ -181,7 +180,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.extract:
         preparation = preparation.with_frames(extracted, home / "frames", image_tmpl)
     changes = changed_lists(home, preparation)
-    write_prepared(home, preparation, "give it as ROOT" if own else "omit --frames and --videos")
+    write_prepared(home, preparation, "give it as ROOT" if args.data_set == "folder" else "omit --frames and --videos")
     for line in [*changes, *describe(preparation, home)]:
         logging.info("%s", line)
     refuse_failed(failed, len(extracted) + len(failed), home / "report.json", "lists")

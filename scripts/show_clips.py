@@ -7,8 +7,8 @@ With --mix, also mixed.png: the same clips mixed with one another, with masks, c
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from common.cli import SEED, make_parser, number
 from common.console import answer_help, run_script
-from common.errors import InputError, counted, reason
-from common.files import make_folder
+from common.errors import InputError, counted
+from common.files import all_or_nothing
 from common.progress import track
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from ops.choices import MIXES
@@ -29,13 +29,11 @@ from opts import parse_with_built_in_defaults
 
 
 def show_parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        __doc__, "The clips are the first ones of the epoch that train.py reads with these options and this seed."
-    )
+    text = "The clips are the first ones of the epoch that train.py reads with these options and this seed."
+    parser = make_parser(__doc__, text)
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help="data set name; a wrong one lists the known ones")
-    parser.add_argument(
-        "--net", default="H2CN", choices=list(NETS), help="network, which sets the number of frames per segment"
-    )
+    text = "network, which sets the number of frames per segment"
+    parser.add_argument("--net", default="H2CN", choices=list(NETS), help=text)
     parser.add_argument("--num_segments", type=number(int, 1), default=8, help="segments per clip, T")
     parser.add_argument("--clips", type=number(int, 1, 100), default=8, help="clips to draw")
     parser.add_argument("--all_frames", action="store_true", help="draw all frames of a segment, not its key frame")
@@ -58,78 +56,63 @@ if __name__ == "__main__":
 import torch
 
 from datasets.clip_dataset import VideoDataset, train_dataset
-from datasets.loader import ClipLoader, make_loader
+from datasets.loader import Batch, make_loader
 from datasets.transforms import TrainTransform
-from drawing.clips import ShownClip, animation, contact_sheet, save_animation
-from drawing.mixed_clips import mixed_sheet
+from drawing.clips import ShownClip, animation, contact_sheet, mixed_sheet, save_animation
 from ops.mixing.mixer import MixedExample, Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
-from ops.network import VideoNet
 from ops.runtime import Runtime
 from ops.weights.checkpoint_network import Weights
 
 LINE_EVERY = 20  # clips or pictures per line of progress
 
 
-def epoch_loader(dataset: VideoDataset, batch_size: int, *, epoch: int, seed: int, workers: int) -> ClipLoader:
-    """The clips of an epoch in the order in which training reads them."""
-    loader = make_loader(dataset, batch_size=batch_size, workers=workers, shuffle=True, seed=seed)
-    loader.sampler.set_epoch(epoch)
-    return loader
+def first_clips(args: argparse.Namespace, dataset: VideoDataset) -> list[Batch]:
+    """The first clips of an epoch in the order in which training reads them, each a batch of its own."""
+    loader = make_loader(dataset, batch_size=1, workers=args.workers, shuffle=True, seed=args.seed)
+    loader.sampler.set_epoch(args.epoch)
+    count = min(args.clips, len(dataset))
+    return list(track(islice(loader, count), count, "reading clips", LINE_EVERY))
 
 
-def shown_clips(dataset: VideoDataset, loader: ClipLoader, epoch: int, count: int) -> list[ShownClip]:
-    """The first clips of an epoch, with the facts for their captions."""
-    names = dataset.spec.class_names
-    clips = []
-    for batch in track(islice(loader, count), count, "reading clips", LINE_EVERY):
-        index = int(batch.index)
-        reader, sampled = dataset.sample(epoch, index)
-        mirrored = isinstance(sampled.transform, TrainTransform) and sampled.transform.flip
-        clips.append(
-            ShownClip(
-                frames=batch.clip[0].numpy(),
-                numbers=sampled.indices,
-                video_id=batch.video_ids[0],
-                num_frames=reader.num_frames,
-                class_name="; ".join(names[label] for label in dataset.records[index].labels),
-                mirrored_name="; ".join(names[label] for label in sampled.labels) if mirrored else None,
-            )
-        )
-        for name in batch.replaced:
-            logging.warning("%s cannot be read: the nearest readable frame is shown", name)
-    return clips
+def shown_clip(dataset: VideoDataset, batch: Batch, epoch: int) -> ShownClip:
+    """The only clip of a batch, with the facts for its captions."""
+    names, index = dataset.spec.class_names, int(batch.index)
+    reader, sampled = dataset.sample(epoch, index)
+    mirrored = isinstance(sampled.transform, TrainTransform) and sampled.transform.flip
+    for name in batch.replaced:
+        logging.warning("%s cannot be read: the nearest readable frame is shown", name)
+    return ShownClip(
+        frames=batch.clip[0].numpy(),
+        numbers=sampled.indices,
+        video_id=batch.video_ids[0],
+        num_frames=reader.num_frames,
+        class_name="; ".join(names[label] for label in dataset.records[index].labels),
+        mirrored_name="; ".join(names[label] for label in sampled.labels) if mirrored else None,
+    )
 
 
-def trained_selector(weights: str, spec: DatasetSpec, net: str, num_segments: int) -> tuple[VideoNet, dict[str, Any]]:
-    """The network of a checkpoint of train.py --mix svmix, and the state of its mixing; refuses other checkpoints."""
-    checkpoint = Weights.read(weights)
-    state = checkpoint.content.get("mixing", {})
-    if "selector" not in state:
-        raise InputError(f"{weights} has no selector; give a checkpoint of train.py --mix svmix")
-    model = checkpoint.build(list(spec.class_names), dataset=spec.name, net=net, num_segments=num_segments)
-    return model, state
-
-
-def mixed_clips(
-    spec: DatasetSpec, loader: ClipLoader, epoch: int, *, mix: str, weights: str | None, net: str, num_segments: int,
-    input_size: int, seed: int, count: int,
-) -> list[MixedExample]:  # fmt: skip
-    """The clips of the loader's first batch, mixed with one another."""
-    torch.manual_seed(seed)
+def mixed_clips(args: argparse.Namespace, spec: DatasetSpec, batches: Sequence[Batch]) -> list[MixedExample]:
+    """The clips mixed with one another."""
+    torch.manual_seed(args.seed)
     state: dict[str, Any] = {}
-    if weights:
-        model, state = trained_selector(weights, spec, net, num_segments)
+    if args.weights:
+        checkpoint = Weights.read(args.weights)
+        state = checkpoint.content.get("mixing", {})
+        if "selector" not in state:
+            raise InputError(f"{args.weights} has no selector; give a checkpoint of train.py --mix svmix")
+        names = list(spec.class_names)
+        model = checkpoint.build(names, dataset=spec.name, net=args.net, num_segments=args.num_segments)
     else:
-        model = build_model(net, DEFAULT_ARCH, spec.num_class, num_segments)
+        model = build_model(args.net, DEFAULT_ARCH, spec.num_class, args.num_segments)
     runtime = Runtime(torch.device("cpu"))
-    method = mix_method(mix, runtime.place(model), input_size, runtime, SvMixSettings())
+    method = mix_method(args.mix, runtime.place(model), args.input_size, runtime, SvMixSettings())
     if state:
         method.load_state_dict(state, optimiser=False)
-    logging.info("Mixing %d clips", count)
-    mixer = Mixer(method, spec.num_class, seed=seed, num_examples=count)
-    batch = next(iter(loader))
-    mixer.mix(model, batch.clip.movedim(-1, -3), batch.label, epoch, 0)
+    logging.info("Mixing %d clips", len(batches))
+    mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=len(batches))
+    clips, labels = (torch.cat(tensors) for tensors in zip(*((b.clip, b.label) for b in batches), strict=True))
+    mixer.mix(model, clips.movedim(-1, -3), labels, args.epoch, 0)
     return mixer.examples
 
 
@@ -144,30 +127,21 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     if args.weights and args.mix != "svmix":
         raise InputError("--weights needs --mix svmix: the other methods use no network")
-    folder = make_folder(Path(args.output_dir), "--output_dir")
-    sheet, animated, mixed_sheet_file = (folder / name for name in ("clips.png", "clips.gif", "mixed.png"))
-    loader_of = partial(epoch_loader, dataset, epoch=args.epoch, seed=args.seed, workers=args.workers)
-    mixed = []
-    if args.mix != "none":
-        mixed = mixed_clips(
-            spec, loader_of(args.clips), args.epoch, mix=args.mix, weights=args.weights, net=args.net,
-            num_segments=args.num_segments, input_size=args.input_size, seed=args.seed, count=args.clips,
-        )  # fmt: skip
-    clips = shown_clips(dataset, loader_of(1), args.epoch, min(args.clips, len(dataset)))
-    try:
-        contact_sheet(clips, all_frames=args.all_frames).save(sheet)
-        pictures = track(animation(clips), clips[0].numbers.size, f"drawing pictures of {animated.name}", LINE_EVERY)
-        save_animation(pictures, animated)
+    batches = first_clips(args, dataset)
+    clips = [shown_clip(dataset, batch, args.epoch) for batch in batches]
+    mixed = [] if args.mix == "none" else mixed_clips(args, spec, batches)
+    folder = Path(args.output_dir)
+    with all_or_nothing(folder, "--output_dir") as scratch:
+        contact_sheet(clips, all_frames=args.all_frames).save(scratch / "clips.png")
+        pictures = track(animation(clips), clips[0].numbers.size, "drawing pictures of clips.gif", LINE_EVERY)
+        save_animation(pictures, scratch / "clips.gif")
         if mixed:
-            mixed_sheet(mixed, spec.class_names).save(mixed_sheet_file)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {reason(error)}; choose another folder with --output_dir"
-        ) from error
-    logging.info("%s of %s: %s and %s", counted(len(clips), "clip"), spec.lists["train"], sheet, animated)
+            mixed_sheet(mixed, spec.class_names).save(scratch / "mixed.png")
+    files = f"{folder / 'clips.png'} and {folder / 'clips.gif'}"
+    logging.info("%s of %s: %s", counted(len(clips), "clip"), spec.lists["train"], files)
     if mixed:
         new = "" if args.weights or args.mix != "svmix" else " by a new selector, as at the start of training"
-        logging.info("mixed%s: %s", new, mixed_sheet_file)
+        logging.info("mixed%s: %s", new, folder / "mixed.png")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import pairwise
 from math import log
 from multiprocessing import active_children
@@ -13,19 +13,17 @@ from typing import Any
 
 import torch
 from joblib import cpu_count
-from torch.utils.data import DataLoader
 
 from common.cli import number
 from datasets.catalogue import BUILT_IN
-from datasets.clip_dataset import train_dataset
+from datasets.clip_dataset import VideoDataset, train_dataset
 from datasets.loader import make_loader
-from scripts.benchmarking.loading import BATCH_SIZE, worker_counts
+from scripts.benchmarking.loading import BATCH_SIZE, one_pass, worker_counts
 from scripts.benchmarking.material import Size, find_videos
-from scripts.benchmarking.memory import MIB, peak_tensor_bytes, resident_bytes
-from scripts.benchmarking.model_and_step import CALLS, WARMUP, add_network_options
+from scripts.benchmarking.measuring import MIB, Measured, Spread, alternate, measure, ratios, resident_bytes
+from scripts.benchmarking.model_and_step import add_network_options
 from scripts.benchmarking.networks import Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 TOLERATED = 1.05  # exponents above it are marked
 VIDEO = (48, Size(320, 240))  # number and size of frames in the videos that the loader reads
@@ -42,9 +40,6 @@ class Growth:
     def is_superlinear(self) -> bool:
         """Whether time (in three quarters of the rounds) or memory grows faster than linearly."""
         return self.time.low > TOLERATED or self.memory > TOLERATED
-
-    def text(self) -> tuple[str, str]:
-        return self.time.text(), f"{self.memory:.2f}" + (" **faster than linear**" if self.is_superlinear() else "")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,50 +58,47 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     values = {"segments": args.segments, "size": args.sizes, "batch_size": args.batch_sizes}
     first = {name: axis[0] for name, axis in values.items()}
     loader = along_workers(args)  # before the networks, whose memory would be counted
     tables = []
-    for training in (False, True):
-        if training and "prepared" in args.variant.changes:
-            continue  # cannot be trained
+    for training in [False] if "prepared" in args.variant.changes else [False, True]:  # those cannot be trained
         base = Setting(args.arch, **first, device=torch.device(args.device), training=training)
         for name, axis in values.items():
-            settings = [replace(base, **{name: value}) for value in sorted(set(axis))]
+            settings = {value: replace(base, **{name: value}) for value in sorted(set(axis))}
             if len(settings) > 1:
                 tables.append(along(name, settings, args.variant, args.rounds))
     return {"variant": str(args.variant), "tables": tables, "loader": loader}
 
 
-def along(name: str, settings: Sequence[Setting], variant: Variant, rounds: int) -> dict[str, Any]:
-    """One network along one axis."""
-    device, training = settings[0].device, settings[0].training
-    values = [getattr(setting, name) for setting in settings]
-    calls = {str(value): make_call(variant, setting) for value, setting in zip(values, settings, strict=True)}
-    times = alternate(calls, rounds=rounds, warmup=WARMUP[device.type], calls=CALLS[device.type], device=device)
-    peaks = [peak_tensor_bytes(call, device) for call in calls.values()]
-    amounts = [value**2 if name == "size" else value for value in values]
-    growths = [growth(*steps) for steps in zip(*map(pairwise, (amounts, times.values(), peaks)), strict=True)]
-    fixed = ", ".join(f"{axis} {getattr(settings[0], axis)}" for axis in AXES if axis != name)
-    print(f"\n{'Training step' if training else 'Evaluation'} of {variant} {settings[0].arch}; {fixed}")
+def along(name: str, settings: Mapping[int, Setting], variant: Variant, rounds: int) -> dict[str, Any]:
+    setting = next(iter(settings.values()))
+    calls = {value: make_call(variant, each) for value, each in settings.items()}
+    measured = measure(calls, setting.device, rounds)
+    fixed = ", ".join(f"{axis} {getattr(setting, axis)}" for axis in AXES if axis != name)
+    print(f"\n{'Training step' if setting.training else 'Evaluation'} of {variant} {setting.arch}; {fixed}")
     rows = [
-        [value, Spread.of(times[value]).text(1, 1000), f"{peak / MIB:.0f}", *step]
-        for value, peak, step in zip(times, peaks, [("-", "-"), *(step.text() for step in growths)], strict=True)
+        [value, Spread.of(own.seconds).text(1, 1000), f"{own.tensor_bytes / MIB:.0f}"]
+        for value, own in measured.items()
     ]
+    rows[0] += ["-", "-"]
+    steps = []
+    for row, (smaller, larger) in zip(rows[1:], pairwise(settings), strict=True):
+        factor = (larger / smaller) ** (2 if name == "size" else 1)
+        steps.append(step := growth(factor, measured[smaller], measured[larger]))
+        row += [step.time.text(), f"{step.memory:.2f}" + " **faster than linear**" * step.is_superlinear()]
     print_table([name, "ms", "tensors, MiB", f"time ~ {AXES[name]}^", f"memory ~ {AXES[name]}^"], rows)
     return {
-        "training": training, "axis": name, "values": values, "seconds": list(times.values()), "tensor_bytes": peaks,
-        "growth": [asdict(step) for step in growths],
+        "training": setting.training, "axis": name, "values": list(settings),
+        "seconds": [own.seconds for own in measured.values()],
+        "tensor_bytes": [own.tensor_bytes for own in measured.values()], "growth": [asdict(step) for step in steps],
     }  # fmt: skip
 
 
-def growth(amounts: Sequence[int], times: Sequence[Sequence[float]], peaks: Sequence[int]) -> Growth:
-    """Growth from the first to the second of two settings."""
-    by = log(amounts[1] / amounts[0])
-    ratio = ratios(times[1], times[0])
-    time = Spread(*(log(value) / by for value in (ratio.median, ratio.low, ratio.high)))
-    return Growth(time, log(max(peaks[1], 1) / max(peaks[0], 1)) / by)
+def growth(factor: float, before: Measured, after: Measured) -> Growth:
+    """Growth between two measurements, the second with `factor` times the amount."""
+    time = Spread(*(log(ratio, factor) for ratio in astuple(ratios(after.seconds, before.seconds))))
+    return Growth(time, log(after.tensor_bytes / before.tensor_bytes, factor))
 
 
 def along_workers(args: argparse.Namespace) -> dict[str, Any]:
@@ -117,36 +109,23 @@ def along_workers(args: argparse.Namespace) -> dict[str, Any]:
             find_videos(args, Path(folder), *VIDEO, "train"),
             num_segments=args.segments[0], frames_per_segment=5, input_size=args.sizes[0], seed=0, flip=True,
         )  # fmt: skip
-
-        def loader_of(workers: int) -> DataLoader:
-            return make_loader(videos, batch_size=BATCH_SIZE, workers=workers, shuffle=True)
-
-        memory = {workers: loader_bytes(loader_of(workers)) for workers in counts}
-        times = alternate({str(workers): read_all(loader_of(workers)) for workers in counts}, rounds=args.rounds)
+        memory = {workers: loader_bytes(videos, workers) for workers in counts}
+        times = alternate({workers: one_pass(videos, workers, []) for workers in counts}, rounds=args.rounds)
     print(f"\nLoader, {args.segments[0]} x 5 frames of {len(videos)} videos, {args.sizes[0]} px")
     rows = []
-    for workers, seconds in zip(counts, times.values(), strict=True):
-        own, none = memory[workers], memory[0]
-        held = "-" if own is None else f"{own / MIB:.0f}"
-        more = f"{(own - none) / MIB / workers:.0f}" if own and none and workers else "-"
+    for workers, seconds in times.items():
         speed = Spread.of([len(videos) / taken for taken in seconds])
-        rows.append([str(workers), speed.text(1), ratios(times["0"], seconds).text(), held, more])
+        more = f"{(memory[workers] - memory[0]) / MIB / workers:.0f}" if workers else "-"
+        rows.append([workers, speed.text(1), ratios(times[0], seconds).text(), f"{memory[workers] / MIB:.0f}", more])
     print_table(["workers", "clips/s", "x none", "all processes, MiB", "more than none, MiB per worker"], rows)
     return {"workers": counts, "clips": len(videos), "seconds": list(times.values()), "bytes": list(memory.values())}
 
 
-def read_all(loader: DataLoader) -> Callable[[], int]:
-    return lambda: sum(1 for _ in loader)
-
-
-def loader_bytes(loader: DataLoader) -> int | None:
-    """Peak memory of this process and the loader's workers together, sampled at every batch; None without /proc."""
+def loader_bytes(videos: VideoDataset, workers: int) -> int:
+    """Peak memory of this process and the workers of a loader together, sampled at every batch; 0 without /proc."""
     others = active_children()
     peak = 0
-    for _ in loader:
-        workers = [child.pid for child in active_children() if child not in others]
-        sizes = [resident_bytes(pid) for pid in (os.getpid(), *workers) if pid is not None]
-        if None in sizes:
-            return None
-        peak = max(peak, sum(filter(None, sizes)))
+    for _ in make_loader(videos, batch_size=BATCH_SIZE, workers=workers, shuffle=True):
+        readers = [child.pid for child in active_children() if child not in others]
+        peak = max(peak, sum(resident_bytes(pid) for pid in (os.getpid(), *readers) if pid is not None))
     return peak

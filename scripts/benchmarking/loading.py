@@ -19,8 +19,8 @@ from options.groups import add_crop_options
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import FORMS, Size, Specs
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, Times, alternate, ratios
 
 BATCH_SIZE = 4
 COMPARED = 8  # clips whose pixels are compared
@@ -51,31 +51,24 @@ class DecodeOnly(Dataset[int]):
 
 
 Clips = VideoDataset | FamilyDataset | DecodeOnly
+Passes = dict[int, dict[str, list[float]]]  # number of workers -> variant -> seconds of each pass
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     text = "; ".join(f"{name}: {text}" for name, text in VARIANTS.items())
     text += ". If not given: family, every installed decoder, decode, decode_unique"
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), metavar="VARIANT", help=text)
-    parser.add_argument(
-        "--base", nargs="+", choices=list(VARIANTS), default=["family", "decode"], metavar="VARIANT",
-        help="bases of the ratios",
-    )  # fmt: skip
+    bases = ["family", "decode"]
+    text = "bases of the ratios"
+    parser.add_argument("--base", nargs="+", choices=list(VARIANTS), default=bases, metavar="VARIANT", help=text)
     material.add_options(parser, "train", clips=48, num_frames=[48], size=Size(320, 240))
     add_crop_options(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
-    names = list(dict.fromkeys([*(args.variants or default_variants()), *args.base]))
-    return material.measure_each(
-        args, "train", sorted({form_of(name) for name in names}), partial(measure, args, names)
-    )
-
-
-def default_variants() -> list[str]:
-    """The variants that read frame folders and work here."""
-    return ["family", *installed_decoders(), "decode", "decode_unique"]
+    variants = args.variants or ["family", *installed_decoders(), "decode", "decode_unique"]
+    names = list(dict.fromkeys([*variants, *args.base]))
+    return material.measure_each(args, "train", sorted(set(map(form_of, names))), partial(measure, args, names))
 
 
 def form_of(variant: str) -> str:
@@ -84,12 +77,11 @@ def form_of(variant: str) -> str:
 
 
 def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title: str) -> dict[str, Any]:
-    """One table."""
     datasets = {name: make_dataset(name, specs, args) for name in names}
-    times: dict[int, Times] = {}
-    main_process: dict[int, Times] = {}  # its CPU time in each pass
+    times: Passes = {}
+    main_process: Passes = {}  # its CPU time in each pass
     for workers in worker_counts(args.workers):
-        cpu: Times = {name: [] for name in names}
+        cpu: dict[str, list[float]] = {name: [] for name in names}
         passes = {name: one_pass(dataset, workers, cpu[name]) for name, dataset in datasets.items()}
         times[workers] = alternate(passes, rounds=args.rounds)
         main_process[workers] = {name: values[-args.rounds :] for name, values in cpu.items()}
@@ -99,8 +91,8 @@ def measure(args: argparse.Namespace, names: Sequence[str], specs: Specs, title:
         f"\n{title}: {args.num_segments} x {args.frames_per_segment} frames of {clips} videos, {args.input_size} px; "
         f"median (quartiles) of {counted(args.rounds, 'pass')}"
     )
-    print_speeds(names, times, clips, args.base, pixels)
-    print_main_process(names, main_process, clips)
+    print_speeds(times, clips, args.base, pixels)
+    print_main_process(main_process, clips)
     for form, spec in specs.items():
         files = [path.stat().st_size for path in spec.root_path.rglob("*") if path.is_file()]
         print(f"{form}: {len(files)} files, {sum(files) / 1e6:.1f} MB")
@@ -131,10 +123,7 @@ def make_dataset(variant: str, specs: Specs, args: argparse.Namespace) -> Clips:
 
 
 def one_pass(dataset: Clips, workers: int, cpu: list[float]) -> Callable[[], None]:
-    """A function that reads all clips once, in a new epoch at each call, the same for all variants.
-
-    It adds the CPU seconds of this process to `cpu`.
-    """
+    """A function that reads a new epoch at each call, the same for all variants; `cpu` gets this process's seconds."""
     sampler: Any
     if isinstance(dataset, VideoDataset):
         loader: DataLoader = make_loader(dataset, batch_size=BATCH_SIZE, workers=workers, shuffle=True)
@@ -164,14 +153,11 @@ def pixel_differences(datasets: Mapping[str, Clips]) -> dict[str, tuple[int, flo
     return differences
 
 
-def print_speeds(
-    names: Sequence[str], times: Mapping[int, Times], clips: int, bases: Sequence[str],
-    pixels: Mapping[str, tuple[int, float]],
-) -> None:  # fmt: skip
+def print_speeds(times: Passes, clips: int, bases: Sequence[str], pixels: Mapping[str, tuple[int, float]]) -> None:
     """Print the table, one row per variant, with speed and ratios for each number of workers."""
-    head, rows = ["variant"], {name: [f"`{name}`"] for name in names}
+    head, rows = ["variant"], {name: [f"`{name}`"] for name in times[0]}
     for workers, measured in times.items():
-        head += [f"clips/s, {workers or 'no'} worker{'s' * (workers != 1)}", *(f"x {base}" for base in bases)]
+        head += [f"clips/s, {described(workers)}", *(f"x {base}" for base in bases)]
         for name, row in rows.items():
             row.append(Spread.of([clips / taken for taken in measured[name]]).text(1))
             row += [ratios(measured[base], measured[name]).text() for base in bases]
@@ -181,12 +167,15 @@ def print_speeds(
     print_table(head, list(rows.values()))
 
 
-def print_main_process(names: Sequence[str], cpu: Mapping[int, Times], clips: int) -> None:
+def described(workers: int) -> str:
+    return counted(workers, "worker") if workers else "no workers"
+
+
+def print_main_process(cpu: Passes, clips: int) -> None:
     """Print the CPU time of the main process, and the speed at which it would need a core of its own."""
-    head = ["CPU time of the main process per clip, ms"]
-    head += [counted(workers, "worker") if workers else "no workers" for workers in cpu]
+    head = ["CPU time of the main process per clip, ms", *map(described, cpu)]
     rows = []
-    for name in names:
+    for name in cpu[0]:
         spreads = [Spread.of(measured[name]) for measured in cpu.values()]
         rows.append([f"`{name}`", *(spread.text(3, 1000 / clips) for spread in spreads)])
         rows[-1].append(f"{clips / spreads[-1].median:,.0f}")

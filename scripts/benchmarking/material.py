@@ -1,8 +1,10 @@
 """Videos for benchmarks: the built-in data set in any length and size, or the user's own; in any form."""
 
 import argparse
+import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -34,10 +36,8 @@ class Size(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Size":
         """An argparse type: "320x240"."""
-        try:
-            size = cls(*map(int, text.split("x")))
-        except (ValueError, TypeError):
-            size = cls(0, 0)
+        found = re.fullmatch(r"(\d+)x(\d+)", text)
+        size = cls(*map(int, found.groups())) if found else cls(0, 0)
         if min(size) < 16:
             raise argparse.ArgumentTypeError(f"{text!r}: write W x H as 320x240, both at least 16")
         return size
@@ -67,29 +67,25 @@ def measure_each(
 ) -> dict[str, Any]:
     """Call `measure` with the videos of each size and length and a title; returns the content of the JSON file."""
     own = args.dataset != BUILT_IN
-    sizes, lengths = (args.frame_sizes, args.num_frames) if not own else ([Size(0, 0)], [0])
+    sizes, lengths = ([Size(0, 0)], [0]) if own else (args.frame_sizes, args.num_frames)
     tables = []
-    for size in sizes:
-        for num_frames in lengths:
-            title = args.dataset if own else f"{num_frames} frames of {size.width} x {size.height} per video"
-            with TemporaryDirectory() as folder:
-                spec = find_videos(args, Path(folder), num_frames, size, which)
-                specs = in_forms(spec, args.clips, Path(folder), which, forms)
-                tables.append({"videos": title, **measure(specs, title)})
+    for size, num_frames in product(sizes, lengths):
+        title = args.dataset if own else f"{num_frames} frames of {size.width} x {size.height} per video"
+        with TemporaryDirectory() as folder:
+            spec = find_videos(args, Path(folder), num_frames, size, which)
+            specs = in_forms(spec, args.clips, Path(folder), which, forms)
+            tables.append({"videos": title, **measure(specs, title)})
     return {"tables": tables}
 
 
 def find_videos(args: argparse.Namespace, scratch: Path, num_frames: int, size: Size, which: str) -> DatasetSpec:
     """`args.dataset` with its train or val list; the built-in one is made in `scratch`."""
-    options = data_options(args)
-    if args.dataset == BUILT_IN:
-        per_class = -(-args.clips // len(CLASS_NAMES))
-        train, val = (per_class, 1) if which == "train" else (1, per_class)
-        settings = Settings(train, val, num_frames, height=size.height, width=size.width)
-        home = make_moving_digits(scratch / BUILT_IN, settings)
-        names = {"root_path": "frames", f"{which}_list": f"{which}.txt", "classes": "classes.txt"}
-        options = {flag: str(home / name) for flag, name in names.items()}
-    return resolve(args.dataset, **options, need=(which,))
+    if args.dataset != BUILT_IN:
+        return resolve(args.dataset, **data_options(args), need=(which,))
+    per_class = -(-args.clips // len(CLASS_NAMES))
+    train, val = (per_class, 1) if which == "train" else (1, per_class)
+    make_moving_digits(scratch / "made", Settings(train, val, num_frames, height=size.height, width=size.width))
+    return resolve("made", data_root=str(scratch), need=(which,))
 
 
 def in_forms(spec: DatasetSpec, clips: int, scratch: Path, which: str, forms: Collection[str]) -> Specs:

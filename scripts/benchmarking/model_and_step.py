@@ -4,7 +4,7 @@ import argparse
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -17,10 +17,9 @@ from ops.choices import ARCHS
 from ops.flops import count_macs
 from ops.models import build_model
 from ops.runtime import keep_freed_memory
-from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
+from scripts.benchmarking.measuring import MIB, Measured, Spread, measure, peak_resident_bytes, ratios, seconds
 from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios, seconds
 
 # (training, on a GPU) -> variants, and the bases of the ratios
 DEFAULTS = {
@@ -40,18 +39,7 @@ DEFAULTS = {
         "naive naive+bf16 tsn+bf16 tsn+compiled+bf16",
     ),
 }
-CALLS = {"cpu": 1, "cuda": 10}  # per turn
-WARMUP = {"cpu": 2, "cuda": 3}
 MATRIX = {"cpu": 2048, "cuda": 8192}  # side of the matrix product that gives the machine's peak rate
-
-
-@dataclass
-class Measured:
-    """One variant; memory is above model, optimiser and input."""
-
-    seconds: list[float] = field(default_factory=list)  # per call, one value per round
-    tensor_bytes: int = 0
-    resident_bytes: list[int] = field(default_factory=list)  # one value per round, with --processes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -69,14 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """Add --arch and --device."""
     parser.add_argument("--arch", default="resnet50", choices=list(ARCHS), help="backbone")
     best = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=list(CALLS), default=best, help="cuda: the first GPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=best, help="cuda: the first GPU")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     device, training = torch.device(args.device), args.command == "step"
     setting = Setting(args.arch, args.batch_size, args.segments, args.size, device, training, malloc=args.malloc)
     default_variants, default_bases = (
@@ -87,8 +73,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for change in foreign & set().union(*(variant.changes for variant in variants)):
         raise InputError(f"+{change} is only for {'model, an evaluation' if training else 'step, a training step'}")
     bases = [base for base in args.base or default_bases if base in variants]
-    measure = measure_apart if args.processes else measure_together
-    measured = measure(variants, setting, args.rounds, args.calls or CALLS[args.device])
+    if args.processes:
+        measured = measure_apart(variants, setting, args.rounds, args.calls)
+    else:
+        calls = {variant: make_call(variant, setting) for variant in variants}
+        measured = measure(calls, device, args.rounds, args.calls)
     macs = count_all(variants, setting)
     print(
         f"\n{'Training step' if training else 'Evaluation'} of {args.arch}, batch {args.batch_size}, {args.segments} x "
@@ -108,39 +97,32 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"setting": {**asdict(setting), "device": args.device}, "variants": rows, "product_flops": peaks}
 
 
-def measure_together(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
-    """Measure all variants in this process."""
-    device = setting.device
-    ready = {str(variant): make_call(variant, setting) for variant in variants}
-    times = alternate(ready, rounds=rounds, warmup=WARMUP[device.type], calls=calls, device=device)
-    return {v: Measured(times[str(v)], peak_tensor_bytes(ready[str(v)], device)) for v in variants}
-
-
-def measure_apart(variants: Sequence[Variant], setting: Setting, rounds: int, calls: int) -> dict[Variant, Measured]:
+def measure_apart(
+    variants: Sequence[Variant], setting: Setting, rounds: int, per_turn: int | None
+) -> dict[Variant, Measured]:
     """Run every turn in a new process, so that no variant affects another."""
     measured = {variant: Measured() for variant in variants}
     spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
     turns = [variant for _ in range(rounds) for variant in variants]
     for variant in track(turns, len(turns), "turn", 1):
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            turn = pool.submit(one_turn, variant, setting, calls, threads).result()
+            turn = pool.submit(one_turn, variant, setting, per_turn, threads).result()
         measured[variant].seconds += turn.seconds
         measured[variant].resident_bytes += turn.resident_bytes
         measured[variant].tensor_bytes = turn.tensor_bytes
     return measured
 
 
-def one_turn(variant: Variant, setting: Setting, calls: int, threads: int) -> Measured:
+def one_turn(variant: Variant, setting: Setting, per_turn: int | None, threads: int) -> Measured:
     """One turn in a new process. Resident memory is measured in the first call, because later ones reuse its memory."""
     torch.set_num_threads(threads)
     if setting.malloc == "keep":
         keep_freed_memory()
-    call, device = make_call(variant, setting), setting.device
+    call = make_call(variant, setting)
     resident = peak_resident_bytes(call)
-    for _ in range(WARMUP[device.type] - 1):
-        call()
-    took = seconds(call, calls, device)
-    return Measured([took], peak_tensor_bytes(call, device), [] if resident is None else [resident])
+    turn = measure({variant: call}, setting.device, 1, per_turn)[variant]
+    turn.resident_bytes = [resident] if resident else []
+    return turn
 
 
 def count_all(variants: Sequence[Variant], setting: Setting) -> dict[Variant, int]:
@@ -156,7 +138,6 @@ def count_all(variants: Sequence[Variant], setting: Setting) -> dict[Variant, in
 def print_measured(
     measured: Mapping[Variant, Measured], bases: Sequence[Variant], setting: Setting, macs: Mapping[Variant, int]
 ) -> None:
-    """Print the table, one row per variant."""
     apart = any(m.resident_bytes for m in measured.values())
     head = ["variant", "ms", "clips/s", "TFLOP/s", "tensors, MiB", *(["resident, MiB"] if apart else [])]
     head += [f"time x {base}" for base in bases] + [f"tensors x {base}" for base in bases]
@@ -177,4 +158,4 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large matrix product, the machine's practical peak."""
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / min(seconds(lambda: a @ b, device=device) for _ in range(6))
+    return 2 * side**3 / min(seconds(lambda: a @ b) for _ in range(6))

@@ -20,7 +20,6 @@ from ops.fuse import fuse_for_inference
 from ops.mixing.mixer import mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import NETS, build_model
-from ops.network import VideoNet
 from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
 from references.naive_h2cn import NaiveH2CN
@@ -65,9 +64,8 @@ class Variant:
         """An argparse type."""
         network, *changes = text.split("+")
         if network not in NETWORKS or not set(changes) <= set(CHANGES):
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
-            )
+            allowed = f"give one of {', '.join(NETWORKS)}, then any of +{', +'.join(CHANGES)}"
+            raise argparse.ArgumentTypeError(f"{text!r}: {allowed}")
         for change in changes:
             fitting = CHANGES[change][1]
             if network not in fitting:
@@ -81,52 +79,41 @@ class Variant:
 class KeyFrames(nn.Module):
     """An image network on the key frames of a clip, with averaged scores, as in TSN."""
 
-    def __init__(self, network: nn.Module, memory_format: torch.memory_format) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.memory_format = network, memory_format
+        self.network = network
 
     def forward(self, clip: Tensor) -> Tensor:
         """(N, T, 1, 3, H, W) -> (N, K)."""
-        frames = clip.flatten(0, 2).contiguous(memory_format=self.memory_format)  # already in this layout: no copy
-        return self.network(frames).unflatten(0, clip.shape[:2]).mean(1)
+        return self.network(clip.flatten(0, 2)).unflatten(0, clip.shape[:2]).mean(1)
 
 
 def build(variant: Variant, setting: Setting) -> tuple[Any, Tensor]:
     """A network and a clip (N, T, L, 3, H, W); the weights are random but the same for the same `setting`."""
     torch.manual_seed(0)
+    net = EQUIVALENT[variant.network]
     network: Any
     if variant.network == "torchvision":
-        layout = torch.channels_last if "channels_last" in variant.changes else torch.contiguous_format
-        resnet = torchvision.models.get_model(setting.arch, num_classes=setting.num_class)
-        network = KeyFrames(resnet.to(memory_format=layout), layout)
-    elif variant.network == "naive":
-        layout, network = torch.contiguous_format, NaiveH2CN.from_network(_ours("H2CN", setting))
+        network = KeyFrames(torchvision.models.get_model(setting.arch, num_classes=setting.num_class))
     else:
-        network = _ours(OURS[variant.network], setting)
-        layout = network.memory_format
-    network = network.to(setting.device).train(setting.training)
+        network = build_model(net, setting.arch, setting.num_class, setting.segments)
+    if variant.network == "naive":
+        network = NaiveH2CN.from_network(network)
+    by_pixel = variant.network in OURS or "channels_last" in variant.changes  # the fastest layout of ours
+    layout = torch.channels_last if by_pixel else torch.contiguous_format
+    network = network.to(setting.device, memory_format=layout).train(setting.training)
     if "recomputed" in variant.changes:
         recompute_blocks(network)
     if "prepared" in variant.changes:
         network = fuse_for_inference(network)
     if "compiled" in variant.changes:
         network = torch.compile(network)
-    return network, _clip(EQUIVALENT[variant.network], setting, layout)
-
-
-def _ours(net: str, setting: Setting) -> VideoNet:
-    model = build_model(net, setting.arch, setting.num_class, setting.segments)
-    return Runtime(setting.device).place(model)
-
-
-def _clip(net: str, setting: Setting, layout: torch.memory_format) -> Tensor:
-    """A random clip; channels-last as the loader makes it, with the 3 colours of a pixel adjacent in memory."""
     frames = NETS[net].frames_per_segment
     shape = (setting.batch_size, setting.segments, frames, 3, setting.size, setting.size)
     clip = torch.randn(shape, device=setting.device)
-    if layout == torch.channels_last:
+    if by_pixel:  # as the loader makes it: the 3 colours of a pixel are adjacent in memory
         clip = clip.movedim(3, -1).contiguous().movedim(-1, 3)
-    return clip
+    return network, clip
 
 
 def make_call(variant: Variant, setting: Setting) -> Callable[[], object]:

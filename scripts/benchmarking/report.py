@@ -12,29 +12,29 @@ import torch
 from joblib import cpu_count
 
 from common.errors import counted
-from common.files import write_json
 from ops.training.run_log import provenance
 
 PACKAGES = ("numpy", "pillow", "av", "simplejpeg", "torchcodec", "onnxruntime")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a Markdown table after an empty line."""
     print(f"\n{table(head, rows)}")
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """Processor, cores, threads, device, and the versions that speed depends on."""
+def machine(device: torch.device, malloc: str) -> dict[str, Any]:
+    """Processor, cores, threads, device, what is done with freed memory, and the versions that speed depends on."""
     about = {
         "cpu": _cpu_name(),
         "cores": cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "malloc": malloc,
         **provenance(),
     }
     for package in PACKAGES:
@@ -58,9 +58,3 @@ def describe(about: Mapping[str, Any]) -> str:
     if about["malloc"] == "keep":
         parts.append("freed memory kept")
     return "; ".join(parts)
-
-
-def write_report(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write all measurements as JSON, if a path is given."""
-    if path is not None:
-        write_json(path, content)

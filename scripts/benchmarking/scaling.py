@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from common.cli import number
 from common.files import write_json
 from datasets.lists import clip_ids, read_list
-from datasets.records import Records
 from ops.models import build_model
 from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import start_runtime
 from ops.training.seen_clips import clip_digests
 from ops.weights.file import save_checkpoint
-from scripts.benchmarking.memory import MIB, private_bytes
+from scripts.benchmarking.measuring import MIB, Spread, alternate, private_bytes, seconds
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, seconds
 
 WORKERS, READ = 2, 100_000  # worker processes, and records that they read together
 LAUNCHES, STEPS = 2, 4  # of each kind, in turns; measured steps per launch
@@ -42,7 +40,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     with TemporaryDirectory() as folder:
         lists = {rows: measure_list(Path(folder) / "list.txt", rows) for rows in args.rows}
         checkpoint = measure_checkpoint(args, Path(folder))
@@ -54,20 +51,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for kind, (processes, clips) in KINDS.items():
             for name, values in launch(args, processes, clips).items():
                 steps[kind].setdefault(name, []).extend(values)
-    names = list(steps["1 process"])
     rows = [[kind, *(Spread.of(values).text() for values in times.values())] for kind, times in steps.items()]
-    print_table(["", *names], rows)
+    print_table(["", *steps["1 process"]], rows)
     return {"lists": lists, "checkpoint": checkpoint, "steps": steps}
-
-
-class ListOnly(Dataset[int]):
-    """Reads only the records, no frames."""
-
-    def __init__(self, records: Records) -> None:
-        self.records = records
-
-    def __getitem__(self, index: int) -> int:
-        return self.records[index].label
 
 
 def measure_list(path: Path, rows: int) -> dict[str, float]:
@@ -75,7 +61,7 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
     with path.open("w") as file:
         file.writelines(f"class_{row % 400:03d}/{row:011d}_000001_000011.mp4 {row % 400}\n" for row in range(rows))
     start = time.process_time()
-    records = read_list(path, 400)
+    records: Any = read_list(path, 400)
     loaded = time.process_time()
     clip_digests(clip_ids(records))
     measured = {"load, s": loaded - start, "names of the clips, s": time.process_time() - loaded}
@@ -83,19 +69,19 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
     indices = torch.randint(rows, (READ,), generator=torch.Generator().manual_seed(0)).tolist()
     for method in ("fork", "forkserver"):
         start = time.perf_counter()
-        loader = DataLoader(
-            ListOnly(records), batch_size=100, sampler=indices, num_workers=WORKERS, multiprocessing_context=method
+        loader = DataLoader(  # of records, no frames
+            records, 100, sampler=indices, num_workers=WORKERS, collate_fn=len, multiprocessing_context=method
         )
         batches: Any = iter(loader)
         next(batches)
         measured[f"{method}: first batch, s"] = time.perf_counter() - start
         pids = [worker.pid for worker in batches._workers]
-        before = [private_bytes(pid) or 0 for pid in pids]
+        before = np.array([private_bytes(pid) for pid in pids])
         for count, _ in enumerate(batches, start=2):
             if count == len(loader) - 2 * WORKERS:  # the workers are still alive
-                after = [private_bytes(pid) or 0 for pid in pids]
-        measured[f"{method}: MiB per worker"] = max(after) / MIB
-        measured[f"{method}: growth, MiB"] = max(end - begin for begin, end in zip(before, after, strict=True)) / MIB
+                after = np.array([private_bytes(pid) for pid in pids])
+        measured[f"{method}: MiB per worker"] = float(after.max() / MIB)
+        measured[f"{method}: growth, MiB"] = float((after - before).max() / MIB)
     return measured
 
 
@@ -139,11 +125,7 @@ def measure_steps(arch: str, size: str, clips: str, result: str) -> None:
     calls: dict[str, Callable[[], object]] = {"step, s": lambda: step(share=True)}
     calls["without communication, s"] = lambda: step(share=False)
     calls["gradients alone, s"] = lambda: torch.distributed.all_reduce(gradients) if runtime.world_size > 1 else None
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(STEPS + 1):
-        for name, call in calls.items():
-            taken = seconds(call)
-            times[name] += [taken] if turn else []
+    times = alternate(calls, rounds=STEPS)
     if runtime.is_main:
         write_json(Path(result), times)
     runtime.close()

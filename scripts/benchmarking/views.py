@@ -1,7 +1,7 @@
 """`views`: the cost of reading the data of a test with many views, clips x crops of each video."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset
 from scripts.benchmarking import material
 from scripts.benchmarking.material import Size, Specs
+from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import print_table
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 BASE = "family"
 
@@ -28,23 +28,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; returns the content of the JSON file."""
     return material.measure_each(args, "val", ["folder"], partial(measure, args))
 
 
 def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any]:
-    """One table."""
     spec = specs["folder"]
     preprocessing = eval_preprocessing(args.input_size, args.test_crops, full_res=args.test_crops == 3)
     plans = [
         ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip) for clip in range(args.num_clips)
     ]
     views = ViewDataset(spec, plans)
-    variants: dict[str, Callable[[], None]] = {
-        BASE: lambda: read_family([FamilyDataset(views, plan) for plan in plans]),
-        "single": lambda: read_views([ViewDataset(spec, [plan]) for plan in plans], cut=True),
-        "once": lambda: read_views([views], cut=False),
-        "once_cut": lambda: read_views([views], cut=True),
+    variants = {
+        BASE: partial(read_family, [FamilyDataset(views, plan) for plan in plans]),
+        "single": partial(read_views, [ViewDataset(spec, [plan]) for plan in plans], cut=True),
+        "once": partial(read_views, [views], cut=False),
+        "once_cut": partial(read_views, [views], cut=True),
     }
     times = alternate(variants, rounds=args.rounds)
     pixels = pixel_difference(views)

@@ -53,9 +53,7 @@ class Fact:
 
 
 @dataclass
-class Run:
-    """A finished training."""
-
+class Run:  # a finished training
     checkpoint: Path
     lines: list[dict[str, float]]  # of its log
     output: str

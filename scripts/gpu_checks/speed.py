@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
-from scripts.benchmarking.memory import MIB, peak_tensor_bytes
-from scripts.benchmarking.model_and_step import CALLS, count_all, measure_together, product_rate
+from scripts.benchmarking.measuring import MIB, measure, peak_tensor_bytes
+from scripts.benchmarking.model_and_step import count_all, product_rate
 from scripts.benchmarking.networks import Variant, make_call
 from scripts.gpu_checks.bench import Bench, Fact
 
@@ -45,19 +45,17 @@ def _speed(bench: Bench, *, compiled: bool) -> Iterator[Fact]:
     yield Fact("matrix product, TFLOP/s", rate / 1e12)
     changes = "+compiled" * compiled + "+bf16" * bool(bench.gpus)
     turns = [[name] for name in NETWORKS] if compiled else [NETWORKS]
+    most = 1 if bench.gpus else None  # a share above 1 is a wrong time; on a CPU other programs disturb the rate
     for names, training in itertools.product(turns, (True, False)):
         bench.require_time(COMPILING * compiled)
         torch.compiler.reset()  # otherwise the ninth network is not compiled
         setting = replace(bench.setting, training=training)
         variants = [Variant.parse(n + "+prepared" * (n != "naive" and not training) + changes) for n in names]
         macs = count_all(variants, setting)
-        measured = measure_together(variants, setting, 5 if bench.gpus else 1, CALLS[bench.device.type])
-        for variant, own in measured.items():
+        calls = {variant: make_call(variant, setting) for variant in variants}
+        for variant, own in measure(calls, bench.device, 5 if bench.gpus else 1).items():
             seconds = median(own.seconds)
             flops = 2 * macs[variant] / seconds
             figures = {"ms": 1000 * seconds, "clips/s": setting.batch_size / seconds, "TFLOP/s": flops / 1e12}
             what = f"{'step' if training else 'model'} {variant}"
-            most = (
-                1 if bench.gpus else None
-            )  # a share above 1 is a wrong time; on a CPU other programs disturb the rate
             yield Fact(what, flops / rate, 0, most, {**figures, "MiB": own.tensor_bytes / MIB})

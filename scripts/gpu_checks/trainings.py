@@ -24,7 +24,7 @@ def learns(run: Run, bench: Bench, highest: float = 0.8 * GUESSING) -> Iterator[
     yield Fact("lines about the CPU", run.output.count("on the CPU"), high=0 if bench.gpus else 1)
 
 
-def plain(bench: Bench) -> Iterator[Fact]:
+def train(bench: Bench) -> Iterator[Fact]:
     """A short training with --gpus 0."""
     yield from learns(bench.plain, bench)
 
@@ -85,10 +85,8 @@ def tests(bench: Bench) -> Iterator[Fact]:
             from_cpu = (scores - score(bench, script, crops, cpu=True)[0]).abs().max()
             yield Fact(f"{script}: probabilities, difference from the CPU", float(from_cpu), high=0.05)
         if crops == 1:
-            loss, in_training = float(F.nll_loss(scores.log(), label)), bench.plain.lines[-1]["val/loss"]
-            yield Fact(
-                f"{script}: loss, difference from training", abs(loss - in_training), high=0.02 if bench.gpus else 1e-5
-            )
+            apart = abs(float(F.nll_loss(scores.log(), label)) - bench.plain.lines[-1]["val/loss"])
+            yield Fact(f"{script}: loss, difference from training", apart, high=0.02 if bench.gpus else 1e-5)
     bench.script("pkl_to_results.py", "--output_dir", bench.folder / "scores3")
     merged = json.loads((bench.folder / "scores3" / "results.json").read_text())
     top1 = 100 * float((scores.argmax(1) == label).double().mean())

@@ -19,6 +19,7 @@ from datasets.clip_dataset import Clips, Sample, fill_clip
 from datasets.sampling import reorder, sample_rng, segment_indices
 
 DIRECTIONS = CLASS_NAMES[:2]  # from left to right, from right to left
+HEIGHT, WIDTH = 32, 64  # of a frame in pixels
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,14 @@ class Drift:
     displacement: int  # pixels per frame, below half of the width: beyond, the other way round is shorter
     num_segments: int  # T
     frames_per_segment: int  # L
-    height: int = 32  # of a frame in pixels
-    width: int = 64
     frame_order: str = "normal"  # one of `datasets.sampling.FRAME_ORDERS`
 
     def __post_init__(self) -> None:
-        if not 0 < self.displacement < self.width / 2:
+        if not 0 < self.displacement < WIDTH / 2:
             raise InputError(
                 f"a displacement of {self.displacement} pixels per frame cannot be told from one in the other "
-                f"direction: frames are {self.width} pixels wide; give 1 to {(self.width - 1) // 2}"
+                f"direction: frames are {WIDTH} pixels wide; give 1 to {(WIDTH - 1) // 2}"
             )
-
-    @property
-    def margin(self) -> int:
-        """Frames before a segment's key frame: networks of one frame per segment see the same key frames as others."""
-        return 2 - self.frames_per_segment // 2
 
 
 class DriftingClips(Clips):
@@ -56,14 +50,15 @@ class DriftingClips(Clips):
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        return self.drift.num_segments, self.drift.frames_per_segment, self.drift.height, self.drift.width, 3
+        return self.drift.num_segments, self.drift.frames_per_segment, HEIGHT, WIDTH, 3
 
     def read(self, epoch: int, index: int, memory: Tensor) -> Sample:
         """See `Clips.read`; labels alternate with the index."""
         drift, label = self.drift, index % len(DIRECTIONS)
         rng = sample_rng(self.seed, epoch, index)
         frames = [np.asarray(image) for image in draw_drift(drift, label, rng)]
-        starts = np.arange(drift.num_segments) + drift.margin
+        # Networks of one frame per segment see the same key frames as those of five.
+        starts = np.arange(drift.num_segments) + 2 - drift.frames_per_segment // 2
         indices = reorder(segment_indices(starts, drift.frames_per_segment, len(frames)), drift.frame_order, rng)
         fill_clip(memory, indices, enumerate(frames))
         return Sample(memory, label, index, f"{epoch}-{index}", [])
@@ -71,10 +66,9 @@ class DriftingClips(Clips):
 
 def draw_drift(drift: Drift, label: int, rng: np.random.Generator) -> list[Image.Image]:
     """The T + 4 frames of one clip: five for each segment, each segment one frame after the last one."""
-    settings = Settings(height=drift.height, width=drift.width)
-    background, looks = draw_background(settings, rng), [draw_look(rng)]
+    background, looks = draw_background(Settings(height=HEIGHT, width=WIDTH), rng), [draw_look(rng)]
     x, y, size = rng.uniform(), rng.uniform(0.4, 0.6), rng.uniform(0.28, 0.42)
-    angle, step = rng.uniform(-15, 15), drift.displacement / drift.width * (1 if label == 0 else -1)
+    angle, step = rng.uniform(-15, 15), drift.displacement / WIDTH * (1 if label == 0 else -1)
     frames = []
     for number in range(drift.num_segments + 4):
         frame = background.copy()

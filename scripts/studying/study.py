@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,17 +20,23 @@ from common.folder_lock import FolderLock
 from common.progress import track
 from ops.choices import ARCHS
 
-Row = TypeVar("Row", bound=Any)  # a dataclass of plain values; its property `job` says which training it is
-Job = tuple[Any, ...]
+Row = TypeVar("Row", bound=Any)  # a NamedTuple of plain values; the first ones say which training it is
+Job = tuple[Any, ...]  # these values
 
 
-def study_parser(description: str | None, output_dir: str) -> argparse.ArgumentParser:
-    """A parser with the options that all studies have."""
+def study_parser(
+    description: str | None, output_dir: str, *, seeds: int, epochs: int, batch_size: int
+) -> argparse.ArgumentParser:
+    """A parser with the options that all studies have, with these defaults (`seeds`: their number)."""
     parser = make_parser(description or "", "An interrupted study resumes: trainings in the table are not repeated.")
     text = "folder for the table and all other files"
     parser.add_argument("--output_dir", type=Path, default=Path(output_dir), help=text)
     parser.add_argument("--arch", choices=list(ARCHS), default="resnet18", help="backbone, where there is a choice")
     parser.add_argument("--num_segments", type=number(int, 1), default=4, help="segments per clip, T")
+    text = "random seeds; each sets the weights and the training clips"
+    parser.add_argument("--seeds", nargs="+", type=number(int, 0), default=list(range(seeds)), help=text)
+    parser.add_argument("--epochs", type=number(int, 1), default=epochs, help="length of the cosine schedule")
+    parser.add_argument("-b", "--batch_size", type=number(int, 1), default=batch_size, help="clips per step")
     parser.add_argument("--lr", type=number(float, 0, open_low=True), default=0.02, help="learning rate")
     parser.add_argument("-j", "--workers", type=number(int, 1), default=2, help="parallel trainings, one core each")
     return parser
@@ -71,7 +76,7 @@ class Study(Generic[Row]):
             InputError: another study uses the folder, or a training failed.
         """
         lock = FolderLock(self.folder)  # two studies at once would write rows twice
-        done = {row.job for row in self.rows}
+        done = {row[: len(jobs[0])] for row in self.rows}
         missing = [job for job in jobs if job not in done]
         logging.info("%s to run, %d already in %s", counted(len(missing), "training"), len(done), self.table)
         try:
@@ -88,7 +93,7 @@ class Study(Generic[Row]):
         self.rows.append(row)
         new = not self.table.exists()
         with self.table.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(row)])
+            writer = csv.DictWriter(file, row._fields)
             if new:
                 writer.writeheader()
             writer.writerow(_as_text(row))
@@ -103,7 +108,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """The rows of a table; none if the file does not exist. Refuses other files."""
     if not path.exists():
         return []
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(kind)}
+    kinds = kind.__annotations__
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [kind(**{name: kinds[name](text) for name, text in line.items()}) for line in csv.DictReader(file)]
@@ -112,7 +117,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def _as_text(row: Any) -> dict[str, str]:
-    return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in asdict(row).items()}
+    return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in row._asdict().items()}
 
 
 def run_all(jobs: Sequence[Job], work: Callable[..., Row], workers: int) -> Iterator[Row]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from video_files import CLASSES
 
-from drawing.mixed_clips import OTHER, OWN, mask_picture, mixed_sheet
+from drawing.clips import OTHER, OWN, mask_picture, mixed_sheet
 from ops.mixing.mixer import MixedExample
 
 

@@ -17,9 +17,16 @@ from scripts.benchmarking import model_and_step, scaling
 from scripts.benchmarking.growth import Growth, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
-from scripts.benchmarking.memory import MIB, peak_resident_bytes, peak_tensor_bytes
+from scripts.benchmarking.measuring import (
+    MIB,
+    Measured,
+    Spread,
+    alternate,
+    peak_resident_bytes,
+    peak_tensor_bytes,
+    ratios,
+)  # fmt: skip
 from scripts.benchmarking.networks import OURS, Setting, Variant, build
-from scripts.benchmarking.timing import Spread, alternate, ratios
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +81,7 @@ def test_tensor_memory_is_exact() -> None:
 def test_resident_memory_counts_written_pages() -> None:
     # mmap gives new pages; the allocator may still hold some from an earlier test
     peak = peak_resident_bytes(lambda: np.frombuffer(mmap.mmap(-1, 64 * MIB), np.uint8).fill(1))
-    if peak is None:
+    if not peak:
         pytest.skip("this system has no /proc to read the peak from")
     assert 60 * MIB < peak < 100 * MIB
 
@@ -177,11 +184,11 @@ def test_a_wrong_frame_size_is_refused(wrong: str) -> None:
 
 def test_growth_is_an_exponent() -> None:
     """Twice the segments take four times as long (quadratic) and twice the memory (linear)."""
-    quadratic = growth([8, 16], [[1.0, 2.0, 1.0], [4.0, 8.0, 4.0]], [100, 200])
+    quadratic = growth(2, Measured([1.0, 2.0, 1.0], 100), Measured([4.0, 8.0, 4.0], 200))
     assert quadratic == Growth(Spread(2.0, 2.0, 2.0), 1.0)
     assert quadratic.is_superlinear()
-    assert not growth([8, 16], [[1.0], [1.9]], [100, 150]).is_superlinear()
-    assert growth([1, 4], [[1.0], [1.0]], [100, 800]).memory == pytest.approx(1.5)
+    assert not growth(2, Measured([1.0], 100), Measured([1.9], 150)).is_superlinear()
+    assert growth(4, Measured([1.0], 100), Measured([1.0], 800)).memory == pytest.approx(1.5)
 
 
 def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:

@@ -116,5 +116,5 @@ def test_tables_in_the_stored_format_are_read(tmp_path: Path, capsys) -> None:
     displacement_study.main(flags)
     assert "H2CN-gone" not in capsys.readouterr().out
     (row, _) = study.read_rows(tmp_path / "displacement.csv", displacement_study.Row)
-    assert (row.job, row.top1, row.top1_reversed) == (("TSN", 1, 0), 53.67, 46.33)
+    assert (row.variant, row.displacement, row.seed, row.top1, row.top1_reversed) == ("TSN", 1, 0, 53.67, 46.33)
     assert len(json.loads(settings.read_text())["runs"]) == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawing import timeline
+from drawing import plots
 
 
 def draw(path: Path, best: list[int], names: list[str], monkeypatch) -> tuple[list[str], str]:
@@ -14,10 +14,10 @@ def draw(path: Path, best: list[int], names: list[str], monkeypatch) -> tuple[li
     shares = np.full((len(best), len(names)), 0.01)
     shares[np.arange(len(best)), best] = 0.9
     figures = []
-    rendered = timeline.rendered
-    monkeypatch.setattr(timeline, "rendered", lambda figure: figures.append(figure) or rendered(figure))
+    rendered = plots.rendered
+    monkeypatch.setattr(plots, "rendered", lambda figure: figures.append(figure) or rendered(figure))
     starts = np.arange(len(best), dtype=float)
-    timeline.draw_timeline(path, np.stack([starts, starts + 1], 1), shares, names, "my $video.mp4")
+    plots.draw_timeline(path, np.stack([starts, starts + 1], 1), shares, names, "my $video.mp4")
     axes = figures[0].axes[0]
     return [label.get_text() for label in axes.get_yticklabels()], axes.get_title(loc="left")
 
@@ -32,7 +32,7 @@ def test_rows_are_the_likeliest_classes_in_order_of_time(tmp_path: Path, monkeyp
 def test_many_classes_and_one_window(tmp_path: Path, monkeypatch) -> None:
     names = [f"class {number} {'long ' * 30}end" for number in range(40)]
     rows, title = draw(tmp_path / "a.png", [*range(40), 39], names, monkeypatch)
-    assert len(rows) == timeline.MOST_CLASSES
+    assert len(rows) == plots.MOST_CLASSES
     assert [row.split(" long")[0] for row in rows] == [f"class {number}" for number in [*range(9), 39]]
     assert all(row.endswith("end") for row in rows)
     assert "10 of 40" in title
@@ -41,4 +41,4 @@ def test_many_classes_and_one_window(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.96, "1:00.0"), (3725.25, "1:02:05.2")])
 def test_clock(seconds: float, text: str) -> None:
-    assert timeline.clock(seconds) == text
+    assert plots.clock(seconds) == text
