@@ -31,7 +31,6 @@ from ops.optimiser import make_optimiser, parameter_groups, require_batch
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.scoring.metrics import FIGURES
-from ops.training.best_epochs import BestEpochs
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import FitSettings, fit
@@ -83,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         best=dict.fromkeys([args.best_by] if args.multi_label else ["top1", args.best_by], -1.0),
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
-        best_epochs=BestEpochs(args.keep_best),
+        keep_best=args.keep_best,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(each_clip_id(train_set.records))}),
     )
     if args.evaluate:
@@ -218,7 +217,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
-        state.best_epochs.accuracies = {}
+        state.best_epochs = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "

@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -14,13 +15,14 @@ from datasets.mirrored_labels import mirrored_labels
 from datasets.preparing.checks import require_good
 from datasets.preprocessing import eval_preprocessing
 from ops.freezing import freeze, freeze_partial_bn
+from ops.mixing.methods import Loss
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
 from ops.network import VideoNet, require_finite_tensors
 from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
-from ops.training.class_weights import WeightedCrossEntropy, class_weights
+from ops.training.class_weights import class_weights, weighted_cross_entropy
 from ops.training.seen_clips import SeenClips, seen_clips
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
@@ -98,13 +100,14 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
     )  # fmt: skip
 
 
-def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+def weighted_loss(args: Namespace, train_set: VideoDataset) -> Loss | None:
     """The training loss with --class_weights."""
     if args.class_weights == "none":
         return None
     records, names = train_set.records, train_set.spec.class_names
     mirrored = None if args.no_flip else mirrored_labels(names)
-    return WeightedCrossEntropy(class_weights(args.class_weights, records.labels, len(names), mirrored))
+    weights = class_weights(args.class_weights, records.labels, len(names), mirrored)
+    return partial(weighted_cross_entropy, weights=weights)
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:

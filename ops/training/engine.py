@@ -63,15 +63,16 @@ def train_one_epoch(
     mixer: Mixer | None = None,
     first: int = 0,
     progress: Progress | None = None,
-    log_step: Callable[..., None] | None = None,
+    log_step: Callable[[float, dict[str, float]], None] | None = None,
     after_step: Callable[[int, int, Callable[[], Sums]], None] | None = None,
 ) -> Sums:
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
     with its fraction. An epoch that goes on after `first` batches has their `progress`, and `loader` the rest.
-    `log_step`, such as `StepCurves`, is called every `print_freq` batches and after the last one, `after_step`, such as
-    `Saver`, after each step of the optimiser with the batches done, those of the epoch, and the sums so far.
+    `log_step` is called every `print_freq` batches and after the last one, with the epoch and its fraction and the
+    figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the optimiser with the batches
+    done, those of the epoch, and the sums so far.
 
     Raises:
         InputError: the loss or its gradient is not finite. No step is made from it.
@@ -121,9 +122,8 @@ def train_one_epoch(
             scaler.update()
         clock.lap("optimiser")
         if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
-            seconds = sums.seconds.total + clock.elapsed
-            norm = progress.gradient_norm
-            log_step(epoch + (step + 1) / steps, sums, seconds=seconds, lr=lr, gradient_norm=norm)
+            figures = progress.next_point(sums.seconds.total + clock.elapsed, lr, runtime)
+            log_step(epoch + (step + 1) / steps, figures)
         if after_step is not None and is_last:
             after_step(step + 1, steps, lambda: replace(sums, seconds=sums.seconds + clock.read()))
     sums.seconds += clock.read()

@@ -26,7 +26,6 @@ from ops.training.run_log import RunLog
 from ops.training.saver import Saver
 from ops.training.state import TrainState
 from ops.training.step_clock import time_report
-from ops.training.step_curves import StepCurves
 
 BAD_FRAMES = "bad_frames.txt"
 
@@ -76,7 +75,7 @@ def fit(
         own = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, step,
             epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
-            log_step=StepCurves(log, runtime, saver.progress) if log else None, after_step=saver,
+            log_step=log.write_step if log else None, after_step=saver,
         )  # fmt: skip
         train = over_processes(own, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
@@ -92,7 +91,7 @@ def fit(
             prefix = "val/" if state.average is None else "val/ema_"
             accuracy = {name: val_figures[prefix + name] for name in state.best}
             best = accuracy[run.best_by] > state.best[run.best_by]
-            keep = state.best_epochs.add(epoch + 1, accuracy[run.best_by])
+            keep = state.rank(accuracy[run.best_by])
             state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
             figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values

@@ -16,6 +16,7 @@ from ops.runtime import Runtime
 from ops.training.run_log import EVENTS, LINES, OPTIONS, STEPS
 
 LATEST, PREVIOUS, BEST = "ckpt.pth.tar", "ckpt.previous.pth.tar", "ckpt.best.pth.tar"
+OF_EPOCH = "ckpt.epoch_{}.pth.tar"  # the best epochs with --keep_best
 
 
 @dataclass

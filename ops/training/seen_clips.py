@@ -15,11 +15,7 @@ SeenClips = dict[str, Tensor]  # folder of a data set -> digests of its clips
 
 
 def clip_digests(ids: Iterable[str]) -> Tensor:
-    """(M,) int64, sorted and distinct: 8 bytes of BLAKE2b per id, so 2 MB for Kinetics-400."""
-    return _digests(ids).unique()
-
-
-def _digests(ids: Iterable[str]) -> Tensor:
+    """(M,) int64: 8 bytes of BLAKE2b per id, so 2 MB for Kinetics-400."""
     hashes = (hashlib.blake2b(clip_id.encode(errors="surrogateescape"), digest_size=8).digest() for clip_id in ids)
     return torch.from_numpy(np.fromiter((int.from_bytes(digest, "little", signed=True) for digest in hashes), np.int64))
 
@@ -41,7 +37,7 @@ def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
 
 
 def joined(first: SeenClips, second: SeenClips) -> SeenClips:
-    """The clips of both records."""
+    """The clips of both records, sorted and distinct."""
     empty = torch.empty(0, dtype=torch.int64)
     return {name: torch.cat([one.get(name, empty) for one in (first, second)]).unique() for name in {**first, **second}}
 
@@ -50,7 +46,7 @@ def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
     """Those clips of a data set that are in the record."""
     if folder not in record:
         return []
-    hits = torch.isin(_digests(ids), record[folder])
+    hits = torch.isin(clip_digests(ids), record[folder])
     return [ids[index] for index in hits.nonzero().flatten().tolist()]
 
 

@@ -1,5 +1,6 @@
-"""The time spent in each part of an epoch, with advice if the device waits for data."""
+"""Memory, and the time spent in each part of an epoch, with advice if the device waits for data."""
 
+import sys
 import time
 from dataclasses import asdict, astuple, dataclass
 
@@ -8,6 +9,18 @@ import torch
 from common.errors import counted
 
 TOLERATED = 0.10  # share of the time that a device may wait for data
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most bytes held so far: by the tensors on a GPU, or on the CPU by this process without its workers."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @dataclass
