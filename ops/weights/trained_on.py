@@ -5,7 +5,7 @@ from typing import Any
 
 from common.errors import InputError, counted, quoted, short, wrong_fields
 
-LARGEST = 10_000  # segments per clip, or pixels per side
+LARGEST = 10_000  # segments per clip, pixels per side, frames per step or per second
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,11 @@ class TrainedOn:
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None
-        lacking = {"ablate": [], "frame_stride": 0, "frame_rate": 0.0, "multi_label": False}  # in some checkpoints
-        stored = {**lacking, **stored}
         kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}
+        stored = {"ablate": [], "frame_stride": 0, "frame_rate": 0.0, "multi_label": False, **stored}
         wrong = wrong_fields(stored, kinds)
-        sizes = {"num_segments", "input_size"}.difference(wrong)
-        wrong += [name for name in sorted(sizes) if not 0 < stored[name] <= LARGEST]
-        wrong += [name for name in sorted({"frame_stride", "frame_rate"}.difference(wrong)) if stored[name] < 0]
+        lowest = {"num_segments": 1, "input_size": 1, "frame_stride": 0, "frame_rate": 0}
+        wrong += [name for name in lowest if name not in wrong and not lowest[name] <= stored[name] <= LARGEST]
         if wrong:
             raise InputError(
                 f"{source} lacks the {', '.join(wrong)} of its training: it is damaged; use another checkpoint"
@@ -60,18 +58,17 @@ class TrainedOn:
     def require(self, source: str, **given: Any) -> None:
         """Refuse values by field name (None: not given) that contradict the stored ones of the checkpoint `source`."""
         for name, value in given.items():
-            stored = getattr(self, name)
+            stored, same = getattr(self, name), "the same"
             if value is None or value == stored:
                 continue
-            if isinstance(stored, list) and name != "class_names":
-                stored, value = " ".join(stored) or "none", " ".join(value) or "none"
             if name == "class_names":
                 stored, value = _first_difference(stored, value)
-            label = _LABELS.get(name, name)
-            same = "a data set with the same class names (see --classes)" if name == "class_names" else "the same"
+                same = "a data set with the same class names (see --classes)"
+            elif isinstance(stored, list):
+                stored, value = " ".join(stored) or "none", " ".join(value) or "none"
             raise InputError(
-                f"{source} was trained with {label} {short(stored, 200)}, but this run has {short(value, 200)}; "
-                f"use {same}, or another checkpoint"
+                f"{source} was trained with {_LABELS.get(name, name)} {short(stored, 200)}, but this run has "
+                f"{short(value, 200)}; use {same}, or another checkpoint"
             )
 
 
