@@ -70,8 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     step = TrainSettings(
         loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
         train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
-        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
-        print_freq=args.print_freq, seed=args.seed,
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,
@@ -112,10 +111,7 @@ def evaluate_checkpoint(
         networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
-        val = evaluate(
-            network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss,
-            multi_label=step.multi_label,
-        )  # fmt: skip
+        val = evaluate(network, loader, runtime, step, title="evaluate")
         logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
@@ -131,7 +127,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     if args.mix != "none" and share < 2:
         raise InputError(f"{train_list} has one clip for each process, but --mix needs two or more to mix")
     per_device = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
-    require_batch(model, len(per_device[-1]), args.input_size, partial_bn=not args.npb)
+    require_batch(model, len(per_device[-1]), args.input_size)
 
 
 def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:

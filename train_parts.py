@@ -25,8 +25,7 @@ from ops.runtime import Runtime
 from ops.training.class_weights import class_weights, weighted_cross_entropy
 from ops.training.seen_clips import SeenClips, seen_clips
 from ops.weights.file import read_checkpoint
-from ops.weights.load import load_weights
-from ops.weights.pretrained import load_pretrained
+from ops.weights.load import load_pretrained, load_weights
 from ops.weights.trained_on import TrainedOn
 from options.augmentation import chosen_augmentation
 from options.groups import data_options, train_sampling
@@ -61,7 +60,8 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     if args.drop_path is not None:
         model.set_drop_path(args.drop_path)
     freeze(model, args.freeze, linear_probe=args.linear_probe)
-    if model.frozen and args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto"):
+    starts_at_random = args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto")
+    if starts_at_random and (args.freeze or args.linear_probe):
         logging.warning("warning: the frozen modules keep their random weights; give --tune_from or --pretrain")
     if args.checkpoint_activations:
         recompute_blocks(model)
@@ -73,7 +73,7 @@ def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Run
         return None
     settings = SvMixSettings(
         selector_lr=args.selector_lr, network_lr=args.lr, switch_prob=args.mix_switch_prob,
-        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
+        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, amp=args.amp,
     )  # fmt: skip
     method = mix_method(args.mix, model, args.input_size, runtime, settings)
     random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}

@@ -55,8 +55,7 @@ class Runtime:
         """Wrap a placed model for all devices: not at all, in DataParallel, or in DistributedDataParallel."""
         if self.sync_bn:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place; with the same parameters and names
-        wrapped = self.wrap_frozen(model)
-        return self._distributed(wrapped) if self.world_size > 1 else wrapped
+        return self.synchronise(self.wrap_frozen(model))
 
     def wrap_frozen(self, model: nn.Module) -> nn.Module:
         """Wrap a placed model that gets no gradients: each process has its own copy; several GPUs share the batch."""
@@ -65,8 +64,10 @@ class Runtime:
         return _SameAutocast(model, list(self.gpus)) if len(self.gpus) > 1 else model
 
     def synchronise(self, module: nn.Module) -> nn.Module:
-        """Wrap a small module that runs on one device per process: its gradients are averaged over the processes."""
-        return self._distributed(module) if self.world_size > 1 else module
+        """Wrap a module that runs on one device per process: its gradients are averaged over the processes."""
+        if self.world_size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=list(self.gpus) or None, gradient_as_bucket_view=True)
 
     def sharing_gradients(self, model: nn.Module, share: bool) -> AbstractContextManager:
         """A block whose backward passes average a wrapped model's gradients over the processes, or only add them up."""
@@ -77,9 +78,6 @@ class Runtime:
         if self.world_size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
-
-    def _distributed(self, module: nn.Module) -> DistributedDataParallel:
-        return DistributedDataParallel(module, device_ids=list(self.gpus) or None, gradient_as_bucket_view=True)
 
     def autocast(self, amp: str) -> torch.autocast:
         """Mixed precision: `amp` is one of `AMP`."""

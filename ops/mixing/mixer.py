@@ -19,10 +19,8 @@ def mix_method(mix: str, student: VideoNet, input_size: int, runtime: Runtime, s
     """A method by name, one of `ops.choices.MIXES` except "none", for clips of `input_size` pixels.
 
     Several methods without parameters, separated by commas: one of them per batch. `student` is the network in
-    training, on its device. Methods other than SV-Mix read only `alphas` of the settings.
-
-    Raises:
-        InputError: SV-Mix cannot work with this network or size.
+    training, on its device. Methods other than SV-Mix read only `alphas` of the settings. An `InputError` says that
+    SV-Mix cannot work with this network or size.
     """
     if mix == "svmix":
         return SvMix(student, input_size, runtime, settings)
@@ -47,13 +45,10 @@ class MixedExample(NamedTuple):
 
 @dataclass
 class Mixer:
-    """Mixes training batches with one method.
+    """Mixes training batches with one method; an `InputError` if there is only one class.
 
     Randomness depends on (seed, epoch, step, process) alone, so that a resumed run needs no stored random state.
     Whether a batch is mixed at all is the same in all processes: those of a method that learns wait for one another.
-
-    Raises:
-        InputError: there is only one class.
     """
 
     method: MixMethod
@@ -68,10 +63,6 @@ class Mixer:
     def __post_init__(self) -> None:
         if self.num_class < 2:
             raise InputError("--mix mixes labels, but the data set has one class only; leave --mix out")
-
-    def start_epoch(self) -> None:
-        """Forget the last epoch's examples."""
-        self.examples = []
 
     def mix(
         self, model: VideoNet, clip: Tensor, label: Tensor, epoch: int, step: int, loss: Loss = F.cross_entropy

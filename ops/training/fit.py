@@ -59,8 +59,7 @@ def fit(
     between loses no log line either. `Saver` writes checkpoints within an epoch and before its validation.
 
     Raises:
-        InputError: loss, weights or scores are not finite, or a checkpoint or the log cannot be written. The last
-            checkpoint stays.
+        InputError: something is not finite, or a checkpoint or the log cannot be written. The last checkpoint stays.
         Stopped: `run.stop` was asked for; the state is saved.
     """
     log = _open_log(state, run) if runtime.is_main else None
@@ -138,10 +137,7 @@ def _evaluate(
     state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
     """The network's sums over the val list, and metrics by curve name, those of averaged weights included."""
-    score = partial(
-        evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
-        multi_label=step.multi_label, before_batch=run.stop.check,
-    )  # fmt: skip
+    score = partial(evaluate, loader=loader, runtime=runtime, settings=step, before_batch=run.stop.check)
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
     for name, network in state.averages(teacher=run.eval_teacher).items():

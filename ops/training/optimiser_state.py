@@ -11,11 +11,7 @@ from common.errors import InputError, command, short, wrong_fields
 def resume_optimiser(
     optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, checkpoint: dict[str, Any], where: str
 ) -> None:
-    """Load their states from a checkpoint, which messages call `where`.
-
-    Raises:
-        InputError: the state is that of another optimiser, or does not fit.
-    """
+    """Load their states from a checkpoint, which messages call `where`; an `InputError` if they do not fit."""
     before = checkpoint.get("options", {}).get("optimizer", "")
     stored, own = checkpoint["optimizer"], [dict(group) for group in optimiser.param_groups]
     try:

@@ -113,11 +113,7 @@ class Position:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "Position":
-        """From a checkpoint.
-
-        Raises:
-            ValueError: the fields are not those of a position.
-        """
+        """From a checkpoint; a `ValueError` if the fields are not those of a position."""
         try:
             _require(stored, {"clips": int, "fraction": float, "processes": list})
             if stored["clips"] < 0:

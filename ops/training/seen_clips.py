@@ -21,11 +21,7 @@ def clip_digests(ids: Iterable[str]) -> Tensor:
 
 
 def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
-    """The record in a checkpoint; empty for weights from elsewhere.
-
-    Raises:
-        InputError: it is damaged; the message calls it `source`.
-    """
+    """The record in a checkpoint; empty for weights from elsewhere. An `InputError` if that of `source` is damaged."""
     record = checkpoint.get("seen_clips", {})
     is_valid = isinstance(record, dict) and all(
         isinstance(name, str) and isinstance(digests, Tensor) and (digests.dtype, digests.ndim) == (torch.int64, 1)
@@ -56,13 +52,10 @@ def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str
 
 
 def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
-    """Make sure that a run does not choose its best epoch on its own training clips.
+    """Refuse a run that chooses its best epoch on its own training clips; with `allow`, warn of it.
 
     `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
     `list_file` of the data set in `folder`.
-
-    Raises:
-        InputError: a clip of the val list is in the record, unless `allow`, which only warns.
     """
     clips = seen(record, folder, ids)
     if not clips:

@@ -90,10 +90,8 @@ class TrainState:
         """Write `ckpt.pth.tar`, `ckpt.best.pth.tar` if `best`, and the epoch's own file if `keep`.
 
         Each is written whole or not at all. The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The
-        others are for tests: they leave out the optimisers, which are half to two thirds of the size.
-
-        Raises:
-            InputError: a value is not finite, or the folder cannot be written.
+        others are for tests: they leave out the optimisers, which are half to two thirds of the size. An `InputError`
+        says that a value is not finite, or that the folder cannot be written.
         """
         content = {
             "state_dict": self.model.state_dict(),
@@ -142,10 +140,8 @@ class TrainState:
         """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
 
         With `to_train` it must hold everything that a training resumes from, for the mixing method its optimiser too.
-
-        Raises:
-            InputError: it cannot be read, was not written by a training, belongs to another network or data set, or
-                has a value that is not finite.
+        An `InputError` says that it cannot be read, was not written by a training, belongs to another network or data
+        set, or has a value that is not finite.
         """
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
@@ -179,10 +175,7 @@ class TrainState:
     def resume_newest(self, paths: Sequence[Path], runtime: Runtime) -> None:
         """Continue from the first of these checkpoints that is not damaged: all processes from the same one.
 
-        Damaged ones are renamed, and a warning says so.
-
-        Raises:
-            InputError: as in `resume`; or all are damaged.
+        Damaged ones are renamed, and a warning says so. Errors as in `resume`, or if all are damaged.
         """
         for path in paths:
             fault = None
@@ -200,11 +193,7 @@ class TrainState:
                 logging.warning("warning: %s. It was renamed to %s; trying the one before it", faults[0], aside)
 
     def resume(self, path: Path, *, without_optimiser: bool = False) -> None:
-        """Continue from a checkpoint, and log the differences from the run that wrote it.
-
-        Raises:
-            InputError: as in `load` and `resume_optimiser`.
-        """
+        """Continue from a checkpoint, and log the differences from the run that wrote it; errors as in `load`."""
         checkpoint = self.load(path, to_train=not without_optimiser)
         if not without_optimiser:
             resume_optimiser(self.optimiser, self.scaler, checkpoint, str(path))

@@ -41,11 +41,7 @@ class Weights:
         return self.trained_on
 
     def data_options(self, dataset: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The data set's name and its file options: the `given` ones, and those of the training for the rest.
-
-        Raises:
-            InputError: neither names the data set.
-        """
+        """The data set's name and file options: those `given`, else the training's; an `InputError` without a name."""
         if self.trained_on is None:
             if dataset is None:
                 raise InputError(f"{self.path} does not name its data set; give the name: somethingv1, kinetics, ...")
@@ -73,10 +69,8 @@ class Weights:
     ) -> VideoNet:
         """The network with these weights, in evaluation mode; None: not given.
 
-        `class_names` belong to the data set to test, which may differ from that of the training.
-
-        Raises:
-            InputError: the options contradict the weights, or the weights do not fit or are not finite.
+        `class_names` belong to the data set to test, which may differ from that of the training. An `InputError` says
+        that the options contradict the weights, or that the weights do not fit or are not finite.
         """
         given: dict[str, Any] = {"net": net, "arch": arch, "num_segments": num_segments}
         if self.trained_on is not None:

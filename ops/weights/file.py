@@ -75,11 +75,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py.
-
-    Raises:
-        InputError: the published file does not match the hash in its name.
-    """
+    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py."""
     data = path.read_bytes()
     tensors = safetensors.torch.load(data)
     with safetensors.safe_open(path, "pt") as file:
@@ -127,9 +123,7 @@ def _load(path: Path) -> Any:
 def _check_archive(path: Path) -> None:
     """Check what torch does not: checksums (0.03 s for 100 MB), and that the file is as large as its content.
 
-    Raises:
-        InputError: the content is compressed, as torch.save never does, and could be thousands of times as large.
-        zipfile.BadZipFile: the file is damaged.
+    Compressed content, which torch.save never makes, could be thousands of times as large.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -169,12 +163,9 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | None = None) -> None:
-    """Write to a temporary file next to `path`, then rename: if that fails, the old file remains.
+    """Write to a temporary file next to `path`, then rename: on an `InputError` the old file remains.
 
     With `previous`, the replaced file is kept under that name.
-
-    Raises:
-        InputError: the file cannot be written.
     """
     version = FORMAT if "position" in content else 1
     try:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from common.errors import InputError
-from ops.resnet import is_temporal
+from ops.resnet import ResNetVideo
 
 State = dict[str, Tensor]
 Rules = tuple[tuple[str, str], ...]  # regular expressions and their replacements, applied in order
@@ -92,26 +92,18 @@ def layout_of(state: State) -> str:
 
 def is_plain_resnet(state: State) -> bool:
     """Whether this is a ResNet with torchvision's names and without temporal modules."""
-    return "conv1.weight" in state and not any(map(is_temporal, state))
+    return "conv1.weight" in state and not any(map(ResNetVideo.is_temporal, state))
 
 
 def strip_wrappers(state: State, where: str) -> State:
-    """Remove the parts of names that wrappers add: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
-
-    Raises:
-        InputError: two names become the same.
-    """
+    """Remove what wrappers add to names: DataParallel `module`, torch.compile `_orig_mod`, nested or not."""
     return _renamed(
         state, {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}, where
     )
 
 
 def from_official(state: State, layout: str, where: str) -> Converted:
-    """The official layout of a network in our names.
-
-    Raises:
-        InputError: a temporal kernel of another shape, two names that become one, or as in `fold_biases`.
-    """
+    """The official layout of a network in our names; an `InputError` for a temporal kernel of another shape."""
     unused = [key for key in state if _UNUSED.match(key)]
     names = {key: rename(key, layout) for key in state if key not in unused}
     ours = _renamed(state, names, where)
@@ -155,10 +147,8 @@ def fold_biases(state: State, where: str = "the given state dict") -> State:
     """Move the biases of convolutions before a BatchNorm into its running mean, which is exact.
 
     BN(x + b) with running mean m equals BN(x) with running mean m - b; in training the batch mean cancels the bias. The
-    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet.
-
-    Raises:
-        InputError: a bias whose BatchNorm is missing.
+    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet. Without
+    the BatchNorm, a bias is an `InputError`.
     """
     state = dict(state)
     for key in list(state):

@@ -1,8 +1,10 @@
-"""`load_weights`: loads state dicts of this and other projects, and accounts for every name."""
+"""Loads state dicts of this and other projects, and published weights by name; accounts for every name in them."""
 
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ LAYOUTS = {
     "torchvision video": "torchvision's video networks",
     **{net: f"the official {net}" for net in OFFICIAL},
 }
+PRETRAINED = {"imagenet": "IMAGENET1K_V1", "kinetics": "KINETICS400_V1"}  # torchvision's names for them
 
 
 @dataclass
@@ -101,12 +104,42 @@ def load_weights(
     return report
 
 
-def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A checkpoint with its averaged weights and their metrics instead of the network's; messages call it `where`.
+def load_pretrained(model: VideoNet, source: str) -> LoadReport:
+    """Load published weights; a classifier for other classes stays as it is.
 
-    Raises:
-        InputError: it has none.
+    `source` is "imagenet" (torchvision's ResNet), "kinetics" (torchvision's video networks), another name that
+    torchvision has for weights of this network, such as KINETICS400_IMAGENET22K_V1, or a file. Weights that are not
+    available or do not fit are an `InputError`.
     """
+    import torchvision  # here, as nothing else of this file needs it
+
+    published = model.net if "torchvision video" in model.layouts else model.arch
+    known = {}
+    if published in torchvision.models.list_models():
+        known = dict(torchvision.models.get_model_weights(published).__members__)
+    name = PRETRAINED.get(source.lower(), source)
+    if name not in known:
+        if name in PRETRAINED.values() or (name.isupper() and not Path(source).exists()):
+            words = [word for word, meaning in PRETRAINED.items() if meaning in known]
+            raise InputError(
+                f"--pretrain {source}: torchvision has no such weights for {model.net} {model.arch}; "
+                f"give {', '.join([*words, *known, 'a file'])} or none"
+            )
+        return load_weights(model, source, new_classifier=True)
+    weights = known[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, wrong hash, cut file
+        raise InputError(
+            f"--pretrain {source}: {weights.url} is not available ({error}); put a complete copy at {file}, "
+            "or pass its path to --pretrain, or train from random weights with --pretrain none"
+        ) from error
+    return load_weights(model, state, new_classifier=True)
+
+
+def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A checkpoint with its averaged weights and their metrics in place of the network's; else an `InputError`."""
     content = {"figures": {}, **content}
     if wrong_fields(content, {AVERAGED: Mapping, "figures": Mapping}):
         raise InputError(f"{where} has no averaged weights, which train.py --ema writes; leave --ema out")

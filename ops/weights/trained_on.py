@@ -32,11 +32,7 @@ class TrainedOn:
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
-        """From the content of a checkpoint, which messages call `source`; None for weights from elsewhere.
-
-        Raises:
-            InputError: the checkpoint is damaged.
-        """
+        """From a checkpoint, which messages call `source` (an `InputError` if damaged); None: it is from elsewhere."""
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None

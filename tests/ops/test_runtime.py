@@ -127,7 +127,7 @@ def test_batchnorms_of_all_processes_are_converted_in_place(monkeypatch) -> None
 def test_accumulated_batches_exchange_gradients_once_per_step(monkeypatch) -> None:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        model = Runtime(torch.device("cpu"))._distributed(nn.Linear(3, 2))
+        model = Runtime(torch.device("cpu"), world_size=2).synchronise(nn.Linear(3, 2))
         exchanges: list[int] = []
 
         def count(_state: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

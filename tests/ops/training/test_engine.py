@@ -107,7 +107,7 @@ def test_another_loss_trains_and_validates() -> None:
     model, sums = train(8, loss=mean_square)
     assert torch.allclose(model.fc.weight, expected.fc.weight - 0.5 * expected.fc.weight.grad, atol=1e-7)
     assert sums.averages()["loss"] == pytest.approx(loss.item(), rel=1e-6)
-    val = evaluate(Linear(), batches(3), CPU, amp="off", title="val", print_freq=9, loss=mean_square)
+    val = evaluate(Linear(), batches(3), CPU, TrainSettings(loss=mean_square), title="val")
     assert val.averages()["loss"] == pytest.approx(loss.item(), rel=1e-6)
 
 
@@ -172,8 +172,8 @@ def test_without_mixing_svmix_leaves_its_selector_and_its_teacher_follows() -> N
 def test_sums_are_divided_once() -> None:
     """Batches of 5 and 3: the mean is over the 8 videos, not over the two batches."""
     model = Linear()
-    uneven = evaluate(model, batches(5), CPU, amp="off", title="val", print_freq=9).averages()
-    whole = evaluate(model, batches(8), CPU, amp="off", title="val", print_freq=9).averages()
+    uneven = evaluate(model, batches(5), CPU, TrainSettings(), title="val").averages()
+    whole = evaluate(model, batches(8), CPU, TrainSettings(), title="val").averages()
     assert uneven == pytest.approx(whole, rel=1e-6)
     assert whole["top5"] == 100.0  # 4 classes
 
@@ -185,7 +185,7 @@ def test_an_evaluation_counts_confusions() -> None:
     expected = np.zeros((4, 4), int)
     for label, predicted in zip(batch.label, best, strict=True):
         expected[label, predicted] += 1
-    found = evaluate(model, batches(3), CPU, amp="off", title="val", print_freq=9).confusion
+    found = evaluate(model, batches(3), CPU, TrainSettings(), title="val").confusion
     assert np.array_equal(found, expected)
 
 
@@ -194,14 +194,14 @@ def test_an_evaluation_has_the_mean_of_the_accuracies_of_its_classes() -> None:
     matrix = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 1]])
     sums = Sums(videos=9, top1=6, confusion=matrix)
     assert sums.averages()["mean_class"] == pytest.approx(100 * (3 / 4 + 2 / 4 + 1) / 3)
-    val = evaluate(Linear(), batches(3), CPU, amp="off", title="val", print_freq=9).averages()
+    val = evaluate(Linear(), batches(3), CPU, TrainSettings(), title="val").averages()
     assert val["mean_class"] == pytest.approx(val["top1"])  # two videos of every class
     assert "mean_class" not in train(4)[1].averages()
 
 
 def test_replaced_frames_are_collected() -> None:
     assert train(4)[1].replaced == ["frame 0", "frame 4"]
-    assert evaluate(Linear(), batches(4), CPU, amp="off", title="val", print_freq=9).replaced == ["frame 0", "frame 4"]
+    assert evaluate(Linear(), batches(4), CPU, TrainSettings(), title="val").replaced == ["frame 0", "frame 4"]
 
 
 def test_validation_is_exact_for_any_number_of_processes() -> None:
@@ -212,8 +212,7 @@ def test_validation_is_exact_for_any_number_of_processes() -> None:
             return [value[1::2], [], value[::2]]
 
     whole, shared = (
-        evaluate(Linear(), batches(1), runtime, amp="off", title="val", print_freq=9)
-        for runtime in (CPU, Shares(CPU.device))
+        evaluate(Linear(), batches(1), runtime, TrainSettings(), title="val") for runtime in (CPU, Shares(CPU.device))
     )
     assert (shared.averages(), shared.videos) == (whole.averages(), 8)
 
@@ -227,7 +226,7 @@ def test_an_evaluation_keeps_a_few_numbers_per_video() -> None:
             sent.append(value)
             return [value]
 
-    val = evaluate(model, batches(3, 500), Watched(CPU.device), amp="off", title="val", print_freq=999)
+    val = evaluate(model, batches(3, 500), Watched(CPU.device), TrainSettings(), title="val")
     [batch] = batches(500, 500)
     with torch.inference_mode():
         logits = model(batch.clip.movedim(-1, -3))
@@ -242,7 +241,7 @@ def test_a_video_that_two_processes_scored_counts_once() -> None:
         def gather(self, value):
             return [value, value]
 
-    assert evaluate(Linear(), batches(8), Twice(CPU.device), amp="off", title="val", print_freq=9).videos == 8
+    assert evaluate(Linear(), batches(8), Twice(CPU.device), TrainSettings(), title="val").videos == 8
     assert over_processes(Sums(loss=2.0, videos=3, replaced=["a"]), Twice(CPU.device)) == Sums(
         loss=4.0, videos=6, replaced=["a", "a"]
     )
@@ -265,4 +264,4 @@ def test_non_finite_scores_have_no_accuracy(damage: bool, words: str) -> None:
     else:
         model.register_forward_hook(lambda _module, _clip, logits: logits * float("nan"))
     with pytest.raises(InputError, match=rf"the title: .* 8 of 8 videos.*{words}"):
-        evaluate(model, batches(3), CPU, amp="off", title="the title", print_freq=1)
+        evaluate(model, batches(3), CPU, TrainSettings(), title="the title")
