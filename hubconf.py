@@ -32,7 +32,7 @@ from ops.fuse import fuse_for_inference as _fuse_for_inference  # noqa: E402
 from ops.models import NETS as _NETS  # noqa: E402
 from ops.models import build_model as _build_model  # noqa: E402
 from ops.network import VideoNet as _VideoNet  # noqa: E402
-from ops.weights.checkpoint_network import Weights as _Weights  # noqa: E402
+from ops.weights.checkpoint import Weights as _Weights  # noqa: E402
 from ops.weights.load import load_pretrained as _load_pretrained  # noqa: E402
 from ops.weights.load import load_weights as _load_weights  # noqa: E402
 

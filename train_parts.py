@@ -24,9 +24,9 @@ from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
 from ops.training.class_weights import class_weights, weighted_cross_entropy
 from ops.training.seen_clips import SeenClips, seen_clips
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_pretrained, load_weights
-from ops.weights.trained_on import TrainedOn
 from options.augmentation import chosen_augmentation
 from options.groups import data_options, train_sampling
 

@@ -67,7 +67,7 @@ from ops.mixing.mixer import MixedExample, Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.network import VideoNet
 from ops.runtime import Runtime
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 
 LINE_EVERY = 20  # clips or pictures per line of progress
 

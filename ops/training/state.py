@@ -18,9 +18,9 @@ from ops.training.progress import Position
 from ops.training.run_folder import BEST, LATEST, OF_EPOCH, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import AVERAGED, averaged, load_weights
-from ops.weights.trained_on import TrainedOn
 
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 _MEANING = {

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError, reason, short, wrong_fields
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import METADATA_KEY
-from ops.weights.trained_on import TrainedOn
 
 INPUT, OUTPUT = "clips", "logits"  # names in an ONNX graph
 

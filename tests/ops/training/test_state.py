@@ -13,8 +13,8 @@ from ops.optimiser import make_optimiser, make_step, parameter_groups
 from ops.runtime import Runtime
 from ops.training.progress import Position, Progress, Sums
 from ops.training.state import TrainState
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import read_checkpoint, save_checkpoint
-from ops.weights.trained_on import TrainedOn
 
 CPU = Runtime(torch.device("cpu"))
 ODD = [
