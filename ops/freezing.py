@@ -11,14 +11,9 @@ from ops.network import VideoNet
 def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False) -> None:
     """Freeze the parameters of modules; `train_mode` leaves these modules in evaluation mode.
 
-    Args:
-        model: the network; its `frozen` gets their names.
-        names: modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem": everything
-            before the first block except the motion branch.
-        linear_probe: freeze everything but the classifier instead.
-
-    Raises:
-        InputError: a module does not exist or has no parameters, or nothing is left to train.
+    `names` are modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem" is everything
+    before the first block except the motion branch. `linear_probe`: freeze everything but the classifier instead.
+    An `InputError` says that a module does not exist or has no parameters, or that nothing is left to train.
     """
     stem, *blocks, _ = model.layers()
     if linear_probe:

@@ -107,7 +107,7 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """Make an optimiser of `parameter_groups`: one of `OPTIMISERS` with torch's defaults and `optimiser_arguments`.
 
-    "sgd" has this momentum, "adamw" the betas (momentum, 0.999). What the class refuses is an `InputError`.
+    "sgd" has this momentum, "adamw" the betas (momentum, 0.999). What the class refuses raises an `InputError`.
     """
     own: dict[str, dict[str, Any]] = {"sgd": {"momentum": momentum}, "adamw": {"betas": (momentum, 0.999)}}
     options = own.get(name, {}) | optimiser_arguments(name, arguments)
@@ -133,7 +133,7 @@ def make_step(
 ) -> Tensor:
     """Clip the gradients, take the step, drop the gradients; returns their L2 norm, all together and before clipping.
 
-    The caller updates the scaler, once for all optimisers. A gradient that is not finite is an `InputError`, unless
+    The caller updates the scaler, once for all optimisers. A gradient that is not finite raises an `InputError`, unless
     the scaler handles it.
     """
     scaler.unscale_(optimiser)

@@ -13,14 +13,9 @@ FOLDS = 8  # parts of the channels: the first comes from the next segment, the s
 
 
 def temporal_shift(x: Tensor, num_segments: int) -> Tensor:
-    """Shift a quarter of the channels by one segment, forwards and backwards in time.
+    """Shift a quarter of the channels by one segment, forwards and backwards in time: (N*T, C, H, W) -> the same.
 
-    Args:
-        x: (N*T, C, H, W), the segments of a clip consecutive.
-        num_segments: T.
-
-    Returns:
-        (N*T, C, H, W): channels [0, C/8) hold t+1, [C/8, C/4) hold t-1, the rest t; zeros beyond the ends.
+    Channels [0, C/8) hold t+1, [C/8, C/4) hold t-1, the rest t; zeros beyond the ends of each clip's T segments.
     """
     fold = x.shape[1] // FOLDS
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
@@ -39,11 +34,7 @@ class ShiftedConv2d(nn.Conv2d):
     """
 
     def __init__(self, *args: Any, num_segments: int, **kwargs: Any) -> None:
-        """Like `nn.Conv2d`, for T segments.
-
-        Raises:
-            ValueError: groups, dilation, or padding other than by a number of zeros.
-        """
+        """Like `nn.Conv2d`, but a `ValueError` for groups, dilation, or padding other than by a number of zeros."""
         super().__init__(*args, **kwargs)
         plain = (self.groups, self.dilation, self.padding_mode) == (1, (1, 1), "zeros")
         if not plain or isinstance(self.padding, str):

@@ -67,15 +67,11 @@ class Mixer:
     def mix(
         self, model: VideoNet, clip: Tensor, label: Tensor, epoch: int, step: int, loss: Loss = F.cross_entropy
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels.
+        """Mix a batch of two clips or more, or leave it as it is.
 
-        The labels are (N,) or multi-hot (N, K). `epoch`, and `step` within it, count from 0; `loss`: of training.
-
-        Returns:
-            Clips (N, T, L, 3, H, W), normalised if mixed; targets (N, K); the loss of the method's own parameters.
-
-        Raises:
-            InputError: a batch of one clip.
+        Takes clips (N, T, L, 3, H, W) uint8, which `model` normalises, labels (N,) or multi-hot (N, K), the epoch and
+        the step within it, both from 0, and the loss of the training. Returns clips (N, T, L, 3, H, W), normalised if
+        mixed; targets (N, K); the loss of the method's own parameters.
         """
         if len(clip) < 2:
             raise InputError("--mix needs at least 2 clips per batch, but this batch has one; raise --batch-size")

@@ -73,8 +73,7 @@ def train_one_epoch(
     figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the optimiser with the batches
     done, those of the epoch, and the sums so far.
 
-    Raises:
-        InputError: the loss or its gradient is not finite. No step is made from it.
+    A loss or gradient that is not finite raises an `InputError`. No step is made from it.
     """
     progress = progress or Progress()
     if settings.multi_label:
@@ -147,9 +146,7 @@ def evaluate(
     """Loss and accuracy (or mAP) over the list, each video counted once, with any number of processes.
 
     `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may end it all.
-
-    Raises:
-        InputError: a score is not finite, so the accuracy is undefined.
+    A score that is not finite raises an `InputError`: the accuracy is undefined.
     """
     model.eval()
     runtime.share_buffers(model)

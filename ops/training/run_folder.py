@@ -66,17 +66,14 @@ class RunFolder:
 def claimed_run(
     root_model: Path, root_log: Path, name: str, resume: str | None, runtime: Runtime
 ) -> Iterator[RunFolder]:
-    """Find or make the folders of a run, and lock them until the end of the block.
+    """Find or make the folders of a run, and lock them until the end of the block. The main process decides for all.
 
     A new run gets `name`, `name-2`, `name-3`, ...: the first number above all existing ones. With `resume` "auto" the
     newest run of this name continues, even if it was stopped before its first checkpoint; with a checkpoint, the run
     whose latest it is. A checkpoint from elsewhere continues in a new folder. Files that a killed process has left
-    unfinished are removed.
+    unfinished are removed, and so is a new folder if the block fails before a checkpoint is written.
 
-    A new folder is removed if the block fails before a checkpoint is written. The main process decides for all.
-
-    Raises:
-        InputError: a root cannot be written, or another process uses this run's folder.
+    A root that cannot be written, or another process that uses this run's folder, raises an `InputError`.
     """
     with ExitStack() as stack:
         run = None

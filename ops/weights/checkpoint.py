@@ -49,7 +49,7 @@ class TrainedOn:
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], source: str) -> "TrainedOn | None":
-        """From a checkpoint, which messages call `source` (an `InputError` if damaged); None: it is from elsewhere."""
+        """From a checkpoint, which messages call `source` (an `InputError` if damaged); None for others."""
         stored = checkpoint.get("trained_on")
         if not isinstance(stored, dict):
             return None

@@ -109,7 +109,7 @@ def load_pretrained(model: VideoNet, source: str) -> LoadReport:
 
     `source` is "imagenet" (torchvision's ResNet), "kinetics" (torchvision's video networks), another name that
     torchvision has for weights of this network, such as KINETICS400_IMAGENET22K_V1, or a file. Weights that are not
-    available or do not fit are an `InputError`.
+    available or do not fit raise an `InputError`.
     """
     import torchvision  # here, as nothing else of this file needs it
 
