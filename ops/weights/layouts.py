@@ -1,11 +1,10 @@
 """State dicts of other projects in our names. Pure functions of names and tensors."""
 
 import re
-from typing import NamedTuple
 
 from torch import Tensor
 
-from common.errors import InputError
+from common.errors import InputError, few
 from ops.resnet import ResNetVideo
 
 State = dict[str, Tensor]
@@ -60,15 +59,6 @@ _WRAPPERS = {"module", "_orig_mod"}
 IMAGENET_CLASSES = 1000
 
 
-class Converted(NamedTuple):
-    """A state dict in our names."""
-
-    state: State
-    unused: list[str]  # names of the source that are known to be used by no layer
-    reshaped: list[str]  # our names of the values that had another shape
-    shifted: set[str] | None  # our names of the convolutions that follow a shift, if the layout shows them
-
-
 def layout_of(state: State) -> str:
     """The origin of a state dict: the network of an official layout, one of torchvision's two, or "ours".
 
@@ -97,13 +87,16 @@ def is_plain_resnet(state: State) -> bool:
 
 def strip_wrappers(state: State, where: str) -> State:
     """Remove what wrappers add to names: DataParallel `module`, torch.compile `_orig_mod`, nested or not."""
-    return _renamed(
-        state, {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}, where
-    )
+    names = {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}
+    return _renamed(state, names, where)
 
 
-def from_official(state: State, layout: str, where: str) -> Converted:
-    """The official layout of a network in our names; an `InputError` for a temporal kernel of another shape."""
+def from_official(state: State, layout: str, shifted: set[str], where: str) -> tuple[State, list[str], list[str]]:
+    """The official layout of a network in our names; names in it that no layer uses; ours of values that it reshapes.
+
+    A temporal kernel of another shape, or a TSM that shifts in front of other convolutions than `shifted` (our names),
+    raises an `InputError`.
+    """
     unused = [key for key in state if _UNUSED.match(key)]
     names = {key: rename(key, layout) for key in state if key not in unused}
     ours = _renamed(state, names, where)
@@ -112,8 +105,11 @@ def from_official(state: State, layout: str, where: str) -> Converted:
         if ours[name].shape[1:] not in ((1, 3, 1, 1), (1, 3)):
             raise InputError(f"{where}: {key} has shape {tuple(ours[name].shape)}; a temporal kernel has 3 taps")
         ours[name] = ours[name].reshape(-1, 3)
-    shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
-    return Converted(fold_biases(ours, where), unused, list(temporal), shifted)
+    if layout == "TSM":
+        differing = few(sorted(shifted ^ {name for key, name in names.items() if ".net." in key}), 6)
+        if differing:
+            raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
+    return fold_biases(ours, where), unused, list(temporal)
 
 
 def _renamed(state: State, names: dict[str, str], where: str) -> State:

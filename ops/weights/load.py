@@ -85,11 +85,7 @@ def load_weights(
     elif report.layout == "torchvision video":
         state = {f"network.{key}": value for key, value in state.items()}
     elif report.layout in OFFICIAL:
-        converted = from_official(state, report.layout, where)
-        state, report.unused, report.reshaped = converted.state, converted.unused, converted.reshaped
-        if converted.shifted not in (None, model.shifted()):
-            differing = few(sorted(converted.shifted ^ model.shifted()), 6)
-            raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
+        state, report.unused, report.reshaped = from_official(state, report.layout, model.shifted(), where)
     theirs = made_for.get("class_names")
     has_other_names = class_names is not None and isinstance(theirs, list) and theirs != list(class_names)
     bias = model.classifier[1]
