@@ -68,7 +68,7 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     return runtime.place(model), seen_before
 
 
-def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Runtime) -> Mixer | None:
+def make_mixer(args: Namespace, model: VideoNet, runtime: Runtime) -> Mixer | None:
     if args.mix == "none":
         return None
     settings = SvMixSettings(
@@ -78,7 +78,7 @@ def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Run
     method = mix_method(args.mix, model, args.input_size, runtime, settings)
     random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}
     epochs = args.epochs - args.mix_off_epochs
-    return Mixer(method, spec.num_class, **random, epochs=epochs, num_examples=args.log_images)
+    return Mixer(method, **random, epochs=epochs, num_examples=args.log_images)
 
 
 def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:

@@ -128,7 +128,7 @@ def mixed_clips(
     if state:
         method.load_state_dict(state, optimiser=False)
     logging.info("Mixing %d clips", count)
-    mixer = Mixer(method, spec.num_class, seed=seed, num_examples=count)
+    mixer = Mixer(method, seed=seed, num_examples=count)
     batch = next(iter(loader))
     mixer.mix(model, batch.clip.movedim(-1, -3), batch.label, epoch, 0)
     return mixer.examples

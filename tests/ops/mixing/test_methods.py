@@ -69,7 +69,7 @@ def test_cutmix_takes_the_same_box_from_every_frame_and_mixup_the_same_share() -
 def mixer(name: str = "videomix", **options) -> Mixer:
     torch.manual_seed(0)  # of the selector's start
     method = mix_method(name, TinyNet(), 16, Runtime(torch.device("cpu")), SvMixSettings())
-    return Mixer(method, 3, **options)
+    return Mixer(method, **options)
 
 
 def draw(name: str = "videomix", epoch: int = 0, step: int = 0, disturb: int = 0, **options) -> torch.Tensor:
@@ -175,4 +175,4 @@ def test_what_cannot_be_mixed() -> None:
     with pytest.raises(InputError, match="at least 2 clips per batch.*--batch-size"):
         mixer().mix(TinyNet(), random_clips(1), LABEL[:1], 0, 0)
     with pytest.raises(InputError, match="one class only; leave --mix out"):
-        Mixer(VideoMix(1.0), 1)
+        mix_method("videomix", TinyNet(num_class=1), 16, Runtime(torch.device("cpu")), SvMixSettings())

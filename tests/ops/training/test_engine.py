@@ -132,7 +132,7 @@ def test_another_loss_gets_the_targets_of_mixed_clips(mix: str) -> None:
         targets.append(target)
         return mean_square(logits, target)
 
-    mixer = Mixer(mix_method(mix, model, 16, CPU, SvMixSettings()), 3)
+    mixer = Mixer(mix_method(mix, model, 16, CPU, SvMixSettings()))
     batch = SimpleNamespace(
         clip=random_clips().movedim(-3, -1),
         label=torch.tensor([0, 1, 2, 1]),
@@ -151,7 +151,7 @@ def test_without_mixing_svmix_leaves_its_selector_and_its_teacher_follows() -> N
     torch.manual_seed(0)
     model = TinyNet()
     method = mix_method("svmix", model, 16, CPU, SvMixSettings(teacher_decay=0.5))
-    mixer = Mixer(method, 3, epochs=1)
+    mixer = Mixer(method, epochs=1)
     batch = SimpleNamespace(
         clip=random_clips().movedim(-3, -1), label=torch.tensor([0, 1, 2, 1]), video_ids=list("abcd"), replaced=[],
         seconds=0.0,
