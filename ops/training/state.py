@@ -35,7 +35,7 @@ def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     kinds: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int}
     kinds["best_map" if checkpoint["trained_on"].get("multi_label") else "best_top1"] = float
     # Missing in older checkpoints, or in those that do not need them.
-    optional = {"best_mean_class": -1.0, **{name: {} for name in ("figures", "options", "environment", "best_epochs")}}
+    optional = {"figures": {}, "options": {}, "environment": {}, "best_epochs": {}, "best_mean_class": -1.0}
     given = {**optional, **checkpoint}
     wrong = wrong_fields(given, kinds | {name: type(value) for name, value in optional.items()})
     if "epoch" not in wrong and given["epoch"] < 0:

@@ -168,7 +168,7 @@ def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: Load
         return
     if report.layout.startswith("torchvision"):
         if report.layout not in model.layouts:
-            fitting = "its own --net" if report.layout == "torchvision video" else f"--net {', '.join(OFFICIAL)}"
+            fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
             raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
         return
     net, parts = made_for.get("net", report.layout), made_for.get("ablate", [])
