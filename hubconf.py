@@ -29,7 +29,7 @@ for _package in (common, ops):
         )
 
 from ops import choices, fuse, models, network  # noqa: E402  (after the check of names)
-from ops.weights import checkpoint_network, pretrained  # noqa: E402
+from ops.weights import checkpoint as checkpoint_file  # noqa: E402
 from ops.weights import load as loading  # noqa: E402
 
 
@@ -50,7 +50,7 @@ def load(checkpoint: str, fused: bool = False) -> network.VideoNet:
     Raises:
         common.errors.InputError: the file is not such a checkpoint, or its weights do not fit.
     """
-    weights = checkpoint_network.Weights.read(checkpoint)
+    weights = checkpoint_file.Weights.read(checkpoint)
     made_for = weights.require_trained_on()
     model = weights.build(made_for.class_names)
     if fused:
@@ -90,7 +90,7 @@ def _builder(net: str, arch: str | None) -> collections.abc.Callable[..., nn.Mod
         if weights is not None and pathlib.Path(weights).exists():
             loading.load_weights(model, weights)
         elif weights is not None:
-            pretrained.load_pretrained(model, weights)
+            loading.load_pretrained(model, weights)
         return model
 
     build.__doc__ = f"""{net} {arch or ""} for clips (N, T, {models.NETS[net].frames_per_segment}, 3, H, W) uint8.

@@ -39,9 +39,8 @@ from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
 from ops.scoring.predictions import Prediction, write_prediction_csv, write_prediction_json
 from ops.scoring.score import class_probabilities
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import TrainedOn, Weights, frame_sampling
 from ops.weights.exported import ExportedNet, read_exported
-from ops.weights.trained_on import TrainedOn, frame_sampling
 
 FRAMES_AHEAD = 64  # that the reader of a file may be ahead of the network
 FRAME_BAR: dict[str, Any] = {"unit": " frames", "leave": False, "dynamic_ncols": True}

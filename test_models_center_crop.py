@@ -38,8 +38,7 @@ from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
 from ops.training.seen_clips import describe_seen, seen, seen_clips
-from ops.weights.checkpoint_network import Weights
-from ops.weights.trained_on import frame_sampling
+from ops.weights.checkpoint import Weights, frame_sampling
 from options.groups import data_options
 
 

@@ -31,7 +31,6 @@ from ops.optimiser import make_optimiser, parameter_groups, require_batch
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.scoring.metrics import FIGURES
-from ops.training.best_epochs import BestEpochs
 from ops.training.dry_run import dry_run
 from ops.training.engine import TrainSettings, evaluate
 from ops.training.fit import FitSettings, fit
@@ -54,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     args.amp = runtime.chosen_amp(args.amp)
     spec = find_data(args, runtime)
     model, seen_before = make_network(args, spec, runtime)
-    mixer = make_mixer(args, model, spec, runtime)
+    mixer = make_mixer(args, model, runtime)
     train_set, val_set = make_datasets(args, model, spec)
     numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
     lr = base_rate(args, runtime)
@@ -63,8 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     step = TrainSettings(
         loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
         train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
-        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, partial_bn=not args.npb,
-        print_freq=args.print_freq, seed=args.seed,
+        amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, print_freq=args.print_freq, seed=args.seed,
     )  # fmt: skip
     state = TrainState(
         model,
@@ -75,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         best=dict.fromkeys([args.best_by] if args.multi_label else ["top1", args.best_by], -1.0),
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
-        best_epochs=BestEpochs(args.keep_best),
+        keep_best=args.keep_best,
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
@@ -103,10 +101,7 @@ def evaluate_checkpoint(
         networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
-        val = evaluate(
-            network, loader, runtime, amp=step.amp, title="evaluate", print_freq=step.print_freq, loss=step.loss,
-            multi_label=step.multi_label,
-        )  # fmt: skip
+        val = evaluate(network, loader, runtime, step, title="evaluate")
         logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
@@ -122,7 +117,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     if args.mix != "none" and share < 2:
         raise InputError(f"{train_list} has one clip for each process, but --mix needs two or more to mix")
     per_device = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
-    require_batch(model, len(per_device[-1]), args.input_size, partial_bn=not args.npb)
+    require_batch(model, len(per_device[-1]), args.input_size)
 
 
 def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
@@ -198,7 +193,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
         state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
-        state.best_epochs.accuracies = {}
+        state.best_epochs = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
             f"--epochs {epochs}, but {run.start} has already trained for {state.epoch}; --epochs is the total of a "

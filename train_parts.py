@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -14,18 +15,18 @@ from datasets.mirrored_labels import mirrored_labels
 from datasets.preparing.checks import require_good
 from datasets.preprocessing import eval_preprocessing
 from ops.freezing import freeze, freeze_partial_bn
+from ops.mixing.methods import Loss
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.models import build_model
 from ops.network import VideoNet, require_finite_tensors
 from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
-from ops.training.class_weights import WeightedCrossEntropy, class_weights
+from ops.training.class_weights import class_weights, weighted_cross_entropy
 from ops.training.seen_clips import SeenClips, seen_clips
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import read_checkpoint
-from ops.weights.load import load_weights
-from ops.weights.pretrained import load_pretrained
-from ops.weights.trained_on import TrainedOn
+from ops.weights.load import load_pretrained, load_weights
 from options.augmentation import chosen_augmentation
 from options.groups import data_options, train_sampling
 
@@ -59,24 +60,25 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     if args.drop_path is not None:
         model.set_drop_path(args.drop_path)
     freeze(model, args.freeze, linear_probe=args.linear_probe)
-    if model.frozen and args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto"):
+    starts_at_random = args.pretrain == "none" and not args.tune_from and args.resume in (None, "auto")
+    if starts_at_random and (args.freeze or args.linear_probe):
         logging.warning("warning: the frozen modules keep their random weights; give --tune_from or --pretrain")
     if args.checkpoint_activations:
         recompute_blocks(model)
     return runtime.place(model), seen_before
 
 
-def make_mixer(args: Namespace, model: VideoNet, spec: DatasetSpec, runtime: Runtime) -> Mixer | None:
+def make_mixer(args: Namespace, model: VideoNet, runtime: Runtime) -> Mixer | None:
     if args.mix == "none":
         return None
     settings = SvMixSettings(
         selector_lr=args.selector_lr, network_lr=args.lr, switch_prob=args.mix_switch_prob,
-        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, partial_bn=not args.npb, amp=args.amp,
+        teacher_decay=args.teacher_decay, alphas=args.mix_alpha, amp=args.amp,
     )  # fmt: skip
     method = mix_method(args.mix, model, args.input_size, runtime, settings)
     random = {"prob": args.mix_prob, "seed": args.seed, "rank": runtime.rank}
     epochs = args.epochs - args.mix_off_epochs
-    return Mixer(method, spec.num_class, **random, epochs=epochs, num_examples=args.log_images)
+    return Mixer(method, **random, epochs=epochs, num_examples=args.log_images)
 
 
 def make_datasets(args: Namespace, model: VideoNet, spec: DatasetSpec) -> tuple[VideoDataset, VideoDataset]:
@@ -98,13 +100,14 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
     )  # fmt: skip
 
 
-def weighted_loss(args: Namespace, train_set: VideoDataset) -> WeightedCrossEntropy | None:
+def weighted_loss(args: Namespace, train_set: VideoDataset) -> Loss | None:
     """The training loss with --class_weights."""
     if args.class_weights == "none":
         return None
     records, names = train_set.records, train_set.spec.class_names
     mirrored = None if args.no_flip else mirrored_labels(names)
-    return WeightedCrossEntropy(class_weights(args.class_weights, records.labels, len(names), mirrored))
+    weights = class_weights(args.class_weights, records.labels, len(names), mirrored)
+    return partial(weighted_cross_entropy, weights=weights)
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:

@@ -39,9 +39,7 @@ def explain(model: VideoNet, clip: Tensor, label: Tensor | None = None) -> Expla
 
     A network that mixes segments needs all of them in one pass, in their order. Clips of a batch do not affect each
     other. `model` is in evaluation mode, and not fused for inference: that would hide the gates.
-
-    Raises:
-        InputError: the network has no feature map.
+    Without a feature map it raises an `InputError`.
     """
     with _Recording(model) as seen, torch.no_grad():
         logits = model(clip)

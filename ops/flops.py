@@ -17,14 +17,10 @@ def count_macs(model: VideoNet, size: int) -> int:
 
     torch counts the convolutions and matrix products that run. If a module has a method `macs(input, output)`, its
     result counts instead: an hourglass runs in a faster form than its equation. As usual, normalisation, activations,
-    pooling and shifts are not counted.
+    pooling and shifts are not counted. `size` is a multiple of the network's stride.
 
-    Args:
-        model: is moved to the meta device, which has neither weights nor computation.
-        size: height and width in pixels, a multiple of the network's stride.
-
-    Raises:
-        ValueError: a module has weights, but nothing that torch counts, and no `macs`.
+    The model moves to the meta device, which has neither weights nor computation. A module that has weights, but
+    nothing that torch counts and no `macs`, raises a `ValueError`.
     """
     model = model.to("meta").eval()
     equations: dict[str, int] = {}

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from common.errors import InputError
 from ops.network import VideoNet
 
@@ -9,14 +11,9 @@ from ops.network import VideoNet
 def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False) -> None:
     """Freeze the parameters of modules; `train_mode` leaves these modules in evaluation mode.
 
-    Args:
-        model: the network; its `frozen` gets their names.
-        names: modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem": everything
-            before the first block except the motion branch.
-        linear_probe: freeze everything but the classifier instead.
-
-    Raises:
-        InputError: a module does not exist or has no parameters, or nothing is left to train.
+    `names` are modules such as layer1 or layer2.0, in torchvision's networks without `network.`; "stem" is everything
+    before the first block except the motion branch. `linear_probe`: freeze everything but the classifier instead.
+    An `InputError` says that a module does not exist or has no parameters, or that nothing is left to train.
     """
     stem, *blocks, _ = model.layers()
     if linear_probe:
@@ -43,18 +40,17 @@ def freeze(model: VideoNet, names: Sequence[str], *, linear_probe: bool = False)
 def freeze_partial_bn(model: VideoNet) -> None:
     """Partial BatchNorm (TSN, arXiv 1608.00859, section 3.2): freeze the backbone's BatchNorms, except the first.
 
-    This freezes their parameters; `train_mode` keeps their statistics. The BatchNorms of temporal modules are
-    trained: they have nothing to preserve yet.
+    The BatchNorms of temporal modules are trained: they have nothing to preserve yet.
     """
-    for norm in model.backbone_norms()[1:]:
-        norm.requires_grad_(False)
+    kind = nn.modules.batchnorm._BatchNorm
+    norms = [name for name, m in model.named_modules() if isinstance(m, kind) and not model.is_temporal(name)]
+    model.frozen += tuple(norms[1:])
+    for name in norms[1:]:
+        model.get_submodule(name).requires_grad_(False)
 
 
-def train_mode(model: VideoNet, *, partial_bn: bool) -> None:
-    """`model.train()`, with frozen modules in evaluation mode; `partial_bn`: keep the statistics of its BatchNorms."""
+def train_mode(model: VideoNet) -> None:
+    """`model.train()`, with frozen modules in evaluation mode: the statistics of their BatchNorms stay."""
     model.train()
     for name in model.frozen:
         model.get_submodule(name).eval()
-    if partial_bn:
-        for norm in model.backbone_norms()[1:]:
-            norm.eval()

@@ -20,13 +20,10 @@ def fuse_for_inference(model: VideoNet) -> VideoNet:
     A BatchNorm is folded into the convolution before it where it is known to come directly after it: in an
     `nn.Sequential`, and for the pairs of names (convolution, norm) in a class's attribute `fusable`. A module with a
     method `for_inference` is replaced by its result. The new network is checked on one random clip, as small as the
-    stride allows.
+    stride allows; other scores raise a `ValueError`: a class declares what its `forward` contradicts.
 
     Scores are equal up to rounding: within 1e-9 of the golden logits in float64. The copy's parameters have other
     names; it cannot be trained or saved as a checkpoint.
-
-    Raises:
-        ValueError: the scores differ, so a class declares a pair or a replacement that its `forward` contradicts.
     """
     fused = copy.deepcopy(model).eval()
     changed = list(dict.fromkeys(_rewrite(fused)))

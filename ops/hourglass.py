@@ -25,18 +25,13 @@ class Hourglass(nn.Module):
     def __init__(self, channels: int, expand: int = 1, *, aggregate: bool = True) -> None:
         """C input channels, C * `expand` output channels; without `aggregate` (an ablation) A is the pixel itself."""
         super().__init__()
-        self.channels = channels
+        self.channels, self.expand = channels, expand  # channel c yields channels c*expand ... c*expand + expand-1
         self.spatial = nn.Parameter(torch.empty(channels, 1, 3, 3)) if aggregate else None  # A
         self.temporal = nn.Parameter(torch.empty(channels * expand, 3))  # past, now, future
         if self.spatial is not None:
             nn.init.xavier_normal_(self.spatial)
         # A convolution of kernel 3 with one input channel per group: fan in 3, fan out 3 * channels * expand.
         nn.init.normal_(self.temporal, std=(2.0 / (3 + 3 * channels * expand)) ** 0.5)
-
-    @property
-    def expand(self) -> int:
-        """Output channels per input channel: channel c yields c*expand ... c*expand + expand-1."""
-        return self.temporal.shape[0] // self.channels
 
     def macs(self, x: Tensor, y: Tensor) -> int:
         """Multiply-adds of the equation: A on every frame, then three products per output value."""

@@ -52,13 +52,11 @@ def build_model(
     ablate: Collection[str] = (),
     hourglass_start: str | None = None,
 ) -> "VideoNet":
-    """Build a network with random weights, silently.
+    """Build a network of K = `num_class` classes and T = `num_segments` segments with random weights, silently.
 
     Args:
         net: one of `NETS`.
         arch: one of `ARCHS`; ignored for networks that have only one backbone.
-        num_class: K.
-        num_segments: T.
         dropout: share of the features before the classifier that training sets to zero.
         consensus_type: how the segments' scores become the clip's: "avg".
         ablate: parts of H2CN to leave out, from `ABLATIONS`.

@@ -78,11 +78,7 @@ class VideoNet(nn.Module, ABC):
         """Normalised clips (N, T, L, 3, H, W) -> logits (N, K)."""
 
     def feature_map(self, clip: Tensor) -> Tensor:
-        """Normalised clips (N, T, L, 3, H, W) -> the last features before pooling, (N, C, T', h, w), for SV-Mix.
-
-        Raises:
-            InputError: the network has no such map.
-        """
+        """Normalised clips (N, T, L, 3, H, W) -> the features before pooling (N, C, T', h, w), or an `InputError`."""
         raise InputError(f"{self.net} has no feature map over time and space, which --mix svmix needs")
 
     def as_map(self, output: Any) -> Tensor:
@@ -90,11 +86,7 @@ class VideoNet(nn.Module, ABC):
         return output
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """(..., 3, H, W) uint8 RGB -> floats of the same shape: scaled to 0..1, minus the mean, over the deviation.
-
-        Raises:
-            ValueError: the frames are not uint8.
-        """
+        """(..., 3, H, W) uint8 RGB (or a `ValueError`) -> floats: scaled to 0..1, minus mean, over deviation."""
         if frames.dtype != torch.uint8:
             raise ValueError(
                 f"the clip is {frames.dtype}; {self.net} takes uint8 RGB from 0 to 255. "
@@ -104,11 +96,6 @@ class VideoNet(nn.Module, ABC):
         rows = frames.movedim(-3, -1).flatten(-2)  # (..., H, W*3), the order of the loader: long rows are faster
         mean, std = self.mean.flatten().repeat(width), self.std.flatten().repeat(width)
         return rows.to(self.mean.dtype).div_(255).sub_(mean).div_(std).unflatten(-1, (width, 3)).movedim(-1, -3)
-
-    def backbone_norms(self) -> list[nn.Module]:
-        """The BatchNorms of the image network, in order; those of temporal modules are left out."""
-        kind = nn.modules.batchnorm._BatchNorm
-        return [m for name, m in self.named_modules() if isinstance(m, kind) and not self.is_temporal(name)]
 
     def is_temporal(self, name: str) -> bool:
         """Whether the parameter or module of this name is absent from the image network."""
@@ -130,11 +117,7 @@ class VideoNet(nn.Module, ABC):
         return [tuple(names) for names in layers if names]
 
     def set_drop_path(self, rate: float) -> None:
-        """Set the stochastic depth (arXiv 1603.09382): the last block is skipped at this rate, the first one never.
-
-        Raises:
-            InputError: the network has no stochastic depth.
-        """
+        """Set the stochastic depth (arXiv 1603.09382): the last block is skipped at this rate, the first one never."""
         raise InputError(f"--drop_path {rate:g}: {self.net} has no stochastic depth; mvit_v2_s and swin3d_* have it")
 
     def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:

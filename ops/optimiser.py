@@ -70,11 +70,7 @@ def parameter_groups(
 
 
 def optimiser_arguments(name: str, given: Sequence[str]) -> dict[str, Any]:
-    """Values of "key=value" by key, for the class `OPTIMISERS[name]`.
-
-    Raises:
-        InputError: the optimiser is unknown or unusable, it has no such argument, or a value has the wrong type.
-    """
+    """Values of "key=value" by key for `OPTIMISERS[name]`; an `InputError` for any that the class does not take."""
     usable = sorted(OPTIMISERS.keys() - UNUSABLE.keys())
     if name not in usable:
         why = UNUSABLE.get(name, "is not a class of torch.optim")
@@ -111,10 +107,7 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """Make an optimiser of `parameter_groups`: one of `OPTIMISERS` with torch's defaults and `optimiser_arguments`.
 
-    "sgd" has this momentum, "adamw" the betas (momentum, 0.999).
-
-    Raises:
-        InputError: as in `optimiser_arguments`; or the class refuses a value or the parameters.
+    "sgd" has this momentum, "adamw" the betas (momentum, 0.999). What the class refuses raises an `InputError`.
     """
     own: dict[str, dict[str, Any]] = {"sgd": {"momentum": momentum}, "adamw": {"betas": (momentum, 0.999)}}
     options = own.get(name, {}) | optimiser_arguments(name, arguments)
@@ -138,13 +131,10 @@ def make_step(
     clip_gradient: float | None,
     where: str,
 ) -> Tensor:
-    """Clip the gradients, take the step, drop the gradients. The caller updates the scaler, once for all optimisers.
+    """Clip the gradients, take the step, drop the gradients; returns their L2 norm, all together and before clipping.
 
-    Returns:
-        The L2 norm of all gradients together, before clipping.
-
-    Raises:
-        InputError: a gradient is not finite, and there is no scaler to handle it.
+    The caller updates the scaler, once for all optimisers. A gradient that is not finite raises an `InputError`, unless
+    the scaler handles it.
     """
     scaler.unscale_(optimiser)
     limit = float("inf") if clip_gradient is None else clip_gradient
@@ -168,14 +158,14 @@ def require_finite(value: Tensor, name: str, where: str) -> None:
         )
 
 
-def require_batch(model: VideoNet, clips: int, input_size: int, *, partial_bn: bool) -> None:
+def require_batch(model: VideoNet, clips: int, input_size: int) -> None:
     """Refuse a training in which a BatchNorm has a single value per channel, by a pass on the meta device.
 
     The model is left in training mode. `clips` is the smallest number that a device gets at once; two always suffice.
     """
     if clips > 1:
         return
-    train_mode(model, partial_bn=partial_bn)
+    train_mode(model)
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     shape = (clips, model.num_segments, model.frames_per_segment, 3, input_size, input_size)
     try:

@@ -1,8 +1,7 @@
 """Activation checkpointing (arXiv 1604.06174): blocks keep only their inputs and run again in the backward pass."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,7 +18,8 @@ class _Recomputed(nn.Module):
         forward = super().forward
         if not torch.is_grad_enabled():
             return forward(*inputs)
-        return checkpoint(forward, *inputs, use_reentrant=False, context_fn=partial(_contexts, self))
+        contexts = lambda: (nullcontext(), _statistics_kept(self))  # noqa: E731  (forward, again)
+        return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts)
 
 
 def recompute_blocks(model: VideoNet) -> None:
@@ -31,10 +31,6 @@ def recompute_blocks(model: VideoNet) -> None:
         block = model.get_submodule(names[0])
         kind = type(block)
         block.__class__ = type(kind.__name__, (_Recomputed, kind), {})
-
-
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    return nullcontext(), _statistics_kept(block)
 
 
 @contextmanager

@@ -110,8 +110,10 @@ class ResNetVideo(VideoNet):
         """Initialise the motion branch from the ResNet's stem."""
         return [] if self.motion is None else [f"motion.{name}" for name in self.motion.inflate_from(resnet)]
 
-    def is_temporal(self, name: str) -> bool:
-        return is_temporal(name)
+    @staticmethod
+    def is_temporal(name: str) -> bool:
+        """Whether a parameter or module of this name belongs to the motion branch or to a part of a block."""
+        return name.startswith("motion.") or ".gate." in name or ".last." in name
 
     def layers(self) -> list[tuple[str, ...]]:
         """The motion branch has the depth of the stem, which it joins."""
@@ -120,11 +122,6 @@ class ResNetVideo(VideoNet):
 
     def shifted(self) -> set[str]:
         return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, ShiftedConv2d)}
-
-
-def is_temporal(name: str) -> bool:
-    """Whether a parameter or module of this name belongs to the motion branch or to a part of a block."""
-    return name.startswith("motion.") or ".gate." in name or ".last." in name
 
 
 def _initialise(model: nn.Module) -> None:

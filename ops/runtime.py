@@ -31,7 +31,7 @@ class Runtime:
     """The devices and processes of a run."""
 
     device: torch.device
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[int, ...] = ()  # of this process
     rank: int = 0
     world_size: int = 1
     compiled: bool = False  # whether networks run through torch.compile
@@ -55,8 +55,7 @@ class Runtime:
         """Wrap a placed model for all devices: not at all, in DataParallel, or in DistributedDataParallel."""
         if self.sync_bn:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place; with the same parameters and names
-        wrapped = self.wrap_frozen(model)
-        return self._distributed(wrapped) if self.world_size > 1 else wrapped
+        return self.synchronise(self.wrap_frozen(model))
 
     def wrap_frozen(self, model: nn.Module) -> nn.Module:
         """Wrap a placed model that gets no gradients: each process has its own copy; several GPUs share the batch."""
@@ -65,8 +64,10 @@ class Runtime:
         return _SameAutocast(model, list(self.gpus)) if len(self.gpus) > 1 else model
 
     def synchronise(self, module: nn.Module) -> nn.Module:
-        """Wrap a small module that runs on one device per process: its gradients are averaged over the processes."""
-        return self._distributed(module) if self.world_size > 1 else module
+        """Wrap a module that runs on one device per process: its gradients are averaged over the processes."""
+        if self.world_size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=list(self.gpus) or None, gradient_as_bucket_view=True)
 
     def sharing_gradients(self, model: nn.Module, share: bool) -> AbstractContextManager:
         """A block whose backward passes average a wrapped model's gradients over the processes, or only add them up."""
@@ -78,10 +79,6 @@ class Runtime:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def _distributed(self, module: nn.Module) -> DistributedDataParallel:
-        ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
-
     def autocast(self, amp: str) -> torch.autocast:
         """Mixed precision: `amp` is one of `AMP`."""
         return torch.autocast(self.device.type, AMP_DTYPES[amp], enabled=amp != "off")
@@ -91,11 +88,10 @@ class Runtime:
         if amp != "auto":
             return amp
         if self.device.type == "cuda":
-            found = torch.cuda.is_bf16_supported(including_emulation=False)
+            name, found = "GPU", torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            found = torch.cpu._is_amx_tile_supported()
+            name, found = "processor", torch.cpu._is_amx_tile_supported()
         amp = "bf16" if all(self.gather(found)) else "off"
-        name = "GPU" if self.device.type == "cuda" else "processor"
         logging.info("--amp auto: %s (this %s %s bfloat16 units)", amp, name, "has" if found else "has no")
         return amp
 
@@ -123,17 +119,14 @@ class Runtime:
 
     def random_state(self) -> list[Tensor]:
         """States of this process's generators: the CPU's, then those of its GPUs."""
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in self._own_gpus())]
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.gpus)]
 
     def set_random_state(self, states: Sequence[Tensor]) -> None:
         """Continue from `random_state`; states of other devices, or none, change nothing."""
-        if len(states) == 1 + len(self._own_gpus()):
+        if len(states) == 1 + len(self.gpus):
             torch.set_rng_state(states[0])
-            for gpu, state in zip(self._own_gpus(), states[1:], strict=True):
+            for gpu, state in zip(self.gpus, states[1:], strict=True):
                 torch.cuda.set_rng_state(state, gpu)
-
-    def _own_gpus(self) -> Sequence[int]:
-        return self.gpus or ([self.device.index] if self.device.type == "cuda" else [])
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -248,18 +241,14 @@ def _refuse_processes() -> NoReturn:
 def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
     available = torch.cuda.device_count()
     if available == 0:
-        if gpus:
-            logging.info("No GPU found: --gpus %s is ignored; running on the CPU.", " ".join(map(str, gpus)))
-        else:
-            logging.info("No GPU found: running on the CPU.")
+        ignored = f"--gpus {' '.join(map(str, gpus))} is ignored; " if gpus else ""
+        logging.info("No GPU found: %srunning on the CPU.", ignored)
         return Runtime(torch.device("cpu"))
     chosen = (0,) if gpus is None else tuple(gpus)
-    unknown = [gpu for gpu in chosen if not 0 <= gpu < available]
-    if unknown:
-        raise InputError(f"--gpus {unknown[0]}: this machine has GPUs 0 to {available - 1}")
-    if not chosen:
-        return Runtime(torch.device("cpu"))
-    return Runtime(_use_gpu(chosen[0]), chosen)
+    for gpu in chosen:
+        if not 0 <= gpu < available:
+            raise InputError(f"--gpus {gpu}: this machine has GPUs 0 to {available - 1}")
+    return Runtime(_use_gpu(chosen[0]) if chosen else torch.device("cpu"), chosen)
 
 
 def _use_gpu(number: int) -> torch.device:
@@ -279,13 +268,13 @@ def _start_process() -> Runtime:
     available, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if available and local_rank >= available:
         raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
-    device = _use_gpu(local_rank) if available else torch.device("cpu")
+    device = _use_gpu(local_rank) if available else None
     try:
-        backend = "nccl" if available else "gloo"
-        dist.init_process_group(backend, timeout=START_TIMEOUT, device_id=device if available else None)
+        dist.init_process_group("nccl" if device else "gloo", timeout=START_TIMEOUT, device_id=device)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the processes cannot connect ({reason}); start them with torchrun") from error
     if dist.get_rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # only one process logs
-    return Runtime(device, (), dist.get_rank(), dist.get_world_size())
+    gpus = (local_rank,) if device else ()
+    return Runtime(device or torch.device("cpu"), gpus, dist.get_rank(), dist.get_world_size())

@@ -9,19 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+FOLDS = 8  # parts of the channels: the first comes from the next segment, the second from the previous one
 
-def temporal_shift(x: Tensor, num_segments: int, fold_div: int = 8) -> Tensor:
-    """Shift a part of the channels by one segment, forwards and backwards in time.
 
-    Args:
-        x: (N*T, C, H, W), the segments of a clip consecutive.
-        num_segments: T.
-        fold_div: fold = C // fold_div channels come from the next segment, as many from the previous one.
+def temporal_shift(x: Tensor, num_segments: int) -> Tensor:
+    """Shift a quarter of the channels by one segment, forwards and backwards in time: (N*T, C, H, W) -> the same.
 
-    Returns:
-        (N*T, C, H, W): channels [0, fold) hold t+1, [fold, 2*fold) hold t-1, the rest t; zeros beyond the ends.
+    Channels [0, C/8) hold t+1, [C/8, C/4) hold t-1, the rest t; zeros beyond the ends of each clip's T segments.
     """
-    fold = x.shape[1] // fold_div
+    fold = x.shape[1] // FOLDS
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
     # Not written into an empty tensor: an exporter turns each such step into many operations.
     ahead = F.pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
@@ -37,31 +33,26 @@ class ShiftedConv2d(nn.Conv2d):
     the input is in memory anyway, for the residual.
     """
 
-    def __init__(self, *args: Any, num_segments: int, fold_div: int = 8, **kwargs: Any) -> None:
-        """Like `nn.Conv2d`; T and `fold_div` as in `temporal_shift`.
-
-        Raises:
-            ValueError: groups, dilation, or padding other than by a number of zeros.
-        """
+    def __init__(self, *args: Any, num_segments: int, **kwargs: Any) -> None:
+        """Like `nn.Conv2d`, but a `ValueError` for groups, dilation, or padding other than by a number of zeros."""
         super().__init__(*args, **kwargs)
         plain = (self.groups, self.dilation, self.padding_mode) == (1, (1, 1), "zeros")
         if not plain or isinstance(self.padding, str):
             raise ValueError("a shifted convolution has no groups, no dilation, and padding by a number of zeros")
         self.num_segments = num_segments
-        self.fold_div = fold_div
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C', H', W')."""
         if torch.compiler.is_compiling():  # which does not allow the input to change
-            return self._conv_forward(temporal_shift(x, self.num_segments, self.fold_div), self.weight, self.bias)
+            return self._conv_forward(temporal_shift(x, self.num_segments), self.weight, self.bias)
         weight, bias, device = self.weight, self.bias, x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        return _ShiftedConv.apply(x, weight, bias, (self.num_segments, self.fold_div), self.stride, self.padding)
+        return _ShiftedConv.apply(x, weight, bias, self.num_segments, self.stride, self.padding)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, num_segments={self.num_segments}, fold_div={self.fold_div}"
+        return f"{super().extra_repr()}, num_segments={self.num_segments}"
 
 
 class _ShiftedConv(torch.autograd.Function):
@@ -69,11 +60,11 @@ class _ShiftedConv(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, time: tuple[int, int], stride: Any, padding: Any
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, stride: Any, padding: Any
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.time, ctx.stride, ctx.padding, ctx.bias = time, stride, padding, bias is not None
-        with shifted_in_place(x, *time):
+        ctx.num_segments, ctx.stride, ctx.padding, ctx.bias = num_segments, stride, padding, bias is not None
+        with shifted_in_place(x, num_segments):
             return F.conv2d(x, weight, bias, stride, padding)
 
     @staticmethod
@@ -82,19 +73,19 @@ class _ShiftedConv(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         needed = [*ctx.needs_input_grad[:2], ctx.bias]
         geometry = (ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1)
-        with shifted_in_place(x, *ctx.time):
+        with shifted_in_place(x, ctx.num_segments):
             grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
                 grad, x, weight, [len(weight)], *geometry, needed
             )
         if grad_x is not None:
-            _unshift_(grad_x, *ctx.time)
+            _unshift_(grad_x, ctx.num_segments)
         return grad_x, grad_weight, grad_bias, None, None, None
 
 
 @contextmanager
-def shifted_in_place(x: Tensor, num_segments: int, fold_div: int) -> Iterator[None]:
+def shifted_in_place(x: Tensor, num_segments: int) -> Iterator[None]:
     """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its exact own values again."""
-    ahead, back = _moving(x.data, num_segments, fold_div)  # .data: hidden from autograd, because it is undone
+    ahead, back = _moving(x.data, num_segments)  # .data: hidden from autograd, because it is undone
     kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
     ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0
     back[:, 1:], back[:, 0] = kept[1][:, :-1], 0
@@ -105,9 +96,9 @@ def shifted_in_place(x: Tensor, num_segments: int, fold_div: int) -> Iterator[No
         back.copy_(kept[1])
 
 
-def _unshift_(grad: Tensor, num_segments: int, fold_div: int) -> None:
+def _unshift_(grad: Tensor, num_segments: int) -> None:
     """The transpose of `temporal_shift`, in place: values return to the segments that they came from."""
-    ahead, back = _moving(grad, num_segments, fold_div)
+    ahead, back = _moving(grad, num_segments)
     for t in range(num_segments - 1, 0, -1):
         ahead[:, t] = ahead[:, t - 1]
     ahead[:, 0] = 0
@@ -116,8 +107,8 @@ def _unshift_(grad: Tensor, num_segments: int, fold_div: int) -> None:
     back[:, -1] = 0
 
 
-def _moving(x: Tensor, num_segments: int, fold_div: int) -> tuple[Tensor, Tensor]:
+def _moving(x: Tensor, num_segments: int) -> tuple[Tensor, Tensor]:
     """The channels of x from the next segment and those from the previous one, as views (N, T, H, W, fold)."""
-    fold = x.shape[1] // fold_div
+    fold = x.shape[1] // FOLDS
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
     return clips[:, :, :fold].movedim(2, -1), clips[:, :, fold : 2 * fold].movedim(2, -1)

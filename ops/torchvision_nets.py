@@ -21,11 +21,7 @@ class TorchvisionNet(VideoNet):
     layouts = ("torchvision video",)
 
     def __init__(self, name: NetworkName, dropout: float) -> None:
-        """Build it with random weights; `dropout`: share of the features before the classifier.
-
-        Raises:
-            InputError: too few segments.
-        """
+        """With random weights; `dropout`: share of the features before the classifier. Few segments: `InputError`."""
         from torchvision.models import get_model, get_model_weights  # imported here because it takes a second
 
         form = TORCHVISION_NETS[name.net]

@@ -33,7 +33,7 @@ if __name__ == "__main__":
 from torch import Tensor
 
 from ops.training.seen_clips import SeenClips, joined, seen_clips
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import save_checkpoint, tensor_digest
 
 SAME = (

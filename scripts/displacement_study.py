@@ -88,7 +88,7 @@ def train_and_test(variant: str, displacement: int, seed: int, budget: Namespace
     top1 = {}
     for order in ("normal", "reversed"):
         clips = DriftingClips(replace(drift, frame_order=order), budget.val_clips, VAL_SEED)
-        result = evaluate(model, loader(clips, shuffle=False), CPU, amp="off", title=order, print_freq=1)
+        result = evaluate(model, loader(clips, shuffle=False), CPU, TrainSettings(print_freq=1), title=order)
         top1[order] = result.averages()["top1"]
     return Row(
         variant, displacement, seed, top1=top1["normal"], top1_reversed=top1["reversed"],

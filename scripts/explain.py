@@ -49,8 +49,7 @@ from drawing.explanation import ExplainedClip, explanation_frames, explanation_s
 from ops.explaining import Explanation, explain
 from ops.scoring.metrics import probabilities
 from ops.scoring.score import on_the_cpu
-from ops.weights.checkpoint_network import Weights
-from ops.weights.trained_on import TrainedOn, frame_sampling
+from ops.weights.checkpoint import TrainedOn, Weights, frame_sampling
 
 SHOWN = 3  # classes in the title
 

@@ -54,7 +54,7 @@ from datasets.preprocessing import eval_preprocessing
 from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.exported import INPUT, OUTPUT, read_exported
 from ops.weights.file import METADATA_KEY
 from scripts.benchmarking.measuring import Spread, alternate, ratios

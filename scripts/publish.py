@@ -44,7 +44,7 @@ import torch
 from ops.network import VideoNet, not_finite
 from ops.scoring.metrics import FIGURES
 from ops.scoring.score import on_the_cpu
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import METADATA_KEY, tensor_digest
 
 CLIPS = 8  # number of random clips whose logits are compared

@@ -62,7 +62,7 @@ from drawing.clips import ShownClip, animation, contact_sheet, mixed_sheet, save
 from ops.mixing.mixer import MixedExample, Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.runtime import Runtime
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 
 LINE_EVERY = 20  # clips or pictures per line of progress
 
@@ -110,7 +110,7 @@ def mixed_clips(args: argparse.Namespace, spec: DatasetSpec, batches: Sequence[B
     if state:
         method.load_state_dict(state, optimiser=False)
     logging.info("Mixing %d clips", len(batches))
-    mixer = Mixer(method, spec.num_class, seed=args.seed, num_examples=len(batches))
+    mixer = Mixer(method, seed=args.seed, num_examples=len(batches))
     clips, labels = (torch.cat(tensors) for tensors in zip(*((b.clip, b.label) for b in batches), strict=True))
     mixer.mix(model, clips.movedim(-1, -3), labels, args.epoch, 0)
     return mixer.examples

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasets.built_in.motions import CLASS_NAMES
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 
 FOLDER = Path(__file__).parents[1] / "weights"
 

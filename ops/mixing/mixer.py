@@ -19,11 +19,11 @@ def mix_method(mix: str, student: VideoNet, input_size: int, runtime: Runtime, s
     """A method by name, one of `ops.choices.MIXES` except "none", for clips of `input_size` pixels.
 
     Several methods without parameters, separated by commas: one of them per batch. `student` is the network in
-    training, on its device. Methods other than SV-Mix read only `alphas` of the settings.
-
-    Raises:
-        InputError: SV-Mix cannot work with this network or size.
+    training, on its device. Methods other than SV-Mix read only `alphas` of the settings. An `InputError` says that
+    there is only one class, or that SV-Mix cannot work with this network or size.
     """
+    if student.num_class < 2:
+        raise InputError("--mix mixes labels, but the data set has one class only; leave --mix out")
     if mix == "svmix":
         return SvMix(student, input_size, runtime, settings)
     names = mix.split(",")
@@ -51,13 +51,9 @@ class Mixer:
 
     Randomness depends on (seed, epoch, step, process) alone, so that a resumed run needs no stored random state.
     Whether a batch is mixed at all is the same in all processes: those of a method that learns wait for one another.
-
-    Raises:
-        InputError: there is only one class.
     """
 
     method: MixMethod
-    num_class: int
     prob: float = 1.0  # probability that a batch is mixed
     epochs: int | None = None  # only the first so many epochs are mixed; None: all
     seed: int = 0
@@ -65,37 +61,25 @@ class Mixer:
     num_examples: int = 0  # mixed clips kept per epoch
     examples: list[MixedExample] = field(default_factory=list, init=False)  # of the epoch's first mixed batch
 
-    def __post_init__(self) -> None:
-        if self.num_class < 2:
-            raise InputError("--mix mixes labels, but the data set has one class only; leave --mix out")
-
-    def start_epoch(self) -> None:
-        """Forget the last epoch's examples."""
-        self.examples = []
-
     def mix(
         self, model: VideoNet, clip: Tensor, label: Tensor, epoch: int, step: int, loss: Loss = F.cross_entropy
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Mix a batch, or leave it as it is: clips (N, T, L, 3, H, W) uint8, which `model` normalises, and labels.
+        """Mix a batch of two clips or more, or leave it as it is.
 
-        The labels are (N,) or multi-hot (N, K). `epoch`, and `step` within it, count from 0; `loss`: of training.
-
-        Returns:
-            Clips (N, T, L, 3, H, W), normalised if mixed; targets (N, K); the loss of the method's own parameters.
-
-        Raises:
-            InputError: a batch of one clip.
+        Takes clips (N, T, L, 3, H, W) uint8, which `model` normalises, labels (N,) or multi-hot (N, K), the epoch and
+        the step within it, both from 0, and the loss of the training. Returns clips (N, T, L, 3, H, W), normalised if
+        mixed; targets (N, K); the loss of the method's own parameters.
         """
         if len(clip) < 2:
             raise InputError("--mix needs at least 2 clips per batch, but this batch has one; raise --batch-size")
         is_off = self.epochs is not None and epoch >= self.epochs
         if is_off or np.random.default_rng((self.seed, epoch, step)).random() >= self.prob:
-            return clip, target_of(label, self.num_class), None
+            return clip, target_of(label, model.num_class), None
         rng = np.random.default_rng((self.seed, epoch, step, self.rank + 1))
         blend = self.method.blend(model.normalise(clip), label, rng, loss)
         if self.num_examples and not self.examples:
-            self.examples = _examples(blend, clip, target_of(label, self.num_class), self.num_examples)
-        return blend.clip, blend.target(label, self.num_class), blend.loss
+            self.examples = _examples(blend, clip, target_of(label, model.num_class), self.num_examples)
+        return blend.clip, blend.target(label, model.num_class), blend.loss
 
 
 def _examples(blend: Blend, clip: Tensor, target: Tensor, number: int) -> list[MixedExample]:

@@ -31,14 +31,13 @@ MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of the selector's SGD; its gradient is not
 
 @dataclass(frozen=True)
 class SvMixSettings:
-    """Settings of SV-Mix's training; `partial_bn` and `amp` as for the network."""
+    """Settings of SV-Mix's training; `amp` as for the network."""
 
     selector_lr: float = 0.04  # learning rate of the selector while the network has `network_lr`; the ratio is kept
     network_lr: float = 0.01  # base learning rate of the network
     switch_prob: float = 0.5  # probability of the spatial mode
     teacher_decay: float = 0.999  # d in teacher <- d * teacher + (1 - d) * network, after each step
     alphas: list[float] | None = None  # one for all Beta distributions; None: as in the released code, 1 (in time: 0.8)
-    partial_bn: bool = False
     amp: str = "off"
 
 
@@ -60,8 +59,7 @@ class SvMix(MixMethod):
     def __init__(self, student: VideoNet, input_size: int, runtime: Runtime, settings: SvMixSettings) -> None:
         """A new selector, and a teacher that starts as a copy of the network, which is on its device already.
 
-        Raises:
-            InputError: the network has no feature map, or its cells do not divide the clip.
+        An `InputError` if the network has no feature map, or its cells do not divide the clip.
         """
         self.settings, self.runtime = settings, runtime
         self._average = moving_average(student, settings.teacher_decay)
@@ -142,7 +140,6 @@ class SvMix(MixMethod):
         """No dropout in the teacher; its BatchNorms use batch statistics, unless the network's are frozen."""
         self.teacher.eval()
         frozen = {m for name in self.teacher.frozen for m in self.teacher.get_submodule(name).modules()}
-        frozen |= set(self.teacher.backbone_norms()[1:]) if self.settings.partial_bn else set()
         for norm in self._norms():
             norm.train(norm not in frozen)
 
@@ -164,11 +161,7 @@ class SvMix(MixMethod):
         return {**state, "selector_optimizer": self.optimiser.state_dict()} if optimiser else state
 
     def load_state_dict(self, state: dict[str, Any], *, optimiser: bool = True) -> None:
-        """Continue from `state_dict`, at this run's learning rate.
-
-        Raises:
-            InputError: it belongs to another network.
-        """
+        """Continue from `state_dict`, at this run's learning rate; an `InputError` if it is of another network."""
         rate = dict(self.optimiser.param_groups[0])
         try:
             self.teacher.load_state_dict(state["teacher"])

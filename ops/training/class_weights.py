@@ -1,7 +1,6 @@
 """Weights of the classes in the training loss, from the number of their clips."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,18 +27,12 @@ def class_weights(kind: str, labels: np.ndarray, num_class: int, mirrored: Seque
     return (weights * len(labels) / (weights * counts).sum()).float()
 
 
-@dataclass(frozen=True)
-class WeightedCrossEntropy:
-    """Cross-entropy with a weight per class, averaged over the number of clips in a batch.
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Logits (N, K), labels (N,) or targets (N, K), weights (K,) -> the mean over the clips, a scalar.
 
     For labels (not for targets of mixed clips), PyTorch divides by the sum of the weights. Then accumulated batches, or
     the batches of several processes, would not give the step of one large batch.
     """
-
-    weights: Tensor  # (K,)
-
-    def __call__(self, logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Logits (N, K), labels (N,) or targets (N, K) -> scalar."""
-        weights = self.weights.to(logits.device)
-        summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
-        return summed / len(logits)
+    weights = weights.to(logits.device)
+    summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
+    return summed / len(logits)

@@ -12,7 +12,7 @@ from common.errors import counted
 from ops.runtime import Runtime
 from ops.training.engine import TrainSettings, train_one_epoch
 from ops.training.state import TrainState
-from ops.training.step_curves import peak_memory
+from ops.training.step_clock import peak_memory
 
 STEPS = 3  # of the optimiser; the first one, which takes longer, is not timed
 MOST_JUMPS = 8  # of the learning rate, in one line

@@ -29,7 +29,7 @@ from ops.training.step_clock import StepClock
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of a training step."""
+    """Settings of training steps and of evaluations."""
 
     loss: Loss = F.cross_entropy  # of training, mixing and validation
     train_loss: Loss | None = None  # for training and mixing, if it is not that of validation
@@ -37,7 +37,6 @@ class TrainSettings:
     amp: str = "off"  # "off", "bf16" or "fp16"
     accumulate: int = 1  # batches per step of the optimiser
     clip_gradient: float | None = None  # largest L2 norm of all gradients together; None: no limit
-    partial_bn: bool = False  # freeze the statistics of all the ResNet's BatchNorms but the first
     print_freq: int = 20  # batches between progress lines, and between the points of curves within an epoch
     seed: int = 0  # with the epoch it seeds dropout
     multi_label: bool = False  # whether videos have several labels, as (N, K) multi-hot
@@ -62,26 +61,26 @@ def train_one_epoch(
     mixer: Mixer | None = None,
     first: int = 0,
     progress: Progress | None = None,
-    log_step: Callable[..., None] | None = None,
+    log_step: Callable[[float, dict[str, float]], None] | None = None,
     after_step: Callable[[int, int, Callable[[], Sums]], None] | None = None,
 ) -> Sums:
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
     with its fraction. An epoch that goes on after `first` batches has their `progress`, and `loader` the rest.
-    `log_step`, such as `StepCurves`, is called every `print_freq` batches and after the last one, `after_step`, such as
-    `Saver`, after each step of the optimiser with the batches done, those of the epoch, and the sums so far.
+    `log_step` is called every `print_freq` batches and after the last one, with the epoch and its fraction and the
+    figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the optimiser with the batches
+    done, those of the epoch, and the sums so far.
 
-    Raises:
-        InputError: the loss or its gradient is not finite. No step is made from it.
+    A loss or gradient that is not finite raises an `InputError`. No step is made from it.
     """
     progress = progress or Progress()
     if settings.multi_label:
         progress.sums = MultiLabelSums(**vars(progress.sums))
     sums, clock, steps = progress.sums, StepClock(runtime.device), first + len(loader)
-    train_mode(unwrap(model), partial_bn=settings.partial_bn)
+    train_mode(unwrap(model))
     if mixer is not None:
-        mixer.start_epoch()
+        mixer.examples = []
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)  # for dropout
     runtime.set_random_state(progress.random)
     batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
@@ -120,9 +119,8 @@ def train_one_epoch(
             scaler.update()
         clock.lap("optimiser")
         if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
-            seconds = sums.seconds.total + clock.elapsed
-            norm = progress.gradient_norm
-            log_step(epoch + (step + 1) / steps, sums, seconds=seconds, lr=lr, gradient_norm=norm)
+            figures = progress.next_point(sums.seconds.total + clock.elapsed, lr, runtime)
+            log_step(epoch + (step + 1) / steps, figures)
         if after_step is not None and is_last:
             after_step(step + 1, steps, lambda: replace(sums, seconds=sums.seconds + clock.read()))
     sums.seconds += clock.read()
@@ -139,37 +137,32 @@ def evaluate(
     model: nn.Module,
     loader: Any,
     runtime: Runtime,
+    settings: TrainSettings,
     *,
-    amp: str,
     title: str,
-    print_freq: int,
-    loss: Loss = F.cross_entropy,
-    multi_label: bool = False,
     before_batch: Callable[[], None] | None = None,
 ) -> Sums:
     """Loss and accuracy (or mAP) over the list, each video counted once, with any number of processes.
 
     `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may end it all.
-
-    Raises:
-        InputError: a score is not finite, so the accuracy is undefined.
+    A score that is not finite raises an `InputError`: the accuracy is undefined.
     """
     model.eval()
     runtime.share_buffers(model)
-    own = MultiLabelSums() if multi_label else Sums()
+    own = MultiLabelSums() if settings.multi_label else Sums()
     # K and `_results` of each batch, not the logits: gigabytes for a million videos. But the mAP needs them.
     scored: list[tuple[int, Sequence[Tensor]]] = []
-    for batch in track(loader, len(loader), title, print_freq, own.describe):
+    for batch in track(loader, len(loader), title, settings.print_freq, own.describe):
         if before_batch is not None:
             before_batch()
         clip, label = _to_device(batch, runtime.device)
-        with runtime.autocast(amp):
+        with runtime.autocast(settings.amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
         logits, label = logits.float().cpu(), label.cpu()
-        results = _results(batch.index, logits, label, loss)
+        results = _results(batch.index, logits, label, settings.loss)
         _add(own, results)
         own.replaced += batch.replaced
-        scored.append((logits.shape[1], [results, logits, label.bool()] if multi_label else [results]))
+        scored.append((logits.shape[1], [results, logits, label.bool()] if settings.multi_label else [results]))
     batches = [batch for part in runtime.gather(scored) for batch in part]
     classes = batches[0][0]
     results, *kept = map(torch.cat, zip(*(rows for _, rows in batches), strict=True))

@@ -26,7 +26,6 @@ from ops.training.run_log import RunLog
 from ops.training.saver import Saver
 from ops.training.state import TrainState
 from ops.training.step_clock import time_report
-from ops.training.step_curves import StepCurves
 
 BAD_FRAMES = "bad_frames.txt"
 
@@ -60,8 +59,7 @@ def fit(
     between loses no log line either. `Saver` writes checkpoints within an epoch and before its validation.
 
     Raises:
-        InputError: loss, weights or scores are not finite, or a checkpoint or the log cannot be written. The last
-            checkpoint stays.
+        InputError: something is not finite, or a checkpoint or the log cannot be written. The last checkpoint stays.
         Stopped: `run.stop` was asked for; the state is saved.
     """
     log = _open_log(state, run) if runtime.is_main else None
@@ -76,7 +74,7 @@ def fit(
         own = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, step,
             epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
-            log_step=StepCurves(log, runtime, saver.progress) if log else None, after_step=saver,
+            log_step=log.write_step if log else None, after_step=saver,
         )  # fmt: skip
         train = over_processes(own, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
@@ -92,7 +90,7 @@ def fit(
             prefix = "val/" if state.average is None else "val/ema_"
             accuracy = {name: val_figures[prefix + name] for name in state.best}
             best = accuracy[run.best_by] > state.best[run.best_by]
-            keep = state.best_epochs.add(epoch + 1, accuracy[run.best_by])
+            keep = state.rank(accuracy[run.best_by])
             state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
             figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
@@ -139,10 +137,7 @@ def _evaluate(
     state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
 ) -> tuple[Sums, dict[str, float]]:
     """The network's sums over the val list, and metrics by curve name, those of averaged weights included."""
-    score = partial(
-        evaluate, loader=loader, runtime=runtime, amp=step.amp, print_freq=step.print_freq, loss=step.loss,
-        multi_label=step.multi_label, before_batch=run.stop.check,
-    )  # fmt: skip
+    score = partial(evaluate, loader=loader, runtime=runtime, settings=step, before_batch=run.stop.check)
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
     for name, network in state.averages(teacher=run.eval_teacher).items():

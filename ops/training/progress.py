@@ -1,7 +1,8 @@
 """Progress within an epoch: sums over its clips, and everything else from which a resumed run continues."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from common.errors import wrong_fields
 from ops.runtime import Runtime
 from ops.scoring.metrics import FIGURES, mean_recall, topk_hits
-from ops.training.step_clock import Seconds
+from ops.training.step_clock import Seconds, peak_memory
 
 
 @dataclass
@@ -44,6 +45,9 @@ class Sums:
         means = {"loss": self.loss / videos, "top1": 100 * self.top1 / videos, "top5": 100 * self.top5 / videos}
         return {**means, "mean_class": mean_recall(self.confusion)} if np.ndim(self.confusion) else means
 
+    def __add__(self, other: "Sums") -> "Sums":
+        return type(self)(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
     def describe(self) -> str:
         averages = self.averages()
         shown = [f"  {FIGURES[name]} {averages[name]:.1f} %" for name in self.shown if name in averages]
@@ -69,16 +73,7 @@ class MultiLabelSums(Sums):
 
 def over_processes(own: Sums, runtime: Runtime) -> Sums:
     """The sums of all processes together."""
-    return _total(runtime.gather(own))
-
-
-def _total(parts: Iterable[Sums]) -> Sums:
-    first, *others = parts
-    total = type(first)()
-    for part in (first, *others):
-        for name in vars(total):
-            setattr(total, name, getattr(total, name) + getattr(part, name))
-    return total
+    return reduce(add, runtime.gather(own))
 
 
 @dataclass
@@ -91,23 +86,21 @@ class Progress:
     mixing: dict[str, float] = field(default_factory=dict)  # sums of the mixing method
     random: list[Tensor] = field(default_factory=list)  # `Runtime.random_state`; empty: not known
 
-    @classmethod
-    def of(cls, stored: Any) -> "Progress":
-        """From its fields in a checkpoint; wrong fields may raise any of several exceptions."""
-        kinds = {"sums": dict, "point": dict, "mixing": dict, "random": list}
-        norm = None if wrong_fields(stored, kinds) else stored["gradient_norm"]
-        if not isinstance(norm, float) or wrong_fields(stored["mixing"], dict.fromkeys(stored["mixing"], float)):
-            raise ValueError("progress")
-        torch.Generator().set_state(stored["random"][0])  # refuses other tensors
-        return cls(_sums(stored["sums"]), _sums(stored["point"]), norm, stored["mixing"], stored["random"])
+    def next_point(self, seconds: float, lr: float, runtime: Runtime) -> dict[str, float]:
+        """Figures of the next point of the curves, after `seconds` of the epoch at the learning rate `lr`.
 
-
-def _sums(stored: dict[str, Any]) -> Sums:
-    kinds = {"loss": float, "top1": int, "top5": int, "videos": int, "replaced": list[str]}
-    seconds = Seconds(**stored["seconds"])
-    if wrong_fields(stored, kinds) or wrong_fields(vars(seconds), dict.fromkeys(vars(seconds), float)):
-        raise ValueError("sums")
-    return Sums(seconds=seconds, **{name: stored[name] for name in kinds})
+        Means are those since the last point, over the clips of this process; the gradient norm is that of the last step
+        before clipping, and absent before the first one.
+        """
+        names = ("loss", "top1", "top5", "videos")
+        recent = type(self.sums)(**{name: getattr(self.sums, name) - getattr(self.point, name) for name in names})
+        speed = recent.videos * runtime.world_size / max(seconds - self.point.seconds.total, 1e-9)
+        figures = {**recent.averages(), "lr": lr, "clips_per_second": speed}
+        figures["memory_gib"] = peak_memory(runtime.device) / 2**30
+        if self.gradient_norm is not None:
+            figures["gradient_norm"] = float(self.gradient_norm)
+        self.point = replace(self.sums, seconds=Seconds(total=seconds), replaced=[])
+        return {f"step/{name}": value for name, value in figures.items()}
 
 
 @dataclass
@@ -120,15 +113,12 @@ class Position:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "Position":
-        """From a checkpoint.
-
-        Raises:
-            ValueError: the fields are not those of a position.
-        """
+        """From a checkpoint; a `ValueError` if the fields are not those of a position."""
         try:
-            if wrong_fields(stored, {"clips": int, "fraction": float, "processes": list}) or stored["clips"] < 0:
+            _require(stored, {"clips": int, "fraction": float, "processes": list})
+            if stored["clips"] < 0:
                 raise ValueError("clips")
-            return cls(stored["clips"], stored["fraction"], [Progress.of(progress) for progress in stored["processes"]])
+            return cls(stored["clips"], stored["fraction"], [_progress(progress) for progress in stored["processes"]])
         except (AttributeError, LookupError, RuntimeError, TypeError) as error:
             raise ValueError(str(error)) from error
 
@@ -138,5 +128,27 @@ class Position:
             return self.processes[runtime.rank]
         if not runtime.is_main or not self.processes:
             return Progress()
-        first = self.processes[0]
-        return Progress(_total(progress.sums for progress in self.processes), first.point, mixing=first.mixing)
+        sums = reduce(add, (progress.sums for progress in self.processes))
+        return Progress(sums, self.processes[0].point, mixing=self.processes[0].mixing)
+
+
+def _progress(stored: Any) -> Progress:
+    """From its fields in a checkpoint; wrong fields may raise any of several exceptions."""
+    _require(stored, {"gradient_norm": float, "mixing": dict, "random": list})
+    _require(stored["mixing"], dict.fromkeys(stored["mixing"], float))
+    torch.Generator().set_state(stored["random"][0])  # refuses other tensors
+    rest = {name: stored[name] for name in ("gradient_norm", "mixing", "random")}
+    return Progress(_sums(stored["sums"]), _sums(stored["point"]), **rest)
+
+
+def _sums(stored: Any) -> Sums:
+    kinds = {"loss": float, "top1": int, "top5": int, "videos": int, "replaced": list[str]}
+    _require(stored, kinds)
+    seconds = Seconds(**stored["seconds"])
+    _require(vars(seconds), dict.fromkeys(vars(seconds), float))
+    return Sums(seconds=seconds, **{name: stored[name] for name in kinds})
+
+
+def _require(stored: Any, kinds: dict[str, Any]) -> None:
+    if wrong := wrong_fields(stored, kinds):
+        raise ValueError(", ".join(wrong))

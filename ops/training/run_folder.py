@@ -16,6 +16,7 @@ from ops.runtime import Runtime
 from ops.training.run_log import EVENTS, LINES, OPTIONS, STEPS
 
 LATEST, PREVIOUS, BEST = "ckpt.pth.tar", "ckpt.previous.pth.tar", "ckpt.best.pth.tar"
+OF_EPOCH = "ckpt.epoch_{}.pth.tar"  # the best epochs with --keep_best
 
 
 @dataclass
@@ -34,7 +35,17 @@ class RunFolder:
 
     @property
     def has_checkpoint(self) -> bool:
-        return _has_checkpoint(self.folder)
+        """Whether there is one to resume from."""
+        return (self.folder / LATEST).exists() or (self.folder / PREVIOUS).exists()
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a run can continue here: one with a checkpoint, or one that was stopped before its first."""
+        if self.has_checkpoint or not self.folder.is_dir():
+            return self.has_checkpoint
+        names = {path.name for path in self.folder.iterdir()}
+        log = self.log_folder / LINES
+        return (not names or bool(names & {LOCK, OPTIONS})) and not (log.exists() and log.stat().st_size)
 
     def to_continue(self, resume: str | None) -> str:
         """The value of --resume that continues this run, which was started with `resume`."""
@@ -55,17 +66,14 @@ class RunFolder:
 def claimed_run(
     root_model: Path, root_log: Path, name: str, resume: str | None, runtime: Runtime
 ) -> Iterator[RunFolder]:
-    """Find or make the folders of a run, and lock them until the end of the block.
+    """Find or make the folders of a run, and lock them until the end of the block. The main process decides for all.
 
     A new run gets `name`, `name-2`, `name-3`, ...: the first number above all existing ones. With `resume` "auto" the
     newest run of this name continues, even if it was stopped before its first checkpoint; with a checkpoint, the run
     whose latest it is. A checkpoint from elsewhere continues in a new folder. Files that a killed process has left
-    unfinished are removed.
+    unfinished are removed, and so is a new folder if the block fails before a checkpoint is written.
 
-    A new folder is removed if the block fails before a checkpoint is written. The main process decides for all.
-
-    Raises:
-        InputError: a root cannot be written, or another process uses this run's folder.
+    A root that cannot be written, or another process that uses this run's folder, raises an `InputError`.
     """
     with ExitStack() as stack:
         run = None
@@ -97,7 +105,7 @@ def _existing(root_model: Path, root_log: Path, name: str, resume: str | None) -
     if resume == "auto":
         newest_first = sorted(_numbers([root_model], name), reverse=True)
         names = (_numbered(name, number) for number in newest_first)
-        return next((own for own in names if _is_resumable(root_model / own, root_log / own)), None)
+        return next((own for own in names if RunFolder(root_model / own, root_log / own).is_resumable), None)
     if resume and Path(resume).name == LATEST and Path(resume).exists():
         folder = Path(os.path.abspath(resume)).parent  # not resolved: it may be a link to a folder on another disk
         return folder.name if folder.parent.resolve() == root_model.resolve() else None
@@ -147,22 +155,6 @@ def _numbers(roots: Iterable[Path], name: str) -> set[int]:
     pattern = re.compile(re.escape(name) + "(?:-([2-9]|[1-9][0-9]+))?")
     found = [pattern.fullmatch(path.name) for root in roots for path in root.iterdir()]
     return {int(match[1] or 1) for match in found if match}
-
-
-def _has_checkpoint(folder: Path) -> bool:
-    """Whether there is one to resume from."""
-    return (folder / LATEST).exists() or (folder / PREVIOUS).exists()
-
-
-def _is_resumable(folder: Path, log_folder: Path) -> bool:
-    """Whether a run can continue there: one with a checkpoint, or one that was stopped before its first."""
-    if _has_checkpoint(folder):
-        return True
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
-    log = log_folder / LINES
-    return (not names or bool(names & {LOCK, OPTIONS})) and not (log.exists() and log.stat().st_size)
 
 
 def _lock(*folders: Path) -> list[FolderLock]:

@@ -55,8 +55,7 @@ def _text(value: Any) -> str:
 def record_start(path: Path, options: Mapping[str, Any], epoch: int) -> None:
     """Write options.json for a start after `epoch` epochs; earlier starts become its "history", oldest first.
 
-    Raises:
-        InputError: the existing file cannot be read, or it cannot be written.
+    A file that cannot be read or written raises an `InputError`.
     """
     history: list[Any] = []
     if path.exists():

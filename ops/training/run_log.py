@@ -32,29 +32,24 @@ FLUSH_AFTER = 10  # seconds between their writes to the disk, each of which wait
 class RunLog:
     """TensorBoard curves, and the same figures as JSON lines, from `start_epoch` (0-based) and its `fraction` on.
 
-    Earlier lines of an interrupted run stay, later ones are dropped. Every method raises an `InputError` if the folder
-    cannot be written.
+    Earlier lines of an interrupted run stay, later ones are dropped. An `InputError` says that the folder cannot be
+    written, or at the start that it has the log of another run.
     """
 
     def __init__(
         self, folder: Path, start_epoch: int, before: Mapping[str, float] | None = None, fraction: float = 0.0
     ) -> None:
-        """Open the log in `folder`; `before` are the figures of the epoch before, added if the log lacks them.
-
-        Raises:
-            InputError: the log cannot be read, or has other figures for the epoch before.
-        """
+        """Open the log in `folder`; `before` are the figures of the epoch before, added if the log lacks them."""
         self.path = folder / LINES
         entries = list(self._entries())
-        epochs = [entry["epoch"] for _, entry in entries]
+        epochs = [entry["epoch"] for entry in entries]
         missing = bool(before) and start_epoch - 1 not in epochs
-        if before and entries:
-            stored = [json.dumps(entry, sort_keys=True) for _, entry in entries]
-            own = json.dumps({"epoch": start_epoch - 1, **before}, sort_keys=True)
-            if max(epochs) != start_epoch - 2 if missing else own not in stored:
-                raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
+        last = {"epoch": start_epoch - 1, **(before or {})}
+        if before and entries and (max(epochs) != start_epoch - 2 if missing else last not in entries):
+            raise InputError(f"{self.path} is the log of another run; choose another --root_log, or move it away")
+        kept = [entry for entry in entries if entry["epoch"] < start_epoch]
         with self._writing():
-            write_whole(self.path, "".join(line for line, entry in entries if entry["epoch"] < start_epoch))
+            write_whole(self.path, "".join(f"{json.dumps(entry)}\n" for entry in kept))
             step = round((start_epoch + fraction) * STEPS_PER_EPOCH)
             self._events = _open_events(folder, step, start_epoch - missing)
             (folder / STEPS).mkdir(exist_ok=True)
@@ -63,8 +58,8 @@ class RunLog:
         if before and missing:
             self.write(start_epoch - 1, before)
 
-    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Lines of an earlier start, as text and parsed, without a last one that a kill has cut off."""
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """Lines of an earlier start, without a last one that a kill has cut off."""
         with self._writing():
             *lines, _cut = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
         for number, line in enumerate(lines, start=1):
@@ -77,7 +72,7 @@ class RunLog:
                     f"line {number} of {self.path} is not a line of a training log; correct it, move the file away, or "
                     "choose another --root_log"
                 ) from error
-            yield f"{line.decode()}\n", entry
+            yield entry
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

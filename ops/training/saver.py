@@ -51,12 +51,9 @@ class Saver:
         return self._first
 
     def __call__(self, batch: int, batches: int, sums: Callable[[], Sums]) -> None:
-        """After the first `batch` of the epoch's `batches`, save the run if it is time, and stop it if it was asked to.
+        """After `batch` of `batches`: save the run if it is time; if it was asked to stop, save it and raise `Stopped`.
 
         All processes do so together.
-
-        Raises:
-            Stopped: after saving.
         """
         self._steps += 1
         before_validation = self.validates and batch == batches
@@ -79,11 +76,7 @@ class Saver:
         return Progress(sums, self.progress.point, norm, mixing, self.runtime.random_state())
 
     def save(self, *, best: bool = False, keep: bool = False) -> None:
-        """Let the main process write the checkpoint of the run as it is; `best` and `keep` as in `TrainState.save`.
-
-        Raises:
-            InputError: as in `TrainState.save`; or the run's folder is gone.
-        """
+        """Let the main process write the checkpoint of the run as it is; the rest is as in `TrainState.save`."""
         self._steps, self._time = 0, time.monotonic()
         if self.log is not None:
             self.log.flush_steps()

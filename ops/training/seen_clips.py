@@ -15,21 +15,13 @@ SeenClips = dict[str, Tensor]  # folder of a data set -> digests of its clips
 
 
 def clip_digests(ids: Iterable[str]) -> Tensor:
-    """(M,) int64, sorted and distinct: 8 bytes of BLAKE2b per id, so 2 MB for Kinetics-400."""
-    return _digests(ids).unique()
-
-
-def _digests(ids: Iterable[str]) -> Tensor:
+    """(M,) int64: 8 bytes of BLAKE2b per id, so 2 MB for Kinetics-400."""
     hashes = (hashlib.blake2b(clip_id.encode(errors="surrogateescape"), digest_size=8).digest() for clip_id in ids)
     return torch.from_numpy(np.fromiter((int.from_bytes(digest, "little", signed=True) for digest in hashes), np.int64))
 
 
 def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
-    """The record in a checkpoint; empty for weights from elsewhere.
-
-    Raises:
-        InputError: it is damaged; the message calls it `source`.
-    """
+    """The record in a checkpoint; empty for weights from elsewhere. An `InputError` if that of `source` is damaged."""
     record = checkpoint.get("seen_clips", {})
     is_valid = isinstance(record, dict) and all(
         isinstance(name, str) and isinstance(digests, Tensor) and (digests.dtype, digests.ndim) == (torch.int64, 1)
@@ -41,7 +33,7 @@ def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
 
 
 def joined(first: SeenClips, second: SeenClips) -> SeenClips:
-    """The clips of both records."""
+    """The clips of both records, sorted and distinct."""
     empty = torch.empty(0, dtype=torch.int64)
     return {name: torch.cat([one.get(name, empty) for one in (first, second)]).unique() for name in {**first, **second}}
 
@@ -50,7 +42,7 @@ def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
     """Those clips of a data set that are in the record."""
     if folder not in record:
         return []
-    hits = torch.isin(_digests(ids), record[folder])
+    hits = torch.isin(clip_digests(ids), record[folder])
     return [ids[index] for index in hits.nonzero().flatten().tolist()]
 
 
@@ -60,13 +52,10 @@ def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str
 
 
 def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
-    """Make sure that a run does not choose its best epoch on its own training clips.
+    """Refuse a run that chooses its best epoch on its own training clips; with `allow`, warn of it.
 
     `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
     `list_file` of the data set in `folder`.
-
-    Raises:
-        InputError: a clip of the val list is in the record, unless `allow`, which only warns.
     """
     clips = seen(record, folder, ids)
     if not clips:

@@ -13,25 +13,15 @@ from common.errors import InputError, command, counted, wrong_fields
 from ops.mixing.mixer import Mixer
 from ops.network import VideoNet, not_finite, require_finite_tensors
 from ops.runtime import Runtime
-from ops.training.best_epochs import NAME, BestEpochs
 from ops.training.optimiser_state import resume_optimiser
 from ops.training.progress import Position
-from ops.training.run_folder import BEST, LATEST, PREVIOUS
+from ops.training.run_folder import BEST, LATEST, OF_EPOCH, PREVIOUS
 from ops.training.run_history import differences
 from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import AVERAGED, averaged, load_weights
-from ops.weights.trained_on import TrainedOn
 
-_REQUIRED: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int}
-# Missing in older checkpoints, or in those that do not need them.
-_OPTIONAL: dict[str, Any] = {
-    "figures": {},
-    "options": {},
-    "environment": {},
-    "best_epochs": {},
-    "best_mean_class": -1.0,
-}
 _MAY_CHANGE = {"preprocessing": "preprocessing", "train_list_hash": "train list", "val_list_hash": "val list"}
 _MEANING = {
     "preprocessing": "accuracies from here on are not comparable with earlier ones",
@@ -42,9 +32,12 @@ _MEANING = {
 
 def _unusable(checkpoint: dict[str, Any]) -> list[str]:
     """Names of the fields that are missing or wrong, so that a training cannot resume."""
-    given = {**_OPTIONAL, **checkpoint}
-    best = {"best_map" if checkpoint["trained_on"].get("multi_label") else "best_top1": float}
-    wrong = wrong_fields(given, _REQUIRED | best | {name: type(value) for name, value in _OPTIONAL.items()})
+    kinds: dict[str, Any] = {"optimizer": dict, "scaler": dict, "epoch": int}
+    kinds["best_map" if checkpoint["trained_on"].get("multi_label") else "best_top1"] = float
+    # Missing in older checkpoints, or in those that do not need them.
+    optional = {"figures": {}, "options": {}, "environment": {}, "best_epochs": {}, "best_mean_class": -1.0}
+    given = {**optional, **checkpoint}
+    wrong = wrong_fields(given, kinds | {name: type(value) for name, value in optional.items()})
     if "epoch" not in wrong and given["epoch"] < 0:
         wrong.append("epoch")
     try:
@@ -71,7 +64,8 @@ class TrainState:
     position: Position | None = None  # in the epoch after them; None: at its start
     saved: str = ""  # the progress in the last checkpoint
     best: dict[str, float] = field(default_factory=lambda: {"top1": -1.0})  # best accuracies so far
-    best_epochs: BestEpochs = field(default_factory=BestEpochs)
+    keep_best: int = 1  # epochs whose weights are kept; more than 1: each in a file of its own
+    best_epochs: dict[int, float] = field(default_factory=dict)  # their accuracies by epoch, counted from 1
     mixer: Mixer | None = None
     average: AveragedModel | None = None  # averaged weights of --ema
     figures: dict[str, float] = field(default_factory=dict)  # of the last epoch
@@ -83,14 +77,21 @@ class TrainState:
         of_mixing = self.mixer.method.teacher if teacher and self.mixer is not None else None
         return own if of_mixing is None else {**own, "teacher": of_mixing}
 
+    def rank(self, accuracy: float) -> bool:
+        """Rank the epoch after those done by its accuracy, and return whether its weights must be kept."""
+        if self.keep_best == 1:
+            return False
+        accuracies = {**self.best_epochs, self.epoch + 1: accuracy}
+        ranked = sorted(accuracies.items(), key=lambda pair: (-pair[1], pair[0]))
+        self.best_epochs = dict(ranked[: self.keep_best])
+        return self.epoch + 1 in self.best_epochs
+
     def save(self, folder: Path, *, best: bool, keep: bool = False) -> None:
         """Write `ckpt.pth.tar`, `ckpt.best.pth.tar` if `best`, and the epoch's own file if `keep`.
 
         Each is written whole or not at all. The `ckpt.pth.tar` that was there becomes `ckpt.previous.pth.tar`. The
-        others are for tests: they leave out the optimisers, which are half to two thirds of the size.
-
-        Raises:
-            InputError: a value is not finite, or the folder cannot be written.
+        others are for tests: they leave out the optimisers, which are half to two thirds of the size. An `InputError`
+        says that a value is not finite, or that the folder cannot be written.
         """
         content = {
             "state_dict": self.model.state_dict(),
@@ -101,8 +102,8 @@ class TrainState:
             "seen_clips": self.seen,
             **self.settings,
         }
-        if self.best_epochs.accuracies:
-            content["best_epochs"] = self.best_epochs.accuracies
+        if self.best_epochs:
+            content["best_epochs"] = self.best_epochs
         if self.average is not None:
             content[AVERAGED] = self.average.module.state_dict()
         latest = {**content, "optimizer": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
@@ -118,12 +119,14 @@ class TrainState:
                 "continue from the last one (--resume auto) with a lower --lr, a --warmup, or --amp off"
             )
         if keep:
-            save_checkpoint(folder / NAME.format(self.epoch), content)
+            save_checkpoint(folder / OF_EPOCH.format(self.epoch), content)
         if best:  # before the latest, so that a run killed in between repeats the validation
             save_checkpoint(folder / BEST, content)
         save_checkpoint(folder / LATEST, latest, previous=folder / PREVIOUS)
-        if keep:
-            self.best_epochs.remove_others(folder)
+        if keep:  # only now are the files of other epochs, and unfinished ones, of no use
+            for path in (*folder.glob(OF_EPOCH.format("*")), *folder.glob(f".{OF_EPOCH.format('*')}.*.tmp")):
+                if path.name not in map(OF_EPOCH.format, self.best_epochs):
+                    path.unlink(missing_ok=True)
         self.saved = self.progress
 
     @property
@@ -137,10 +140,8 @@ class TrainState:
         """Load the weights of the network and of the mixing method from a checkpoint, and return the checkpoint.
 
         With `to_train` it must hold everything that a training resumes from, for the mixing method its optimiser too.
-
-        Raises:
-            InputError: it cannot be read, was not written by a training, belongs to another network or data set, or
-                has a value that is not finite.
+        An `InputError` says that it cannot be read, was not written by a training, belongs to another network or data
+        set, or has a value that is not finite.
         """
         checkpoint = read_checkpoint(path)
         stored = TrainedOn.of(checkpoint, str(path))
@@ -174,10 +175,7 @@ class TrainState:
     def resume_newest(self, paths: Sequence[Path], runtime: Runtime) -> None:
         """Continue from the first of these checkpoints that is not damaged: all processes from the same one.
 
-        Damaged ones are renamed, and a warning says so.
-
-        Raises:
-            InputError: as in `resume`; or all are damaged.
+        Damaged ones are renamed, and a warning says so. Errors as in `resume`, or if all are damaged.
         """
         for path in paths:
             fault = None
@@ -195,11 +193,7 @@ class TrainState:
                 logging.warning("warning: %s. It was renamed to %s; trying the one before it", faults[0], aside)
 
     def resume(self, path: Path, *, without_optimiser: bool = False) -> None:
-        """Continue from a checkpoint, and log the differences from the run that wrote it.
-
-        Raises:
-            InputError: as in `load` and `resume_optimiser`.
-        """
+        """Continue from a checkpoint, and log the differences from the run that wrote it; errors as in `load`."""
         checkpoint = self.load(path, to_train=not without_optimiser)
         if not without_optimiser:
             resume_optimiser(self.optimiser, self.scaler, checkpoint, str(path))
@@ -210,7 +204,7 @@ class TrainState:
         self.epoch = checkpoint["epoch"]
         self.best = {name: checkpoint.get(f"best_{name}", -1.0) for name in self.best}
         self.figures = checkpoint.get("figures", {})
-        self.best_epochs.accuracies = dict(checkpoint.get("best_epochs", {}))
+        self.best_epochs = dict(checkpoint.get("best_epochs", {}))
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
         self.saved = self.progress
         before = seen_clips(checkpoint, str(path))

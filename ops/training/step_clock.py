@@ -1,13 +1,28 @@
-"""The time spent in each part of an epoch, with advice if the device waits for data."""
+"""Memory, and the time spent in each part of an epoch, with advice if the device waits for data."""
 
+import sys
 import time
 from dataclasses import asdict, astuple, dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 
 from common.errors import counted
 
 TOLERATED = 0.10  # share of the time that a device may wait for data
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most bytes held so far: by the tensors on a GPU, or on the CPU by this process without its workers."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @dataclass
@@ -25,9 +40,6 @@ class Seconds:
     def __add__(self, other: "Seconds") -> "Seconds":
         return Seconds(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
-    def add(self, part: str, seconds: float) -> None:
-        setattr(self, part, getattr(self, part) + seconds)
-
     def shares(self, workers: int) -> dict[str, float]:
         """Part -> share of the time, 0 to 1; decoding: how busy the workers were."""
         parts = asdict(self)
@@ -39,18 +51,13 @@ class Seconds:
 
 
 class StepClock:
-    """Times the parts of training steps without making the host wait for a GPU.
-
-    On a GPU the marks are events in its stream: they time the work of the device in between, idle time included.
-    """
+    """Times the parts of training steps without making the host wait for a GPU."""
 
     def __init__(self, device: torch.device) -> None:
+        self._on_gpu = device.type == "cuda"
         self._seconds = Seconds()
-        self._cuda = device.type == "cuda"
-        self._marks: list[tuple[str, torch.cuda.Event]] = []
-        self._start = self._last = time.perf_counter()
-        if self._cuda:
-            self._mark("")
+        self._start = time.perf_counter()
+        self._marks = [("", self._moment())]  # ends of parts
 
     def first_batch(self, reading: float) -> None:
         """Call when the first batch arrives, which took `reading` seconds to read.
@@ -59,20 +66,14 @@ class StepClock:
         """
         now = time.perf_counter()
         waiting = min(reading, now - self._start)
-        self._start, self._last = now - waiting, now
-        self._seconds = Seconds(waiting=waiting)
-        if self._cuda:
-            self._marks.clear()
-            self._mark("")
+        self._start, self._seconds = now - waiting, Seconds(waiting=waiting)
+        self._marks = [("", self._moment())]
 
     def lap(self, part: str) -> None:
         """Count the time since the last call as `part`."""
-        if self._cuda:
-            self._mark(part)
-            return
-        now = time.perf_counter()
-        self._seconds.add(part, now - self._last)
-        self._last = now
+        self._marks.append((part, self._moment()))
+        if len(self._marks) > 1000:
+            self._settle()
 
     @property
     def elapsed(self) -> float:
@@ -81,23 +82,25 @@ class StepClock:
 
     def read(self) -> Seconds:
         """All times so far."""
-        if self._marks:
-            self._settle()
+        self._settle()
         self._seconds.total = self.elapsed
         return self._seconds
 
-    def _mark(self, part: str) -> None:
+    def _moment(self) -> Any:
+        """The time in seconds; on a GPU an event in its stream, to time the work of the device, idle time included."""
+        if not self._on_gpu:
+            return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
         event.record()
-        self._marks.append((part, event))
-        if len(self._marks) > 1000:
-            self._settle()
+        return event
 
     def _settle(self) -> None:
-        """Read the events and keep the last one, where the next part begins."""
-        self._marks[-1][1].synchronize()
-        for (_, start), (part, end) in zip(self._marks, self._marks[1:], strict=False):
-            self._seconds.add(part, start.elapsed_time(end) / 1000)
+        """Count the parts, and keep the last mark, where the next part begins."""
+        if self._on_gpu:
+            self._marks[-1][1].synchronize()
+        for (_, start), (part, end) in pairwise(self._marks):
+            seconds = start.elapsed_time(end) / 1000 if self._on_gpu else end - start
+            setattr(self._seconds, part, getattr(self._seconds, part) + seconds)
         del self._marks[:-1]
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError, reason, short, wrong_fields
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import METADATA_KEY
-from ops.weights.trained_on import TrainedOn
 
 INPUT, OUTPUT = "clips", "logits"  # names in an ONNX graph
 
@@ -48,11 +48,7 @@ class ExportedNet:
         self.size = size  # H = W in pixels; with --full_res larger than the input size of the training
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """Clips (N, T, L, 3, H, W) uint8, H = W = `size` -> logits (N, K) on the CPU.
-
-        Raises:
-            ValueError: the clips have another shape or type.
-        """
+        """Clips (N, T, L, 3, H, W) uint8, H = W = `size` (else a `ValueError`) -> logits (N, K) on the CPU."""
         wanted = (self.num_segments, self.frames_per_segment, 3, self.size, self.size)
         if clips.shape[1:] != wanted or clips.dtype != torch.uint8:
             sizes = ", ".join(map(str, wanted))
@@ -64,11 +60,7 @@ class ExportedNet:
 
 
 def read_exported(path: Path) -> ExportedNet:
-    """Read a file that scripts/export.py wrote.
-
-    Raises:
-        InputError: the file is missing, damaged, from elsewhere or could run code, or ONNX Runtime is missing.
-    """
+    """Read a file of scripts/export.py; an `InputError` if it is missing, damaged, from elsewhere or could run code."""
     readers = {".onnx": _read_onnx, ".pt2": _read_pt2}
     if path.suffix not in readers or not path.is_file():
         raise InputError(f"no exported network at {path}; give an .onnx or .pt2 file of scripts/export.py")

@@ -34,11 +34,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint file to the CPU; it may hold tensors and plain values only.
 
     The tensors of our checkpoints must match the digest that was saved with them. Files from elsewhere have none: their
-    SHA-256 is logged, to compare with the publisher's.
-
-    Raises:
-        DamagedFileError: it is damaged, or holds other objects.
-        InputError: it does not exist, or cannot be read.
+    SHA-256 is logged, to compare with the publisher's. A damaged file, or one with other objects,
+    raises a `DamagedFileError`; one that does not exist or cannot be read, another `InputError`.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,16 +48,23 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         else:
             _check_archive(path)
             content = _load(path)
-        _check_digest(path, content)
+        if not isinstance(content, dict):
+            raise InputError(
+                f"{path} holds a {type(content).__name__}, not a state dict; use a checkpoint of a training run"
+            )
+        if "digest" in content and content["digest"] != tensor_digest(content):
+            raise DamagedFileError(
+                f"{path} is damaged: its tensors do not match the digest saved with them; use another copy. If you "
+                "changed them on purpose, remove the entry 'digest'"
+            )
     except InputError:
         raise
     except Exception as error:  # a damaged file can raise almost anything
-        kind = InputError if _is_from_disk(error) else DamagedFileError
-        raise kind(f"{path} {_fault(path, error)}") from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path} holds a {type(content).__name__}, not a state dict; use a checkpoint of a training run"
-        )
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a cut archive points beyond its end
+            raise InputError(f"{path} cannot be read: {reason(error)}") from error
+        raise DamagedFileError(f"{path} {_fault(path, error)}") from error
+    if not {"digest", "format", "trained_on"} & content.keys():
+        logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
     written_as = content.get("format")
     if isinstance(written_as, int) and written_as > FORMAT:
         raise InputError(f"{path} was written by a newer version of this project; update it to read the file")
@@ -68,11 +72,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py.
-
-    Raises:
-        InputError: the published file does not match the hash in its name.
-    """
+    """The tensors of a file from elsewhere, or the checkpoint in a file of scripts/publish.py."""
     data = path.read_bytes()
     tensors = safetensors.torch.load(data)
     with safetensors.safe_open(path, "pt") as file:
@@ -105,20 +105,6 @@ def tensor_digest(content: Any) -> str:
     return digest.hexdigest()
 
 
-def _check_digest(path: Path, content: Any) -> None:
-    """Compare the tensors with the digest stored beside them; log the SHA-256 of a file from elsewhere."""
-    if not isinstance(content, dict):
-        return
-    if "digest" in content:
-        if content["digest"] != tensor_digest(content):
-            raise DamagedFileError(
-                f"{path} is damaged: its tensors do not match the digest saved with them; use another copy. If you "
-                "changed them on purpose, remove the entry 'digest'"
-            )
-    elif not {"format", "trained_on"} & content.keys():
-        logging.info("%s is not a checkpoint of this project; its SHA-256 is %s", path, file_hash(path))
-
-
 def _load(path: Path) -> Any:
     """The content, with NumPy scalars converted to plain numbers."""
     try:
@@ -134,9 +120,7 @@ def _load(path: Path) -> Any:
 def _check_archive(path: Path) -> None:
     """Check what torch does not: checksums (0.03 s for 100 MB), and that the file is as large as its content.
 
-    Raises:
-        InputError: the content is compressed, as torch.save never does, and could be thousands of times as large.
-        zipfile.BadZipFile: the file is damaged.
+    Compressed content, which torch.save never makes, could be thousands of times as large.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -153,15 +137,8 @@ def _check_archive(path: Path) -> None:
         raise zipfile.BadZipFile(damaged)
 
 
-def _is_from_disk(error: Exception) -> bool:
-    """Whether the file could not be read at all; a truncated archive makes readers seek to impossible positions."""
-    return isinstance(error, OSError) and error.errno != errno.EINVAL
-
-
 def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with an unreadable file, and what to do; torch's own advice would let the file run code."""
-    if _is_from_disk(error):
-        return f"cannot be read: {reason(error)}"
+    """What is wrong with a file of another content, and what to do; torch's own advice would let the file run code."""
     if isinstance(error, safetensors.SafetensorError):
         return f"cannot be read as safetensors: {error}; is the copy complete?"
     with path.open("rb") as file:
@@ -183,12 +160,9 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | None = None) -> None:
-    """Write to a temporary file next to `path`, then rename: if that fails, the old file remains.
+    """Write to a temporary file next to `path`, then rename: on an `InputError` the old file remains.
 
     With `previous`, the replaced file is kept under that name.
-
-    Raises:
-        InputError: the file cannot be written.
     """
     version = FORMAT if "position" in content else 1
     try:

@@ -1,13 +1,11 @@
 """State dicts of other projects in our names. Pure functions of names and tensors."""
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from torch import Tensor
 
-from common.errors import InputError
-from ops.resnet import is_temporal
+from common.errors import InputError, few
+from ops.resnet import ResNetVideo
 
 State = dict[str, Tensor]
 Rules = tuple[tuple[str, str], ...]  # regular expressions and their replacements, applied in order
@@ -52,21 +50,13 @@ _RULES: dict[str, Rules] = {
     "TSM": (*_COMMON, (r"\.net\.weight$", ".weight")),
     "TSN": _COMMON,
 }
+OFFICIAL = tuple(_RULES)
 # Each of torchvision's video networks has one of these parameters, and nothing else has.
 _TORCHVISION_VIDEO = ("stem.3.weight", "pos_encoding.class_token", "patch_embed.proj.weight", "features.0.0.0.weight")
 _UNUSED = re.compile(r"^base_model\.conv1_temp\.")  # an unused second stem of H2CN and TDN
 _BIAS = re.compile(r"(^|\.)(conv[123]|downsample\.0)\.bias$")
 _WRAPPERS = {"module", "_orig_mod"}
 IMAGENET_CLASSES = 1000
-
-
-class Converted(NamedTuple):
-    """A state dict in our names."""
-
-    state: State
-    unused: list[str]  # names of the source that are known to be used by no layer
-    reshaped: list[str]  # our names of the values that had another shape
-    shifted: set[str] | None  # our names of the convolutions that follow a shift, if the layout shows them
 
 
 def layout_of(state: State) -> str:
@@ -92,54 +82,44 @@ def layout_of(state: State) -> str:
 
 def is_plain_resnet(state: State) -> bool:
     """Whether this is a ResNet with torchvision's names and without temporal modules."""
-    return "conv1.weight" in state and not any(map(is_temporal, state))
+    return "conv1.weight" in state and not any(map(ResNetVideo.is_temporal, state))
 
 
-def strip_wrappers(state: State, where: str = "the given state dict") -> State:
-    """Remove the parts of names that wrappers add: DataParallel `module`, torch.compile `_orig_mod`, nested or not.
-
-    Raises:
-        InputError: two names become the same.
-    """
+def strip_wrappers(state: State, where: str) -> State:
+    """Remove what wrappers add to names: DataParallel `module`, torch.compile `_orig_mod`, nested or not."""
     names = {key: ".".join(word for word in key.split(".") if word not in _WRAPPERS) for key in state}
-    _require_distinct(names, where)
-    return {names[key]: value for key, value in state.items()}
+    return _renamed(state, names, where)
 
 
-def from_official(state: State, layout: str, where: str = "the given state dict") -> Converted:
-    """The official layout of a network in our names.
+def from_official(state: State, layout: str, shifted: set[str], where: str) -> tuple[State, list[str], list[str]]:
+    """The official layout of a network in our names; names in it that no layer uses; ours of values that it reshapes.
 
-    Raises:
-        InputError: a temporal kernel of another shape, a bias whose BatchNorm is missing, or two names that become one.
+    A temporal kernel of another shape, or a TSM that shifts in front of other convolutions than `shifted` (our names),
+    raises an `InputError`.
     """
     unused = [key for key in state if _UNUSED.match(key)]
-    _require_distinct({key: rename(key, layout) for key in state if key not in unused}, where)
-    ours: State = {}
-    reshaped = []
-    for key, value in state.items():
-        if key in unused:
-            continue
-        name = rename(key, layout)
-        if name.endswith(".temporal"):  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
-            if value.shape[1:] not in ((1, 3, 1, 1), (1, 3)):
-                raise InputError(f"{where}: {key} has shape {tuple(value.shape)}; a temporal kernel has 3 taps")
-            value = value.reshape(-1, 3)
-            reshaped.append(name)
-        ours[name] = value
-    missing = [norm for norm in map(norm_of, ours) if norm and f"{norm}.running_mean" not in ours]
-    if missing:
-        raise InputError(f"{where} has no {missing[0]}.running_mean for the bias of the convolution before it")
-    shifted = {rename(key, layout) for key in state if ".net." in key} if layout == "TSM" else None
-    return Converted(fold_biases(ours), unused, reshaped, shifted)
+    names = {key: rename(key, layout) for key in state if key not in unused}
+    ours = _renamed(state, names, where)
+    temporal = {name: key for key, name in names.items() if name.endswith(".temporal")}
+    for name, key in temporal.items():  # kernels (C, 1, 3, 1, 1) and (C, 1, 3) -> (C, 3)
+        if ours[name].shape[1:] not in ((1, 3, 1, 1), (1, 3)):
+            raise InputError(f"{where}: {key} has shape {tuple(ours[name].shape)}; a temporal kernel has 3 taps")
+        ours[name] = ours[name].reshape(-1, 3)
+    if layout == "TSM":
+        differing = few(sorted(shifted ^ {name for key, name in names.items() if ".net." in key}), 6)
+        if differing:
+            raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
+    return fold_biases(ours, where), unused, list(temporal)
 
 
-def _require_distinct(names: Mapping[str, str], where: str) -> None:
+def _renamed(state: State, names: dict[str, str], where: str) -> State:
     """Their names -> ours. Two of theirs with one name of ours are an `InputError`: one would be lost silently."""
     origin: dict[str, str] = {}
     for key, name in names.items():
         if name in origin:
             raise InputError(f"{where}: {origin[name]} and {key} are both {name} here; remove the unused one")
         origin[name] = key
+    return {name: state[key] for name, key in origin.items()}
 
 
 def rename(key: str, layout: str) -> str:
@@ -159,15 +139,19 @@ def norm_of(bias: str) -> str | None:
     return f"{name[:-5]}bn{name[-1]}"
 
 
-def fold_biases(state: State) -> State:
+def fold_biases(state: State, where: str = "the given state dict") -> State:
     """Move the biases of convolutions before a BatchNorm into its running mean, which is exact.
 
     BN(x + b) with running mean m equals BN(x) with running mean m - b; in training the batch mean cancels the bias. The
-    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet.
+    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet. Without
+    the BatchNorm, a bias raises an `InputError`.
     """
     state = dict(state)
     for key in list(state):
         norm = norm_of(key)
         if norm is not None:
-            state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - state.pop(key)
+            mean = f"{norm}.running_mean"
+            if mean not in state:
+                raise InputError(f"{where} has no {mean} for the bias of the convolution before it")
+            state[mean] = state[mean] - state.pop(key)
     return state

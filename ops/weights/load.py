@@ -1,8 +1,10 @@
-"""`load_weights`: loads state dicts of this and other projects, and accounts for every name."""
+"""Loads state dicts of this and other projects, and published weights by name; accounts for every name in them."""
 
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,18 +13,18 @@ from torch import Tensor
 from common.errors import InputError, few, short, wrong_fields
 from ops.network import VideoNet
 from ops.weights.file import read_checkpoint
-from ops.weights.layouts import State, from_official, is_plain_resnet, layout_of, strip_wrappers
+from ops.weights.layouts import OFFICIAL, State, from_official, is_plain_resnet, layout_of, strip_wrappers
 
 # Places of the weights in a checkpoint; the first found counts.
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 AVERAGED = "state_dict_ema"  # of our checkpoints: the weights averaged by --ema
-OFFICIAL = ("H2CN", "TDN", "TSM", "TSN")  # layouts that are named after their network
 LAYOUTS = {
     "ours": "this project",
     "torchvision": "torchvision's ResNet",
     "torchvision video": "torchvision's video networks",
     **{net: f"the official {net}" for net in OFFICIAL},
 }
+PRETRAINED = {"imagenet": "IMAGENET1K_V1", "kinetics": "KINETICS400_V1"}  # torchvision's names for them
 
 
 @dataclass
@@ -66,27 +68,28 @@ def load_weights(
     Raises:
         InputError: something is missing, unexpected or of another shape; the message has the names.
     """
-    is_file = not isinstance(source, Mapping)
-    where = where or (str(source) if is_file else "the given state dict")
-    content: Mapping[str, Any] = read_checkpoint(source) if is_file else source  # type: ignore[arg-type, assignment]
+    where = where or ("the given state dict" if isinstance(source, Mapping) else str(source))
+    content = source if isinstance(source, Mapping) else read_checkpoint(source)
     made_for = _made_for(content, where)
-    found, note = _state_dict(content, where)
+    found, notes = _state_dict(content, where)
     state = strip_wrappers(found, where)
-    report = LoadReport("ours" if made_for is not None else layout_of(state), notes=note)
+    report = LoadReport("ours" if made_for else layout_of(state), notes=notes)
     own = model.state_dict()
-    if report.layout == "ours" and not made_for and new_classifier and _is_backbone_for(model, own, state):
-        report.layout = "torchvision"  # an image network with other classes than ImageNet's
-    _require_same_net(model, made_for or {}, report, where)
+    could_be_image_network = not made_for and new_classifier and "torchvision" in model.layouts
+    if could_be_image_network and report.layout == "ours" and is_plain_resnet(state) and not is_plain_resnet(own):
+        report.layout = "torchvision"  # with other classes than ImageNet's
+    _require_same_net(model, made_for, report, where)
     if report.layout == "torchvision":
         report.new += [key for key in own if model.is_temporal(key)]
         _drop_classifier(model, own, state, report)
     elif report.layout == "torchvision video":
         state = {f"network.{key}": value for key, value in state.items()}
     elif report.layout in OFFICIAL:
-        converted = from_official(state, report.layout, where)
-        state, report.unused, report.reshaped = converted.state, converted.unused, converted.reshaped
-        _require_same_shifts(model, converted.shifted, where)
-    if new_classifier and _is_other_classifier(model, own, state, made_for, class_names):
+        state, report.unused, report.reshaped = from_official(state, report.layout, model.shifted(), where)
+    theirs = made_for.get("class_names")
+    has_other_names = class_names is not None and isinstance(theirs, list) and theirs != list(class_names)
+    bias = model.classifier[1]
+    if new_classifier and bias in state and (has_other_names or state[bias].shape != own[bias].shape):
         _drop_classifier(model, own, state, report)
     _check_names(model, own, state, report, where)
     model.load_state_dict(state, strict=False)  # every difference has been accounted for
@@ -97,12 +100,42 @@ def load_weights(
     return report
 
 
-def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A checkpoint with its averaged weights and their metrics instead of the network's; messages call it `where`.
+def load_pretrained(model: VideoNet, source: str) -> LoadReport:
+    """Load published weights; a classifier for other classes stays as it is.
 
-    Raises:
-        InputError: it has none.
+    `source` is "imagenet" (torchvision's ResNet), "kinetics" (torchvision's video networks), another name that
+    torchvision has for weights of this network, such as KINETICS400_IMAGENET22K_V1, or a file. Weights that are not
+    available or do not fit raise an `InputError`.
     """
+    import torchvision  # here, as nothing else of this file needs it
+
+    published = model.net if "torchvision video" in model.layouts else model.arch
+    known = {}
+    if published in torchvision.models.list_models():
+        known = dict(torchvision.models.get_model_weights(published).__members__)
+    name = PRETRAINED.get(source.lower(), source)
+    if name not in known:
+        if name in PRETRAINED.values() or (name.isupper() and not Path(source).exists()):
+            words = [word for word, meaning in PRETRAINED.items() if meaning in known]
+            raise InputError(
+                f"--pretrain {source}: torchvision has no such weights for {model.net} {model.arch}; "
+                f"give {', '.join([*words, *known, 'a file'])} or none"
+            )
+        return load_weights(model, source, new_classifier=True)
+    weights = known[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, wrong hash, cut file
+        raise InputError(
+            f"--pretrain {source}: {weights.url} is not available ({error}); put a complete copy at {file}, "
+            "or pass its path to --pretrain, or train from random weights with --pretrain none"
+        ) from error
+    return load_weights(model, state, new_classifier=True)
+
+
+def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A checkpoint with its averaged weights and their metrics in place of the network's; else an `InputError`."""
     content = {"figures": {}, **content}
     if wrong_fields(content, {AVERAGED: Mapping, "figures": Mapping}):
         raise InputError(f"{where} has no averaged weights, which train.py --ema writes; leave --ema out")
@@ -111,11 +144,11 @@ def averaged(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {**rest, "state_dict": content[AVERAGED], "figures": figures}
 
 
-def _made_for(content: Any, where: str) -> Mapping[str, Any] | None:
-    """The record of its network in a checkpoint of this project; None for weights from elsewhere."""
-    made_for = content.get("trained_on") if isinstance(content, Mapping) else None
+def _made_for(content: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The record of its network in a checkpoint of this project; empty for weights from elsewhere."""
+    made_for = content.get("trained_on")
     if not isinstance(made_for, Mapping):
-        return None
+        return {}
     if wrong_fields({"ablate": [], **made_for}, {"net": str, "ablate": list[str]}):
         raise InputError(f"{where} does not name its network: it is damaged; use another checkpoint")
     return made_for
@@ -127,51 +160,22 @@ def official_net(content: Mapping[str, Any], where: str) -> str | None:
     return layout if layout in OFFICIAL else None
 
 
-def _is_backbone_for(model: VideoNet, own: State, state: State) -> bool:
-    """Whether this is the image network from which a network with temporal modules starts."""
-    return "torchvision" in model.layouts and is_plain_resnet(state) and not is_plain_resnet(own)
-
-
 def _require_same_net(model: VideoNet, made_for: Mapping[str, Any], report: LoadReport, where: str) -> None:
     """Weights of another network may fit and still be wrong: TSN and TSM have the same shapes."""
     here = " ".join([model.net, *(f"without {part}" for part in model.ablate)])
-    net, parts = report.layout, []
-    if report.layout == "ours":
-        if not made_for:
-            report.notes.append(f"the file does not name its network; assumed to be {here}")
-            return
-        net, parts = made_for["net"], made_for.get("ablate", [])
-    elif report.layout not in OFFICIAL:
+    if report.layout == "ours" and not made_for:
+        report.notes.append(f"the file does not name its network; assumed to be {here}")
+        return
+    if report.layout.startswith("torchvision"):
         if report.layout not in model.layouts:
             fitting = "its own --net" if report.layout == "torchvision video" else "--net H2CN, TDN, TSM or TSN"
             raise InputError(f"{where} is of {LAYOUTS[report.layout]}, this network is {here}; build {fitting}")
         return
+    net, parts = made_for.get("net", report.layout), made_for.get("ablate", [])
     there = " ".join([net, *(f"without {part}" for part in parts)])
     if there != here:
         flags = f"--net {net}" + (f" --ablate {' '.join(parts)}" if parts else "")
         raise InputError(f"{where} is of {short(there)}, this network is {here}; build {short(flags)}")
-
-
-def _require_same_shifts(model: VideoNet, shifted: set[str] | None, where: str) -> None:
-    """In the official TSM, names show which convolutions follow a shift."""
-    if shifted is not None and shifted != model.shifted():
-        differing = few(sorted(shifted ^ model.shifted()), 6)
-        raise InputError(f"{where} shifts in front of other convolutions than this network: {differing}")
-
-
-def _is_other_classifier(
-    model: VideoNet,
-    own: State,
-    state: State,
-    made_for: Mapping[str, Any] | None,
-    class_names: Sequence[str] | None,
-) -> bool:
-    _, bias = model.classifier
-    if bias not in state:
-        return False
-    theirs = made_for.get("class_names") if made_for is not None else None
-    other_names = class_names is not None and isinstance(theirs, list) and theirs != list(class_names)
-    return other_names or state[bias].shape != own[bias].shape
 
 
 def _drop_classifier(model: VideoNet, own: State, state: State, report: LoadReport) -> None:

@@ -23,15 +23,13 @@ def trainable(model) -> set[str]:
 
 def test_partial_bn_freezes_the_resnet_but_its_first_norm(model) -> None:
     freeze_partial_bn(model)
-    train_mode(model, partial_bn=True)
+    train_mode(model)
     norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     learning = {name for name, m in norms.items() if m.training and m.weight.requires_grad}
     frozen = {name for name, m in norms.items() if not m.training and not m.weight.requires_grad}
     assert learning | frozen == set(norms)
     assert learning == {"bn1"} | {name for name in norms if name.startswith("motion.") or ".gate." in name}
     assert "layer1.0.bn1.weight" not in trainable(model)
-    train_mode(model, partial_bn=False)
-    assert all(m.training for m in norms.values())
 
 
 def step(model) -> set[str]:
@@ -46,7 +44,7 @@ def step(model) -> set[str]:
 
 def test_frozen_modules_do_not_change_in_a_step(model) -> None:
     freeze(model, ["stem", "layer1", "layer2.0"])
-    train_mode(model, partial_bn=False)
+    train_mode(model)
     frozen = ("conv1.", "bn1.", "layer1.", "layer2.0.")
     assert trainable(model) == {name for name, _ in model.named_parameters() if not name.startswith(frozen)}
     changed = step(model)
@@ -57,7 +55,7 @@ def test_frozen_modules_do_not_change_in_a_step(model) -> None:
 def test_frozen_modules_and_partial_batchnorm_together(model) -> None:
     freeze_partial_bn(model)
     freeze(model, ["layer1"])
-    train_mode(model, partial_bn=True)
+    train_mode(model)
     changed = step(model)
     assert "bn1.running_mean" in changed
     assert not [name for name in changed if name.startswith("layer1.") or name == "layer2.0.bn1.running_mean"]
@@ -65,7 +63,7 @@ def test_frozen_modules_and_partial_batchnorm_together(model) -> None:
 
 def test_a_linear_probe_trains_the_classifier_alone(model) -> None:
     freeze(model, [], linear_probe=True)
-    train_mode(model, partial_bn=False)
+    train_mode(model)
     assert step(model) == {"fc.weight", "fc.bias"}
     assert model.dropout.training
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from common.errors import InputError
+from ops.freezing import freeze_partial_bn
 from ops.models import build_model
 from ops.optimiser import OPTIMISERS, UNUSABLE, make_optimiser, parameter_groups, require_batch, set_learning_rate
 
@@ -115,13 +116,15 @@ ENOUGH += [("mvit_v2_s", 8, 32, False)]
 def test_a_batchnorm_needs_two_values(net: str, segments: int, size: int, partial_bn: bool) -> None:
     """What a pass without pixels finds is what a step would run into."""
     model = build_model(net, "torchvision" if net.islower() else "resnet18", 3, segments)
+    if partial_bn:
+        freeze_partial_bn(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    require_batch(model, 2, size, partial_bn=partial_bn)
+    require_batch(model, 2, size)
     if (net, segments, size, partial_bn) in SINGLE:
         with pytest.raises(InputError, match=f"BatchNorm of {net} .*--batch-size"):
-            require_batch(model, 1, size, partial_bn=partial_bn)
+            require_batch(model, 1, size)
     else:
-        require_batch(model, 1, size, partial_bn=partial_bn)
+        require_batch(model, 1, size)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     if (net, segments, size, partial_bn) in SINGLE:
         with pytest.raises(ValueError, match="more than 1 value per channel"):

@@ -12,9 +12,9 @@ from ops.network import VideoNet
 from ops.recompute import recompute_blocks
 
 
-def step(model: VideoNet, *, partial_bn: bool, amp: bool) -> dict[str, torch.Tensor]:
+def step(model: VideoNet, *, amp: bool) -> dict[str, torch.Tensor]:
     """Gradients and statistics of a step."""
-    train_mode(model, partial_bn=partial_bn)
+    train_mode(model)
     torch.manual_seed(1)  # of dropout and stochastic depth
     clip = torch.randint(0, 256, (2, 2, model.frames_per_segment, 3, 32, 32), dtype=torch.uint8)
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
@@ -41,7 +41,7 @@ def test_a_step_is_the_ordinary_one_to_the_bit(net: str, partial_bn: bool, amp: 
     block.register_forward_hook(lambda *_: calls.append(1))
     first = next(module for module in block.modules() if not list(module.children()))
     first.register_forward_hook(lambda *_: calls.append(2))
-    expected, found = (step(network, partial_bn=partial_bn, amp=amp) for network in (plain, model))
+    expected, found = (step(network, amp=amp) for network in (plain, model))
     assert expected.keys() == found.keys()
     assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
     assert (calls.count(1), calls.count(2)) == (1, 2)  # the block ran again

@@ -63,7 +63,7 @@ def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, mo
     monkeypatch.setattr(runtime.dist, "init_process_group", made := Mock(side_effect=lambda *_, **__: two_gpus(None)))
     monkeypatch.setattr(runtime.dist, "get_rank", lambda: 0)
     monkeypatch.setattr(runtime.dist, "get_world_size", lambda: 2)
-    assert runtime._start_process() == Runtime(torch.device("cuda", 1), (), 0, 2)
+    assert runtime._start_process() == Runtime(torch.device("cuda", 1), (1,), 0, 2)
     made.assert_called_once_with("nccl", timeout=runtime.START_TIMEOUT, device_id=torch.device("cuda", 1))
     assert [call.args for call in two_gpus.call_args_list] == [(1,), (None,)]
     monkeypatch.setenv("LOCAL_RANK", "2")
@@ -127,7 +127,7 @@ def test_batchnorms_of_all_processes_are_converted_in_place(monkeypatch) -> None
 def test_accumulated_batches_exchange_gradients_once_per_step(monkeypatch) -> None:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        model = Runtime(torch.device("cpu"))._distributed(nn.Linear(3, 2))
+        model = Runtime(torch.device("cpu"), world_size=2).synchronise(nn.Linear(3, 2))
         exchanges: list[int] = []
 
         def count(_state: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from common.errors import InputError
@@ -142,5 +143,5 @@ def test_parameter_groups_of_a_transformer() -> None:
 def test_partial_batchnorm_of_3d_norms() -> None:
     model = build_model("r2plus1d_18", None, 3, 2)
     freeze_partial_bn(model)
-    norms = model.backbone_norms()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
     assert [norm.weight.requires_grad for norm in norms] == [True] + [False] * (len(norms) - 1)

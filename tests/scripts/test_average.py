@@ -7,7 +7,7 @@ import torch
 from checkpoint_files import CLASSES, write_checkpoint
 
 from common.errors import InputError
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint, save_checkpoint
 from scripts import average
 

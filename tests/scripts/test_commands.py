@@ -27,7 +27,7 @@ from ops.fuse import fuse_for_inference
 from ops.models import FAMILY, build_model
 from ops.runtime import start_runtime
 from ops.scoring.pickles import read_scores
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint, save_checkpoint
 from ops.weights.load import load_weights
 

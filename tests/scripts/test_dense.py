@@ -18,7 +18,7 @@ import train
 from common.errors import InputError
 from datasets.reading.video_decoding import decode_video
 from ops.scoring.pickles import read_scores
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from video_files import CLASSES, write_frames, write_video
 
 from common.errors import InputError
 from ops.models import build_model
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import save_checkpoint
-from ops.weights.trained_on import TrainedOn
 from scripts import explain
 
 pytestmark = pytest.mark.slow

@@ -24,8 +24,8 @@ from datasets.reading.timed_frames import TimedFrames
 from ops.models import build_model
 from ops.scoring.merge import merge_clips
 from ops.scoring.pickles import pickle_path, read_scores
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import save_checkpoint
-from ops.weights.trained_on import TrainedOn
 
 pytestmark = pytest.mark.slow
 

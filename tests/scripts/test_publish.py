@@ -16,7 +16,7 @@ import predict
 from common.errors import InputError
 from common.files import file_hash
 from ops.models import build_model
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_weights
 from scripts import explain, publish

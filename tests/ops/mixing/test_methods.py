@@ -69,7 +69,7 @@ def test_cutmix_takes_the_same_box_from_every_frame_and_mixup_the_same_share() -
 def mixer(name: str = "videomix", **options) -> Mixer:
     torch.manual_seed(0)  # of the selector's start
     method = mix_method(name, TinyNet(), 16, Runtime(torch.device("cpu")), SvMixSettings())
-    return Mixer(method, 3, **options)
+    return Mixer(method, **options)
 
 
 def draw(name: str = "videomix", epoch: int = 0, step: int = 0, disturb: int = 0, **options) -> torch.Tensor:
@@ -125,7 +125,6 @@ def test_soft_targets_with_label_smoothing_are_the_mixed_losses() -> None:
 @pytest.mark.parametrize("name", [*ALPHAS, "svmix"])
 def test_examples_are_the_first_clips_of_the_epoch(name: str) -> None:
     clip, net, mix = random_clips(), TinyNet(), mixer(name, num_examples=3)
-    mix.start_epoch()
     mixed, target, _ = mix.mix(net, clip, LABEL, 0, 0)
     mix.mix(net, clip.flip(0), LABEL, 0, 1)
     assert len(mix.examples) == 3
@@ -137,8 +136,6 @@ def test_examples_are_the_first_clips_of_the_epoch(name: str) -> None:
         assert torch.allclose(shares, target[number], atol=1e-6)
         pixels = torch.from_numpy(example.frames).permute(0, 1, 4, 2, 3)
         assert torch.allclose(net.normalise(pixels), mixed[number], atol=0.5 / 255 / 0.22)
-    mix.start_epoch()
-    assert mix.examples == []
 
 
 def test_methods_by_turns() -> None:
@@ -178,4 +175,4 @@ def test_what_cannot_be_mixed() -> None:
     with pytest.raises(InputError, match="at least 2 clips per batch.*--batch-size"):
         mixer().mix(TinyNet(), random_clips(1), LABEL[:1], 0, 0)
     with pytest.raises(InputError, match="one class only; leave --mix out"):
-        Mixer(VideoMix(1.0), 1)
+        mix_method("videomix", TinyNet(num_class=1), 16, Runtime(torch.device("cpu")), SvMixSettings())

@@ -11,6 +11,7 @@ from tiny_net import NoMap, TinyNet, random_clips
 from torch import Tensor
 
 from common.errors import InputError
+from ops.freezing import freeze_partial_bn
 from ops.mixing.methods import over_clip
 from ops.mixing.selector import mask_loss, spread
 from ops.mixing.svmix import SvMix, SvMixSettings
@@ -132,7 +133,8 @@ def test_the_teachers_passes_leave_its_statistics_alone_and_have_no_dropout() ->
 
 def test_frozen_batchnorms_are_frozen_in_the_teacher_too() -> None:
     student = build_model("TSM", "resnet10", 3, 2)
-    svmix = SvMix(student, 32, CPU, SvMixSettings(partial_bn=True))
+    freeze_partial_bn(student)
+    svmix = SvMix(student, 32, CPU, SvMixSettings())
     svmix.blend(student.normalise(random_clips(2, 2, 1, 32)), LABEL[:2], np.random.default_rng(0), F.cross_entropy)
     assert svmix.teacher.bn1.training
     assert not svmix.teacher.layer1[0].bn1.training

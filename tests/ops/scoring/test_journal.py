@@ -20,8 +20,8 @@ from ops.models import build_model
 from ops.scoring.journal import ScoreJournal, journal_path
 from ops.scoring.pickles import read_scores
 from ops.scoring.protocol import NEWER_FIELDS, check_protocol, replace_protocol
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import save_checkpoint
-from ops.weights.trained_on import TrainedOn
 
 pytestmark = pytest.mark.slow
 

@@ -85,8 +85,8 @@ def test_an_evaluation_counts_each_video_once_in_the_map() -> None:
         def gather(self, value):
             return [value, value]
 
-    options = {"amp": "off", "title": "val", "print_freq": 9, "loss": binary_cross_entropy, "multi_label": True}
-    val = evaluate(Fixed(), [batch_of([4, 2]), batch_of([0, 1, 3])], Others(CPU.device), **options)
+    settings = TrainSettings(loss=binary_cross_entropy, multi_label=True)
+    val = evaluate(Fixed(), [batch_of([4, 2]), batch_of([0, 1, 3])], Others(CPU.device), settings, title="val")
     loss = binary_cross_entropy(torch.from_numpy(SCORES), torch.from_numpy(HOT).float())
     expected = {"loss": loss.item(), "map": map_by_hand(SCORES, HOT), "hit1": accuracies(SCORES, HOT)["hit1"]}
     assert val.averages() == pytest.approx(expected, rel=1e-6)

@@ -22,7 +22,7 @@ RUN = "runs/TSN_mine_resnet10_1f"
 
 
 def test_a_record_finds_its_clips() -> None:
-    record = {"mine": clip_digests(["a", "b", "a", "\udce9"])}
+    record = joined({}, {"mine": clip_digests(["a", "b", "a", "\udce9"])})
     assert record["mine"].shape == (3,)
     assert seen(record, "mine", ["c", "b", "\udce9", "A"]) == ["b", "\udce9"]
     assert seen(record, "other", ["a"]) == []

@@ -13,8 +13,8 @@ from ops.optimiser import make_optimiser, make_step, parameter_groups
 from ops.runtime import Runtime
 from ops.training.progress import Position, Progress, Sums
 from ops.training.state import TrainState
+from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import read_checkpoint, save_checkpoint
-from ops.weights.trained_on import TrainedOn
 
 CPU = Runtime(torch.device("cpu"))
 ODD = [
@@ -120,6 +120,21 @@ def test_damaged_checkpoints_are_skipped(tmp_path: Path, damaged: int, epoch: in
     resumed.save(tmp_path, best=False)
     for path in paths[damaged:]:  # none that is whole was replaced by a damaged one
         read_checkpoint(path)
+
+
+def test_the_best_epochs_are_kept_and_the_earlier_of_equal_ones(tmp_path: Path) -> None:
+    state, kept = make("sgd"), []
+    state.keep_best = 2
+    (tmp_path / ".ckpt.epoch_3.pth.tar.17.tmp").touch()
+    for epoch, accuracy in enumerate((10.0, 20.0, 5.0, 10.0, 15.0)):
+        kept.append(state.rank(accuracy))
+        state.epoch = epoch + 1
+        state.save(tmp_path, best=False, keep=kept[-1])
+    assert kept == [True, True, False, False, True]
+    assert state.best_epochs == {2: 20.0, 5: 15.0}
+    epochs = {f"ckpt.epoch_{epoch}.pth.tar" for epoch in (2, 5)}
+    assert {path.name for path in tmp_path.iterdir()} == {*NAMES[:2], *epochs}
+    assert not make("sgd").rank(50.0)
 
 
 def test_processes_that_read_different_bytes_resume_from_the_same_checkpoint(tmp_path: Path) -> None:

@@ -10,21 +10,11 @@ from tensorboardX.event_file_writer import EventsWriter
 
 from ops.runtime import Runtime
 from ops.training import run_log
-from ops.training.progress import Sums
+from ops.training.progress import Progress, Sums
 from ops.training.run_log import RunLog
-from ops.training.step_curves import StepCurves, peak_memory
+from ops.training.step_clock import peak_memory
 
 CPU = torch.device("cpu")
-
-
-class Points(RunLog):
-    """A log that only remembers the points."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, dict[str, float]]] = []
-
-    def write_step(self, epoch, figures) -> None:
-        self.points.append((epoch, figures))
 
 
 def curve(folder: Path, tag: str = "step/loss") -> list[tuple[int, float]]:
@@ -33,14 +23,12 @@ def curve(folder: Path, tag: str = "step/loss") -> list[tuple[int, float]]:
 
 def test_a_point_has_the_means_since_the_last_one() -> None:
     """And the speed of all processes."""
-    log = Points()
-    curves = StepCurves(log, Runtime(CPU, world_size=2))
     sums = Sums(loss=8.0, top1=1, top5=2, videos=4)
-    curves(3.5, sums, seconds=2.0, lr=0.1, gradient_norm=None)
+    progress, runtime = Progress(sums), Runtime(CPU, world_size=2)
+    one = progress.next_point(2.0, 0.1, runtime)
     sums.loss, sums.top1, sums.top5, sums.videos = 11.0, 4, 5, 10  # the same object, as in an epoch
-    curves(4.0, sums, seconds=5.0, lr=0.2, gradient_norm=torch.tensor(7.0))
-    (first, one), (second, two) = log.points
-    assert (first, second) == (3.5, 4.0)
+    progress.gradient_norm = torch.tensor(7.0)
+    two = progress.next_point(5.0, 0.2, runtime)
     assert one.items() >= {"step/loss": 2.0, "step/top1": 25.0, "step/clips_per_second": 4.0, "step/lr": 0.1}.items()
     assert two.items() >= {"step/loss": 0.5, "step/top1": 50.0, "step/top5": 50.0, "step/clips_per_second": 4.0}.items()
     assert ("step/gradient_norm" in one, two["step/gradient_norm"]) == (False, 7.0)

@@ -17,10 +17,9 @@ from golden_data import official_state
 from common.errors import InputError
 from ops.models import build_model
 from ops.training.state import TrainedOn
-from ops.weights.checkpoint_network import Weights
+from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint, save_checkpoint
-from ops.weights.load import load_weights
-from ops.weights.pretrained import load_pretrained
+from ops.weights.load import load_pretrained, load_weights
 
 pytestmark = pytest.mark.slow
 
