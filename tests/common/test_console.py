@@ -107,7 +107,7 @@ def test_a_stop_at_the_start_of_workers_is_not_lost(number: int, monkeypatch, re
     take_sigterm_as_ctrl_c()
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
-        next(iter(ClipLoader([1, 2])))
+        next(iter(ClipLoader([1, 2], [(0, 0)], workers=0, pin_memory=False)))
     assert signal.getsignal(number) is before
 
 
@@ -195,7 +195,7 @@ class Deadly:
     def __getitem__(self, index):
         os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "kill" else os._exit(3)
 
-run_script(lambda: list(ClipLoader(Deadly(), num_workers=1)))
+run_script(lambda: list(ClipLoader(Deadly(), [(0, 0)], workers=1, pin_memory=False)))
 """
 
 
@@ -289,6 +289,6 @@ def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception,
     monkeypatch.setattr(DataLoader, "__iter__", broken)
     signal.signal(signal.SIGCHLD, fault)
     with pytest.raises(SystemExit) as stop:
-        run_script(lambda: list(ClipLoader([1])))
+        run_script(lambda: list(ClipLoader([1], [(0, 0)], workers=0, pin_memory=False)))
     assert stop.value.code == 2
     assert re.match(r"error: a process that reads clips has died .*\(-j\)", capsys.readouterr().err)
