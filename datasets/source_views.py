@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError, unforeseen
 from datasets.clip_dataset import ClipPlan
-from datasets.reading.part import part_of
+from datasets.reading.renumbered import part_of
 from datasets.reading.sources import Source, open_source
 from datasets.reading.video_file import VideoFile
 from datasets.view_dataset import VideoViews, read_views

@@ -16,8 +16,8 @@ from datasets.catalogue import DatasetSpec, is_kinetics
 from datasets.clip_dataset import ClipPlan, VideoList
 from datasets.lists import VideoRecord
 from datasets.preprocessing import Box
-from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader
+from datasets.reading.renumbered import at_rate
 from datasets.shared_memory import SharedTensors, uint8_memory
 from datasets.transforms import transformed
 
