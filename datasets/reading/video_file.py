@@ -19,18 +19,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from common.errors import InputError
-from datasets.reading.video_decoding import (
-    DAMAGED,
-    BrokenOffError,
-    ToRgb,
-    decode_frames,
-    not_to_its_end,
-    open_video,
-)
+from datasets.reading.video_decoding import DAMAGED, BrokenOffError, ToRgb, decode_frames, not_to_its_end, open_video
 from datasets.reading.video_jumps import IndexedVideo, decode_from_keys
 from datasets.reading.video_packets import PacketIndex, index_packets, promised_frames
 
-MOST_KEPT = 32 << 20  # bytes of a file whose packets are not read twice
+MOST_KEPT = 8 << 20  # bytes of a file whose packets are kept in memory, not read twice
 CHECKED = 16  # frames at the start that must match the packets before packets are counted as frames
 MOST_REORDERED = 16  # frames: a time that goes back further belongs to another recording, joined to the first
 
@@ -131,7 +124,7 @@ class VideoFile:
         with open_video(self.path, quick=True) as (container, stream):
             packets: list[Packet] = []
             if "index" not in vars(self):
-                is_small = self.path.stat().st_size <= MOST_KEPT
+                is_small = container.size <= MOST_KEPT
                 self.index = index_packets(self.path, container, stream, packets if is_small else None)
             if self.index is None:
                 raise BrokenOffError("the packets do not identify the frames")
