@@ -20,8 +20,8 @@ from datasets.lists import VideoRecord, read_list
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
 from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading.decoders import choose_decoder
-from datasets.reading.frame_rate import at_rate
 from datasets.reading.readers import Reader, open_record
+from datasets.reading.renumbered import at_rate
 from datasets.sampling import Rng, segment_indices
 from datasets.transforms import FrameTransform, TrainTransform, transformed
 

@@ -16,9 +16,8 @@ from datasets.catalogue import DatasetSpec, is_kinetics
 from datasets.clip_dataset import ClipPlan, VideoList
 from datasets.lists import VideoRecord
 from datasets.preprocessing import Box
-from datasets.reading.frame_rate import at_rate
-from datasets.reading.part import part_of
 from datasets.reading.readers import Reader
+from datasets.reading.renumbered import at_rate, part_of
 from datasets.reading.sources import Source, open_source
 from datasets.reading.video_file import VideoFile
 from datasets.shared_memory import SharedTensors, uint8_memory

@@ -35,7 +35,8 @@ class NumberedImages(ABC):
         self.path = path
         self.image_tmpl = image_tmpl  # frame number (from 1) -> file name
         self.decode = choose_decoder(decoder)
-        self.num_frames = num_frames if num_frames is not None else self._count()  # as listed, or the highest number
+        # As listed, or the highest number.
+        self.num_frames = max(self._some_present()) + 1 if num_frames is None else num_frames
 
     def names(self) -> Collection[str]:
         """File names, without those that macOS adds; raises the errors of the file system or of zipfile."""
@@ -66,9 +67,6 @@ class NumberedImages(ABC):
     def _name(self, number: int) -> str:
         """File name of the frame with a 0-based number."""
         return self.image_tmpl.format(number + FIRST_NUMBER)
-
-    def _count(self) -> int:
-        return max(self._some_present()) + 1
 
     def _some_present(self) -> list[int]:
         """`_present`, or an `InputError` if there are no frames."""

@@ -9,23 +9,23 @@ from typing import Any
 POLL = 0.1  # seconds between two looks at whether the thread has ended
 
 
-class ReadAhead:
+class ReadAhead(Thread):
     """The items of an iterator, taken by a thread during a `with` block; its error is raised after the last item."""
 
     def __init__(self, items: Iterator[Any], most: int) -> None:
         """`most`: items that may wait; 0: any number, for a source that does not wait itself."""
+        super().__init__(daemon=True)
         self.items = items
         self.queue: Queue[Any] = Queue(most)
         self.is_stopped = False
-        self.thread = Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> "ReadAhead":
-        self.thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.is_stopped = True
-        while self.thread.is_alive():
+        while self.is_alive():
             with suppress(Empty):
                 self.queue.get(timeout=POLL)  # the thread may wait for room
 
@@ -35,7 +35,7 @@ class ReadAhead:
                 raise item
             yield item
 
-    def _read(self) -> None:
+    def run(self) -> None:
         end = None
         try:
             for item in self.items:

@@ -14,7 +14,7 @@ from common.errors import InputError, quoted
 from datasets.lists import MORE_NUMBERS, VideoRecord
 from datasets.missing_path import refuse_broken_link, there_is
 from datasets.reading.frames import FrameArchive, FrameFolder
-from datasets.reading.part import part_of
+from datasets.reading.renumbered import part_of
 from datasets.reading.video_file import VideoFile
 
 ARCHIVE_SUFFIX = ".zip"

@@ -15,14 +15,7 @@ from av.video.stream import VideoStream
 from common.errors import InputError, counted, reason
 from datasets.reading.readers import ARCHIVE_SUFFIX
 from datasets.reading.sources import Source, open_source, refuse_text, shown_address
-from datasets.reading.video_decoding import (
-    BrokenOffError,
-    ToRgb,
-    all_packets,
-    decode_frames,
-    first_video,
-    open_video,
-)
+from datasets.reading.video_decoding import BrokenOffError, ToRgb, all_packets, decode_frames, first_video, open_video
 from datasets.reading.video_file import frame_time
 from datasets.reading.video_packets import promised_frames
 

@@ -21,7 +21,7 @@ from datasets.reading.declared_size import declared_size
 
 DAMAGED = "a frame is damaged"  # FFmpeg made up the parts that it could not decode, and marked it as corrupt
 MOV_SUFFIXES = (".mp4", ".mov", ".m4v")
-HEADER_ONLY = {"probesize": "32", "skip_frame": "all"}
+HEADER_ONLY = {"probesize": "32", "codec_whitelist": "none"}  # no decoder is started
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:

@@ -14,22 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from common.errors import InputError
-from datasets.reading.video_decoding import (
-    DAMAGED,
-    BrokenOffError,
-    ToRgb,
-    decode_frames,
-    not_to_its_end,
-    open_video,
-)
-from datasets.reading.video_jumps import decode_from_keys
+from datasets.reading.video_decoding import DAMAGED, BrokenOffError, ToRgb, decode_frames, not_to_its_end, open_video
+from datasets.reading.video_jumps import IndexedVideo, decode_from_keys
 from datasets.reading.video_packets import PacketIndex, index_packets, promised_frames
 
+MOST_KEPT = 8 << 20  # bytes of a file whose packets are kept in memory, not read twice
 CHECKED = 16  # frames at the start that must match the packets before packets are counted as frames
 MOST_REORDERED = 16  # frames: a time that goes back further belongs to another recording, joined to the first
 
@@ -58,8 +52,8 @@ class VideoFile:
         """Decode frames: see `Reader.frames`. The nearest readable frame is the last one before the unreadable one."""
         to_rgb = ToRgb()
         try:
-            with self._opened() as (container, stream, index):
-                for number, frame in decode_from_keys(container, stream, index, numbers):
+            with self._opened() as video:
+                for number, frame in decode_from_keys(video, numbers):
                     yield number, to_rgb(frame)
         except BrokenOffError:
             yield from self._from_the_start(numbers, replaced)
@@ -104,10 +98,10 @@ class VideoFile:
 
     def count_by_packets(self) -> int | None:
         """Number of packets, if the first frames show that each is a frame; None: unknown without decoding."""
-        with suppress(BrokenOffError), self._opened() as (container, stream, index):
-            for _ in decode_from_keys(container, stream, index, range(min(CHECKED, len(index.times)))):
+        with suppress(BrokenOffError), self._opened() as video:
+            for _ in decode_from_keys(video, range(min(CHECKED, len(video.index.times)))):
                 pass
-            return index.num_frames
+            return video.index.num_frames
         return None
 
     def _count(self) -> int:
@@ -121,18 +115,20 @@ class VideoFile:
     @cached_property
     def index(self) -> PacketIndex | None:
         """Times and key frames; None if the packets do not identify the frames."""
-        with open_video(self.path) as (container, stream):
+        with open_video(self.path, quick=True) as (container, stream):
             return index_packets(self.path, container, stream)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream, PacketIndex]]:
+    def _opened(self) -> Iterator[IndexedVideo]:
         """The file, opened once for the index and the frames; `BrokenOffError` if the packets identify no frames."""
-        with open_video(self.path) as (container, stream):
+        with open_video(self.path, quick=True) as (container, stream):
+            packets: list[Packet] = []
             if "index" not in vars(self):
-                self.index = index_packets(self.path, container, stream)
+                is_small = container.size <= MOST_KEPT
+                self.index = index_packets(self.path, container, stream, packets if is_small else None)
             if self.index is None:
                 raise BrokenOffError("the packets do not identify the frames")
-            yield container, stream, self.index
+            yield IndexedVideo(container, stream, self.index, packets)
 
     @cached_property
     def _whole(self) -> WholePass:

@@ -4,10 +4,12 @@ Unwanted frames that no other frame depends on are skipped: half of the frames i
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import dropwhile, zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile, islice, zip_longest
 
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -18,18 +20,36 @@ MIN_JUMP = 8  # frames that a jump must skip to pay off: the decoder restarts at
 MOST_AHEAD = 16  # at most so many frames are decoded before a frame but shown after it, in H.264 and HEVC
 
 
-def decode_from_keys(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, numbers: Sequence[int]
-) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames of these numbers from an opened video, in order.
+@dataclass(frozen=True)
+class IndexedVideo:
+    """An opened video file."""
+
+    container: InputContainer
+    stream: VideoStream
+    index: PacketIndex
+    packets: list[Packet]  # all, as they follow one another in the file; empty: they must be read from it
+
+    def packets_from(self, key: int) -> Iterable[Packet]:
+        """The packets from a key frame on, for a decoder that starts anew."""
+        if self.packets:
+            self.stream.codec_context.flush_buffers()
+            return islice(self.packets, self.index.places[key] if key else 0, None)
+        # A transport stream has no list of key frames: asked for its first frame, it goes to a later one.
+        time = self.index.times[key] if key else min(0, self.index.times[0])
+        self.container.seek(time, stream=self.stream)
+        return all_packets(self.container, self.stream)
+
+
+def decode_from_keys(video: IndexedVideo, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames of these numbers, in order.
 
     Raises:
         BrokenOffError: the frames do not match the packets, so frames yielded so far may be wrong; or one is damaged.
     """
-    if max(numbers) >= len(index.times):
+    if max(numbers) >= len(video.index.times):
         raise BrokenOffError("the packets do not identify these frames")
-    for key, wanted in _by_key_frame(index.keys, numbers):
-        yield from _decode_some(container, stream, index, key, wanted)
+    for key, wanted in _by_key_frame(video.index.keys, numbers):
+        yield from _decode_some(video, key, wanted)
 
 
 def _by_key_frame(keys: Sequence[int], numbers: Sequence[int]) -> list[tuple[int, set[int]]]:
@@ -45,19 +65,14 @@ def _by_key_frame(keys: Sequence[int], numbers: Sequence[int]) -> list[tuple[int
     return groups
 
 
-def _decode_some(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, key: int, wanted: set[int]
-) -> Iterator[tuple[int, VideoFrame]]:
+def _decode_some(video: IndexedVideo, key: int, wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
     """Wanted frames, decoded from a key frame on; raises as `decode_from_keys` does."""
-    times, places = index.times, index.places
+    times, places, spare = video.index.times, video.index.places, video.index.spare
     last = max(wanted, key=lambda number: places[number])
     span = range(key, min(len(times), max(wanted) + 1 + MOST_AHEAD))
-    left_out = {times[number] for number in span if times[number] in index.spare and number not in wanted}
+    left_out = {times[number] for number in span if times[number] in spare and number not in wanted}
     coming = [number for number in span if places[number] <= places[last] and times[number] not in left_out]
-    with faults_break_off():
-        # A transport stream has no list of key frames: asked for its first frame, it goes to a later one.
-        container.seek(times[key] if key else min(0, times[0]), stream=stream)
-    frames = _since(times[key], _decoded(container, stream, left_out, times[last]))
+    frames = _since(times[key], _decoded(video, key, left_out, times[last]))
     for number, frame in zip_longest(coming, frames):
         # Some files call every packet a key frame: the decoder knows better.
         if not frame or number is None or frame.pts != times[number] or (number == key > 0 and not frame.key_frame):
@@ -68,15 +83,15 @@ def _decode_some(
             yield number, frame
 
 
-def _decoded(container: InputContainer, stream: VideoStream, left_out: set[int], last: int) -> Iterator[VideoFrame]:
-    """Frames from the current position to the packet with time `last`, without those at the times `left_out`."""
+def _decoded(video: IndexedVideo, key: int, left_out: set[int], last: int) -> Iterator[VideoFrame]:
+    """Frames from a key frame to the packet with time `last`, without those at the times `left_out`."""
     with faults_break_off():
-        for packet in all_packets(container, stream):
+        for packet in video.packets_from(key):
             if packet.pts not in left_out:
                 yield from packet.decode()
             if packet.pts == last:
                 break
-        yield from stream.decode(None)  # flush the decoder
+        yield from video.stream.decode(None)  # flush the decoder
 
 
 def _since(time: int, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

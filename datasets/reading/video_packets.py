@@ -64,8 +64,10 @@ class PacketIndex(NamedTuple):
     fault: str  # where the file breaks off; empty if it does not
 
 
-def index_packets(path: Path, container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Look at all packets of an opened video.
+def index_packets(
+    path: Path, container: InputContainer, stream: VideoStream, kept: list[Packet] | None = None
+) -> PacketIndex | None:
+    """Look at all packets of an opened video, and append them to `kept`.
 
     Returns:
         None if they do not identify the frames: times are missing or repeated, the codec does not have one frame per
@@ -80,6 +82,8 @@ def index_packets(path: Path, container: InputContainer, stream: VideoStream) ->
         for packet in whole_packets(path, container, stream):
             # Discarded packets are decoded but not shown: they precede the start of a cut.
             packets.append((packet.pts, packet.is_keyframe, not packet.is_discard))
+            if kept is not None:
+                kept.append(packet)
             if length_size and packet.pts is not None and _is_spare(packet, length_size):
                 spare.add(packet.pts)
     except BrokenOffError as error:

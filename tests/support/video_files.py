@@ -71,11 +71,16 @@ def write_video(
 
 
 def damage_frame(path: Path, number: int) -> None:
-    """Flip the bits of a byte in a packet, by its number in the file, so that FFmpeg cannot decode the frame's end."""
+    """Flip the bits of four bytes in a packet, by its number in the file, so that FFmpeg cannot decode the frame's end.
+
+    One byte is not enough: some of them still give a picture, and x264 may write other bytes at another time.
+    """
     with av.open(str(path)) as container:
         payload = bytes([packet for packet in container.demux(video=0) if packet.size][number])
     file = bytearray(path.read_bytes())
-    file[file.index(payload) + len(payload) - 3] ^= 255
+    end = file.index(payload) + len(payload)
+    for place in range(end - 5, end - 1):
+        file[place] ^= 255
     path.write_bytes(file)
 
 

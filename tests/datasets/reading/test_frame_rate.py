@@ -15,8 +15,8 @@ from video_files import write_frames, write_video
 
 from common.errors import InputError
 from datasets.lists import VideoRecord
-from datasets.reading.frame_rate import at_rate, frames_at_rate
 from datasets.reading.readers import open_record
+from datasets.reading.renumbered import at_rate, frames_at_rate
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 from datasets.sampling import dense_starts

@@ -8,9 +8,8 @@ from video_files import write_frames, write_video
 
 from common.errors import InputError
 from datasets.lists import VideoRecord, parse_line
-from datasets.reading.frame_rate import at_rate
-from datasets.reading.part import Part
 from datasets.reading.readers import Reader, open_record
+from datasets.reading.renumbered import Part, at_rate
 
 TMPL = "{:05d}.jpg"
 

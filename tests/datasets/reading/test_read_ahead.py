@@ -22,4 +22,4 @@ def test_all_items_in_order_and_the_error_at_its_place() -> None:
 def test_the_thread_ends_with_the_block(most: int) -> None:
     with ReadAhead(itertools.count(), most) as ahead:
         assert next(iter(ahead)) == 0
-    assert not ahead.thread.is_alive()
+    assert not ahead.is_alive()

@@ -16,7 +16,7 @@ from video_files import damage_frame, write_sound, write_video
 
 from common.errors import InputError
 from datasets.reading import video_decoding as video
-from datasets.reading import video_jumps
+from datasets.reading import video_file, video_jumps
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
 
@@ -79,6 +79,7 @@ KINDS: dict[str, tuple[dict, Callable[[Path], object] | None]] = {
         {"codec": "libx264", "options": {"x264-params": "interlaced=1:keyint=30:scenecut=0:bframes=3:b-adapt=0"}},
         None,
     ),
+    "fragments.mp4": (H264, lambda path: remux(path, movflags="frag_keyframe+empty_moov")),
     "hevc.mp4": ({"codec": "libx265", "options": {"x265-params": "keyint=12:log-level=none"}}, None),
     "open_gop.mkv": ({"codec": "libx264", "options": OPEN_GOP}, None),
     "intra_refresh.mkv": ({"codec": "libx264", "options": {"x264-params": "intra-refresh=1:keyint=12"}}, None),
@@ -113,9 +114,10 @@ def test_frames_are_those_of_the_sequential_decode(tmp_path: Path, kind: str) ->
     rng = random.Random(0)
     for size in (1, 1, 2, 5, 12):
         indices = rng.sample(range(len(frames)), size)
-        images, replaced = read(video, indices)
-        assert {number: image.tobytes() for number, image in images.items()} == {i: frames[i] for i in indices}
-        assert replaced == []
+        for reader in (video, VideoFile(path, len(frames))):  # one that knows the packets, and one that keeps them
+            images, replaced = read(reader, indices)
+            assert {number: image.tobytes() for number, image in images.items()} == {i: frames[i] for i in indices}
+            assert replaced == []
 
 
 def test_the_kinds_of_files_are_what_their_names_say(tmp_path: Path) -> None:
@@ -183,6 +185,18 @@ def test_a_clip_opens_its_file_once(tmp_path: Path, name: str, monkeypatch) -> N
     monkeypatch.setattr(av, "open", lambda *args, **options: opened.append(args) or av_open(*args, **options))
     dict(VideoFile(path, 40).frames([3, 9]))
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(("kept", "times_read"), [(1 << 20, 0), (100, 2)])
+def test_the_packets_of_a_small_file_are_read_once(tmp_path: Path, monkeypatch, kept: int, times_read: int) -> None:
+    path, read_again = write_video(tmp_path / "a.mp4", 40, **H264), []
+    whole = [image.tobytes() for image in decode_video(path)]
+    all_packets = video_jumps.all_packets
+    monkeypatch.setattr(video_jumps, "all_packets", lambda *args: read_again.append(args) or all_packets(*args))
+    monkeypatch.setattr(video_file, "MOST_KEPT", kept)
+    images = dict(VideoFile(path, 40).frames([3, 38]))
+    assert [images[number].tobytes() for number in (3, 38)] == [whole[3], whole[38]]
+    assert len(read_again) == times_read
 
 
 def broken(path: Path) -> Path:

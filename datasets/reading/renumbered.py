@@ -1,43 +1,79 @@
-"""Videos read at another frame rate, by the times of their frames."""
+"""A video's frames under other numbers: those of a part of it, or of the video at another frame rate."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from common.errors import InputError
-from datasets.reading.readers import Reader
+from datasets.reading.video_file import VideoFile
+from datasets.records import Window
 
 ROUNDING = 1e-6  # seconds
 MOST_FRAMES = 100_000_000  # more mean that a time in the file is wrong
 
 
-class AtRate:
-    """A `Reader` of a video at another frame rate: frame i is the one that the video shows after i / rate seconds."""
+class Renumbered:
+    """Some frames of a reader's video, numbered from 0: a `datasets.reading.readers.Reader`."""
 
-    def __init__(self, reader: Reader, numbers: np.ndarray) -> None:
-        """`numbers`: frames of the video, ascending; at a rate above the video's some are repeated."""
+    def __init__(self, reader: Any, numbers: Sequence[int] | np.ndarray) -> None:
+        """`numbers`: of the frames in the video, ascending; some may be repeated."""
         self.reader, self.path, self.numbers = reader, reader.path, numbers
         self.num_frames = len(numbers)
 
     def frames(self, numbers: Sequence[int], replaced: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """As `Reader.frames`."""
+        """As `Reader.frames`; the nearest readable frame may be one that is not among these."""
         wanted = np.asarray(numbers)
-        sources = self.numbers[wanted]
+        sources = np.array([self.numbers[number] for number in numbers])
         for source, image in self.reader.frames(np.unique(sources).tolist(), replaced):
             for number in wanted[sources == source].tolist():
                 yield number, image
 
 
-def at_rate(reader: Reader, rate: float) -> Reader:
-    """The reader of the same video at `rate` frames per second; 0: the reader itself.
+class Part(Renumbered):
+    """The frames of a window."""
+
+    def known_times(self) -> tuple[np.ndarray, float]:
+        """As `VideoFile.known_times`, from the window's first frame."""
+        times, tick = self.reader.known_times()
+        inside = times[self.numbers[0] : self.numbers[-1] + 1]
+        if not len(inside):
+            raise InputError(f"{self.path} has {len(times)} frames, but a window in the list starts after them")
+        return inside - inside[0], tick
+
+
+def part_of(whole: Any, window: Window | None) -> Any:
+    """The reader of a window of a reader's video, or the reader itself.
+
+    Raises:
+        InputError: a window in seconds has no frame, or the frames have no times.
+    """
+    if window is None:
+        return whole
+    if not window.in_seconds:
+        return Part(whole, range(int(window.start) - 1, int(window.end)))
+    if not isinstance(whole, VideoFile):
+        raise InputError(f"{whole.path} has images without timestamps; write the window {window} in frames")
+    times = np.round(whole.times(), 6).tolist()  # as exact as windows are
+    first, end = (bisect_left(times, time) for time in (window.start, window.end))
+    if first == end:
+        raise InputError(f"{whole.path} has no frame in the window {window}: its last one is at {times[-1]:g} s")
+    whole.num_frames = len(times)
+    return Part(whole, range(first, end))
+
+
+def at_rate(reader: Any, rate: float) -> Any:
+    """The reader of the same video at `rate` frames per second: frame i is the one shown after i / rate seconds.
+
+    `rate` 0: the reader itself.
 
     Raises:
         InputError: the video has no times, such as images, or wrong ones.
     """
     if not rate:
         return reader
-    whole = getattr(reader, "whole", reader)  # of a window
-    if not hasattr(whole, "known_times") or not hasattr(reader, "known_times"):
+    if not hasattr(reader.reader if isinstance(reader, Part) else reader, "known_times"):
         raise InputError(
             f"{reader.path} has images without timestamps, which cannot be read at {rate:g} frames per "
             f"second; extract them at this rate (scripts/extract_frames.py --fps {rate:g}) and give --frame_rate 0"
@@ -47,7 +83,7 @@ def at_rate(reader: Reader, rate: float) -> Reader:
         raise InputError(
             f"{reader.path}: its frames span {times[-1]:,.0f} seconds, so their times are wrong; convert it"
         )
-    return AtRate(reader, frames_at_rate(times, reader.num_frames, rate, tick))
+    return Renumbered(reader, frames_at_rate(times, reader.num_frames, rate, tick))
 
 
 def frames_at_rate(times: np.ndarray, num_frames: int, rate: float, tick: float = 0.0) -> np.ndarray:
