@@ -6,8 +6,10 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
 # several tests at a time, and small networks gain nothing from more threads
 
+import ctypes
 import logging
 import multiprocessing
+import platform
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +21,12 @@ from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
 from common.console import StopRequest
+from ops.malloc import keep_freed_memory
+from ops.models import NETS
 
 gc.disable()  # until all is imported, see `pytest_runtestloop`
+if platform.libc_ver()[0] == "glibc":  # a fork takes 50 ms for each GiB of memory, also for what is only kept
+    os.register_at_fork(before=lambda: ctypes.CDLL(None).malloc_trim(0))
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("no_deadline")
 
@@ -31,6 +37,7 @@ def pytest_runtestloop() -> None:
     gc.freeze()
     gc.enable()
     start_starter()
+    keep_freed_memory()  # as the scripts do; programs of the starter decide that for themselves
 
 
 def pytest_sessionfinish() -> None:
@@ -89,6 +96,16 @@ def quick_plots(monkeypatch) -> None:
 
     monkeypatch.setattr("ops.training.fit.plot_confusion", plot)
     monkeypatch.setattr("pkl_to_results.plot_confusion", plot)
+
+
+@pytest.fixture(scope="module")
+def tiny_network() -> Iterator[None]:
+    """`--net Tiny`: a ResNet's weights and steps take most of a small run's time."""
+    from tiny_net import TINY  # not for xdist's main process, which needs no torch
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(NETS, "Tiny", TINY)
+        yield
 
 
 @pytest.fixture(scope="module")

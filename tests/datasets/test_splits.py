@@ -16,12 +16,12 @@ from options.groups import data_options
 from opts import parse_test, parse_train
 from scripts import check_data, show_clips
 
-TINY = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
+TINY = ["--net", "Tiny", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
 FOLDS = [f"fold{number}" for number in (1, 2, 10)]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch) -> Path:
+def home(tmp_path: Path, monkeypatch, tiny_network) -> Path:
     """A prepared data set "mine" with three folds, whose lists share no clips, and no other lists."""
     home = write_dataset(tmp_path / "data" / "mine", train=9, val=9, num_frames=2)
     trains, vals = ((home / f"{which}.txt").read_text().splitlines(keepends=True) for which in ("train", "val"))
@@ -101,7 +101,7 @@ def test_which_list_is_scored(plain: Path) -> None:
 def scored(folder: str, *flags: str) -> str:
     """The list that a test script scored, according to its pickle and its protocol."""
     center_crop.main(
-        ["--weights", "runs/TSN_mine_fold2_resnet10_1f/ckpt.pth.tar", "--output_dir", folder, "-j", "0", *flags]
+        ["--weights", "runs/Tiny_mine_fold2_none_1f/ckpt.pth.tar", "--output_dir", folder, "-j", "0", *flags]
     )
     protocol = json.loads(Path(folder, "protocol.json").read_text())
     listed = [line.rsplit(maxsplit=2)[0] for line in Path(protocol["val_list"]).read_text().splitlines()]
@@ -116,7 +116,7 @@ def test_a_test_knows_the_split_of_its_weights(plain: Path, capsys) -> None:
     train.main(["mine", "--split", "fold2", *TINY, "--check_data", "-b", "3"])
     (plain / "test_fold2.txt").rmdir()
     Path("unread.txt").rename(plain / "test_fold2.txt")
-    stored = read_checkpoint("runs/TSN_mine_fold2_resnet10_1f/ckpt.pth.tar")
+    stored = read_checkpoint("runs/Tiny_mine_fold2_none_1f/ckpt.pth.tar")
     assert (stored["options"]["split"], stored["trained_on"]["dataset"]) == ("fold2", "mine")
     assert scored("s1") == "test_fold2.txt"
     assert "test list: data/mine/test_fold2.txt" in capsys.readouterr().out
@@ -134,8 +134,8 @@ def test_weights_trained_with_given_lists(plain: Path) -> None:
     """Their val list is scored, unless a split or the test list is given."""
     lists = ["--train_list", "data/mine/train_fold1.txt", "--val_list", "data/mine/val_fold1.txt"]
     train.main(["mine", *lists, *TINY, "-b", "3", "--root_model", "other", "--root_log", "other"])
-    Path("runs/TSN_mine_fold2_resnet10_1f").mkdir(parents=True)
-    Path("other/TSN_mine_resnet10_1f/ckpt.pth.tar").rename("runs/TSN_mine_fold2_resnet10_1f/ckpt.pth.tar")
+    Path("runs/Tiny_mine_fold2_none_1f").mkdir(parents=True)
+    Path("other/Tiny_mine_none_1f/ckpt.pth.tar").rename("runs/Tiny_mine_fold2_none_1f/ckpt.pth.tar")
     assert scored("s1") == "val_fold1.txt"
     assert scored("s2", "--subset", "test") == "test.txt"
     assert scored("s3", "--split", "fold2") == "test_fold2.txt"

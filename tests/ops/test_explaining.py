@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_net import TinyNet, random_clips
+from tiny_net import NoMap, random_clips
 from torch import Tensor, nn
 
 from common.errors import InputError
@@ -151,4 +151,4 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_a_network_without_a_map() -> None:
     with pytest.raises(InputError, match="Tiny has no feature map"):
-        explain(TinyNet().eval(), random_clips())
+        explain(NoMap().eval(), random_clips())

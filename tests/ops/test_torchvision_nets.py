@@ -77,7 +77,7 @@ def test_odd_sizes(net: str, size: tuple[int, int, int]) -> None:
     assert model(torch.zeros(1, segments, 1, 3, height, width, dtype=torch.uint8)).shape == (1, 3)
 
 
-@pytest.mark.parametrize("net", DIFFERENT)
+@pytest.mark.parametrize("net", ["r2plus1d_18", "s3d", "mvit_v2_s"])  # these convolve over time
 def test_gradients_of_the_shortest_clips_are_right(net: str) -> None:
     """torch's convolution has given wrong ones where a temporal kernel is longer than the clip."""
     torch.manual_seed(0)

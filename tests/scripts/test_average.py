@@ -11,10 +11,12 @@ from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint, save_checkpoint
 from scripts import average
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
-def write(path: Path, shift: float, **content) -> dict[str, torch.Tensor]:
+
+def write(path: Path, shift: float, net: str = "Tiny", **content) -> dict[str, torch.Tensor]:
     """A checkpoint whose numbers are moved by `shift`."""
-    write_checkpoint(path, **content)
+    write_checkpoint(path, net, **content)
     stored = read_checkpoint(path)
     state = {name: value + value.new_tensor(shift) for name, value in stored["state_dict"].items()}
     save_checkpoint(path, {**stored, "state_dict": state})

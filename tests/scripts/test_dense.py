@@ -21,15 +21,15 @@ from ops.scoring.pickles import read_scores
 from ops.weights.checkpoint import Weights
 from ops.weights.file import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 DENSE = ["--sampling", "dense", "--frame_stride", "3", "--frame_rate", "5"]
-RUN = Path("runs/TSM_mine_resnet10_4f")
+RUN = Path("runs/Tiny_mine_none_4f")
 CKPT = str(RUN / "ckpt.pth.tar")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def home(tiny_network, tmp_path_factory) -> Path:
     """Video files of 2 to 8 seconds, and a network trained on them."""
     home = tmp_path_factory.mktemp("home")
     for name in ("train", "val"):
@@ -50,7 +50,7 @@ def _here(home: Path, monkeypatch) -> None:
 
 
 def training() -> list[str]:
-    flags = ["mine", "--net", "TSM", "--arch", "resnet10", "--num_segments", "4", "--input_size", "32", "-j", "0"]
+    flags = ["mine", "--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-j", "0"]
     data = ["--root_path", "videos", "--train_list", "train.txt", "--val_list", "val.txt", "--classes", "classes.txt"]
     return [*flags, *data, "-b", "3", "--epochs", "1"]
 

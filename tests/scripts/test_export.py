@@ -1,5 +1,6 @@
 """scripts/export.py and the files that it writes."""
 
+import copy
 import importlib.util
 import json
 import pickle
@@ -13,18 +14,18 @@ import onnx
 import pytest
 import torch
 from checkpoint_files import CLASSES, SIZE, random_clips, write_checkpoint
+from tiny_net import TinyNet
 from video_files import write_video
 
 import predict
 from common.errors import InputError
 from common.files import file_hash
 from ops.network import VideoNet
-from ops.resnet import ResNetVideo
 from ops.weights.exported import ExportedNet, read_exported
 from ops.weights.file import read_checkpoint
 from scripts import export
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 FORMATS = [".pt2", ".onnx"]
 
@@ -38,10 +39,15 @@ def made(tmp_path_factory) -> tuple[VideoNet, Path]:
     return model, folder
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], suffix: str) -> None:
-    model, folder = made
-    net = read_exported(folder / f"net{suffix}")
+@pytest.fixture(scope="module", params=FORMATS)
+def exported(request, made: tuple[VideoNet, Path]) -> tuple[Path, ExportedNet]:
+    """A file, and the network that it holds, which takes a second to read."""
+    path = made[1] / f"net{request.param}"
+    return path, read_exported(path)
+
+
+def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], exported: tuple[Path, ExportedNet]) -> None:
+    model, (_, net) = made[0], exported
     clips = random_clips(model)
     with torch.inference_mode():
         expected = model(clips)
@@ -56,22 +62,22 @@ def test_a_file_scores_as_its_checkpoint(made: tuple[VideoNet, Path], suffix: st
             net(wrong)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_predict_runs_a_file(made: tuple[VideoNet, Path], suffix: str, tmp_path: Path, monkeypatch) -> None:
+def test_predict_runs_a_file(exported: tuple[Path, ExportedNet], tmp_path: Path, monkeypatch) -> None:
+    path, net = exported
     write_video(tmp_path / "v.mkv", 20)
     probabilities = []
-    for weights in ("ckpt.pth.tar", f"net{suffix}"):
-        flags = ["--weights", str(made[1] / weights), "--json", str(tmp_path / "p.json"), "--top", "3"]
+    for weights in ("ckpt.pth.tar", path.name):
+        flags = ["--weights", str(path.with_name(weights)), "--json", str(tmp_path / "p.json"), "--top", "3"]
         predict.main([str(tmp_path / "v.mkv"), *flags])
         (found,) = json.loads((tmp_path / "p.json").read_text())["predictions"]
         probabilities.append({row["name"]: row["probability"] for row in found["classes"]})
     assert probabilities[1] == pytest.approx(probabilities[0], abs=1e-5)
     for flag in (["--net", "TSN"], ["--amp", "bf16"], ["--classes", "x.txt"]):
-        with pytest.raises(InputError, match=rf"{flag[0]}: .*net\{suffix} is an exported network"):
+        with pytest.raises(InputError, match=rf"{flag[0]}: .*net\{path.suffix} is an exported network"):
             predict.main([str(tmp_path / "v.mkv"), *flags, *flag])
-    net = read_exported(made[1] / f"net{suffix}")
-    net.size = 64
-    monkeypatch.setattr(predict, "read_exported", lambda _: net)
+    larger = copy.copy(net)
+    larger.size = 64
+    monkeypatch.setattr(predict, "read_exported", lambda _: larger)
     with pytest.raises(InputError, match=r"crops of 64 pixels.* give 32; change --full_res"):
         predict.main([str(tmp_path / "v.mkv"), *flags])
 
@@ -178,28 +184,28 @@ def test_missing_packages_and_other_formats(tmp_path: Path, monkeypatch) -> None
 
 
 @pytest.fixture
-def tsn(tmp_path: Path) -> str:
+def tiny(tmp_path: Path) -> str:
     """The checkpoint of a network that is exported quickly."""
-    write_checkpoint(tmp_path / "ckpt.pth.tar", "TSN")
+    write_checkpoint(tmp_path / "ckpt.pth.tar", "Tiny")
     return str(tmp_path / "ckpt.pth.tar")
 
 
 @pytest.mark.parametrize("fault", [1e-3, float("nan")])
-def test_a_file_with_other_logits_is_not_written(tsn: str, tmp_path: Path, monkeypatch, fault: float) -> None:
+def test_a_file_with_other_logits_is_not_written(tiny: str, tmp_path: Path, monkeypatch, fault: float) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.pt2").write_text("old")
     real = ExportedNet.__call__
     monkeypatch.setattr(ExportedNet, "__call__", lambda self, clips: real(self, clips) + fault * (len(clips) == 5))
-    with pytest.raises(InputError, match="logits differ from those of TSN"):
-        export.main([tsn, "--output", str(tmp_path / "out" / "a.pt2")])
+    with pytest.raises(InputError, match="logits differ from those of Tiny"):
+        export.main([tiny, "--output", str(tmp_path / "out" / "a.pt2")])
     assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [("a.pt2", "old")]
 
 
-def test_a_network_that_cannot_be_exported(tsn: str, tmp_path: Path, monkeypatch) -> None:
-    real = ResNetVideo.logits
-    monkeypatch.setattr(ResNetVideo, "logits", lambda self, clip: real(self, clip) * (1 if clip.sum() > 0 else 2))
-    with pytest.raises(InputError, match="torch.export cannot export TSN"):
-        export.main([tsn, "--output", str(tmp_path / "a.pt2")])
+def test_a_network_that_cannot_be_exported(tiny: str, tmp_path: Path, monkeypatch) -> None:
+    real = TinyNet.logits
+    monkeypatch.setattr(TinyNet, "logits", lambda self, clip: real(self, clip) * (1 if clip.sum() > 0 else 2))
+    with pytest.raises(InputError, match="torch.export cannot export Tiny"):
+        export.main([tiny, "--output", str(tmp_path / "a.pt2")])
 
 
 def test_latency_of_full_res_without_a_compiler(tmp_path: Path, capsys, monkeypatch) -> None:
@@ -209,7 +215,7 @@ def test_latency_of_full_res_without_a_compiler(tmp_path: Path, capsys, monkeypa
 
     monkeypatch.setattr(export, "start_runtime", start_runtime)
     path, checkpoint = str(tmp_path / "a.pt2"), tmp_path / "ckpt.pth.tar"
-    write_checkpoint(checkpoint, "TSN", input_size=128)
+    write_checkpoint(checkpoint, "Tiny", input_size=128)
     export.main([str(checkpoint), "--output", path, "--full_res", "--latency", "--rounds", "2"])
     net = read_exported(Path(path))
     assert (net.input_size, net.size) == (128, 160)

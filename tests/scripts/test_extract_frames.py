@@ -47,7 +47,7 @@ def here(tmp_path: Path, monkeypatch) -> Path:
 
 
 def run(*flags: str) -> None:
-    extract_frames.main([*PATHS, "-j", "2", *flags])
+    extract_frames.main([*PATHS, "-j", "1", *flags])
 
 
 def files(folder: Path) -> list[str]:

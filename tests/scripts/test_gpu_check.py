@@ -54,8 +54,8 @@ MAINS = {
 }
 
 
-def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, capsys) -> None:
-    """The scripts in this process; two processes as torchrun would start them, but forked."""
+def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, quick_plots, capsys) -> None:
+    """Of some networks. The scripts in this process; two processes as torchrun would start them, but forked."""
 
     def script(_bench: Bench, name: str, *arguments: object, launcher=(), cpu: bool = False) -> str:
         if launcher:
@@ -70,6 +70,8 @@ def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, capsys) 
         return output.getvalue()
 
     monkeypatch.setattr(Bench, "script", script)
+    monkeypatch.setattr(numerics, "FAMILY", ["H2CN", "TSN"])
+    monkeypatch.setattr(speed, "NETWORKS", ("h2cn", "naive"))
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 512)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -5,22 +5,19 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_net import TinyNet
 from video_files import own_data_flags, write_dataset
 
 import pkl_to_results
 import test_models_center_crop as center_crop
 import train
-from ops.models import NETS, Network
 
 pytestmark = pytest.mark.slow
 
 NAMES = ("<script>alert(1)</script>", "\x1b[2J$\\frac{$ %s {} {{7*7}}", '=HYPERLINK("x"),\u202etxt.exe')
 
 
-def test_names_are_only_shown(tmp_path: Path, monkeypatch) -> None:
+def test_names_are_only_shown(tmp_path: Path, monkeypatch, tiny_network) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(NETS, "Tiny", Network(lambda name, _dropout: TinyNet(4, 1, name.num_class), 1, "none"))
     root = write_dataset(tmp_path / "data", train=6, val=3, num_frames=5, classes=NAMES)
     small = ["--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0", "--epochs", "1", "--mix", "mixup"]
     train.main(["mine", "RGB", *own_data_flags(root), "--net", "Tiny", *small])

@@ -21,12 +21,12 @@ from ops.scoring.pickles import read_scores
 from ops.weights.file import read_checkpoint
 from scripts import average, explain, probe, publish, results_table, show_clips
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
-NET = ["--net", "TSN", "--num_segments", "1", "--input_size", "32", "-j", "0"]
-SMALL = [*NET, "--arch", "resnet10", "-b", "3", "--epochs", "2", "--lr", "0.01"]
+NET = ["--net", "Tiny", "--num_segments", "1", "--input_size", "32", "-j", "0"]
+SMALL = [*NET, "-b", "3", "--epochs", "2", "--lr", "0.01"]
 LABELS = [(0, 2), (1,), (1, 2), (0,), (0, 1, 2)]
-RUN = Path("runs/TSN_mine_resnet10_1f")
+RUN = Path("runs/Tiny_mine_none_1f")
 
 
 def rows_of(path: str) -> list[dict[str, str]]:
@@ -58,7 +58,7 @@ def flags(data: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tiny_network, flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished training."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patched:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import write_checkpoint
 from golden_data import official_state
 from video_files import CLASSES, write_dataset, write_frames, write_video
 
@@ -27,18 +28,18 @@ from ops.scoring.pickles import pickle_path, read_scores
 from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import save_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def home(tiny_network, tmp_path_factory) -> Path:
     """A folder with a data set (own/), a video of 4 seconds (v.mkv) and a checkpoint (c.pth.tar)."""
     home = tmp_path_factory.mktemp("home")
     write_dataset(home / "own", train=1, val=3)
     write_video(home / "v.mkv", 40)
-    trained_on = TrainedOn("TDN", "resnet10", 2, "mine", list(CLASSES), 32, "", "", "")
+    trained_on = TrainedOn("Tiny", "none", 2, "mine", list(CLASSES), 32, "", "", "")
     torch.manual_seed(0)
-    state = build_model("TDN", "resnet10", len(CLASSES), 2).state_dict()
+    state = build_model("Tiny", None, len(CLASSES), 2).state_dict()
     state["fc.weight"] *= 30  # so that probabilities differ
     save_checkpoint(home / "c.pth.tar", {"state_dict": state, "trained_on": vars(trained_on)})
     return home
@@ -273,7 +274,8 @@ def test_what_is_loaded() -> None:
     )
     root = Path(predict.__file__).parent
     packages = "ops,datasets,matplotlib,sklearn,scipy,pandas,onnx,drawing"
-    flags = ["v.mkv", "--weights", "c.pth.tar", "--csv", "p.csv"]
+    write_checkpoint(Path("tdn.pth.tar"), "TDN")  # a new process does not know the tiny network
+    flags = ["v.mkv", "--weights", "tdn.pth.tar", "--csv", "p.csv"]
     done = subprocess.run(
         [sys.executable, "-c", code.replace("sys.argv[1:]", "sys.argv[1:-1]"), *flags, packages],
         env={"PYTHONPATH": str(root), "PATH": "", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,

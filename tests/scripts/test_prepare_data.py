@@ -154,8 +154,10 @@ def test_kinetics_in_other_folders_and_spellings(tmp_path: Path, video: bytes) -
     ]
 
 
-@pytest.mark.parametrize("form", ["{}", "{}_{:06d}", "{}_{}", "{}_{}_{}"])
-@pytest.mark.parametrize("kind", ["videos", "frames"])
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("{}", "videos"), ("{}_{:06d}", "frames"), ("{}_{}", "videos"), ("{}_{}_{}", "frames")],
+)
 def test_kinetics_with_other_file_names(tmp_path: Path, capsys, video: bytes, form: str, kind: str) -> None:
     expected = write_kinetics(tmp_path / "official")
     for clip in clips_of(expected):

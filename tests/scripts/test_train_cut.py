@@ -14,18 +14,16 @@ import torch
 import torch._dynamo  # otherwise each forked process imports it at its first step
 from processes import exit_statuses, start_processes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_net import TinyNet
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from video_files import own_data_flags, write_dataset
 
 from common.console import run_script
 from datasets.clip_dataset import VideoDataset
 from ops import runtime
-from ops.models import NETS, Network
 from ops.training import engine, fit, saver
 from ops.weights.file import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 NAME = "Tiny_mine_none_4f"
 SMALL = ["--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0", "--epochs", "2", "-p", "3"]
@@ -39,11 +37,6 @@ TURNS += ["--aug_repeats", "2", "--balanced_sampler", "--best_by", "mean_class"]
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """6 batches of 2 clips, and one that each epoch leaves out."""
     return own_data_flags(write_dataset(tmp_path_factory.mktemp("data"), train=13, val=3, num_frames=5))
-
-
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch) -> None:
-    monkeypatch.setitem(NETS, "Tiny", Network(lambda name, _dropout: TinyNet(4, 1, name.num_class), 1, "none"))
 
 
 def signal_in_step(monkeypatch, number: int = signal.SIGTERM, step: int = 1) -> None:

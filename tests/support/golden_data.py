@@ -1,6 +1,7 @@
 """Golden data: results of the official H2CN in float64 under parameters that `fill.py` makes from their names."""
 
 import json
+import os
 import zlib
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,10 @@ def official_state(net: str = "h2cn") -> dict[str, Tensor]:
 def _filled(key: str, shape: tuple[int, ...]) -> Tensor:
     """Kept, since the networks have most of their tensors in common: 400 MiB."""
     return torch.as_tensor(fill_array(key, shape))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_filled.cache_clear)  # a fork takes the longer, the more memory there is
 
 
 def golden_clip(golden: dict[str, np.ndarray], segments: int, frames: int) -> Tensor:

@@ -3,11 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from ops.models import Network
 from ops.network import NetworkName, VideoNet
 
 
 class TinyNet(VideoNet):
     """A convolution on every frame, BatchNorm, a mean over time and space, dropout, a classifier."""
+
+    explained_layer = "pool"
 
     def __init__(self, segments: int = 4, frames: int = 1, num_class: int = 3, stride: int = 4, pool: int = 1) -> None:
         super().__init__(NetworkName("Tiny", "none", num_class, segments), frames)
@@ -24,9 +27,13 @@ class TinyNet(VideoNet):
         return self.fc(self.dropout(self.feature_map(clip).mean((2, 3, 4))))
 
 
+TINY = Network(lambda name, _dropout: TinyNet(name.num_segments, 1, name.num_class), 1, "none")  # for `NETS`
+
+
 class NoMap(TinyNet):
     """The same without a feature map to offer."""
 
+    explained_layer = None
     feature_map = VideoNet.feature_map
 
 

@@ -17,8 +17,8 @@ from ops.training.seen_clips import clip_digests, joined, seen, seen_clips
 from ops.weights.file import read_checkpoint, save_checkpoint
 from scripts import results_table
 
-TINY = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "-j", "0", "-b", "3"]
-RUN = "runs/TSN_mine_resnet10_1f"
+TINY = ["--net", "Tiny", "--num_segments", "1", "--input_size", "32", "-j", "0", "-b", "3"]
+RUN = "runs/Tiny_mine_none_1f"
 
 
 def test_a_record_finds_its_clips() -> None:
@@ -44,7 +44,7 @@ def test_a_damaged_record(record: object) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_plots: None) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_plots: None, tiny_network: None) -> Path:
     """A data set "mine" of 6 train and 3 val clips, and a second split of the same, whose val clips are train clips."""
     home = write_dataset(tmp_path / "data" / "mine", train=6, val=3, num_frames=2)
     lines = (home / "train.txt").read_text().splitlines(keepends=True)
@@ -69,11 +69,11 @@ def test_a_run_does_not_choose_its_best_epoch_on_its_training_clips(
     with pytest.raises(InputError, match=r"2 of the 3 clips"):  # the start has seen them
         train.main([*other, "--tune_from", best])
     train.main([*other, "--tune_from", best, "--allow_overlap"])
-    content = read_checkpoint("runs/TSN_mine_other_resnet10_1f/ckpt.pth.tar")
+    content = read_checkpoint("runs/Tiny_mine_other_none_1f/ckpt.pth.tar")
     assert len(content["seen_clips"]["mine"]) == 6
 
     capsys.readouterr()
-    train.main([*other, "-e", "--resume", "runs/TSN_mine_other_resnet10_1f/ckpt.best.pth.tar"])
+    train.main([*other, "-e", "--resume", "runs/Tiny_mine_other_none_1f/ckpt.best.pth.tar"])
     assert "2 of the 3 clips" in capsys.readouterr().out
 
 

@@ -26,6 +26,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def model():
+    return build_model("H2CN", "resnet10", 5, 2)
+
+
+@pytest.fixture
+def h2cn18():
+    """The smallest H2CN that an image network of torchvision starts."""
     return build_model("H2CN", "resnet18", 5, 2)
 
 
@@ -38,7 +44,7 @@ def same(a: dict, b: dict) -> bool:
 def test_ours_loads_with_and_without_wrappings(model, tmp_path: Path, prefix: str, outer: bool) -> None:
     state = {prefix + key: value for key, value in model.state_dict().items()}
     torch.save({"state_dict": state} if outer else state, tmp_path / "w.pth.tar")
-    other = build_model("H2CN", "resnet18", 5, 2)
+    other = build_model("H2CN", "resnet10", 5, 2)
     report = load_weights(other, tmp_path / "w.pth.tar")
     assert same(other.state_dict(), model.state_dict())
     assert report.layout == "ours"
@@ -54,7 +60,7 @@ def test_weights_under_the_keys_of_other_projects(model, outer: list[str]) -> No
     for key in reversed(outer):
         content = {key: content, "epoch": 3}
     content["model_ema"] = content[outer[0]]
-    report = load_weights(build_model("H2CN", "resnet18", 5, 2), content)
+    report = load_weights(build_model("H2CN", "resnet10", 5, 2), content)
     assert len(report.matched) == len(model.state_dict())
     assert "'model_ema'" in str(report)
 
@@ -99,15 +105,15 @@ def test_official_layout_reports_its_unused_stem() -> None:
     assert report.new == []
 
 
-def test_torchvision_resnet_starts_the_backbone_and_inflates_the_motion_stem(model) -> None:
+def test_torchvision_resnet_starts_the_backbone_and_inflates_the_motion_stem(h2cn18) -> None:
     resnet = torchvision.models.resnet18().state_dict()
-    classifier = model.fc.weight.clone()
-    report = load_weights(model, resnet)
-    assert torch.equal(model.layer3[1].conv2.weight, resnet["layer3.1.conv2.weight"])
-    assert torch.equal(model.motion.conv.weight[:, 4], resnet["conv1.weight"].mean(1))
-    assert torch.equal(model.fc.weight, classifier)
+    classifier = h2cn18.fc.weight.clone()
+    report = load_weights(h2cn18, resnet)
+    assert torch.equal(h2cn18.layer3[1].conv2.weight, resnet["layer3.1.conv2.weight"])
+    assert torch.equal(h2cn18.motion.conv.weight[:, 4], resnet["conv1.weight"].mean(1))
+    assert torch.equal(h2cn18.fc.weight, classifier)
     assert report.inflated == ["motion.conv.weight"]
-    assert len(report.matched) + len(report.inflated) + len(report.new) == len(model.state_dict())
+    assert len(report.matched) + len(report.inflated) + len(report.new) == len(h2cn18.state_dict())
 
 
 def test_torchvision_resnet_starts_tdns_own_stage_1_too() -> None:
@@ -121,20 +127,20 @@ def test_torchvision_resnet_starts_tdns_own_stage_1_too() -> None:
 
 @pytest.mark.parametrize("net", ["TSN", "TSM"])
 def test_our_own_files_that_look_like_torchvisions_keep_their_classifier(net: str) -> None:
-    one, other = build_model(net, "resnet18", 5, 2), build_model(net, "resnet18", 5, 2)
+    one, other = build_model(net, "resnet10", 5, 2), build_model(net, "resnet10", 5, 2)
     assert load_weights(other, one.state_dict()).layout == "ours"
     assert torch.equal(other.fc.weight, one.fc.weight)
     with pytest.raises(InputError, match="class counts differ"):
-        load_weights(build_model(net, "resnet18", 6, 2), one.state_dict())
+        load_weights(build_model(net, "resnet10", 6, 2), one.state_dict())
 
 
-def test_imagenet_that_cannot_be_downloaded_says_where_to_put_the_file(model, monkeypatch) -> None:
+def test_imagenet_that_cannot_be_downloaded_says_where_to_put_the_file(h2cn18, monkeypatch) -> None:
     def offline(*_args, **_kwargs):
         raise OSError("no route")
 
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", offline)
     with pytest.raises(InputError, match=r"--pretrain imagenet.*no route.*checkpoints/resnet18-.*\.pth.*none"):
-        load_pretrained(model, "imagenet")
+        load_pretrained(h2cn18, "imagenet")
 
 
 @pytest.fixture
@@ -149,26 +155,27 @@ def cached_file(hub: Path, weights: torchvision.models.WeightsEnum) -> Path:
     return hub / weights.url.rpartition("/")[2]
 
 
-def test_imagenet_weights_in_the_cache_are_taken_offline(model, hub: Path) -> None:
+def test_imagenet_weights_in_the_cache_are_taken_offline(h2cn18, hub: Path) -> None:
     resnet = torchvision.models.resnet18().state_dict()
     torch.save(resnet, cached_file(hub, torchvision.models.ResNet18_Weights.IMAGENET1K_V1))
-    report = load_pretrained(model, "imagenet")
-    assert torch.equal(model.layer4[1].conv2.weight, resnet["layer4.1.conv2.weight"])
-    assert len(report.new) == sum(".gate." in name or name.startswith("motion.") for name in model.state_dict()) - 1 + 2
+    report = load_pretrained(h2cn18, "imagenet")
+    assert torch.equal(h2cn18.layer4[1].conv2.weight, resnet["layer4.1.conv2.weight"])
+    temporal = [name for name in h2cn18.state_dict() if ".gate." in name or name.startswith("motion.")]
+    assert len(report.new) == len(temporal) - 1 + 2
     assert str(report).endswith("1 inflated, 133 new, 2 unused; a new classifier, for 5 classes instead of 1000")
 
 
-def test_a_cut_file_in_the_cache_is_named(model, hub: Path) -> None:
+def test_a_cut_file_in_the_cache_is_named(h2cn18, hub: Path) -> None:
     path = cached_file(hub, torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
     torch.save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match=f"resnet18-.*{path}"):
-        load_pretrained(model, "imagenet")
+        load_pretrained(h2cn18, "imagenet")
 
 
-def test_kinetics_weights_are_torchvisions_video_networks(model, hub: Path) -> None:
+def test_kinetics_weights_are_torchvisions_video_networks(h2cn18, hub: Path) -> None:
     with pytest.raises(InputError, match="no such weights for H2CN resnet18; give imagenet, IMAGENET1K_V1"):
-        load_pretrained(model, "kinetics")
+        load_pretrained(h2cn18, "kinetics")
     s3d = torchvision.models.video.s3d().state_dict()
     torch.save(s3d, cached_file(hub, torchvision.models.video.S3D_Weights.KINETICS400_V1))
     net = build_model("s3d", None, 5, 8)
@@ -180,16 +187,16 @@ def test_kinetics_weights_are_torchvisions_video_networks(model, hub: Path) -> N
         load_pretrained(net, "imagenet")
 
 
-def test_a_start_from_an_image_network_of_other_classes(model) -> None:
+def test_a_start_from_an_image_network_of_other_classes(h2cn18) -> None:
     places = torchvision.models.resnet18(num_classes=365).state_dict()
-    assert load_weights(model, places, new_classifier=True).inflated == ["motion.conv.weight"]
+    assert load_weights(h2cn18, places, new_classifier=True).inflated == ["motion.conv.weight"]
     with pytest.raises(InputError, match="missing: layer1.0.gate"):  # a test must not take it for a whole network
-        load_weights(model, places)
+        load_weights(h2cn18, places)
 
 
 def test_safetensors(model, tmp_path: Path) -> None:
     safetensors.torch.save_file(dict(model.state_dict()), tmp_path / "w.safetensors")
-    other = build_model("H2CN", "resnet18", 5, 2)
+    other = build_model("H2CN", "resnet10", 5, 2)
     load_weights(other, tmp_path / "w.safetensors")
     assert same(other.state_dict(), model.state_dict())
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-9])
@@ -205,9 +212,9 @@ def test_safetensors(model, tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_of_another_net_is_refused_although_it_would_fit(made_for: dict, words: str) -> None:
-    content = {"state_dict": build_model("TSN", "resnet18", 5, 2).state_dict(), "trained_on": made_for}
+    content = {"state_dict": build_model("TSN", "resnet10", 5, 2).state_dict(), "trained_on": made_for}
     with pytest.raises(InputError, match=words):
-        load_weights(build_model("TSM", "resnet18", 5, 2), content)
+        load_weights(build_model("TSM", "resnet10", 5, 2), content)
 
 
 @pytest.mark.parametrize("net", ["H2CN", "TDN", "TSM", "TSN"])
@@ -219,7 +226,7 @@ def test_official_weights_of_8_segments_fit_a_network_of_16(net: str) -> None:
 
 
 def test_tune_from_replaces_a_classifier_of_another_size(model) -> None:
-    other = build_model("H2CN", "resnet18", 9, 2)
+    other = build_model("H2CN", "resnet10", 9, 2)
     classifier = other.fc.weight.clone()
     report = load_weights(other, model.state_dict(), new_classifier=True)
     assert torch.equal(other.conv1.weight, model.conv1.weight)
@@ -252,7 +259,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(model, damage, words: 
 
 def test_weights_of_another_arch_are_refused(model) -> None:
     with pytest.raises(InputError, match="--arch"):
-        load_weights(model, build_model("H2CN", "resnet34", 5, 2).state_dict())
+        load_weights(model, build_model("H2CN", "resnet18", 5, 2).state_dict())
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
@@ -346,7 +353,7 @@ def test_weights_that_do_not_say_all_they_were_trained_on(model, tmp_path: Path)
     ],
 )  # fmt: skip
 def test_odd_values_in_a_checkpoint_are_named(model, tmp_path: Path, name: str, value: object) -> None:
-    made_for = TrainedOn("H2CN", "resnet18", 2, "mine", [*"abcde"], 32, "", "", "")
+    made_for = TrainedOn("H2CN", "resnet10", 2, "mine", [*"abcde"], 32, "", "", "")
     content = {**declared(model, **vars(made_for)), "options": {}}
     (content if name == "options" else content["trained_on"])[name] = value
     save_checkpoint(tmp_path / "w.pth.tar", content)
@@ -398,7 +405,7 @@ def test_a_thousand_classes_of_ours_are_no_imagenet() -> None:
 
 
 def test_a_start_from_our_own_network_of_another_kind_is_refused(model) -> None:
-    tsn = build_model("TSN", "resnet18", 5, 2)
+    tsn = build_model("TSN", "resnet10", 5, 2)
     with pytest.raises(InputError, match="is of TSN, this network is H2CN; build --net TSN"):
         load_weights(model, declared(tsn), new_classifier=True)
 
@@ -417,7 +424,7 @@ def test_official_weights_are_of_no_ablation() -> None:
 
 def test_other_class_names_get_a_new_classifier_although_they_are_as_many(model) -> None:
     """Something-Something V1 and V2 both have 174 classes, in part under other numbers."""
-    other = build_model("H2CN", "resnet18", 5, 2)
+    other = build_model("H2CN", "resnet10", 5, 2)
     same_names = [str(i) for i in range(5)]
     assert load_weights(other, declared(model), new_classifier=True, class_names=same_names).new == []
     report = load_weights(other, declared(model), new_classifier=True, class_names=same_names[::-1])
