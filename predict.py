@@ -25,7 +25,7 @@ from common.errors import InputError
 from common.files import require_replaceable
 from common.progress import clock
 from datasets.class_names import read_class_names
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.loader import make_view_loader
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading.read_ahead import ReadAhead
@@ -52,7 +52,7 @@ class Classifier(NamedTuple):
 
     classify: Callable[[VideoViews], np.ndarray]  # (K,) probabilities
     class_names: Sequence[str]
-    plans: Sequence[ClipPlan]  # of each clip of a video
+    plans: Sequence[EvalPlan]  # of each clip of a video
     is_gpu: bool
 
 
@@ -125,7 +125,7 @@ def ready_classifier(args: argparse.Namespace, runtime: Runtime) -> Classifier:
     input_size, dataset = (net.input_size, "") if made_for is None else (made_for.input_size, made_for.dataset)
     views = eval_preprocessing(input_size, args.crops, full_res if args.full_res is None else args.full_res)
     sampling = frame_sampling(made_for, args.frame_stride, args.frame_rate)
-    plan = ClipPlan(net.num_segments, net.frames_per_segment, views, **sampling)
+    plan = EvalPlan(net.num_segments, net.frames_per_segment, views, **sampling)
     plans = list(clip_plans(plan, list(range(args.clips)), "auto", dataset).values())
     network: Callable[[Tensor], Tensor] = net
     if isinstance(net, VideoNet):

@@ -24,7 +24,7 @@ from common.errors import command, counted
 from common.files import file_hash, make_folder
 from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.lists import NO_LABEL, clip_ids
 from datasets.loader import make_view_loader
 from datasets.preprocessing import eval_preprocessing
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
     preprocessing = eval_preprocessing(input_size, crops, args.full_res)
     if args.resize:
         preprocessing = preprocessing.after_resize(args.resize)
-    plan = ClipPlan(
+    plan = EvalPlan(
         model.num_segments, model.frames_per_segment, preprocessing, seed=args.seed, frame_order=args.frame_order,
         **frame_sampling(trained_on, args.frame_stride, args.frame_rate),
     )  # fmt: skip
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None, crops: int = 1) -> None:
 
 
 def score_list(
-    args: Namespace, model: VideoNet, plans: Mapping[int, ClipPlan], protocol: dict[str, Any], videos: ViewDataset,
+    args: Namespace, model: VideoNet, plans: Mapping[int, EvalPlan], protocol: dict[str, Any], videos: ViewDataset,
     runtime: Runtime,
 ) -> None:  # fmt: skip
     """One pass over the videos for all clips without scores. The main process alone writes, and has the journal."""
@@ -112,7 +112,7 @@ def score_list(
 
 
 def describe_views(
-    weights: Weights, model: VideoNet, spec: DatasetSpec, subset: str, plan: ClipPlan, full_res: bool
+    weights: Weights, model: VideoNet, spec: DatasetSpec, subset: str, plan: EvalPlan, full_res: bool
 ) -> dict[str, Any]:
     """The protocol of the views; all clips of a test share it."""
     views = plan.preprocessing

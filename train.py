@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     lr = base_rate(args, runtime)
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
-    step = TrainSettings(
+    settings = TrainSettings(
         loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
         train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
         amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, print_freq=args.print_freq, seed=args.seed,
@@ -77,11 +77,11 @@ def main(argv: list[str] | None = None) -> None:
         seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
-        evaluate_checkpoint(args, state, val_set, runtime, step)
+        evaluate_checkpoint(args, state, val_set, runtime, settings)
     else:
         require_enough_clips(args, model, train_set, runtime)
         train = show_start if args.dry_run else run_epochs
-        train(args, state, train_set, val_set, runtime, step)
+        train(args, state, train_set, val_set, runtime, settings)
     runtime.close()
 
 
@@ -91,7 +91,7 @@ def base_rate(args: Namespace, runtime: Runtime) -> float:
 
 
 def evaluate_checkpoint(
-    args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, step: TrainSettings
+    args: Namespace, state: TrainState, val_set: VideoDataset, runtime: Runtime, settings: TrainSettings
 ) -> None:
     """-e: loss and accuracy of --resume CKPT on the val list, and of its averaged weights."""
     val_list, val_clips = val_set.spec.lists["val"], list(clip_ids(val_set.records))
@@ -101,7 +101,7 @@ def evaluate_checkpoint(
         networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
     loader = batches(args, val_set, runtime, train=False)
     for name, network in networks.items():
-        val = evaluate(network, loader, runtime, step, title="evaluate")
+        val = evaluate(network, loader, runtime, settings, title="evaluate")
         logging.info("%s on %s of %s: %s", name, counted(val.videos, "video"), val_list, val.describe())
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(val_clips), val_list, args.resume))
@@ -120,7 +120,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     require_batch(model, len(per_device[-1]), args.input_size)
 
 
-def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
+def lr_schedule(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
     """The learning rate as a function of the (fractional) epoch."""
     names = ("epochs", "lr_type", "lr_steps", "warmup", "warmup_start", "min_lr")
     return partial(learning_rate, lr=base_rate(args, runtime), **{name: getattr(args, name) for name in names})
@@ -128,21 +128,21 @@ def lr_at(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
 
 def show_start(
     args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
-    step: TrainSettings,
+    settings: TrainSettings,
 ) -> None:  # fmt: skip
     """--dry_run: options, sizes, learning rates, and the time and memory of three steps."""
     logging.info("%s\n", as_toml(vars(args)))
     describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
     if isinstance(args.dry_run, Path) and runtime.is_main:
-        draw_learning_rate(args.dry_run, lr_at(args, runtime), args.epochs)
+        draw_learning_rate(args.dry_run, lr_schedule(args, runtime), args.epochs)
         logging.info("Wrote %s", args.dry_run)
     loader = batches(args, train_set, runtime, train=True)
-    dry_run(state, loader, runtime, step, lr_at=lr_at(args, runtime), epochs=args.epochs)
+    dry_run(state, loader, runtime, settings, lr_at=lr_schedule(args, runtime), epochs=args.epochs)
 
 
 def run_epochs(
     args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
-    step: TrainSettings,
+    settings: TrainSettings,
 ) -> None:  # fmt: skip
     """Find or make the run's folder, resume from its checkpoint if there is one, and train to the last epoch."""
     spec = train_set.spec
@@ -161,15 +161,15 @@ def run_epochs(
             describe_start(args, run.folder.name, train_set, val_set, runtime)
             logs = command("tensorboard", "--logdir", args.root_log)
             logging.info("Checkpoints: %s   curves: %s", run.folder, logs)
-        settings = FitSettings(
-            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_at(args, runtime),
+        fit_settings = FitSettings(
+            epochs=args.epochs, eval_freq=args.eval_freq, lr_at=lr_schedule(args, runtime),
             folders=run, best_by=args.best_by, eval_teacher=bool(args.eval_teacher),
             draw_mixed=lambda clips: np.asarray(mixed_sheet(clips, spec.class_names)),
             save_every=steps_and_seconds(args.save_every), stop=stop,
         )  # fmt: skip
         runtime.limit_waiting()
         try:
-            fit(state, train_loader, val_loader, runtime, step, settings)
+            fit(state, train_loader, val_loader, runtime, settings, fit_settings)
         except (KeyboardInterrupt, Stopped) as end:
             kept = f"The checkpoint after {state.saved} is in {run.folder}" if state.saved else "There is no checkpoint"
             again = resume_command(sys.argv, run.to_continue(args.resume))

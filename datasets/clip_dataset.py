@@ -38,7 +38,7 @@ class Sample:
     seconds: float = 0.0  # for reading, decoding and transforming
 
 
-class SampledClip(NamedTuple):
+class ClipChoice(NamedTuple):
     """A clip before its frames are read."""
 
     indices: np.ndarray  # (T, L) frame numbers
@@ -67,7 +67,7 @@ class Plan(ABC):
         return self.num_segments, self.frames_per_segment, self.side, self.side, 3
 
     @abstractmethod
-    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
+    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> ClipChoice:
         """Sample the clip at `index` of the list, from a video of `num_frames` frames, in an epoch."""
 
     def random_starts(self, num_frames: int, rng: Rng) -> np.ndarray:
@@ -91,7 +91,7 @@ class TrainPlan(Plan):
     def side(self) -> int:
         return self.input_size
 
-    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
+    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> ClipChoice:
         rng = sampling.sample_rng(self.seed, epoch, index)
         starts = self.random_starts(num_frames, rng)
         transform = TrainTransform.sample(
@@ -100,11 +100,11 @@ class TrainPlan(Plan):
         labels = record.labels
         if self.mirrored and transform.flip:
             labels = tuple(sorted(self.mirrored[label] for label in labels))
-        return SampledClip(segment_indices(starts, self.frames_per_segment, num_frames), transform, labels)
+        return ClipChoice(segment_indices(starts, self.frames_per_segment, num_frames), transform, labels)
 
 
 @dataclass(frozen=True)
-class ClipPlan(Plan):
+class EvalPlan(Plan):
     """The same clip of a video every time, for validation and tests."""
 
     preprocessing: Preprocessing
@@ -117,10 +117,10 @@ class ClipPlan(Plan):
     def side(self) -> int:
         return self.preprocessing.crop_size
 
-    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> SampledClip:
+    def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> ClipChoice:
         rng = sampling.clip_rng(self.seed, record.id, self.clip_index or 0)
         indices = segment_indices(self.starts(num_frames, rng), self.frames_per_segment, num_frames)
-        return SampledClip(sampling.reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
+        return ClipChoice(sampling.reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
 
     def starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts; dense clips are always evenly spaced."""
@@ -224,13 +224,13 @@ class VideoDataset(VideoList, Clips):
         video = index % len(self)
         return Sample(memory, self.label(sampled), video, self.records[video].id, replaced, seconds)
 
-    def label(self, sampled: SampledClip) -> int | Tensor:
+    def label(self, sampled: ClipChoice) -> int | Tensor:
         """As in `Sample`."""
         if not self.spec.multi_label:
             return sampled.labels[0]
         return torch.zeros(self.spec.num_class).index_fill_(0, torch.tensor(sampled.labels), 1.0)
 
-    def sample(self, epoch: int, index: int) -> tuple[Reader, SampledClip]:
+    def sample(self, epoch: int, index: int) -> tuple[Reader, ClipChoice]:
         """The reader of a video, and the clip sampled from it; no frame is read.
 
         An index beyond the list is another clip of a video in the same epoch (see `EpochSampler`).
@@ -273,4 +273,4 @@ def train_dataset(
 
 def val_dataset(spec: DatasetSpec, *, input_size: int, decoder: str = "auto", **frames: Any) -> VideoDataset:
     """The val list for evaluation during training: centre crop, and centre starts or the middle dense clip."""
-    return VideoDataset(spec, "val", ClipPlan(preprocessing=eval_preprocessing(input_size), **frames), decoder)
+    return VideoDataset(spec, "val", EvalPlan(preprocessing=eval_preprocessing(input_size), **frames), decoder)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError, unforeseen
 from datasets.catalogue import DatasetSpec, is_kinetics
-from datasets.clip_dataset import ClipPlan, VideoList
+from datasets.clip_dataset import EvalPlan, VideoList
 from datasets.lists import VideoRecord
 from datasets.preprocessing import Box
 from datasets.reading.readers import Reader
@@ -54,7 +54,7 @@ class ViewDataset(VideoList, Dataset[VideoViews]):
     """A list, with or without labels, for a test of several clips per video; an unreadable frame stops it."""
 
     def __init__(
-        self, spec: DatasetSpec, plans: Sequence[ClipPlan], decoder: str = "auto", *, which: str = "val"
+        self, spec: DatasetSpec, plans: Sequence[EvalPlan], decoder: str = "auto", *, which: str = "val"
     ) -> None:
         """As `VideoList`, with one plan for each of the C clips; the plans differ only in the clip."""
         super().__init__(spec, which, decoder, may_lack_labels=True)
@@ -70,7 +70,7 @@ class SourceViews(Dataset[VideoViews | str]):
     """The views of each of a user's videos, or why it cannot be read: one does not stop the others."""
 
     sources: Sequence[Source]
-    plans: Sequence[ClipPlan]
+    plans: Sequence[EvalPlan]
     decoder: str
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class SourceViews(Dataset[VideoViews | str]):
         return read_views(decodable, record, self.plans, index)
 
 
-def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], index: int = 0) -> VideoViews:
+def read_views(reader: Reader, record: VideoRecord, plans: Sequence[EvalPlan], index: int = 0) -> VideoViews:
     """All views of a video, the record at `index` of its list; a plan for each of the C clips, as for `ViewDataset`.
 
     Raises:
@@ -125,8 +125,8 @@ def read_views(reader: Reader, record: VideoRecord, plans: Sequence[ClipPlan], i
 
 
 def clip_plans(
-    plan: ClipPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
-) -> dict[int, ClipPlan]:
+    plan: EvalPlan, clips: Sequence[int], sampling: str, dataset: str, num_clips: int | None = None
+) -> dict[int, EvalPlan]:
     """A plan for each of the numbered clips; `plan` has the frame stride of dense ones, if there is one.
 
     Args:

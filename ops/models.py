@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # command lines read this file, and torch takes seconds to lo
     from ops.network import VideoNet
 
 
-class Network(NamedTuple):
+class NetworkEntry(NamedTuple):
     """The builder of a network, and the facts that are known without building it."""
 
     build: "Callable[..., VideoNet]"  # (NetworkName, dropout) -> VideoNet with random weights
@@ -26,15 +26,15 @@ def imported(module: str, name: str) -> "Callable[..., VideoNet]":
 
 
 # docs/extending.md shows how to add one.
-NETS: dict[str, Network] = {
-    "H2CN": Network(imported("ops.h2cn", "h2cn"), 5),
-    "TDN": Network(imported("ops.tdn", "tdn"), 5),
-    "TSM": Network(imported("ops.tsm", "tsm"), 1),
+NETS: dict[str, NetworkEntry] = {
+    "H2CN": NetworkEntry(imported("ops.h2cn", "h2cn"), 5),
+    "TDN": NetworkEntry(imported("ops.tdn", "tdn"), 5),
+    "TSM": NetworkEntry(imported("ops.tsm", "tsm"), 1),
     # The plain ResNet on every segment (arXiv 1608.00859): blind to their order.
-    "TSN": Network(imported("ops.resnet", "ResNetVideo"), 1),
+    "TSN": NetworkEntry(imported("ops.resnet", "ResNetVideo"), 1),
 }
 NETS |= {
-    net: Network(imported("ops.torchvision_nets", "TorchvisionNet"), 1, TORCHVISION, form.stride)
+    net: NetworkEntry(imported("ops.torchvision_nets", "TorchvisionNet"), 1, TORCHVISION, form.stride)
     for net, form in TORCHVISION_NETS.items()
 }
 FAMILY = tuple(net for net, entry in NETS.items() if entry.arch is None)  # those with a choice of --arch

@@ -39,7 +39,7 @@ if __name__ == "__main__":
 import torch
 from torch import Tensor
 
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.lists import VideoRecord
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading.sources import Source
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     model = weights.build(names)  # not fused: the gates are read inside
     views = eval_preprocessing(made_for.input_size)
     frames = frame_sampling(made_for, args.frame_stride, args.frame_rate)
-    plan = ClipPlan(model.num_segments, model.frames_per_segment, views, **frames)
+    plan = EvalPlan(model.num_segments, model.frames_per_segment, views, **frames)
     source = Source(Path(args.source), VideoRecord(args.source, None, 0))
     clip = SourceViews([source], [plan], args.decoder).read(0).clip(0).movedim(-1, -3)  # (1, T, L, 3, H, W)
     explained = explained_clip(Path(args.source).name, clip[0], explain(model, clip, label), made_for)

@@ -123,10 +123,10 @@ def test_an_augmentation(monkeypatch) -> None:
 def test_a_loss(monkeypatch) -> None:
     settings = run("A loss", monkeypatch)["step"]
     logits, label = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
-    expected = settings.smoothed_loss(logits, label)
+    expected = settings.training_loss(logits, label)
     assert expected < torch.nn.functional.cross_entropy(logits, label, label_smoothing=0.1)
     targets = torch.nn.functional.one_hot(label, 3).float()
-    assert torch.allclose(settings.smoothed_loss(logits, targets), expected)
+    assert torch.allclose(settings.training_loss(logits, targets), expected)
 
 
 def test_another_project(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -36,7 +36,7 @@ def dry_run(
     state: TrainState,
     loader: Any,
     runtime: Runtime,
-    step: TrainSettings,
+    settings: TrainSettings,
     *,
     lr_at: Callable[[float], float],
     epochs: int,
@@ -45,21 +45,21 @@ def dry_run(
 
     `lr_at` gives the learning rate at a (fractional) epoch.
     """
-    steps = -(-len(loader) // step.accumulate)
+    steps = -(-len(loader) // settings.accumulate)
     logging.info("%s per epoch, %s in all", counted(steps, "step"), counted(steps * epochs, "step"))
     logging.info("Learning rate: %s", _rates(lr_at, epochs))
-    logging.info(_measured_steps(state, loader, runtime, step, lr_at))
+    logging.info(_measured_steps(state, loader, runtime, settings, lr_at))
 
 
 def _measured_steps(
-    state: TrainState, loader: Any, runtime: Runtime, step: TrainSettings, lr_at: Callable[[float], float]
+    state: TrainState, loader: Any, runtime: Runtime, settings: TrainSettings, lr_at: Callable[[float], float]
 ) -> str:
     """Run the steps; returns the result as one line."""
-    batches = FirstBatches(loader, STEPS * step.accumulate)
+    batches = FirstBatches(loader, STEPS * settings.accumulate)
     ends: list[float] = []
     train_one_epoch(
         runtime.wrap(state.model), batches, state.optimiser, state.scaler, runtime,
-        replace(step, print_freq=len(loader) + 1),
+        replace(settings, print_freq=len(loader) + 1),
         epoch=0, lr_at=lr_at, mixer=state.mixer, after_step=lambda *_: ends.append(time.perf_counter()),
     )  # fmt: skip
     device = "GPU" if runtime.device.type == "cuda" else "process, without its workers"
@@ -67,7 +67,7 @@ def _measured_steps(
     if len(ends) < 2:
         return f"{memory}; the epoch is too short to time"
     of_step = (ends[-1] - ends[0]) / (len(ends) - 1)
-    epoch = timedelta(seconds=round(of_step * len(loader) / step.accumulate))
+    epoch = timedelta(seconds=round(of_step * len(loader) / settings.accumulate))
     return f"{1000 * of_step:.0f} ms per step (mean of {len(ends) - 1}), {epoch} per epoch without validation; {memory}"
 
 

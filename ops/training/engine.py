@@ -42,7 +42,7 @@ class TrainSettings:
     multi_label: bool = False  # whether videos have several labels, as (N, K) multi-hot
 
     @property
-    def smoothed_loss(self) -> Loss:
+    def training_loss(self) -> Loss:
         """The loss that training minimises."""
         loss = self.train_loss or self.loss
         return partial(loss, label_smoothing=self.label_smoothing) if self.label_smoothing else loss
@@ -67,36 +67,42 @@ def train_one_epoch(
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction. An epoch that goes on after `first` batches has their `progress`, and `loader` the rest.
-    `log_step` is called every `print_freq` batches and after the last one, with the epoch and its fraction and the
-    figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the optimiser with the batches
-    done, those of the epoch, and the sums so far.
+    with its fraction. To continue an interrupted epoch, give the number of batches done (`first`), their `progress`,
+    and a `loader` of the rest. `log_step` is called every `print_freq` batches and after the last one, with the epoch
+    and its fraction and the figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the
+    optimiser with the batches done, those of the epoch, and the sums so far.
 
     A loss or gradient that is not finite raises an `InputError`. No step is made from it.
     """
     progress = progress or Progress()
     if settings.multi_label:
         progress.sums = MultiLabelSums(**vars(progress.sums))
-    sums, clock, steps = progress.sums, StepClock(runtime.device), first + len(loader)
+    sums, clock, num_batches = progress.sums, StepClock(runtime.device), first + len(loader)
     train_mode(unwrap(model))
     if mixer is not None:
         mixer.examples = []
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)  # for dropout
-    runtime.set_random_state(progress.random)
-    batches = track(loader, steps, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
-    for step, batch in enumerate(batches, start=first):
-        clock.lap("waiting") if step > first else clock.first_batch(batch.seconds)
-        lr = lr_at(epoch + step / steps)
+    runtime.set_random_state(progress.random)  # a resumed epoch continues its own
+    batches = track(loader, num_batches, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
+    for number, batch in enumerate(batches, start=first):
+        if number == first:
+            clock.first_batch(batch.seconds)
+        else:
+            clock.lap("waiting")
+        lr = lr_at(epoch + number / num_batches)
         set_learning_rate(optimiser, lr)
-        group_start = step - (step - first) % settings.accumulate
-        group = min(settings.accumulate, steps - group_start)  # batches of this step; the last step may have fewer
-        is_last = step + 1 == group_start + group
-        where = f"epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {lr:g}, videos {batch.video_ids}"
+        group_start = number - (number - first) % settings.accumulate
+        group = min(settings.accumulate, num_batches - group_start)  # batches of this step; the last may have fewer
+        is_last = number + 1 == group_start + group
+        where = (
+            f"epoch {epoch + 1}, batch {number + 1} of {num_batches}, learning rate {lr:g}, videos {batch.video_ids}"
+        )
         clip, target = _to_device(batch, runtime.device)
         if mixer is not None:
-            clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, step, settings.smoothed_loss)
-            if own_loss is not None:  # without the network's parameters; its graph is freed before the network runs
-                # Its gradients are shared at once: there may be none in the last batch of a step.
+            clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, number, settings.training_loss)
+            if own_loss is not None:
+                # That of the selector, without the network's parameters. Going backward now frees its graph before the
+                # network runs. Its gradients are averaged in every batch: the last one of a step may not be mixed.
                 require_finite(own_loss, "loss of the mixing", where)
                 scaler.scale(own_loss * (1 / group)).backward()
             clock.lap("mixing")
@@ -104,7 +110,7 @@ def train_one_epoch(
         with runtime.sharing_gradients(model, is_last):
             with runtime.autocast(settings.amp):
                 logits = model(clip, **options)
-                loss = settings.smoothed_loss(logits, target)
+                loss = settings.training_loss(logits, target)
             require_finite(loss, "loss", where)
             sums.add(logits.detach(), target, loss.item())
             sums.replaced += batch.replaced
@@ -118,11 +124,11 @@ def train_one_epoch(
                 mixer.method.step(unwrap(model), scaler, lr, where)
             scaler.update()
         clock.lap("optimiser")
-        if log_step is not None and ((step + 1) % settings.print_freq == 0 or step + 1 == steps):
+        if log_step is not None and ((number + 1) % settings.print_freq == 0 or number + 1 == num_batches):
             figures = progress.next_point(sums.seconds.total + clock.elapsed, lr, runtime)
-            log_step(epoch + (step + 1) / steps, figures)
+            log_step(epoch + (number + 1) / num_batches, figures)
         if after_step is not None and is_last:
-            after_step(step + 1, steps, lambda: replace(sums, seconds=sums.seconds + clock.read()))
+            after_step(number + 1, num_batches, lambda: replace(sums, seconds=sums.seconds + clock.read()))
     sums.seconds += clock.read()
     return sums
 
@@ -144,7 +150,8 @@ def evaluate(
 ) -> Sums:
     """Loss and accuracy (or mAP) over the list, each video counted once, with any number of processes.
 
-    `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may end it all.
+    `model` is as `Runtime.wrap` gave it; `loader` has this process's share of the list; `before_batch` may
+    raise, to stop the evaluation.
     A score that is not finite raises an `InputError`: the accuracy is undefined.
     """
     model.eval()

@@ -50,13 +50,13 @@ def fit(
     train_loader: DataLoader,
     val_loader: DataLoader,
     runtime: Runtime,
-    step: TrainSettings,
+    settings: TrainSettings,
     run: FitSettings,
 ) -> None:
     """Train from the state's epoch to the last; after each epoch write the checkpoint, then log its figures.
 
-    In this order a log that cannot be written costs no epoch. The checkpoint holds the figures, so a run stopped in
-    between loses no log line either. `Saver` writes checkpoints within an epoch and before its validation.
+    The checkpoint comes first, so a log that cannot be written costs no epoch. It holds the figures, so a run stopped
+    in between loses no log line either. `Saver` writes checkpoints within an epoch and before its validation.
 
     Raises:
         InputError: something is not finite, or a checkpoint or the log cannot be written. The last checkpoint stays.
@@ -70,9 +70,9 @@ def fit(
         epoch, start = state.epoch, time.perf_counter()
         validates = (epoch + 1) % run.eval_freq == 0 or epoch + 1 == run.epochs
         first = saver.start_epoch(train_loader, validates=validates)
-        start -= saver.progress.sums.seconds.total  # before it was cut
+        start -= saver.progress.sums.seconds.total  # spent before the interruption
         own = train_one_epoch(
-            model, train_loader, state.optimiser, state.scaler, runtime, step,
+            model, train_loader, state.optimiser, state.scaler, runtime, settings,
             epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
             log_step=log.write_step if log else None, after_step=saver,
         )  # fmt: skip
@@ -82,7 +82,7 @@ def fit(
         best = keep = False
         if validates:
             try:
-                val, val_figures = _evaluate(state, model, val_loader, runtime, step, run)
+                val, val_figures = _evaluate(state, model, val_loader, runtime, settings, run)
             except Stopped:
                 saver.save()  # at the end of the epoch's training
                 raise
@@ -90,7 +90,7 @@ def fit(
             prefix = "val/" if state.average is None else "val/ema_"
             accuracy = {name: val_figures[prefix + name] for name in state.best}
             best = accuracy[run.best_by] > state.best[run.best_by]
-            keep = state.rank(accuracy[run.best_by])
+            keep = state.rank_epoch(accuracy[run.best_by])
             state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
             figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
@@ -98,7 +98,7 @@ def fit(
         saver.save(best=best, keep=keep)
         if log is not None:
             log.write(epoch, state.figures)
-            if best and not step.multi_label:
+            if best and not settings.multi_label:
                 title = f"{run.folders.folder.name}, epoch {state.epoch}, {FIGURES[run.best_by]} "
                 title += f"{state.best[run.best_by]:.2f} %"
                 plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
@@ -134,10 +134,15 @@ def _train_figures(train: Sums, shares: dict[str, float], lr: float, state: Trai
 
 
 def _evaluate(
-    state: TrainState, model: nn.Module, loader: DataLoader, runtime: Runtime, step: TrainSettings, run: FitSettings
+    state: TrainState,
+    model: nn.Module,
+    loader: DataLoader,
+    runtime: Runtime,
+    settings: TrainSettings,
+    run: FitSettings,
 ) -> tuple[Sums, dict[str, float]]:
     """The network's sums over the val list, and metrics by curve name, those of averaged weights included."""
-    score = partial(evaluate, loader=loader, runtime=runtime, settings=step, before_batch=run.stop.check)
+    score = partial(evaluate, loader=loader, runtime=runtime, settings=settings, before_batch=run.stop.check)
     val = score(model, title=f"epoch {state.epoch + 1} val")
     figures = {f"val/{name}": value for name, value in val.averages().items()}
     for name, network in state.averages(teacher=run.eval_teacher).items():

@@ -77,7 +77,7 @@ class TrainState:
         of_mixing = self.mixer.method.teacher if teacher and self.mixer is not None else None
         return own if of_mixing is None else {**own, "teacher": of_mixing}
 
-    def rank(self, accuracy: float) -> bool:
+    def rank_epoch(self, accuracy: float) -> bool:
         """Rank the epoch after those done by its accuracy, and return whether its weights must be kept."""
         if self.keep_best == 1:
             return False

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli import number
 from common.errors import counted
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset
@@ -35,7 +35,7 @@ def measure(args: argparse.Namespace, specs: Specs, title: str) -> dict[str, Any
     spec = specs["folder"]
     preprocessing = eval_preprocessing(args.input_size, args.test_crops, full_res=args.test_crops == 3)
     plans = [
-        ClipPlan(args.num_segments, args.frames_per_segment, preprocessing, clip) for clip in range(args.num_clips)
+        EvalPlan(args.num_segments, args.frames_per_segment, preprocessing, clip) for clip in range(args.num_clips)
     ]
     views = ViewDataset(spec, plans)
     variants = {

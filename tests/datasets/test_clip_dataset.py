@@ -18,7 +18,7 @@ from video_files import write_dataset, write_video
 from common.errors import InputError
 from datasets import loader
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import ClipPlan, VideoDataset, train_dataset, val_dataset
+from datasets.clip_dataset import EvalPlan, VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
 from datasets.loader import Batch, _ignore_lost_connections, make_loader
 from datasets.preprocessing import eval_preprocessing
@@ -165,13 +165,13 @@ def test_a_torchvision_transform_is_a_step_of_the_augmentation(spec: DatasetSpec
 
 def test_validation_and_one_clip_test_see_the_same_frames(spec: DatasetSpec) -> None:
     val = val_dataset(spec, **SHAPE, input_size=32)
-    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
+    test = ViewDataset(spec, [EvalPlan(2, 5, eval_preprocessing(32))])
     assert torch.equal(val[1].clip, test[1].clip(0)[0])
 
 
 def test_three_crops_and_random_clips(spec: DatasetSpec) -> None:
     def clip(number: int, seed: int = 0):
-        return ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32, 3, True), number, seed)])[4].clip(0)
+        return ViewDataset(spec, [EvalPlan(2, 5, eval_preprocessing(32, 3, True), number, seed)])[4].clip(0)
 
     assert clip(0).shape == (3, 2, 5, 32, 32, 3)
     assert torch.equal(clip(1), clip(1))
@@ -186,7 +186,7 @@ def test_an_unreadable_frame_is_replaced_in_training_and_stops_a_test(spec: Data
     assert sample.replaced
     assert all("train 0" in name for name in sample.replaced)
     assert val_dataset(spec, **SHAPE, input_size=32)[0].replaced
-    test = ViewDataset(spec, [ClipPlan(2, 5, eval_preprocessing(32))])
+    test = ViewDataset(spec, [EvalPlan(2, 5, eval_preprocessing(32))])
     with pytest.raises(InputError, match=r"val 0.*0000\d\.jpg cannot be read"):
         test[0]
 
@@ -240,13 +240,13 @@ def test_no_warning_about_more_workers_than_cores(spec: DatasetSpec, recwarn, mo
 def test_data_sets_can_be_pickled_for_workers(spec: DatasetSpec) -> None:
     """Workers are forked, or started with a pickle: that depends on the system and on Python."""
     train = train_dataset(spec, **SHAPE, input_size=32, seed=0, flip=True)
-    for dataset in (train, VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), clip_index=1))):
+    for dataset in (train, VideoDataset(spec, "val", EvalPlan(2, 5, eval_preprocessing(32), clip_index=1))):
         assert torch.equal(pickle.loads(pickle.dumps(dataset))[0].clip, dataset[0].clip)
 
 
 def test_frame_orders(spec: DatasetSpec) -> None:
     def clip(order: str, index: int = 4) -> torch.Tensor:
-        return VideoDataset(spec, "val", ClipPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
+        return VideoDataset(spec, "val", EvalPlan(2, 5, eval_preprocessing(32), frame_order=order))[index].clip
 
     normal, shuffled = clip("normal"), clip("shuffled")
     assert torch.equal(clip("reversed"), normal.flip(0, 1))

@@ -10,7 +10,7 @@ from torch import Tensor
 from video_files import write_frames, write_video
 
 from common.errors import InputError
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.lists import VideoRecord
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading import video_file
@@ -18,7 +18,7 @@ from datasets.reading.sources import Source, find_sources
 from datasets.reading.video_decoding import ToRgb, decode_video
 from datasets.view_dataset import SourceViews
 
-PLAN = ClipPlan(4, 1, eval_preprocessing(32))
+PLAN = EvalPlan(4, 1, eval_preprocessing(32))
 
 
 def read_clip(source: Path) -> Tensor:

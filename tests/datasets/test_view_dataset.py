@@ -12,7 +12,7 @@ from video_files import write_dataset, write_frames, write_video
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import ClipPlan, VideoDataset
+from datasets.clip_dataset import EvalPlan, VideoDataset
 from datasets.loader import make_view_loader
 from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading import frames
@@ -60,11 +60,11 @@ def test_windows_of_one_video_are_videos_of_their_own(tmp_path: Path) -> None:
     assert not torch.equal(first.frames, second.frames)
 
 
-def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[ClipPlan]:
-    return [ClipPlan(3, 5, preprocessing, clip_index=clip, seed=4, frame_order=frame_order) for clip in clips]
+def plans_of(preprocessing: Preprocessing, clips: list[int | None], frame_order: str = "normal") -> list[EvalPlan]:
+    return [EvalPlan(3, 5, preprocessing, clip_index=clip, seed=4, frame_order=frame_order) for clip in clips]
 
 
-def frame_by_frame(views: ViewDataset, plan: ClipPlan, index: int) -> np.ndarray:
+def frame_by_frame(views: ViewDataset, plan: EvalPlan, index: int) -> np.ndarray:
     """The clip of a plan (V, T, L, H, W, 3): each of its frames decoded, resized and cut for itself."""
     reader, record = views.open(index), views.records[index]
 
@@ -177,14 +177,14 @@ def test_a_clip_is_cut_from_the_frames() -> None:
 def test_the_sampling_of_a_test(
     stride: int, clips: list[int], sampling: str, dataset: str, num_clips: int | None, described: str
 ) -> None:
-    plan = ClipPlan(3, 5, CENTRE, seed=4, frame_stride=stride)
+    plan = EvalPlan(3, 5, CENTRE, seed=4, frame_stride=stride)
     plans = clip_plans(plan, clips, sampling, dataset, num_clips)
     assert list(plans) == clips
     assert {each.describe() for each in plans.values()} == {described}
 
 
 def test_samplings_that_lack_a_number_or_do_not_read_it() -> None:
-    plan = ClipPlan(3, 5, CENTRE)
+    plan = EvalPlan(3, 5, CENTRE)
     with pytest.raises(InputError, match="--sampling dense needs --frame_stride"):
         clip_plans(plan, [0], "dense", "mine")
     with pytest.raises(InputError, match="--num_clips 3: random clips"):
@@ -193,14 +193,14 @@ def test_samplings_that_lack_a_number_or_do_not_read_it() -> None:
 
 def test_dense_and_even_clips_of_a_list(spec: DatasetSpec) -> None:
     """Video 0 has 12 frames, video 4 one."""
-    dense = ViewDataset(spec, list(clip_plans(ClipPlan(3, 2, CENTRE, frame_stride=3), [0, 2], "auto", "mine").values()))
+    dense = ViewDataset(spec, list(clip_plans(EvalPlan(3, 2, CENTRE, frame_stride=3), [0, 2], "auto", "mine").values()))
     clips = np.array([[[0, 1], [3, 4], [6, 7]], [[3, 4], [6, 7], [9, 10]]])
     numbers, positions = np.unique(clips, return_inverse=True)
     video = dense[0]
     assert len(video.frames) == len(numbers)
     assert np.array_equal(video.positions, positions.reshape(clips.shape))
     assert dense[4].positions.unique().tolist() == [0]
-    even = ClipPlan(3, 1, CENTRE, clip_index=1, num_clips=4)
+    even = EvalPlan(3, 1, CENTRE, clip_index=1, num_clips=4)
     assert even.sample(dense.records[0], 12, 0, 0).indices.flatten().tolist() == [1, 5, 9]
 
 

@@ -10,7 +10,7 @@ from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import resolve
-from datasets.clip_dataset import ClipPlan, train_dataset
+from datasets.clip_dataset import EvalPlan, train_dataset
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, read_frames, to_tensor
@@ -37,7 +37,7 @@ def test_training_clips_match(spec) -> None:
 
 @pytest.mark.parametrize(("crops", "full_res"), [(1, False), (1, True), (3, True), (3, False)])
 def test_test_views_match(spec, crops: int, full_res: bool) -> None:
-    plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res), clip_index=3)
+    plan = EvalPlan(2, 5, eval_preprocessing(32, crops, full_res), clip_index=3)
     views = ViewDataset(spec, [plan])
     family = FamilyDataset(views, plan)
     for index in range(len(views)):

@@ -19,7 +19,7 @@ import train
 from common.errors import InputError
 from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import resolve
-from datasets.clip_dataset import ClipPlan
+from datasets.clip_dataset import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.choices import ABLATIONS
@@ -169,7 +169,7 @@ def test_scores_equal_those_of_clips_that_are_read_one_by_one(
     spec = resolve(dataset, **options, need=("val",))
     for clip in clips:
         numbered = clip if sampling == "random" else None
-        plan = ClipPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip_index=numbered)
+        plan = EvalPlan(2, 5, eval_preprocessing(32, crops, full_res=crops == 3), clip_index=numbered)
         dataset = ViewDataset(spec, [plan])
         clips_of_videos = torch.stack([dataset[index].clip(0) for index in range(len(dataset))]).movedim(-1, -3)
         with torch.inference_mode():
@@ -291,7 +291,7 @@ def test_official_weights(home: Path, net: str) -> None:
     model = build_model(net, "resnet50", 174, segments).eval()
     load_weights(model, state)
     spec = resolve("something", need=("val",))
-    plan = ClipPlan(segments, model.frames_per_segment, eval_preprocessing(224))
+    plan = EvalPlan(segments, model.frames_per_segment, eval_preprocessing(224))
     with torch.inference_mode():
         logits = model(ViewDataset(spec, [plan])[0].clip(0).movedim(-1, -3))
     assert np.allclose(read_scores(Path(f"scores/official {net}/0_crop0.pkl")).logits, logits, atol=1e-4)

@@ -258,7 +258,7 @@ def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(run, monk
 
     monkeypatch.setattr(train.F, "cross_entropy", cross_entropy)
     with pytest.raises(
-        InputError, match=r"loss is nan in epoch 2, step 1 of 2, learning rate 0.05, videos \['train \d'"
+        InputError, match=r"loss is nan in epoch 2, batch 1 of 2, learning rate 0.05, videos \['train \d'"
     ):
         run("--epochs", "3")
     assert read_checkpoint(Path("runs") / NAME / "ckpt.pth.tar")["epoch"] == 1

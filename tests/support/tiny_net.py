@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ops.models import Network
+from ops.models import NetworkEntry
 from ops.network import NetworkName, VideoNet
 
 
@@ -27,7 +27,7 @@ class TinyNet(VideoNet):
         return self.fc(self.dropout(self.feature_map(clip).mean((2, 3, 4))))
 
 
-TINY = Network(lambda name, _dropout: TinyNet(name.num_segments, 1, name.num_class), 1, "none")  # for `NETS`
+TINY = NetworkEntry(lambda name, _dropout: TinyNet(name.num_segments, 1, name.num_class), 1, "none")  # for `NETS`
 
 
 class NoMap(TinyNet):

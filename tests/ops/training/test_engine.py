@@ -118,7 +118,7 @@ def test_a_loss_of_training_alone_does_not_validate() -> None:
     assert torch.allclose(once, twice, atol=1e-6)
     settings = TrainSettings(train_loss=weighted, label_smoothing=0.1)
     logits, label = torch.randn(3, 4), torch.tensor([0, 1, 0])
-    assert settings.smoothed_loss(logits, label) == weighted(logits, label, label_smoothing=0.1)
+    assert settings.training_loss(logits, label) == weighted(logits, label, label_smoothing=0.1)
     assert settings.loss(logits, label) == F.cross_entropy(logits, label)
 
 

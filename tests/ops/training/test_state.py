@@ -127,14 +127,14 @@ def test_the_best_epochs_are_kept_and_the_earlier_of_equal_ones(tmp_path: Path) 
     state.keep_best = 2
     (tmp_path / ".ckpt.epoch_3.pth.tar.17.tmp").touch()
     for epoch, accuracy in enumerate((10.0, 20.0, 5.0, 10.0, 15.0)):
-        kept.append(state.rank(accuracy))
+        kept.append(state.rank_epoch(accuracy))
         state.epoch = epoch + 1
         state.save(tmp_path, best=False, keep=kept[-1])
     assert kept == [True, True, False, False, True]
     assert state.best_epochs == {2: 20.0, 5: 15.0}
     epochs = {f"ckpt.epoch_{epoch}.pth.tar" for epoch in (2, 5)}
     assert {path.name for path in tmp_path.iterdir()} == {*NAMES[:2], *epochs}
-    assert not make("sgd").rank(50.0)
+    assert not make("sgd").rank_epoch(50.0)
 
 
 def test_processes_that_read_different_bytes_resume_from_the_same_checkpoint(tmp_path: Path) -> None:
