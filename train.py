@@ -175,7 +175,7 @@ def run_epochs(
             again = resume_command(sys.argv, run.to_continue(args.resume))
             logging.info("\nStopped%s. %s. To continue: %s", stop.by, kept, again)
             sys.exit(130 if isinstance(end, KeyboardInterrupt) else stop.status)
-        if state.best[args.best_by] >= 0:  # a finished run has none of another --best_by
+        if state.best[args.best_by] >= 0:  # a run that had already ended was not ranked by a new --best_by
             whose = "" if state.average is None else " of the averaged weights (--ema in tests)"
             best = state.best[args.best_by]
             logging.info("Best %s%s %.2f %%: %s", FIGURES[args.best_by], whose, best, run.folder / BEST)

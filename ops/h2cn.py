@@ -1,4 +1,9 @@
-"""H2CN (ACM MM 2022): a ResNet with FMCB between frames, and in each block a shift and CMCB between segments."""
+"""H2CN (ACM MM 2022): a ResNet with motion modules on two levels.
+
+FMCB, the paper's frame-level module, adds the motion between five adjacent frames of each segment to the stem's
+features. In each residual block, channels are shifted between segments, and CMCB, the clip-level module, is a gate from
+the motion between segments.
+"""
 
 from functools import partial
 from typing import Any
@@ -6,25 +11,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ops.blocks import Parts
-from ops.hourglass import (
-    CENTRE,
-    TAPS_FROM_BORDERS,
-    ClipHourglass,
-    FrameHourglass,
-    border_means,
-    over_segments,
-    without_autocast,
-)
+from ops.hourglass import ClipHourglass, FrameHourglass
 from ops.network import NetworkName
 from ops.resnet import Motion, ResNetVideo
 from ops.shift import ShiftedConv2d
 
 
 def h2cn(name: NetworkName, dropout: float, start: str = "difference") -> ResNetVideo:
-    """The network without the parts in `name.ablate`; `start`: one of `HOURGLASS_STARTS`."""
+    """The network without the parts in `name.ablate`; `start`: one of `HOURGLASS_STARTS`, the initial values."""
     options: dict[str, Any] = {"aggregate": "aggregation" not in name.ablate, "start": start}
 
     def make_parts(_stage: int, _block: int, channels: int) -> Parts:
@@ -59,55 +55,31 @@ class FrameMotion(Motion):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         nn.init.normal_(self.hourglass2.temporal, std=(2 / 27) ** 0.5)  # Kaiming, fan out = 9 channels * 3 taps
         with torch.no_grad():
-            self.hourglass1.temporal.copy_(torch.tensor([0.0, 1.0, -1.0]).expand(3, 3))  # a frame minus A of the next
+            # In both starts: a frame minus A of the next.
+            self.hourglass1.temporal.copy_(torch.tensor([0.0, 1.0, -1.0]).expand(3, 3))
             if start == "difference":
-                self.hourglass2.temporal.copy_(torch.eye(3).repeat(3, 1))  # channels 3c, 3c+1, 3c+2: three differences
+                self.hourglass2.temporal.copy_(torch.eye(3).repeat(3, 1))  # output 3c + t: difference t of colour c
                 for spatial in (self.hourglass1.spatial, self.hourglass2.spatial):
                     if spatial is not None:
                         nn.init.dirac_(spatial, groups=len(spatial))  # A is the pixel itself
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
-        x = _planes(self.hourglass1(_halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
+        x = _planes(self.hourglass1(halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
         # One mean and variance per channel over all three frames: they are stacked along the height.
         x = self.bn1(x.flatten(2, 3)).unflatten(2, (3, -1)).transpose(1, 2)
         x = self.hourglass2(F.relu(_pixels(x))).squeeze(1)  # (B, 9, H/2, W/2)
         x = F.relu(_pixels(self.bn2(_planes(x))))
-        return [F.relu_(self.maxpool(self.bn(self.conv(x))))]  # = pooled ReLU, on a quarter of the values
+        return [F.relu_(self.maxpool(self.bn(self.conv(x))))]  # max-pool first: the same, on a quarter of the values
 
     def for_inference(self) -> nn.Module:
         """The same as plain convolutions: BatchNorms folded, hourglass kernels assembled once."""
-        return _FoldedFrameMotion(self)
+        from ops.h2cn_inference import FoldedFrameMotion  # which imports this file
+
+        return FoldedFrameMotion(self)
 
 
-class _FoldedFrameMotion(nn.Module):
-    def __init__(self, motion: FrameMotion) -> None:
-        super().__init__()
-        self.share = motion.share
-        self.conv1 = _folded(motion.hourglass1, 5, motion.bn1)
-        self.conv2 = _folded(motion.hourglass2, 3, motion.bn2)
-        self.conv = fuse_conv_bn_eval(motion.conv, motion.bn)
-        self.maxpool = motion.maxpool
-
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        """Like `FrameMotion.forward`."""
-        x = _halved(frames).flatten(1, 2)  # (B, 15, H/2, W/2)
-        x = F.relu_(self.conv2(F.relu_(self.conv1(x))))
-        return [F.relu_(self.maxpool(self.conv(x)))]
-
-
-def _folded(hourglass: FrameHourglass, frames: int, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """An hourglass over F frames with the BatchNorm after it: (B, F*C, H, W) -> (B, (F-2)*C*expand, H, W)."""
-    kernel = hourglass.kernel_2d(frames)
-    conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=2, dilation=2, bias=False).eval()
-    conv.weight = nn.Parameter(kernel)
-    repeated = nn.BatchNorm2d(len(kernel), norm.eps).to(kernel).eval()  # the same for every frame
-    state = norm.state_dict()
-    repeated.load_state_dict({name: value.repeat(frames - 2) if value.ndim else value for name, value in state.items()})
-    return fuse_conv_bn_eval(conv, repeated)
-
-
-def _halved(frames: Tensor) -> Tensor:
+def halved(frames: Tensor) -> Tensor:
     """(B, F, 3, H, W) -> 2x2 means (B, F, 3, H/2, W/2), channels-last with the colours of all frames as channels.
 
     Sums of neighbouring rows, then of columns, in the memory order of the loader: several times faster than pooling.
@@ -160,46 +132,6 @@ class ClipMotion(nn.Module):
 
     def for_inference(self) -> nn.Module:
         """The same with the means first: with fixed statistics, everything before the sigmoid is linear."""
-        return _FoldedClipMotion(self)
+        from ops.h2cn_inference import FoldedClipMotion
 
-
-class _FoldedClipMotion(nn.Module):
-    """Takes the hourglass's means of x itself; one matrix does the rest.
-
-    Its entries are the folded 1x1 convolution times the hourglass's factors. The bias from folding is a constant image,
-    whose border means are 1 for the whole, 1/H for a row, 1/W for a column and 1/(H*W) for a corner.
-    """
-
-    weight: Tensor  # (9*C, 2*C/16): to mean(A(x)) and mean(x) of the reduced features
-    bias: Tensor  # (4, 2*C/16): from the whole, rows, columns and corners
-    temporal: Tensor  # (C/16, 3)
-
-    def __init__(self, motion: ClipMotion) -> None:
-        super().__init__()
-        self.num_segments = motion.num_segments
-        reduce = fuse_conv_bn_eval(motion.reduce, motion.reduce_bn)
-        expand = fuse_conv_bn_eval(motion.expand, motion.expand_bn)
-        spatial, from_borders = motion.hourglass.spatial, reduce.weight.new_tensor(TAPS_FROM_BORDERS)
-        here = from_borders[CENTRE].expand(reduce.out_channels, -1)  # (C/16, 9)
-        around = here if spatial is None else spatial.flatten(1) @ from_borders
-        factors = torch.stack([around, here])
-        weight = torch.einsum("srb,rc->bcsr", factors, reduce.weight.flatten(1)).flatten(2).flatten(0, 1)
-        whole, rows, columns, corners = torch.einsum("srb,r->bsr", factors, reduce.bias).flatten(1).split((1, 2, 2, 4))
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", torch.stack([whole[0], rows.sum(0), columns.sum(0), corners.sum(0)]))
-        self.register_buffer("temporal", motion.hourglass.temporal.detach().clone())
-        self.expand = nn.Linear(expand.in_channels, expand.out_channels).to(weight)
-        self.expand.load_state_dict({"weight": expand.weight.flatten(1), "bias": expand.bias})
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Like `ClipMotion.forward`, in place."""
-        height, width = x.shape[2:]
-        whole, rows, columns, corners = self.bias
-        constant = whole + rows / height + columns / width + corners / (height * width)  # (2*C/16,)
-        with without_autocast(x.device.type):  # few numbers, in full precision
-            means = border_means(x).flatten(1)  # (N*T, 9*C), float32 in a network of lower precision
-            means = torch.addmm(constant.to(means.dtype), means, self.weight.to(means.dtype))  # (N*T, 2*C/16)
-            around, here = means.chunk(2, 1)
-            pooled = over_segments(around, here, self.temporal, self.num_segments)
-            gate = torch.sigmoid(self.expand(pooled.to(self.expand.weight.dtype)))  # (N*T, C)
-        return x.mul_(gate[:, :, None, None])
+        return FoldedClipMotion(self)

@@ -120,31 +120,3 @@ def tap_means(x: Tensor) -> Tensor:
     seen = torch.full((height, width, 3, 3), 1 / (height * width), dtype=dtype, device=x.device)
     seen[-1, :, 0] = seen[0, :, 2] = seen[:, -1, :, 0] = seen[:, 0, :, 2] = 0
     return x.flatten(2).to(dtype) @ seen.flatten(2).flatten(0, 1)  # (B, C, H*W) @ (H*W, 9)
-
-
-def border_means(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 9, C), in float32 or wider: sums over the image and its borders, each divided by H*W.
-
-    In order: all pixels; the last and first row; the last and first column; the four corners. `TAPS_FROM_BORDERS` turns
-    them into `tap_means`. With many channels and channels-last they are faster to compute, but slower to train: the
-    network for inference uses them, which saves 4 % of its time.
-    """
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    sides = [x[:, :, -1], x[:, :, 0], x[..., -1], x[..., 0]]  # (B, C, W) and (B, C, H)
-    sums = [x.sum((2, 3), dtype=dtype), *(side.sum(2, dtype=dtype) for side in sides)]
-    corners = [x[:, :, i, j].to(dtype) for i in (-1, 0) for j in (-1, 0)]
-    return torch.stack([*sums, *corners], 1) / (x.shape[2] * x.shape[3])
-
-
-# A row per tap, in the order of the kernel: all pixels, minus a row, minus a column, plus the corner subtracted twice.
-TAPS_FROM_BORDERS = (
-    (1, -1, 0, -1, 0, 1, 0, 0, 0),
-    (1, -1, 0, 0, 0, 0, 0, 0, 0),
-    (1, -1, 0, 0, -1, 0, 1, 0, 0),
-    (1, 0, 0, -1, 0, 0, 0, 0, 0),
-    (1, 0, 0, 0, 0, 0, 0, 0, 0),
-    (1, 0, 0, 0, -1, 0, 0, 0, 0),
-    (1, 0, -1, -1, 0, 0, 0, 1, 0),
-    (1, 0, -1, 0, 0, 0, 0, 0, 0),
-    (1, 0, -1, 0, -1, 0, 0, 0, 1),
-)

@@ -26,7 +26,8 @@ class VideoNet(nn.Module, ABC):
     """A network that scores clips. `net`, `arch`, `num_class`, `num_segments` and `ablate` are its `NetworkName`."""
 
     frames_per_segment: int  # L
-    # Names of the parameters that depend on the classes. Nothing but means follows their layer: its input is dumped.
+    # Names of the parameters that depend on the classes. Only averaging follows this layer, whose input is written by
+    # --dump_features.
     classifier: tuple[str, str] = ("fc.weight", "fc.bias")
     memory_format: torch.memory_format = torch.preserve_format  # in which its weights are fastest
     stride: int = 32  # H and W of a clip are multiples of it

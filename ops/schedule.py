@@ -10,9 +10,9 @@ LR_STEPS = [30.0, 45.0, 55.0]  # of the published recipe
 
 
 def scaled_rate(lr: float, published_for: int | None, clips: int, min_lr: float) -> float:
-    """The base rate for steps of `clips` clips, by the linear rule from `lr`, chosen for `published_for` clips.
+    """Scale `lr`, chosen for steps of `published_for` clips, linearly to steps of `clips` clips.
 
-    The rule is from arXiv 1706.02677, section 2.1; None: the rate is not scaled. Below `min_lr`: `InputError`.
+    The rule is from arXiv 1706.02677, section 2.1; None: the rate stays. Below `min_lr`: `InputError`.
     """
     rate = lr if published_for is None else lr * clips / published_for
     if rate < min_lr:

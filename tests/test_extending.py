@@ -121,7 +121,7 @@ def test_an_augmentation(monkeypatch) -> None:
 
 
 def test_a_loss(monkeypatch) -> None:
-    settings = run("A loss", monkeypatch)["step"]
+    settings = run("A loss", monkeypatch)["settings"]
     logits, label = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     expected = settings.training_loss(logits, label)
     assert expected < torch.nn.functional.cross_entropy(logits, label, label_smoothing=0.1)

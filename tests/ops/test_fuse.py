@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ops.fuse import fuse_for_inference
-from ops.hourglass import TAPS_FROM_BORDERS, border_means, tap_means
+from ops.h2cn_inference import TAPS_FROM_BORDERS, border_means
+from ops.hourglass import tap_means
 from ops.models import build_model
 from ops.network import VideoNet
 from ops.runtime import Runtime
