@@ -69,7 +69,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _checked(parser: argparse.ArgumentParser, action: argparse.Action, value: Any, where: str) -> Any:
     """The value that the option gets on a command line; a wrong one is refused with the place where it stands."""
     if not action.option_strings:
-        return str(value)  # argparse checks the default of a positional argument
+        if action.choices is not None and value not in action.choices:
+            raise InputError(f"{where} is {value!r}; choose from {', '.join(action.choices)}")
+        return str(value)
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise InputError(f"{where} is {value!r}; it must be true or false")

@@ -86,6 +86,7 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path) -> None:
         ("npb = 1", ["npb", "true or false"]),
         ("[network]\nnet = 3", ["network"]),
         ('net = "TNS"', ["--net", "TNS"]),
+        ('modality = "Flow"', ["modality", "Flow", "RGB"]),
         ('preset = ["tsn", "mae"]', ["preset", "tsn,mae"]),
         ("lr =", ["TOML"]),
     ],
