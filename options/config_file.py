@@ -37,8 +37,8 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
             hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"{file}: {name} is not an option of {parser.prog}; {hint}")
         action = actions[key]
-        is_set = value is not None and value != [] and key not in _OF_ONE_START
-        if is_set and follows.get(action.dest) != value:
+        is_empty = value is None or (value == [] and action.nargs == "+")
+        if not is_empty and key not in _OF_ONE_START and follows.get(action.dest) != value:
             values[action.dest] = _checked(parser, action, value, f"{file}: {name}")
     return values
 

@@ -82,6 +82,7 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path) -> None:
         ('lr = "fast"', ["--lr", "fast"]),
         ("lr = [1.0, 2.0]", ["lr", "1.0,2.0"]),
         ("lr = true", ["lr", "True"]),
+        ("lr = []", ["lr", "''"]),
         ("lr_steps = 3", ["lr_steps", "list"]),
         ("npb = 1", ["npb", "true or false"]),
         ("[network]\nnet = 3", ["network"]),
