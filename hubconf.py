@@ -1,7 +1,7 @@
 """Networks for other projects: torch.hub.load(FOLDER, "h2cn_resnet50", source="local", num_class=174).
 
 Names come from `ops.models.NETS`, in lower case, with the backbone where there is a choice; `load` reads a checkpoint.
-`torch.hub.list` shows all that can be called and has no `_` in front: here other things are imported as modules.
+`torch.hub.list` shows every name that can be called and has no `_` in front, so other names are imported as modules.
 
 Only `ops/` and `common/` are imported. The folder `datasets/` is not, since Hugging Face's package has that name.
 """

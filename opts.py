@@ -91,7 +91,7 @@ def parse_with_built_in_defaults(
 ) -> argparse.Namespace:
     """Options of a script that trains or shows a training; the built-in data set has its own defaults.
 
-    `defaults` come before these.
+    `defaults` override these.
     """
     parser.set_defaults(**defaults)
     known = parser.parse_known_args(argv)[0]

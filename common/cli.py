@@ -83,10 +83,12 @@ MOST_CLIPS = 10_000  # per video
 def clip_numbers(text: str) -> list[int]:
     """An argparse type: "3", "0-9" or "0,3,5" -> sorted clip numbers."""
     clips: set[int] = set()
-    if re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+    try:
         for part in text.split(","):
-            first, _, last = part.partition("-")
-            clips.update(range(int(first), min(int(last or first), MOST_CLIPS) + 1))
+            first, dash, last = part.partition("-")
+            clips.update(range(int(first), min(int(last if dash else first), MOST_CLIPS) + 1))
+    except ValueError:
+        clips.clear()
     if not clips or max(clips) >= MOST_CLIPS:
         what = f"write a clip as 0, a range as 0-9, or a list as 0,3,5; all below {MOST_CLIPS}"
         raise argparse.ArgumentTypeError(f"{text!r}: {what}")
@@ -95,7 +97,7 @@ def clip_numbers(text: str) -> list[int]:
 
 def interval(text: str) -> str:
     """An argparse type: "30m" or "500", for `steps_and_seconds`."""
-    if not re.fullmatch(r"\d+|\d*\.?\d+m", text) or min(steps_and_seconds(text)) == 0:
+    if not re.fullmatch(r"\s*\d+\s*|\s*(\d+\.?\d*|\.\d+)\s*m", text) or min(steps_and_seconds(text)) == 0:
         raise argparse.ArgumentTypeError(f"{text!r}: write minutes as 30m, or steps of the optimiser as 500; above 0")
     return text
 

@@ -21,7 +21,7 @@ class TorchvisionNet(VideoNet):
     layouts = ("torchvision video",)
 
     def __init__(self, name: NetworkName, dropout: float) -> None:
-        """With random weights; `dropout`: share of the features before the classifier. Few segments: `InputError`."""
+        """`dropout`: share of the features before the classifier. Too few segments raise an `InputError`."""
         from torchvision.models import get_model, get_model_weights  # imported here because it takes a second
 
         form = TORCHVISION_NETS[name.net]

@@ -37,8 +37,8 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
             hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"{file}: {name} is not an option of {parser.prog}; {hint}")
         action = actions[key]
-        is_set = value is not None and value != [] and key not in _OF_ONE_START
-        if is_set and follows.get(action.dest) != value:
+        is_empty = value is None or (value == [] and action.nargs == "+")
+        if not is_empty and key not in _OF_ONE_START and follows.get(action.dest) != value:
             values[action.dest] = _checked(parser, action, value, f"{file}: {name}")
     return values
 
@@ -69,7 +69,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _checked(parser: argparse.ArgumentParser, action: argparse.Action, value: Any, where: str) -> Any:
     """The value that the option gets on a command line; a wrong one is refused with the place where it stands."""
     if not action.option_strings:
-        return str(value)  # argparse checks the default of a positional argument
+        if action.choices is not None and value not in action.choices:
+            raise InputError(f"{where} is {value!r}; choose from {', '.join(action.choices)}")
+        return str(value)
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise InputError(f"{where} is {value!r}; it must be true or false")

@@ -57,7 +57,7 @@ class Prediction(NamedTuple):
 
 
 def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int) -> None:
-    """Write one row per prediction: the video, start and end of a window, and the most likely classes; or nothing."""
+    """Write one row per prediction, all or none: the video, start and end of a window, the most likely classes."""
     rows = [["video", *(("start", "end") if predictions[0].span else ()), *columns(min(count, len(class_names)))]]
     for prediction in predictions:
         times = [f"{seconds:.3f}" for seconds in prediction.span]

@@ -134,7 +134,9 @@ class Position:
 
 def _progress(stored: Any) -> Progress:
     """From its fields in a checkpoint; wrong fields may raise any of several exceptions."""
-    _require(stored, {"gradient_norm": float, "mixing": dict, "random": list})
+    _require(stored, {"mixing": dict, "random": list})
+    if not isinstance(stored["gradient_norm"], float):  # it may be infinite: the scaler of fp16 skips such a step
+        raise ValueError("gradient_norm")
     _require(stored["mixing"], dict.fromkeys(stored["mixing"], float))
     torch.Generator().set_state(stored["random"][0])  # refuses other tensors
     rest = {name: stored[name] for name in ("gradient_norm", "mixing", "random")}

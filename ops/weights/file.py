@@ -34,8 +34,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint file to the CPU; it may hold tensors and plain values only.
 
     The tensors of our checkpoints must match the digest that was saved with them. Files from elsewhere have none: their
-    SHA-256 is logged, to compare with the publisher's. A damaged file, or one with other objects,
-    raises a `DamagedFileError`; one that does not exist or cannot be read, another `InputError`.
+    SHA-256 is logged, to compare with the publisher's. A damaged file, or one with other objects, raises a
+    `DamagedFileError`; one that does not exist or cannot be read, another `InputError`.
     """
     path = Path(path)
     if not path.is_file():

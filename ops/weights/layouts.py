@@ -143,8 +143,8 @@ def fold_biases(state: State, where: str = "the given state dict") -> State:
     """Move the biases of convolutions before a BatchNorm into its running mean, which is exact.
 
     BN(x + b) with running mean m equals BN(x) with running mean m - b; in training the batch mean cancels the bias. The
-    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet. Without
-    the BatchNorm, a bias raises an `InputError`.
+    official H2CN has such biases in `conv1` and the downsample convolutions, TDN in the whole ResNet. A bias
+    without its BatchNorm raises an `InputError`.
     """
     state = dict(state)
     for key in list(state):

@@ -117,11 +117,23 @@ def test_a_wrong_flag_is_an_error_and_not_an_abbreviation(capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "clips"), [("0", [0]), ("0-9", list(range(10))), ("5,0,3", [0, 3, 5]), ("0-2,7", [0, 1, 2, 7])]
+    ("text", "clips"),
+    [
+        ("0", [0]),
+        ("0-9", list(range(10))),
+        ("5,0,3", [0, 3, 5]),
+        ("0-2,7", [0, 1, 2, 7]),
+        (" 0 - 2, 7 ", [0, 1, 2, 7]),
+    ],
 )
 def test_clip_numbers(text: str, clips: list[int]) -> None:
     args = view_parser(3).parse_args(["--weights", "w", "--output_dir", "d", "--clip_index", text])
     assert args.clip_index == clips
+
+
+@pytest.mark.parametrize("text", ["30m", "30 m", "0.5m", ".5m", "5.m", "500", " 500 "])
+def test_intervals_of_checkpoints(text: str) -> None:
+    assert parse_train(["--save_every", text]).save_every == text
 
 
 @pytest.mark.parametrize(("text", "shard"), [("1/1", (1, 1)), ("10/12", (10, 12))])

@@ -1,6 +1,7 @@
 """Odd values in a checkpoint: an error message, no traceback, and no step from nonsense."""
 
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,13 @@ def test_another_number_of_processes_takes_over_the_sums() -> None:
     alone = position.own(CPU)
     assert (alone.sums, alone.point, alone.random) == (Sums(3.0, 2, 4, 6, replaced=["a", "a"]), Sums(1.0), [])
     assert position.own(Runtime(CPU.device, rank=2, world_size=3)) == Progress()
+
+
+def test_a_step_that_fp16_skipped_does_not_spoil_the_checkpoint() -> None:
+    """Its gradient overflowed, so the norm in the position is infinite."""
+    own = Progress(Sums(1.0, 1, 2, 3), Sums(), float("inf"), {}, [torch.get_rng_state()])
+    stored = asdict(Position(3, 0.5, [own]))
+    assert Position.of(stored).processes[0].gradient_norm == float("inf")
+    stored["processes"][0]["gradient_norm"] = "inf"
+    with pytest.raises(ValueError, match="gradient_norm"):
+        Position.of(stored)
