@@ -228,12 +228,13 @@ def _require_files(name: str, home: Path, paths: Mapping[str, Path]) -> None:
     ]
     if absent:
         media = home / ("videos" if (home / "videos").exists() else "frames")
-        prepare = ["folder", name, media] if name not in CATALOGUE else []
+        prepare = f"with {command('scripts/prepare_data.py')}"
+        if name not in CATALOGUE:
+            prepare = f"from one folder per class with {command('scripts/prepare_data.py', 'folder', name, media)}"
         missing = ", no ".join(f"{kinds[flag]} {paths[flag]}{there_is(paths[flag])}" for flag in absent)
         raise InputError(
-            f"{name}: there is no {missing}; prepare the data set with {command('scripts/prepare_data.py', *prepare)}, "
-            f"write it as in docs/data.md, or give {' '.join(f'--{flag}' for flag in absent)} (or --data_root, the "
-            "folder of all data sets)"
+            f"{name}: there is no {missing}; prepare the data set {prepare}, write it as in docs/data.md, or give "
+            f"{' '.join(f'--{flag}' for flag in absent)} (or --data_root, the folder of all data sets)"
         )
 
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from common.cli import number
 from common.console import answer_help, log_lines_to, run_script
+from common.errors import InputError
 from common.files import file_hash
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from ops.choices import MIXES, TORCHVISION_NETS
@@ -135,6 +136,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = mixing_parser().parse_args(argv)
     require_stride(args.net, args.input_size)
+    if args.batch_size < 2 and set(args.mix) != {"none"}:  # before any training
+        raise InputError("--batch_size 1: --mix needs at least 2 clips per batch; give 2 or more")
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
     budget = {name: getattr(args, name) for name in (*OPTIONS, *SVMIX_OPTIONS, "clips_per_class", "no_flip")}
     budget |= {f"{which}_list": file_hash(spec.lists[which]) for which in ("train", "val")}

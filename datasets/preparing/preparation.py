@@ -72,8 +72,11 @@ class Preparation:
         }
 
     def absent_classes(self, key: str) -> list[str]:
-        """Names of the classes without a clip in a list that is written."""
-        return absent_classes(self.class_names, self.records[key]) if key in self.records else []
+        """Names of the classes without a clip in a list, or in those that it was divided into; none if it is empty."""
+        if not self.reports[key].listed:
+            return []
+        groups = [self.records[key]] if key in self.records else self.records.values()
+        return absent_classes(self.class_names, chain(*groups))
 
     def divided(self, lists: Mapping[str, list[VideoRecord]]) -> "Preparation":
         """A copy with its records divided into these lists."""

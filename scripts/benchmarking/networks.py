@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from common.errors import InputError
 from ops.fuse import fuse_for_inference
 from ops.mixing.mixer import mix_method
 from ops.mixing.svmix import SvMixSettings
@@ -94,6 +95,8 @@ def build(variant: Variant, setting: Setting) -> tuple[Any, Tensor]:
     net = EQUIVALENT[variant.network]
     network: Any
     if variant.network == "torchvision":
+        if setting.arch not in torchvision.models.list_models():
+            raise InputError(f"torchvision has no {setting.arch}; choose another --arch, or networks of --variants")
         network = KeyFrames(torchvision.models.get_model(setting.arch, num_classes=setting.num_class))
     else:
         network = build_model(net, setting.arch, setting.num_class, setting.segments)

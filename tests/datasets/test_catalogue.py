@@ -127,6 +127,7 @@ def test_a_half_prepared_folder(tmp_path: Path) -> None:
         resolve("mine", data_root=str(tmp_path))
     assert f"no file {home / 'classes.txt'}, no file {home / 'val.txt'}; " in str(error.value)
     assert f"prepare_data.py folder mine {home / 'frames'}, " in str(error.value)
+    assert "one folder per class" in str(error.value)
     assert "give --classes --val_list (" in str(error.value)
     elsewhere = {"classes": str(tmp_path / "classes.txt"), "val_list": str(tmp_path / "val.txt")}
     assert resolve("mine", data_root=str(tmp_path), **elsewhere).root_path == home / "frames"

@@ -96,6 +96,11 @@ def test_the_name_of_a_variant_is_canonical() -> None:
     assert str(Variant.parse("h2cn+bf16+prepared")) == "h2cn+prepared+bf16"
 
 
+def test_torchvision_lacks_a_backbone() -> None:
+    with pytest.raises(InputError, match="no resnet10"):
+        build(Variant.parse("torchvision"), Setting("resnet10", 1, 2, 32, CPU, training=False))
+
+
 def test_the_networks_compute_the_same() -> None:
     """Ours and the naive H2CN share weights and clip; torchvision's network takes the key frames, as TSN does."""
     setting = Setting("resnet18", 1, 2, 32, CPU, training=False, num_class=5)

@@ -74,3 +74,5 @@ def test_a_study_runs_train_py_once_per_method_and_seed(flags: list[str], tmp_pa
         mixing_study.main([*small, "--lr", "0.5"])
     with pytest.raises(InputError, match="not a multiple of 32"):
         mixing_study.main([*small, "--input_size", "40"])
+    with pytest.raises(InputError, match="2 clips per batch"):
+        mixing_study.main([*small, "-b", "1", "--mix", "none", "mixup"])

@@ -141,6 +141,11 @@ def test_unusable_clips_are_dropped_before_the_split(tmp_path: Path, root: Path)
     assert set(reports["all"]["dropped"]) == dropped
     assert (reports["all"]["annotated"], reports["all"]["listed"]) == (13, 9)
     assert (reports["train"]["listed"], reports["val"]["listed"]) == (7, 2)
+    (root / "jump").mkdir()
+    (root / "jump" / "empty.mp4").touch()
+    main(["folder", "mine", str(root), "--data_root", str(tmp_path)])
+    reports = json.loads((tmp_path / "mine" / "report.json").read_text())["reports"]
+    assert [reports[key]["absent_classes"] for key in ("all", "train", "val")] == [["jump"]] * 3
 
 
 def test_every_file_is_accounted_for(tmp_path: Path, root: Path, capsys) -> None:

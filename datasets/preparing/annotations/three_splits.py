@@ -96,10 +96,10 @@ def _numbered_names(index_file: Path, form: str, described: str) -> list[str]:
             raise ValueError(f"{quoted(line)} is not {described}; use the official file")
         return int(match["number"]), match["name"].strip()
 
-    names = dict(base.parse_each(base.numbered_lines(index_file), parse))
-    if set(names) != set(range(1, len(names) + 1)):
-        raise InputError(f"{index_file} does not number its classes 1 ... {len(names)}; use the official file")
-    return [names[number] for number in sorted(names)]
+    classes = sorted(base.parse_each(base.numbered_lines(index_file), parse))
+    if [number for number, _ in classes] != list(range(1, len(classes) + 1)):
+        raise InputError(f"{index_file} does not number its classes 1 ... {len(classes)}; use the official file")
+    return [name for _, name in classes]
 
 
 def _read_lists(files: AnnotationFiles, file_name: str, parse: Callable[[str, str], Clip]) -> dict[str, list[Clip]]:

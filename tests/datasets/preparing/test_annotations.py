@@ -182,6 +182,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
         ("ucf101", "trainlist01.txt", " 2", " 1", [":1: ", "label 1", "number 2"]),
         ("ucf101", "testlist03.txt", "ApplyEyeMakeup/", "ApplyMakeup/", ["'ApplyMakeup'", "classInd.txt"]),
         ("ucf101", "classInd.txt", "1 Apply", "0 Apply", ["1 ... 101"]),
+        ("ucf101", "classInd.txt", "1 Apply", "1 Other\n1 Apply", ["1 ... 102"]),
         ("hmdb51", "wave_test_split1.txt", " 1 ", " 3 ", [":1: ", "flag 0, 1 or 2"]),
         ("jester", "jester-v1-train.csv", "30;", "1;", [":3: ", "train.csv:1"]),
     ],
