@@ -23,7 +23,7 @@ import test_models_center_crop as center_crop
 import train
 from common.errors import InputError
 from datasets import shared_memory
-from ops import h2cn
+from ops import h2cn_inference
 from ops.runtime import Runtime
 from ops.scoring.pickles import write_scores
 from scripts import gpu_check
@@ -212,14 +212,14 @@ def test_autocast_to_another_type_fails(small: Bench, monkeypatch) -> None:
 
 
 def test_a_wrong_bias_after_fusing_fails(small: Bench, monkeypatch) -> None:
-    real = h2cn.fuse_conv_bn_eval
+    real = h2cn_inference.fuse_conv_bn_eval
 
     def wrong(*modules):
         fused = real(*modules)
         fused.bias.data += 0.01
         return fused
 
-    monkeypatch.setattr(h2cn, "fuse_conv_bn_eval", wrong)
+    monkeypatch.setattr(h2cn_inference, "fuse_conv_bn_eval", wrong)
     found = verdict("logits", small)
     assert found.startswith("FAIL ")
     assert "fused for inference, H2CN gives other scores" in found
