@@ -77,7 +77,7 @@ class FoldedClipMotion(nn.Module):
             around, here = means.chunk(2, 1)
             pooled = over_segments(around, here, self.temporal, self.num_segments)
             gate = torch.sigmoid(self.expand(pooled.to(self.expand.weight.dtype)))  # (N*T, C)
-        return x.mul_(gate[:, :, None, None])
+        return x.mul_(gate[:, :, None, None].to(x.dtype))  # another type would copy x twice
 
 
 def border_means(x: Tensor) -> Tensor:

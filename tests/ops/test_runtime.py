@@ -76,7 +76,7 @@ def test_a_process_of_torchrun_has_its_gpu_before_the_group_is_made(two_gpus, mo
 )
 def test_amp_auto_follows_the_device(device: str, has_units: bool, chosen: str, monkeypatch, caplog) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units and device == "cpu")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_units and device == "cpu")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_units)
     runtime = Runtime(torch.device(device))
     assert runtime.chosen_amp("auto") == chosen
