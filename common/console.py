@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -14,6 +15,11 @@ from types import FrameType
 from typing import Any, TextIO
 
 from common.errors import InputError
+
+# Threads of OpenMP wait for one another by spinning. Where other processes use the same cores, long spinning slows a
+# training down many times. It is read when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 STDERR = 2  # its file descriptor
 WORKER_DIED = "DataLoader worker (pid"  # the beginning of torch's messages

@@ -292,3 +292,15 @@ def test_a_reader_worker_that_dies_while_it_hands_over_a_batch(error: Exception,
         run_script(lambda: list(ClipLoader([1], [(0, 0)], workers=0, pin_memory=False)))
     assert stop.value.code == 2
     assert re.match(r"error: a process that reads clips has died .*\(-j\)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_spin_briefly_unless_the_user_says_otherwise(given: dict[str, str], count: str) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | given
+    code = "import os, common.console; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == count
