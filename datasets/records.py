@@ -98,7 +98,7 @@ class Records(Sequence[VideoRecord]):
             counts.append(_WINDOW if record.window else _NO_COUNT if record.num_frames is None else record.num_frames)
             labels.append(record.label)
         self._ids, self._ends, self._counts = map(np.asarray, (memoryview(ids), ends, counts))
-        self.labels = np.asarray(labels)  # (M,) int32: of each record the first, if there are several
+        self.labels = np.asarray(labels)  # (M,) int32: the first label of each record
         self.repeated = 0  # number of lines that repeat an earlier clip
         self._shared: dict[str, Any] = {}  # the arrays as tensors, once a worker has been started with them
 

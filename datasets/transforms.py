@@ -1,8 +1,8 @@
 """The training augmentation: frames of one video -> frames as the network sees them, uint8.
 
 Random numbers are drawn once per clip. Sizes are written for an input size of 224, with which they scale: resize to
-240 x 320 (H x W), TSN's multi-scale crop, resize to 224 x 224. Frames of 240 x 320 are not resized
-before the crop, so they are resampled once; others twice, as in the official code.
+240 x 320 (H x W), TSN's multi-scale crop, resize to 224 x 224. Frames of 240 x 320 are not resized before the crop, so
+they are resampled once; others twice, as in the official code.
 """
 
 import math
@@ -108,8 +108,8 @@ _GRID = (
 def random_crop(frames: Tensor, smallest: float) -> Tensor:
     """Crop frames (F, 3, H, W) to a random part of `smallest` to 1 of their area, 3:4 to 4:3 in width to height.
 
-    The distribution is that of torchvision's `RandomResizedCrop`, whose number of draws depends on
-    the size of the frames; here all frames of a clip get the same part and the same later steps, even if sizes differ.
+    The distribution is that of torchvision's `RandomResizedCrop`, whose number of draws depends on the
+    size of the frames; here all frames of a clip get the same part and the same later steps, even if sizes differ.
     """
     height, width = frames.shape[-2:]
     areas = height * width * torch.empty(CROP_TRIES).uniform_(smallest, 1)

@@ -90,7 +90,7 @@ class Runtime:
         if self.device.type == "cuda":
             name, found = "GPU", torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            name, found = "processor", torch.cpu._is_avx512_bf16_supported()  # also where it has AMX
+            name, found = "processor", torch.cpu._is_avx512_bf16_supported()  # so has every processor with AMX
         amp = "bf16" if all(self.gather(found)) else "off"
         logging.info("--amp auto: %s (this %s %s bfloat16 units)", amp, name, "has" if found else "has no")
         return amp

@@ -67,7 +67,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _checked(parser: argparse.ArgumentParser, action: argparse.Action, value: Any, where: str) -> Any:
-    """The value that the option gets on a command line; a wrong one is refused with the place where it stands."""
+    """The value that the option gets on a command line; a wrong one is refused with its file and name."""
     if not action.option_strings:
         if action.choices is not None and value not in action.choices:
             raise InputError(f"{where} is {value!r}; choose from {', '.join(action.choices)}")

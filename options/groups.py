@@ -111,9 +111,7 @@ def add_batch_size(group: argparse._ArgumentGroup, default: int, text: str) -> N
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("devices").add_argument
     add("--gpus", type=int, nargs="+", help="GPU numbers; several use DataParallel; default: the first GPU")
-    text = (
-        "mixed precision; auto: bf16 on GPUs and processors with instructions for it (AVX-512 BF16, AMX), otherwise off"
-    )
+    text = "mixed precision; auto: bf16 on GPUs and processors that have it (AVX-512 BF16, AMX), otherwise off"
     add("--amp", choices=[*AMP, "auto"], default="off", help=text)
     add("--compile", action="store_true", help="compile networks with torch.compile, meant for GPUs")
     text = "on the CPU, keep freed memory for reuse (faster) or return it to the system"

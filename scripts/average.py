@@ -43,7 +43,7 @@ SAME = (
 
 
 def averaged_checkpoint(paths: list[str], *, ema: bool = False) -> dict[str, Any]:
-    """Content of a checkpoint with the mean weights, for tests and --tune_from; `ema`: of their averaged weights.
+    """Content of a checkpoint with the mean weights, for tests and --tune_from; `ema`: average the averaged weights.
 
     Raises:
         InputError: their networks or classes differ, or two hold the same weights.

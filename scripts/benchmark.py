@@ -56,7 +56,7 @@ if __name__ == "__main__":
 
 import torch
 
-from ops.runtime import keep_freed_memory
+from ops.malloc import keep_freed_memory
 from scripts.benchmarking.report import describe, machine
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -20,11 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 
 from common.cli import number
 from common.console import answer_help, log_lines_to, run_script
-from common.errors import InputError
 from common.files import file_hash
 from datasets.catalogue import BUILT_IN, DatasetSpec, resolve
 from ops.choices import MIXES, TORCHVISION_NETS
-from ops.models import NETS, require_stride
+from ops.models import NETS
 from options.groups import add_crop_options, add_data_options, data_options
 from scripts.studying.study import Study, study_parser
 
@@ -57,6 +56,7 @@ import train
 from datasets.lists import format_line, read_list
 from ops.scoring.metrics import spread_text
 from ops.training.run_log import LINES
+from opts import parse_train
 from scripts.benchmarking.report import table
 
 # Options passed on to train.py.
@@ -87,23 +87,27 @@ def draw_split(spec: DatasetSpec, clips_per_class: int, seed: int, folder: Path)
     return replace(spec, lists={**spec.lists, "train": path})
 
 
-def train_flags(args: argparse.Namespace, spec: DatasetSpec, classes: Path) -> list[str]:
-    """Flags of train.py for all methods and seeds."""
+def train_flags(args: argparse.Namespace, spec: DatasetSpec, classes: Path, mix: str) -> list[str]:
+    """Flags of train.py for a method with all seeds."""
     options = {name: getattr(args, name) for name in OPTIONS if name != "arch" or args.net not in TORCHVISION_NETS}
     options |= {"root_path": spec.root_path, "val_list": spec.lists["val"], "classes": classes}
-    options |= {"image_tmpl": spec.image_tmpl, "eval_freq": args.epochs, "workers": 0}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return [spec.name, *flags, *SCHEDULE, *(["--no_flip"] if args.no_flip else [])]
+    options |= {"image_tmpl": spec.image_tmpl, "eval_freq": args.epochs, "workers": 0, "mix": mix}
+    switches = ["--no_flip"] if args.no_flip else []
+    if mix == "svmix":
+        options |= {name: getattr(args, name) for name in SVMIX_OPTIONS}
+        switches.append("--eval_teacher")
+    return [spec.name, *(f"--{name}={value}" for name, value in options.items()), *SCHEDULE, *switches]
 
 
-def train_and_test(mix: str, seed: int, flags: Sequence[str], svmix_flags: Sequence[str], folder: Path) -> Row:
-    """Run train.py on the split of a seed. Its output and log stay in `folder`, its checkpoints do not."""
+def train_and_test(mix: str, seed: int, flags: Mapping[str, Sequence[str]], folder: Path) -> Row:
+    """Run train.py on the split of a seed, with the `flags` of its method.
+
+    Its output and log stay in `folder`, its checkpoints do not.
+    """
     log_folder = folder / "runs" / f"{mix}_seed{seed}"
     shutil.rmtree(log_folder, ignore_errors=True)  # of an interrupted training
     log_folder.mkdir(parents=True)
-    own = [f"--train_list={folder}/train_seed{seed}.txt", f"--seed={seed}", f"--mix={mix}", f"--root_log={log_folder}"]
-    if mix == "svmix":
-        own += svmix_flags
+    own = [f"--train_list={folder}/train_seed{seed}.txt", f"--seed={seed}", f"--root_log={log_folder}"]
     start = time.perf_counter()
     with ExitStack() as stack:
         checkpoints = stack.enter_context(TemporaryDirectory())
@@ -111,7 +115,7 @@ def train_and_test(mix: str, seed: int, flags: Sequence[str], svmix_flags: Seque
         stack.enter_context(redirect_stdout(output))
         stack.enter_context(redirect_stderr(output))
         log_lines_to(output)
-        train.main([*flags, *own, f"--root_model={checkpoints}"])
+        train.main([*flags[mix], *own, f"--root_model={checkpoints}"])
     (log,) = log_folder.glob(f"*/{LINES}")
     last = json.loads(log.read_text().splitlines()[-1])
     seconds = (time.perf_counter() - start) / (last["epoch"] + 1)
@@ -135,19 +139,18 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     args = mixing_parser().parse_args(argv)
-    require_stride(args.net, args.input_size)
-    if args.batch_size < 2 and set(args.mix) != {"none"}:  # before any training
-        raise InputError("--batch_size 1: --mix needs at least 2 clips per batch; give 2 or more")
     spec = resolve(args.dataset, **data_options(args), need=("train", "val"))
+    classes = args.output_dir / "classes.txt"
+    flags = {mix: train_flags(args, spec, classes, mix) for mix in args.mix}
+    for own in flags.values():
+        parse_train(own)  # wrong options are refused before any training
     budget = {name: getattr(args, name) for name in (*OPTIONS, *SVMIX_OPTIONS, "clips_per_class", "no_flip")}
     budget |= {f"{which}_list": file_hash(spec.lists[which]) for which in ("train", "val")}
     study = Study(args.output_dir, "mixing", Row, {**budget, "dataset": spec.name})
     for seed in args.seeds:
         draw_split(spec, args.clips_per_class, seed, study.folder)
-    classes = study.folder / "classes.txt"
     classes.write_text("".join(f"{name}\n" for name in spec.class_names), encoding="utf-8")
-    svmix_flags = ["--eval_teacher", *(f"--{name}={getattr(args, name)}" for name in SVMIX_OPTIONS)]
-    work = partial(train_and_test, flags=train_flags(args, spec, classes), svmix_flags=svmix_flags, folder=study.folder)
+    work = partial(train_and_test, flags=flags, folder=study.folder)
     study.complete([(mix, seed) for seed in args.seeds for mix in args.mix], work, args.workers)
     text = markdown(study.rows)
     study.table.with_suffix(".md").write_text(text, encoding="utf-8")

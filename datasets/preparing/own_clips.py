@@ -107,8 +107,8 @@ def _read_class(root: Path, home: str) -> tuple[list[list[str]], list[str]]:
 def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[Annotations, ClipPaths]:
     """Clips of a CSV file, as one list "all", and their paths, without missing clips.
 
-    Lines are `path,label`, optionally after a header. A path, relative to `root`, names a video file, a frame folder or
-    an archive. Labels are class names, or numbers from 0, which need a `class_file` with the names in label order.
+    Each line is `path,label`; a header is optional. Paths, relative to `root`, name video files, frame folders or
+    archives. Labels are class names, or numbers from 0, which need a `class_file` with the names in label order.
     Without it, class names are sorted.
     """
     rows = parse_each(_cells(table), partial(_parse_cells, root))

@@ -18,7 +18,7 @@ class Renumbered:
     """Some frames of a reader's video, numbered from 0: a `datasets.reading.readers.Reader`."""
 
     def __init__(self, reader: Any, numbers: Sequence[int] | np.ndarray) -> None:
-        """`numbers`: of the frames in the video, ascending; some may be repeated."""
+        """`numbers`: frame numbers in the video, in ascending order, possibly repeated."""
         self.reader, self.path, self.numbers = reader, reader.path, numbers
         self.num_frames = len(numbers)
 

@@ -30,11 +30,11 @@ class IndexedVideo:
     packets: list[Packet]  # all, as they follow one another in the file; empty: they must be read from it
 
     def packets_from(self, key: int) -> Iterable[Packet]:
-        """The packets from a key frame on, for a decoder that starts anew."""
+        """The packets from a key frame onwards, for a decoder that has just been reset."""
         if self.packets:
             self.stream.codec_context.flush_buffers()
             return islice(self.packets, self.index.places[key] if key else 0, None)
-        # A transport stream has no list of key frames: asked for its first frame, it goes to a later one.
+        # Transport streams have no index of key frames: a seek to the first frame would end up at a later one.
         time = self.index.times[key] if key else min(0, self.index.times[0])
         self.container.seek(time, stream=self.stream)
         return all_packets(self.container, self.stream)

@@ -43,7 +43,7 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 
 
 def mean_recall(confusion: np.ndarray) -> float:
-    """Mean class accuracy: of the classes that have videos in a confusion matrix (K, K), row = label."""
+    """Mean class accuracy from a confusion matrix (K, K), row = label, over the classes that have videos."""
     videos = confusion.sum(1)
     return 100.0 * float((confusion.diagonal()[videos > 0] / videos[videos > 0]).mean())
 

@@ -15,8 +15,8 @@ from common.errors import InputError, counted
 from common.progress import track
 from ops.choices import ARCHS
 from ops.flops import count_macs
+from ops.malloc import keep_freed_memory
 from ops.models import build_model
-from ops.runtime import keep_freed_memory
 from scripts.benchmarking.measuring import MIB, Measured, Spread, measure, peak_resident_bytes, ratios, seconds
 from scripts.benchmarking.networks import CHANGES, EQUIVALENT, NETWORKS, Setting, Variant, make_call
 from scripts.benchmarking.report import print_table

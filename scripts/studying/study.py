@@ -140,7 +140,7 @@ def _start_worker() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
-    from ops.runtime import keep_freed_memory
+    from ops.malloc import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()
