@@ -61,8 +61,9 @@ def main(argv: list[str] | None = None) -> None:
     optimiser = make_optimiser(args.optimizer, groups, lr, args.momentum, args.optimizer_args)
     settings = TrainSettings(
         loss=F.binary_cross_entropy_with_logits if args.multi_label else F.cross_entropy,
-        train_loss=weighted_loss(args, train_set), label_smoothing=args.label_smoothing, multi_label=args.multi_label,
+        train_loss=weighted_loss(args, train_set, runtime), label_smoothing=args.label_smoothing,
         amp=args.amp, accumulate=args.accumulate, clip_gradient=args.gd, print_freq=args.print_freq, seed=args.seed,
+        multi_label=args.multi_label,
     )  # fmt: skip
     state = TrainState(
         model,

@@ -100,14 +100,14 @@ def batches(args: Namespace, dataset: VideoDataset, runtime: Runtime, *, train: 
     )  # fmt: skip
 
 
-def weighted_loss(args: Namespace, train_set: VideoDataset) -> Loss | None:
-    """The training loss with --class_weights."""
+def weighted_loss(args: Namespace, train_set: VideoDataset, runtime: Runtime) -> Loss | None:
+    """The training loss with --class_weights; the weights are on the run's device."""
     if args.class_weights == "none":
         return None
     records, names = train_set.records, train_set.spec.class_names
     mirrored = None if args.no_flip else mirrored_labels(names)
     weights = class_weights(args.class_weights, records.labels, len(names), mirrored)
-    return partial(weighted_cross_entropy, weights=weights)
+    return partial(weighted_cross_entropy, weights=weights.to(runtime.device))
 
 
 def describe_training(args: Namespace, model: VideoNet, spec: DatasetSpec) -> TrainedOn:

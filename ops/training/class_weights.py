@@ -28,11 +28,10 @@ def class_weights(kind: str, labels: np.ndarray, num_class: int, mirrored: Seque
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Logits (N, K), labels (N,) or targets (N, K), weights (K,) -> the mean over the clips, a scalar.
+    """Logits (N, K), labels (N,) or targets (N, K), weights (K,), all on one device -> the mean over the clips.
 
     For labels (not for targets of mixed clips), PyTorch divides by the sum of the weights. Then accumulated batches, or
     the batches of several processes, would not give the step of one large batch.
     """
-    weights = weights.to(logits.device)
     summed = F.cross_entropy(logits.float(), target, weights, reduction="sum", label_smoothing=label_smoothing)
     return summed / len(logits)

@@ -1,15 +1,19 @@
 """train.py on classes of different sizes: the best epoch, weights and the balanced order."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from video_files import own_data_flags, write_dataset
 
+from ops.runtime import Runtime
 from ops.training import fit
 from ops.training.progress import Sums
 from ops.weights.file import read_checkpoint
+from train_parts import weighted_loss
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network")]
 
@@ -67,6 +71,13 @@ def test_class_weights_are_in_the_loss_of_training_alone(run) -> None:
     plain, weighted = first_steps(run, "plain"), first_steps(run, "weighted", "--class_weights", "inverse")
     assert plain["val/loss"] == pytest.approx(weighted["val/loss"], abs=1e-4)
     assert abs(plain["train/loss"] - weighted["train/loss"]) > 1e-3
+
+
+def test_class_weights_are_placed_on_the_device_once() -> None:
+    train_set = Namespace(records=Namespace(labels=np.array([0, 0, 1])), spec=Namespace(class_names=["a", "b"]))
+    options = Namespace(class_weights="inverse", no_flip=True)
+    loss = weighted_loss(options, train_set, Runtime(torch.device("meta")))
+    assert loss.keywords["weights"].device.type == "meta"
 
 
 def test_a_balanced_order_and_repeats_reach_the_network(run, monkeypatch) -> None:
