@@ -12,7 +12,7 @@ from datasets.preparing.inspection import FrameNames, Inspection, inspect_video
 from datasets.reading.readers import find_record, open_record
 from datasets.reading.video_decoding import decode_video
 from datasets.reading.video_file import VideoFile
-from datasets.reading.video_packets import require_packets, require_whole
+from datasets.reading.video_packets import require_whole
 
 _NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/.*/\S*|\S*([\d*/]|\w\.\w)\S*")  # quoted, paths, file names, numbers
 
@@ -75,14 +75,8 @@ def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
         if window and window.in_seconds and not found.fault:
             open_record(spec.root_path, row.record, spec.image_tmpl)
         if not found.fault and found.num_frames is None:
-            require_whole(path)
-            is_video_file = True
-            if listed is not None:
-                video = VideoFile(path, listed)
-                count = video.count_by_packets()
-                if video.index is None or count is None or video.index.fault:
-                    require_packets(path, listed)
-                found = replace(found, num_frames=count)
+            is_video_file, count = True, _count_packets(path, listed)
+            found = replace(found, num_frames=count)
     except Exception as error:
         found, is_video_file = Inspection(fault=_fault(path, error)), False
     if found.fault:
@@ -90,6 +84,17 @@ def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
     elif found.num_frames is not None:
         row = row.counted(found.num_frames, zero_based=found.zero_based)
     return Look(row, found, is_video_file, is_unverified=is_video_file and listed is not None and count is None)
+
+
+def _count_packets(path: Path, listed: int | None) -> int | None:
+    """Frames of a whole video file by its packets; None: the list has no number, or only decoding reveals it."""
+    if listed is not None:
+        video = VideoFile(path, listed)
+        count = video.count_by_packets()
+        if count is not None and video.index is not None and not video.index.fault:
+            return count
+    require_whole(path, listed)
+    return None
 
 
 def decode_row(spec: DatasetSpec, row: Row) -> Row:

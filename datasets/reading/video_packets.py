@@ -16,33 +16,24 @@ FRAME_PER_PACKET = {"av1", "h264", "hevc", "mjpeg", "vp9"}
 H264_SLICES = (1, 5)  # types of H.264 units that hold picture content
 
 
-def require_whole(path: Path) -> None:
-    """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing and reads little."""
-    with open_video(path, quick=True) as (container, stream):
-        if missing_bytes(path):
-            _count_packets(path, container, stream)
+def require_whole(path: Path, num_frames: int | None = None) -> None:
+    """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing.
 
-
-def require_packets(path: Path, num_frames: int) -> None:
-    """As `require_whole`, and refuse too few packets for the frames, if the codec has one frame per packet.
-
-    Reads all packets.
+    With `num_frames`, also refuse fewer packets, if the codec has one frame per packet. Without, little is read.
     """
-    with open_video(path) as (container, stream):
-        if stream.codec_context.codec.canonical_name in FRAME_PER_PACKET:
-            count = _count_packets(path, container, stream)
-            if count < num_frames:
-                raise InputError(
-                    f"{path} has {counted(count, 'frame')} at most, the list says {num_frames}; "
-                    "download the video again, or correct the list (--decode counts)"
-                )
-
-
-def _count_packets(path: Path, container: InputContainer, stream: VideoStream) -> int:
-    try:
-        return sum(1 for _ in whole_packets(path, container, stream))
-    except BrokenOffError as error:
-        raise InputError(f"{path} is not whole ({error}); download the video again") from error
+    with open_video(path, quick=True) as (container, stream):
+        least = num_frames if stream.codec_context.codec.canonical_name in FRAME_PER_PACKET else None
+        if least is None and not missing_bytes(path):
+            return
+        try:
+            count = sum(1 for _ in whole_packets(path, container, stream))
+        except BrokenOffError as error:
+            raise InputError(f"{path} is not whole ({error}); download the video again") from error
+    if least is not None and count < least:
+        raise InputError(
+            f"{path} has {counted(count, 'frame')} at most, the list says {least}; "
+            "download the video again, or correct the list (--decode counts)"
+        )
 
 
 def promised_frames(container: InputContainer, stream: VideoStream) -> int:

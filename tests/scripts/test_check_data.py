@@ -4,6 +4,7 @@ import re
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import av
 import pytest
 from video_files import CLASSES, damage_frame, own_data_flags, write_dataset, write_frames, write_sound, write_video
 
@@ -312,7 +313,7 @@ def test_an_unforeseen_error(own: Path, capsys, monkeypatch) -> None:
 def test_an_unforeseen_error_without_decoding(own: Path, capsys, monkeypatch) -> None:
     write_video(own / "frames" / "good.mp4", 6)
 
-    def fail(_path: Path) -> None:
+    def fail(*_arguments) -> None:
         raise RuntimeError("a new one")
 
     monkeypatch.setattr(rows, "require_whole", fail)
@@ -321,6 +322,16 @@ def test_an_unforeseen_error_without_decoding(own: Path, capsys, monkeypatch) ->
     status, out = check(own, capsys)
     assert status == 1
     assert f"train.txt:5: {own / 'frames' / 'good.mp4'} cannot be read (RuntimeError: a new one)" in out
+
+
+def test_a_video_file_with_a_listed_count_is_opened_once(own: Path, capsys, monkeypatch) -> None:
+    video = write_video(own / "frames" / "good.mp4", 20, codec="libx264")
+    opened, really = [], av.open
+    monkeypatch.setattr(av, "open", lambda name, **options: (opened.append(name), really(name, **options))[1])
+    with (own / "train.txt").open("a") as file:
+        file.write("good.mp4 20 0\n")
+    assert check(own, capsys)[0] == 0
+    assert opened == [str(video)]
 
 
 def test_a_video_whose_packets_end_too_early(own: Path, capsys) -> None:
