@@ -115,17 +115,20 @@ def along_workers(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for workers, seconds in times.items():
         speed = Spread.of([len(videos) / taken for taken in seconds])
-        more = f"{(memory[workers] - memory[0]) / MIB / workers:.0f}" if workers else "-"
-        rows.append([workers, speed.text(1), ratios(times[0], seconds).text(), f"{memory[workers] / MIB:.0f}", more])
+        total, base = memory[workers], memory[0]
+        cells = ["not known", "not known"]
+        if total and base:
+            cells = [f"{total / MIB:.0f}", f"{(total - base) / MIB / workers:.0f}" if workers else "-"]
+        rows.append([workers, speed.text(1), ratios(times[0], seconds).text(), *cells])
     print_table(["workers", "clips/s", "x none", "all processes, MiB", "more than none, MiB per worker"], rows)
     return {"workers": counts, "clips": len(videos), "seconds": list(times.values()), "bytes": list(memory.values())}
 
 
-def loader_bytes(videos: VideoDataset, workers: int) -> int:
-    """Peak memory of this process and the workers of a loader together, sampled at every batch; 0 without /proc."""
+def loader_bytes(videos: VideoDataset, workers: int) -> int | None:
+    """Peak memory of this process and a loader's workers together, sampled at every batch; None without /proc."""
     others = active_children()
     peak = 0
     for _ in make_loader(videos, batch_size=BATCH_SIZE, workers=workers, shuffle=True):
         readers = [child.pid for child in active_children() if child not in others]
         peak = max(peak, sum(resident_bytes(pid) for pid in (os.getpid(), *readers) if pid is not None))
-    return peak
+    return peak or None

@@ -80,8 +80,9 @@ def measure_list(path: Path, rows: int) -> dict[str, float]:
         for count, _ in enumerate(batches, start=2):
             if count == len(loader) - 2 * WORKERS:  # the workers are still alive
                 after = np.array([private_bytes(pid) for pid in pids])
-        measured[f"{method}: MiB per worker"] = float(after.max() / MIB)
-        measured[f"{method}: growth, MiB"] = float((after - before).max() / MIB)
+        if after.any():  # otherwise not known: there is no /proc
+            measured[f"{method}: MiB per worker"] = float(after.max() / MIB)
+            measured[f"{method}: growth, MiB"] = float((after - before).max() / MIB)
     return measured
 
 

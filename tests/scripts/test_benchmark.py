@@ -4,6 +4,7 @@ import argparse
 import json
 import mmap
 import re
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
+from datasets.catalogue import BUILT_IN
 from scripts import benchmark
-from scripts.benchmarking import model_and_step, scaling
-from scripts.benchmarking.growth import Growth, growth
+from scripts.benchmarking import measuring, model_and_step, scaling
+from scripts.benchmarking.growth import Growth, along_workers, growth
 from scripts.benchmarking.loading import worker_counts
 from scripts.benchmarking.material import Size
 from scripts.benchmarking.measuring import (
@@ -206,14 +208,27 @@ def test_growth_along_every_axis(tmp_path: Path, monkeypatch) -> None:
     assert measured_axes == [(name, training, axis) for training in (False, True) for name, axis in values]
     assert all(len(table["growth"]) == 1 for table in content["tables"])
     assert content["loader"]["workers"] == [0, 1]
+    assert all(memory is None or memory > MIB for memory in content["loader"]["bytes"])
 
 
-def test_a_list_in_reader_processes(tmp_path: Path) -> None:
-    """Readers share the list; forked ones even what the main process has imported."""
+def test_memory_that_is_not_known(monkeypatch, capsys) -> None:
+    """As on systems without /proc."""
+    monkeypatch.setattr("scripts.benchmarking.growth.VIDEO", (6, Size(40, 32)))
+    monkeypatch.setattr(measuring, "_field", lambda *_: 0)
+    few = argparse.Namespace(workers=1, dataset=BUILT_IN, clips=2, segments=[2], sizes=[32], rounds=1)
+    assert along_workers(few)["bytes"] == [None, None]
+    assert capsys.readouterr().out.count("not known") == 4
+
+
+def test_a_list_in_reader_processes(tmp_path: Path, monkeypatch) -> None:
+    """Readers share the list; forked ones even what the main process has imported. Memory may not be known."""
+    calls, of_forks = count(), 2 * scaling.WORKERS  # before and after reading
+    known = measuring.private_bytes
+    monkeypatch.setattr(scaling, "private_bytes", lambda pid: known(pid) if next(calls) < of_forks else 0)
     found = scaling.measure_list(tmp_path / "list.txt", 5000)
     assert found["list, MiB"] < 0.4
-    assert found["fork: MiB per worker"] < 100
-    assert len(found) == 9
+    assert found.get("fork: MiB per worker", 0) < 100  # absent without /proc
+    assert [name for name in found if name.startswith("forkserver")] == ["forkserver: first batch, s"]
 
 
 def test_default_variants_are_valid_and_include_their_bases() -> None:
