@@ -13,7 +13,7 @@ from pathlib import Path
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.class_names import loose, read_class_names
 from datasets.lists import NO_LABEL, VIDEO_SUFFIXES, bare_path, read_text
-from datasets.preparing.annotations.base import Annotations, Clip, csv_rows, parse_each, remark_on, require_distinct
+from datasets.preparing.annotations.base import Annotations, Clip, csv_rows, parse_each, remark_on, repetition
 from datasets.preparing.find_media import KINDS, clip_name, is_dir, list_path, scan_folder
 from datasets.reading.readers import ARCHIVE_SUFFIX
 
@@ -111,10 +111,9 @@ def read_clip_table(table: Path, root: Path, class_file: Path | None) -> tuple[A
     archives. Labels are class names, or numbers from 0, which need a `class_file` with the names in label order.
     Without it, class names are sorted.
     """
-    rows = parse_each(_cells(table), partial(_parse_cells, root))
+    rows = parse_each(_cells(table), partial(_parse_row, root, {}))
     if not rows:
         raise InputError(f"{table} has no clips; its lines are `path,label`")
-    require_distinct({"all": [Clip(path, NO_LABEL, origin) for origin, path, _ in rows]}, lambda c: bare_path(c.name))
     located = {path: [path] for _, path, _ in rows if _is_there(root / path)}
     origin, path, _ = rows[0]
     if located and path not in located and origin.endswith(":1"):
@@ -139,6 +138,16 @@ def _cells(table: Path) -> Iterator[tuple[str, list[str]]]:
         is_header = len(cells) == 2 and all(map(set.__contains__, HEADER, map(str.casefold, cells)))
         if any(cells) and not (is_header and reader.line_num == 1):
             yield origin, cells
+
+
+def _parse_row(root: Path, first: dict[str, Clip], origin: str, cells: Sequence[str]) -> Row:
+    """A row whose clip is not among the `first` rows of clips (clip -> row), to which it is added."""
+    row = _parse_cells(root, origin, cells)
+    clip = Clip(row[1], NO_LABEL, origin)
+    other = first.setdefault(bare_path(clip.name), clip)
+    if other is not clip:
+        raise ValueError(repetition(clip, other))
+    return row
 
 
 def _parse_cells(root: Path, origin: str, cells: Sequence[str]) -> Row:

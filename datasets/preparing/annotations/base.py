@@ -210,6 +210,11 @@ def require_distinct(lists: dict[str, list[Clip]], identity: Callable[[Clip], st
         for clip in chain(*(clips for key, clips in lists.items() if key.partition("_")[2] == split)):
             other = first.setdefault(identity(clip), clip)
             if other is not clip:
-                there = other.origin if other.name == clip.name else f"{other.origin} as {quoted(other.name)}"
-                faults.append(f"{clip.origin}: {quoted(clip.name)} is already at {there}; keep one of them")
+                faults.append(f"{clip.origin}: {repetition(clip, other)}")
         refuse(faults)
+
+
+def repetition(clip: Clip, first: Clip) -> str:
+    """The fault of a clip that is annotated a second time."""
+    there = first.origin if first.name == clip.name else f"{first.origin} as {quoted(first.name)}"
+    return f"{quoted(clip.name)} is already at {there}; keep one of them"

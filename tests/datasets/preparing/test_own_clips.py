@@ -106,6 +106,12 @@ def test_a_bad_line_is_named(here: Path, line: str, words: str) -> None:
     assert not (here / "data").exists()
 
 
+def test_bad_and_repeated_lines_are_named_together(here: Path) -> None:
+    with pytest.raises(InputError) as error:
+        prepared(write("a/1.mp4,wave\na/2.avi\n./a/1.mp4,clap\n"))
+    assert re.search(r"mine\.csv:2: 'a/2\.avi'.*\n.*mine\.csv:3: 'a/1\.mp4' is already at", str(error.value))
+
+
 @pytest.mark.parametrize("label", ["2", "-1", "1.0", "01"])
 def test_a_number_that_is_not_a_label(here: Path, label: str) -> None:
     table = write(f"a/1.mp4,0\na/2.avi,{label}\n")
