@@ -6,6 +6,7 @@ BatchNorm statistics are averaged as well. Checkpoint averaging: arXiv 1706.0376
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     if len(args.weights) < 2:
         raise InputError(f"{args.weights[0]} is only one checkpoint; give two or more to average")
     require_replaceable(args.output, "--output")
+    if os.path.realpath(args.output) in map(os.path.realpath, args.weights):
+        raise InputError(f"--output {args.output} would replace one of the checkpoints to average; give another name")
     content = averaged_checkpoint(args.weights, ema=args.ema)
     save_checkpoint(args.output, content)
     test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")

@@ -77,4 +77,9 @@ def test_what_cannot_be_averaged(tmp_path: Path) -> None:
             average.main([*paths, *output])
     with pytest.raises(InputError, match="--output .* is a folder"):
         average.main([one, two, "--output", str(tmp_path)])
+    (tmp_path / "link.pth.tar").symlink_to(two)
+    before = Path(two).read_bytes()
+    with pytest.raises(InputError, match=r"--output .*two\.pth\.tar would replace"):
+        average.main([other, str(tmp_path / "link.pth.tar"), "--output", two])
+    assert Path(two).read_bytes() == before
     assert not (tmp_path / "mean.pth.tar").exists()
