@@ -113,7 +113,10 @@ def check_labels(args: argparse.Namespace) -> None:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     add = group.add_argument
-    text = "read options from a TOML or JSON file, or from a run's options.json; the command line overrides them"
+    text = (
+        "read options from a TOML or JSON file, or from a run's options.json; the command line overrides them, but "
+        "cannot switch off what the file switches on"
+    )
     add("--config", metavar="FILE", help=text)
     text = (
         "train for three steps and stop: print options, sizes, learning rates, time and memory; FILE.png: also plot "
