@@ -37,7 +37,7 @@ from ops.scoring.journal import ScoreJournal, journal_path, read_shards, shard_p
 from ops.scoring.pickles import pickle_path, write_scores
 from ops.scoring.protocol import NOT_COMPARED, check_protocol, describe_protocol, replace_protocol
 from ops.scoring.score import score_views
-from ops.training.seen_clips import describe_seen, seen, seen_clips
+from ops.training.seen_clips import describe_seen, find_seen, recorded_clips
 from ops.weights.checkpoint import Weights, frame_sampling
 from options.groups import data_options
 
@@ -140,12 +140,12 @@ def log_views(protocol: dict[str, Any], weights: Weights) -> None:
 def warn_of_training_clips(weights: Weights, videos: ViewDataset, list_file: Path) -> int:
     """Return the number of listed clips that the network was trained on; log them, or clips with the same names."""
     clips, source = list(clip_ids(videos.records)), str(weights.path)
-    record = seen_clips(weights.content, source)
-    trained = seen(record, data_folder(videos.spec.name), clips)
+    record = recorded_clips(weights.content, source)
+    trained = find_seen(record, data_folder(videos.spec.name), clips)
     if trained:
         logging.warning("warning: %s", describe_seen(trained, len(clips), list_file, source))
     elif weights.trained_on:  # the data set may have another name now, or other clips the same names
-        alike = seen(record, data_folder(weights.trained_on.dataset), clips)
+        alike = find_seen(record, data_folder(weights.trained_on.dataset), clips)
         if alike:
             logging.warning("warning: judging by their names, %s", describe_seen(alike, len(clips), list_file, source))
     return len(trained)

@@ -26,8 +26,9 @@ from datasets.lists import clip_ids
 from drawing.clips import mixed_sheet
 from drawing.plots import draw_learning_rate
 from ops.averaging import moving_average
+from ops.freezing import require_enough_for_batchnorm
 from ops.network import VideoNet
-from ops.optimiser import make_optimiser, parameter_groups, require_batch
+from ops.optimiser import make_optimiser, parameter_groups
 from ops.runtime import Runtime, start_runtime
 from ops.schedule import learning_rate, scaled_rate
 from ops.scoring.metrics import FIGURES
@@ -38,7 +39,7 @@ from ops.training.recipes import check_recipe
 from ops.training.run_folder import BEST, RunFolder, claimed_run
 from ops.training.run_history import environment, record_start
 from ops.training.run_log import OPTIONS
-from ops.training.seen_clips import clip_digests, describe_seen, joined, require_unseen, seen, seen_clips
+from ops.training.seen_clips import clip_digests, describe_seen, find_seen, join_records, recorded_clips, require_unseen
 from ops.training.state import TrainState
 from options.config_file import as_toml
 from train_parts import batches, describe_training, find_data, make_datasets, make_mixer, make_network, weighted_loss
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     model, seen_before = make_network(args, spec, runtime)
     mixer = make_mixer(args, model, runtime)
     train_set, val_set = make_datasets(args, model, spec)
+    if not args.evaluate:
+        require_enough_clips(args, model, train_set, runtime)
     numbers_of_clips = {"train clips": len(train_set), "val clips": len(val_set)}
     lr = base_rate(args, runtime)
     groups = parameter_groups(model, lr, args.wd, fc_lr5=args.fc_lr5, layer_decay=args.layer_decay)
@@ -75,14 +78,14 @@ def main(argv: list[str] | None = None) -> None:
         mixer=mixer,
         average=None if args.ema is None else moving_average(model, args.ema, optimiser),
         keep_best=args.keep_best,
-        seen=joined(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
+        seen=join_records(seen_before, {data_folder(spec.name): clip_digests(clip_ids(train_set.records))}),
     )
     if args.evaluate:
         evaluate_checkpoint(args, state, val_set, runtime, settings)
+    elif args.dry_run:
+        show_start(args, state, train_set, val_set, runtime, settings)
     else:
-        require_enough_clips(args, model, train_set, runtime)
-        train = show_start if args.dry_run else run_epochs
-        train(args, state, train_set, val_set, runtime, settings)
+        run_epochs(args, state, train_set, val_set, runtime, settings)
     runtime.close()
 
 
@@ -96,7 +99,8 @@ def evaluate_checkpoint(
 ) -> None:
     """-e: loss and accuracy of --resume CKPT on the val list, and of its averaged weights."""
     val_list, val_clips = val_set.spec.lists["val"], list(clip_ids(val_set.records))
-    trained = seen(seen_clips(state.load(Path(args.resume)), args.resume), data_folder(val_set.spec.name), val_clips)
+    record = recorded_clips(state.load(Path(args.resume)), args.resume)
+    trained = find_seen(record, data_folder(val_set.spec.name), val_clips)
     networks = {args.resume: runtime.wrap(state.model)}
     for name, average in state.averages(teacher=bool(args.eval_teacher)).items():
         networks[f"the {name} of {args.resume}"] = runtime.wrap_frozen(average)
@@ -118,7 +122,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     if args.mix != "none" and share < 2:
         raise InputError(f"{train_list} has one clip for each process, but --mix needs two or more to mix")
     per_device = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
-    require_batch(model, len(per_device[-1]), args.input_size)
+    require_enough_for_batchnorm(model, len(per_device[-1]), args.input_size)
 
 
 def lr_schedule(args: Namespace, runtime: Runtime) -> Callable[[float], float]:

@@ -23,7 +23,7 @@ from ops.network import VideoNet, require_finite_tensors
 from ops.recompute import recompute_blocks
 from ops.runtime import Runtime
 from ops.training.class_weights import class_weights, weighted_cross_entropy
-from ops.training.seen_clips import SeenClips, seen_clips
+from ops.training.seen_clips import SeenClips, recorded_clips
 from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import read_checkpoint
 from ops.weights.load import load_pretrained, load_weights
@@ -51,7 +51,7 @@ def make_network(args: Namespace, spec: DatasetSpec, runtime: Runtime) -> tuple[
     seen_before: SeenClips = {}
     if args.tune_from:
         start = read_checkpoint(args.tune_from)
-        seen_before = seen_clips(start, args.tune_from)
+        seen_before = recorded_clips(start, args.tune_from)
         report = load_weights(model, start, new_classifier=True, class_names=spec.class_names, where=args.tune_from)
         logging.info("%s: %s", args.tune_from, report)
     require_finite_tensors(model.state_dict(), args.tune_from or f"--pretrain {args.pretrain}")

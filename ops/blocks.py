@@ -58,6 +58,7 @@ class Bottleneck(ResidualBlock):
     """1x1 -> gate -> 3x3 (stride) -> 1x1."""
 
     expansion = 4
+    # Each norm follows its convolution directly: `ops/fuse.py` folds it into the convolution for inference.
     fusable = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, parts: Parts) -> None:

@@ -1,10 +1,11 @@
-"""Frozen modules: --freeze, --linear_probe and partial BatchNorm."""
+"""Frozen modules: --freeze, --linear_probe and partial BatchNorm; and the batches that the other BatchNorms need."""
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
-from common.errors import InputError
+from common.errors import InputError, counted
 from ops.network import VideoNet
 
 
@@ -54,3 +55,23 @@ def train_mode(model: VideoNet) -> None:
     model.train()
     for name in model.frozen:
         model.get_submodule(name).eval()
+
+
+def require_enough_for_batchnorm(model: VideoNet, clips: int, input_size: int) -> None:
+    """Refuse a training in which a BatchNorm has a single value per channel, by a pass on the meta device.
+
+    The model is left in training mode. `clips` is the smallest number that a device gets at once; two always suffice.
+    """
+    if clips > 1:
+        return
+    train_mode(model)
+    tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    shape = (clips, model.num_segments, model.frames_per_segment, 3, input_size, input_size)
+    try:
+        torch.func.functional_call(model, tensors, torch.empty(shape, dtype=torch.uint8, device="meta"))
+    except ValueError as error:
+        raise InputError(
+            f"a BatchNorm of {model.net} would normalise a single value (1 clip, "
+            f"{counted(model.num_segments, 'segment')}, {input_size} pixels); give each device "
+            "two clips or more: raise --batch-size, or lengthen the train list"
+        ) from error

@@ -121,8 +121,11 @@ class VideoNet(nn.Module, ABC):
         """Set the stochastic depth (arXiv 1603.09382): the last block is skipped at this rate, the first one never."""
         raise InputError(f"--drop_path {rate:g}: {self.net} has no stochastic depth; mvit_v2_s and swin3d_* have it")
 
-    def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:
-        """Initialise temporal modules from the state dict of an image network; returns the parameters' names."""
+    def init_temporal(self, resnet: Mapping[str, Tensor]) -> list[str]:
+        """Initialise temporal modules from the state dict of an image network ("inflated" in a load's report).
+
+        Returns the parameters' names.
+        """
         return []
 
     def shifted(self) -> set[str]:

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import InputError, counted, short
-from ops.freezing import train_mode
+from common.errors import InputError, short
 from ops.network import VideoNet
 
 OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -156,23 +155,3 @@ def require_finite(value: Tensor, name: str, where: str) -> None:
             f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
             "unchanged: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
         )
-
-
-def require_batch(model: VideoNet, clips: int, input_size: int) -> None:
-    """Refuse a training in which a BatchNorm has a single value per channel, by a pass on the meta device.
-
-    The model is left in training mode. `clips` is the smallest number that a device gets at once; two always suffice.
-    """
-    if clips > 1:
-        return
-    train_mode(model)
-    tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    shape = (clips, model.num_segments, model.frames_per_segment, 3, input_size, input_size)
-    try:
-        torch.func.functional_call(model, tensors, torch.empty(shape, dtype=torch.uint8, device="meta"))
-    except ValueError as error:
-        raise InputError(
-            f"a BatchNorm of {model.net} would normalise a single value (1 clip, "
-            f"{counted(model.num_segments, 'segment')}, {input_size} pixels); give each device "
-            "two clips or more: raise --batch-size, or lengthen the train list"
-        ) from error

@@ -18,7 +18,7 @@ class Motion(nn.Module, ABC):
     share: float  # weight of its maps where they join the ResNet's features, whose weight is 1 - share
     conv: nn.Conv2d  # 7x7
 
-    def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
+    def init_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """Initialise from the state dict of an ImageNet ResNet; returns the names of the parameters.
 
         The 7x7 convolution takes the mean of the stem's (64, 3, 7, 7) over RGB, not rescaled by the number of channels,
@@ -106,9 +106,9 @@ class ResNetVideo(VideoNet):
         scores = self.fc(self.dropout(x.mean((2, 3))))  # (N*T, K)
         return scores.unflatten(0, (-1, self.num_segments)).mean(1)
 
-    def inflate(self, resnet: Mapping[str, Tensor]) -> list[str]:
+    def init_temporal(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """Initialise the motion branch from the ResNet's stem."""
-        return [] if self.motion is None else [f"motion.{name}" for name in self.motion.inflate_from(resnet)]
+        return [] if self.motion is None else [f"motion.{name}" for name in self.motion.init_from(resnet)]
 
     @staticmethod
     def is_temporal(name: str) -> bool:

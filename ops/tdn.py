@@ -42,9 +42,9 @@ class ShortTermDifference(Motion):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stage1 = stage1
 
-    def inflate_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
+    def init_from(self, resnet: Mapping[str, Tensor]) -> list[str]:
         """As every motion branch, and its stage 1 from the ResNet's."""
-        names = super().inflate_from(resnet)
+        names = super().init_from(resnet)
         stage1 = {key.removeprefix("layer1."): value for key, value in resnet.items() if key.startswith("layer1.")}
         self.stage1.load_state_dict(stage1)
         return names + [f"stage1.{key}" for key in stage1]

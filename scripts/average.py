@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 from torch import Tensor
 
-from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.training.seen_clips import SeenClips, join_records, recorded_clips
 from ops.weights.checkpoint import Weights
 from ops.weights.file import save_checkpoint, tensor_digest
 
@@ -64,7 +64,7 @@ def averaged_checkpoint(paths: list[str], *, ema: bool = False) -> dict[str, Any
         found[digest] = path
         for name, value in state.items():
             sums[name] = sums.get(name, 0) + value.double()
-        seen = joined(seen, seen_clips(weights.content, path))
+        seen = join_records(seen, recorded_clips(weights.content, path))
     means = {name: (total / len(paths)).to(state[name].dtype) for name, total in sums.items()}
     options = first.content.get("options", {})
     about = {"trained_on": made_for.as_stored(), "seen_clips": seen, "options": options, "mean_of": paths}

@@ -4,7 +4,7 @@ A batch is any object with `clip` (N, T, L, H, W, 3) uint8, `label` (N,) or mult
 the list, `video_ids`, `replaced` (names of unreadable frames) and `seconds` (spent reading it).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -157,8 +157,9 @@ def evaluate(
     model.eval()
     runtime.share_buffers(model)
     own = MultiLabelSums() if settings.multi_label else Sums()
-    # K and `_results` of each batch, not the logits: gigabytes for a million videos. But the mAP needs them.
-    scored: list[tuple[int, Sequence[Tensor]]] = []
+    num_class = 0  # K
+    results: list[Tensor] = []  # `_results` of each batch
+    scores: list[tuple[Tensor, Tensor]] = []  # of each batch, for the mAP alone: gigabytes for a million videos
     for batch in track(loader, len(loader), title, settings.print_freq, own.describe):
         if before_batch is not None:
             before_batch()
@@ -166,24 +167,31 @@ def evaluate(
         with runtime.autocast(settings.amp):
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
         logits, label = logits.float().cpu(), label.cpu()
-        results = _results(batch.index, logits, label, settings.loss)
-        _add(own, results)
+        num_class = logits.shape[1]
+        results.append(_results(batch.index, logits, label, settings.loss))
+        if settings.multi_label:
+            scores.append((logits, label.bool()))
+        _add(own, results[-1])
         own.replaced += batch.replaced
-        scored.append((logits.shape[1], [results, logits, label.bool()] if settings.multi_label else [results]))
-    batches = [batch for part in runtime.gather(scored) for batch in part]
-    classes = batches[0][0]
-    results, *kept = map(torch.cat, zip(*(rows for _, rows in batches), strict=True))
-    first = np.unique(results[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
-    results = results[first]
-    *_, cells, finite = results.T
+    rows = torch.cat(_of_all(runtime, results))
+    first = np.unique(rows[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
+    rows = rows[first]
+    *_, cells, finite = rows.T
     _require_finite_scores(finite, unwrap(model), title)
-    total = type(own)(replaced=[name for names in runtime.gather(own.replaced) for name in names])
-    _add(total, results)
+    total = type(own)(replaced=_of_all(runtime, own.replaced))
+    _add(total, rows)
     if isinstance(total, MultiLabelSums):
-        total.precisions = average_precisions(*(rows[first].numpy() for rows in kept))
+        logits, label = (torch.cat(parts)[first] for parts in zip(*_of_all(runtime, scores), strict=True))
+        total.precisions = average_precisions(logits.numpy(), label.numpy())
     else:
-        total.confusion = cells.long().bincount(minlength=classes**2).view(classes, -1).numpy()
+        num_class = max(_of_all(runtime, [num_class]))  # 0 in a process without videos
+        total.confusion = cells.long().bincount(minlength=num_class**2).view(num_class, -1).numpy()
     return total
+
+
+def _of_all(runtime: Runtime, own: list[Any]) -> list[Any]:
+    """The lists of all processes as one."""
+    return [item for part in runtime.gather(own) for item in part]
 
 
 def _results(index: Tensor, logits: Tensor, label: Tensor, loss: Loss) -> Tensor:

@@ -20,7 +20,7 @@ def clip_digests(ids: Iterable[str]) -> Tensor:
     return torch.from_numpy(np.fromiter((int.from_bytes(digest, "little", signed=True) for digest in hashes), np.int64))
 
 
-def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
+def recorded_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
     """The record in a checkpoint; empty for weights from elsewhere. An `InputError` if that of `source` is damaged."""
     record = checkpoint.get("seen_clips", {})
     is_valid = isinstance(record, dict) and all(
@@ -32,13 +32,13 @@ def seen_clips(checkpoint: Mapping[str, Any], source: str) -> SeenClips:
     return record
 
 
-def joined(first: SeenClips, second: SeenClips) -> SeenClips:
+def join_records(first: SeenClips, second: SeenClips) -> SeenClips:
     """The clips of both records, sorted and distinct."""
     empty = torch.empty(0, dtype=torch.int64)
     return {name: torch.cat([one.get(name, empty) for one in (first, second)]).unique() for name in {**first, **second}}
 
 
-def seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
+def find_seen(record: SeenClips, folder: str, ids: Sequence[str]) -> list[str]:
     """Those clips of a data set that are in the record."""
     if folder not in record:
         return []
@@ -57,7 +57,7 @@ def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file
     `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
     `list_file` of the data set in `folder`.
     """
-    clips = seen(record, folder, ids)
+    clips = find_seen(record, folder, ids)
     if not clips:
         return
     line = describe_seen(clips, len(ids), list_file, "this run or of the weights it starts from")

@@ -17,7 +17,7 @@ from ops.training.optimiser_state import resume_optimiser
 from ops.training.progress import Position
 from ops.training.run_folder import BEST, LATEST, OF_EPOCH, PREVIOUS
 from ops.training.run_history import differences
-from ops.training.seen_clips import SeenClips, joined, seen_clips
+from ops.training.seen_clips import SeenClips, join_records, recorded_clips
 from ops.weights.checkpoint import TrainedOn
 from ops.weights.file import DamagedFileError, read_checkpoint, save_checkpoint
 from ops.weights.load import AVERAGED, averaged, load_weights
@@ -207,7 +207,7 @@ class TrainState:
         self.best_epochs = dict(checkpoint.get("best_epochs", {}))
         self.position = Position.of(checkpoint["position"]) if "position" in checkpoint else None
         self.saved = self.progress
-        before = seen_clips(checkpoint, str(path))
+        before = recorded_clips(checkpoint, str(path))
         logging.info("Resumed %s after %s.", path, self.progress)
         new = sum(int((~torch.isin(clips, before[name])).sum()) for name, clips in self.seen.items() if name in before)
         what = {"train list": f"changed, {counted(new, 'new clip')}"}
@@ -216,7 +216,7 @@ class TrainState:
         differing += differences(checkpoint, self.settings)
         if differing:
             logging.info("This run differs from the one it resumes (before -> now):\n  %s", "\n  ".join(differing))
-        self.seen = joined(self.seen, before)
+        self.seen = join_records(self.seen, before)
 
     def _changed_data(self, checkpoint: dict[str, Any], names: Mapping[str, str]) -> list[str]:
         before, now = checkpoint["trained_on"], asdict(self.trained_on)

@@ -95,7 +95,7 @@ def load_weights(
     model.load_state_dict(state, strict=False)  # every difference has been accounted for
     report.matched = [key for key in own if key in state and key not in report.reshaped]
     if report.layout == "torchvision":
-        report.inflated = model.inflate(state)
+        report.inflated = model.init_temporal(state)
         report.new = [name for name in report.new if name not in report.inflated]
     return report
 

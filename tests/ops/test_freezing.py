@@ -1,11 +1,11 @@
-"""Frozen modules: parameters, BatchNorm statistics, and what is left to train."""
+"""Frozen modules: parameters, BatchNorm statistics, what is left to train; and batches too small for BatchNorm."""
 
 import pytest
 import torch
 from torch import nn
 
 from common.errors import InputError
-from ops.freezing import freeze, freeze_partial_bn, train_mode
+from ops.freezing import freeze, freeze_partial_bn, require_enough_for_batchnorm, train_mode
 from ops.models import build_model
 from ops.optimiser import parameter_groups
 
@@ -88,3 +88,28 @@ def test_names_of_torchvisions_networks_are_its_own() -> None:
     freeze(model, ["stem", "blocks.3"])
     assert model.frozen == ("network.conv_proj", "network.pos_encoding", "network.blocks.3")
     assert "network.blocks.3.norm1.weight" not in trainable(model)
+
+
+SINGLE = [("TSN", 1, 32, False), ("TSM", 1, 32, False), ("TDN", 1, 64, True), ("H2CN", 1, 64, True)]
+SINGLE += [("s3d", 8, 32, False)]
+ENOUGH = [("TSN", 2, 32, False), ("TSN", 1, 64, False), ("TSN", 1, 32, True), ("H2CN", 2, 32, False)]
+ENOUGH += [("mvit_v2_s", 8, 32, False)]
+
+
+@pytest.mark.parametrize(("net", "segments", "size", "partial_bn"), SINGLE + ENOUGH)
+def test_a_batchnorm_needs_two_values(net: str, segments: int, size: int, partial_bn: bool) -> None:
+    """What a pass without pixels finds is what a step would run into."""
+    model = build_model(net, "torchvision" if net.islower() else "resnet18", 3, segments)
+    if partial_bn:
+        freeze_partial_bn(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    require_enough_for_batchnorm(model, 2, size)
+    if (net, segments, size, partial_bn) in SINGLE:
+        with pytest.raises(InputError, match=f"BatchNorm of {net} .*--batch-size"):
+            require_enough_for_batchnorm(model, 1, size)
+    else:
+        require_enough_for_batchnorm(model, 1, size)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    if (net, segments, size, partial_bn) in SINGLE:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            model(torch.zeros(1, segments, model.frames_per_segment, 3, size, size, dtype=torch.uint8))

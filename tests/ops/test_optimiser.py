@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from ops.freezing import freeze_partial_bn
 from ops.models import build_model
-from ops.optimiser import OPTIMISERS, UNUSABLE, make_optimiser, parameter_groups, require_batch, set_learning_rate
+from ops.optimiser import OPTIMISERS, UNUSABLE, make_optimiser, parameter_groups, set_learning_rate
 
 
 @pytest.fixture
@@ -104,28 +103,3 @@ def test_every_other_optimiser_learns(name: str) -> None:
 def test_arguments_that_an_optimiser_does_not_take(name: str, arguments: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_optimiser(name, [{"params": [nn.Parameter(torch.zeros(2, 2, 2))]}], 0.1, 0.9, arguments)
-
-
-SINGLE = [("TSN", 1, 32, False), ("TSM", 1, 32, False), ("TDN", 1, 64, True), ("H2CN", 1, 64, True)]
-SINGLE += [("s3d", 8, 32, False)]
-ENOUGH = [("TSN", 2, 32, False), ("TSN", 1, 64, False), ("TSN", 1, 32, True), ("H2CN", 2, 32, False)]
-ENOUGH += [("mvit_v2_s", 8, 32, False)]
-
-
-@pytest.mark.parametrize(("net", "segments", "size", "partial_bn"), SINGLE + ENOUGH)
-def test_a_batchnorm_needs_two_values(net: str, segments: int, size: int, partial_bn: bool) -> None:
-    """What a pass without pixels finds is what a step would run into."""
-    model = build_model(net, "torchvision" if net.islower() else "resnet18", 3, segments)
-    if partial_bn:
-        freeze_partial_bn(model)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    require_batch(model, 2, size)
-    if (net, segments, size, partial_bn) in SINGLE:
-        with pytest.raises(InputError, match=f"BatchNorm of {net} .*--batch-size"):
-            require_batch(model, 1, size)
-    else:
-        require_batch(model, 1, size)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    if (net, segments, size, partial_bn) in SINGLE:
-        with pytest.raises(ValueError, match="more than 1 value per channel"):
-            model(torch.zeros(1, segments, model.frames_per_segment, 3, size, size, dtype=torch.uint8))

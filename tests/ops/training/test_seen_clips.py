@@ -13,7 +13,7 @@ import test_models_center_crop as center_crop
 import train
 from common.errors import InputError
 from datasets.lists import clip_ids, read_list
-from ops.training.seen_clips import clip_digests, joined, seen, seen_clips
+from ops.training.seen_clips import clip_digests, find_seen, join_records, recorded_clips
 from ops.weights.file import read_checkpoint, save_checkpoint
 from scripts import results_table
 
@@ -22,13 +22,13 @@ RUN = "runs/Tiny_mine_none_1f"
 
 
 def test_a_record_finds_its_clips() -> None:
-    record = joined({}, {"mine": clip_digests(["a", "b", "a", "\udce9"])})
+    record = join_records({}, {"mine": clip_digests(["a", "b", "a", "\udce9"])})
     assert record["mine"].shape == (3,)
-    assert seen(record, "mine", ["c", "b", "\udce9", "A"]) == ["b", "\udce9"]
-    assert seen(record, "other", ["a"]) == []
-    more = joined(record, {"mine": clip_digests(["c", "b"]), "other": clip_digests(["a"])})
-    assert seen(more, "mine", ["a", "c", "d"]) == ["a", "c"]
-    assert seen(more, "other", ["a", "b"]) == ["a"]
+    assert find_seen(record, "mine", ["c", "b", "\udce9", "A"]) == ["b", "\udce9"]
+    assert find_seen(record, "other", ["a"]) == []
+    more = join_records(record, {"mine": clip_digests(["c", "b"]), "other": clip_digests(["a"])})
+    assert find_seen(more, "mine", ["a", "c", "d"]) == ["a", "c"]
+    assert find_seen(more, "other", ["a", "b"]) == ["a"]
 
 
 def test_frames_and_videos_of_the_same_name_are_one_clip(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_frames_and_videos_of_the_same_name_are_one_clip(tmp_path: Path) -> None
 @pytest.mark.parametrize("record", [3, {"mine": [1]}, {"mine": torch.ones(2)}, {3: clip_digests(["a"])}])
 def test_a_damaged_record(record: object) -> None:
     with pytest.raises(InputError, match=r"CKPT has a damaged record"):
-        seen_clips({"seen_clips": record}, "CKPT")
-    assert seen_clips({}, "CKPT") == {}
+        recorded_clips({"seen_clips": record}, "CKPT")
+    assert recorded_clips({}, "CKPT") == {}
 
 
 @pytest.fixture
