@@ -226,8 +226,9 @@ def write_views(journal: ScoreJournal, files: Mapping[int, list[Path]], videos: 
         logging.info(
             "features: %d x %d %s in <clip>_crop<crop>_features.npy, videos in %s", *shape, journal.dtype, index
         )
-    for clip, views in zip(journal.clips, np.concatenate(journal.batches, 2), strict=True):
-        for path, view in zip(files[clip], views, strict=True):
+    for number, clip in enumerate(journal.clips):
+        for crop, path in enumerate(files[clip]):
+            view = np.concatenate([batch[number, crop] for batch in journal.batches])  # (M, K), one at a time
             write_scores(path, view, to_store, video_ids)
         logging.info("clip %d: %s, %s", clip, counted(len(labels), "video"), ", ".join(map(str, files[clip])))
     for path in shard_paths(journal.path):
