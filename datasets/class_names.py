@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, counted, few, quoted
-from datasets.lists import JSON, read_text
+from datasets.lists import read_text
+from datasets.other_lists import JSON
 
 _GAP = r"(?P<gap>[\s.,:;)_-]+)"
 _INDEX_FORMS = [re.compile(rf"(?P<index>\d+){_GAP}(?P<name>.+)"), re.compile(rf"(?P<name>.+?){_GAP}(?P<index>\d+)")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError, counted, quoted, refuse
+from datasets.other_lists import other_form
 from datasets.records import NO_LABEL, Records, VideoRecord, Window
 
 UNWRITABLE = "a text file with one name per line cannot hold it (a blank at an end, a line break, not UTF-8); rename it"
@@ -23,21 +24,7 @@ MORE_NUMBERS = (
     "several labels are written 3,5,7, and a part of a video `path 10f 50f label`; lists with several labels in blanks "
     "or with an offset (mmaction2's with_offset) cannot be read"
 )
-JSON = r"[\[{]\s*([\"\[{]|$)"  # the beginning of a file
 _WITHOUT = "a list for tests may lack labels, but then in every line"
-_PREPARE = "scripts/prepare_data.py {} --annotations FOLDER makes the lists".format
-# The first line of a file (HMDB51: after the file's name) -> its format, and the remedy.
-_OTHER_FORMS = {
-    rf"{JSON}.*": ("JSON", f"if it is an official annotation file: {_PREPARE('DATA_SET')}"),
-    r"label,youtube_id,.*": ("Kinetics' official CSV", _PREPARE("kinetics")),
-    r"\d+;\D+": ("an `id;class` file of Something-Something V1 or Jester", _PREPARE("somethingv1 (or jester)")),
-    r"\w+_test_split[123]\.txt: [^/]+\.avi [012]": ("an official file of HMDB51", _PREPARE("hmdb51")),
-    r"[\w-]+-F\d+-F\d+( \d+){3,}": ("an official file of EGTEA Gaze+", _PREPARE("egtea")),
-    r"\w+/v_\w+_g\d+_c\d+\.avi": ("an official file of UCF101 without labels", _PREPARE("ucf101")),
-    r"(?!.*[^\s,;]\s+\d+(,\d+)+$).*\S[,;]\s*\d+|[^\d\s]+([,;][^\d\s]+)+": (
-        "a table with commas or semicolons", "write blanks instead of them, and leave out a header"
-    ),
-}  # fmt: skip
 _TEXT_CHUNK = 1 << 20  # characters that are split into lines at a time
 
 
@@ -95,10 +82,9 @@ def _read(
 ) -> tuple[Records, array, dict[int, str]]:
     """The records of the lines that can be parsed, the numbers of these lines, and number of a line -> fault."""
     text = read_text(list_file, "the list")
-    first = next((line.strip() for _, line in _numbered(text)), "")
-    for form, (what, cure) in _OTHER_FORMS.items():
-        if any(re.fullmatch(form, line) for line in (first, f"{Path(list_file).name}: {first}")):
-            raise InputError(f"{list_file} is {what}, not a list with lines {LINE_FORMS}; {cure}")
+    other = other_form(Path(list_file).name, next((line.strip() for _, line in _numbered(text)), ""))
+    if other:
+        raise InputError(f"{list_file} is {other[0]}, not a list with lines {LINE_FORMS}; {other[1]}")
     has_labels = not (may_lack_labels and all(_lacks_label(line) for _, line in _numbered(text)))
     numbers, hashes, faults = array("q"), array("q"), dict[int, str]()
 
@@ -258,11 +244,3 @@ def clip_ids(records: Iterable[VideoRecord]) -> Iterator[str]:
     for record in records:
         path = bare_path(posixpath.normpath(record.path))
         yield path if record.window is None else f"{path} {record.window}"
-
-
-def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
-    """Names of the classes without a record; none for a list without labels."""
-    present = {label for record in records for label in record.labels}
-    if present == {NO_LABEL}:
-        return []
-    return [name for label, name in enumerate(class_names) if label not in present]

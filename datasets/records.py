@@ -148,3 +148,11 @@ class Records(Sequence[VideoRecord]):
                 yield VideoRecord(record.path, None, label, more_labels, record.window)
             else:
                 yield VideoRecord(name, None if count == _NO_COUNT else count, label, more_labels)
+
+
+def absent_classes(class_names: Sequence[str], records: Iterable[VideoRecord]) -> list[str]:
+    """Names of the classes without a record; none for a list without labels."""
+    present = {label for record in records for label in record.labels}
+    if present == {NO_LABEL}:
+        return []
+    return [name for label, name in enumerate(class_names) if label not in present]

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.catalogue import SUBSETS, DatasetSpec, data_folder
-from datasets.lists import VideoRecord, absent_classes, clip_key, parse_lines, repeated_lines
+from datasets.lists import VideoRecord, clip_key, parse_lines, repeated_lines
 from datasets.preparing.annotations import published_size
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.rows import Look, Row, decode_row, look_at
+from datasets.records import absent_classes
 
 
 @dataclass(frozen=True)

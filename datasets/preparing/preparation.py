@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, counted, few, quoted, refuse
-from datasets.lists import UNWRITABLE, VideoRecord, absent_classes, bare_path, is_writable
+from datasets.lists import UNWRITABLE, VideoRecord, bare_path, is_writable
 from datasets.preparing.annotations import published_size
 from datasets.preparing.annotations.base import Annotations, Clip, Published, remark_on
 from datasets.preparing.find_media import KINDS, media_below
 from datasets.preparing.inspection import FrameNames, Inspection, find_template, inspect_video
 from datasets.preparing.parallel import in_threads
+from datasets.records import absent_classes
 
 Located = Mapping[str, Sequence[str]]  # id of a clip -> its paths below the folder of the media
 Looks = dict[str, tuple[str, Inspection]]  # id of a clip -> one of these paths, and its inspection

@@ -10,14 +10,13 @@ from common.errors import InputError
 from common.files import file_hash
 from datasets.lists import (
     VideoRecord,
-    absent_classes,
     clip_ids,
     format_line,
     is_writable,
     read_list,
     repeated_lines,
 )
-from datasets.records import Window
+from datasets.records import Window, absent_classes
 
 
 def write(tmp_path: Path, text: str) -> Path:
