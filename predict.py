@@ -25,8 +25,8 @@ from common.errors import InputError
 from common.files import require_replaceable
 from common.progress import clock
 from datasets.class_names import read_class_names
-from datasets.clip_dataset import EvalPlan
 from datasets.loader import make_view_loader
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading.read_ahead import ReadAhead
 from datasets.reading.sources import Source, find_sources

@@ -24,9 +24,9 @@ from common.errors import command, counted
 from common.files import file_hash, make_folder
 from common.progress import track
 from datasets.catalogue import DatasetSpec, canonical_name, data_folder, list_to_score, resolve
-from datasets.clip_dataset import EvalPlan
 from datasets.lists import NO_LABEL, clip_ids
 from datasets.loader import make_view_loader
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset, clip_plans
 from ops.fuse import fuse_for_inference

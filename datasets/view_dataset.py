@@ -13,8 +13,9 @@ from torch.utils.data import Dataset
 
 from common.errors import InputError, unforeseen
 from datasets.catalogue import DatasetSpec, is_kinetics
-from datasets.clip_dataset import EvalPlan, VideoList
+from datasets.clip_dataset import VideoList
 from datasets.lists import VideoRecord
+from datasets.plans import EvalPlan
 from datasets.preprocessing import Box
 from datasets.reading.readers import Reader
 from datasets.reading.renumbered import at_rate, part_of

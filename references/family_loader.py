@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import InputError
-from datasets.clip_dataset import Plan, VideoList
+from datasets.clip_dataset import VideoList
+from datasets.plans import Plan
 from datasets.preprocessing import Preprocessing
 from datasets.transforms import TrainTransform
 

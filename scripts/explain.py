@@ -39,8 +39,8 @@ if __name__ == "__main__":
 import torch
 from torch import Tensor
 
-from datasets.clip_dataset import EvalPlan
 from datasets.lists import VideoRecord
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading.sources import Source
 from datasets.view_dataset import SourceViews

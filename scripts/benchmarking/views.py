@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli import number
 from common.errors import counted
-from datasets.clip_dataset import EvalPlan
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset

@@ -18,9 +18,10 @@ from video_files import write_dataset, write_video
 from common.errors import InputError
 from datasets import loader
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import EvalPlan, VideoDataset, train_dataset, val_dataset
+from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
 from datasets.loader import Batch, _ignore_lost_connections, make_loader
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder

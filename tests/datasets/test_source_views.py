@@ -10,8 +10,8 @@ from torch import Tensor
 from video_files import write_frames, write_video
 
 from common.errors import InputError
-from datasets.clip_dataset import EvalPlan
 from datasets.lists import VideoRecord
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.reading import video_file
 from datasets.reading.sources import Source, find_sources

@@ -12,8 +12,9 @@ from video_files import write_dataset, write_frames, write_video
 
 from common.errors import InputError
 from datasets.catalogue import DatasetSpec, resolve
-from datasets.clip_dataset import EvalPlan, VideoDataset
+from datasets.clip_dataset import VideoDataset
 from datasets.loader import make_view_loader
+from datasets.plans import EvalPlan
 from datasets.preprocessing import Preprocessing, eval_preprocessing
 from datasets.reading import frames
 from datasets.reading.decoders import choose_decoder

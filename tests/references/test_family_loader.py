@@ -10,7 +10,8 @@ from video_files import own_data_flags, write_dataset
 
 from common.errors import InputError
 from datasets.catalogue import resolve
-from datasets.clip_dataset import EvalPlan, train_dataset
+from datasets.clip_dataset import train_dataset
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from references.family_loader import FamilyDataset, read_frames, to_tensor

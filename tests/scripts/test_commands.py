@@ -19,7 +19,7 @@ import train
 from common.errors import InputError
 from datasets.built_in.moving_digits import Settings, make_moving_digits
 from datasets.catalogue import resolve
-from datasets.clip_dataset import EvalPlan
+from datasets.plans import EvalPlan
 from datasets.preprocessing import eval_preprocessing
 from datasets.view_dataset import ViewDataset
 from ops.choices import ABLATIONS
