@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from common.errors import InputError
 from ops.choices import AMP
 from ops.malloc import keep_freed_memory
 from ops.network import VideoNet
+from ops.start_checks import refuse_processes, require_compiler, require_torchrun, use_gpu
 
 START_TIMEOUT = timedelta(hours=2)  # that processes wait for one another: the main one may prepare or check the data
 STEP_TIMEOUT = timedelta(minutes=10)  # the same in training, where the main one may write a large checkpoint
@@ -189,7 +190,7 @@ def start_runtime(
     """
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several:
-        _require_torchrun() if distributed else _refuse_processes()
+        require_torchrun() if distributed else refuse_processes()
     runtime = replace(_start_process() if several else _choose_devices(gpus), compiled=compiled, sync_bn=sync_bn)
     if sync_bn and (not several or runtime.device.type == "cpu"):
         raise InputError("--sync_bn is for several processes with a GPU each: torchrun --nproc_per_node N train.py ...")
@@ -200,42 +201,8 @@ def start_runtime(
     if runtime.device.type == "cpu" and malloc == "keep":
         keep_freed_memory()
     if compiled:
-        _require_compiler(runtime)
+        require_compiler(runtime.device, runtime.gpus)
     return runtime
-
-
-def _require_compiler(runtime: Runtime) -> None:
-    """Fail now, not after data and weights are loaded."""
-    if len(runtime.gpus) > 1:
-        raise InputError(
-            "--compile takes one GPU per process; for several: torchrun --nproc_per_node N, without --gpus"
-        )
-    try:
-        torch.compile(torch.exp)(torch.ones(16, device=runtime.device))
-    except Exception as error:  # a missing or old compiler can raise almost anything
-        needed = "a C++ compiler" if runtime.device.type == "cpu" else "Triton, a C compiler and Python's headers"
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"torch.compile fails here ({reason}); install {needed}, or leave --compile out") from error
-
-
-def _require_torchrun() -> None:
-    """Check the environment variables that identify this process."""
-    wrong = [name for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if not os.environ.get(name, "").isdecimal()]
-    wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if wrong:
-        raise InputError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(wrong)} is not set or not a number; start "
-            "several processes with torchrun --nproc_per_node N, or unset WORLD_SIZE to start one"
-        )
-
-
-def _refuse_processes() -> NoReturn:
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        raise SystemExit(2)  # the machine's first process reports the error
-    raise InputError(
-        f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but this script runs in one process; start it without torchrun (or "
-        "unset WORLD_SIZE). For several GPUs: --gpus 0 1. For several machines: other videos on each"
-    )
 
 
 def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
@@ -248,27 +215,14 @@ def _choose_devices(gpus: Sequence[int] | None) -> Runtime:
     for gpu in chosen:
         if not 0 <= gpu < available:
             raise InputError(f"--gpus {gpu}: this machine has GPUs 0 to {available - 1}")
-    return Runtime(_use_gpu(chosen[0]) if chosen else torch.device("cpu"), chosen)
-
-
-def _use_gpu(number: int) -> torch.device:
-    """Make a GPU the current one of this process, which timing events, pinned memory and NCCL use."""
-    try:
-        torch.cuda.set_device(number)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"GPU {number} cannot be used ({reason}); install a PyTorch build that fits the driver, or hide the GPUs "
-            "to run on the CPU: CUDA_VISIBLE_DEVICES= python ..."
-        ) from error
-    return torch.device("cuda", number)
+    return Runtime(use_gpu(chosen[0]) if chosen else torch.device("cpu"), chosen)
 
 
 def _start_process() -> Runtime:
     available, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if available and local_rank >= available:
         raise InputError(f"process {local_rank} of this machine has no GPU: torchrun --nproc_per_node {available}")
-    device = _use_gpu(local_rank) if available else None
+    device = use_gpu(local_rank) if available else None
     try:
         dist.init_process_group("nccl" if device else "gloo", timeout=START_TIMEOUT, device_id=device)
     except (ValueError, RuntimeError) as error:

@@ -118,7 +118,7 @@ def test_batchnorms_of_all_processes_are_converted_in_place(monkeypatch) -> None
     assert all(one is other for one, other in zip(wrapped.parameters(), parameters, strict=True))
     for variables in ({}, {"WORLD_SIZE": "2"}):
         monkeypatch.setattr(os, "environ", {**os.environ, **variables})
-        monkeypatch.setattr(runtime, "_require_torchrun", lambda: None)
+        monkeypatch.setattr(runtime, "require_torchrun", lambda: None)
         monkeypatch.setattr(runtime, "_start_process", lambda: Runtime(torch.device("cpu"), world_size=2))
         with pytest.raises(InputError, match="--sync_bn .*torchrun"):
             start_runtime([], distributed=True, sync_bn=True)
