@@ -23,6 +23,7 @@ from common.errors import InputError, command, counted
 from datasets.catalogue import DatasetSpec, data_folder
 from datasets.clip_dataset import VideoDataset
 from datasets.lists import clip_ids
+from datasets.overlap import overlapping
 from drawing.clips import mixed_sheet
 from drawing.plots import draw_learning_rate
 from ops.averaging import moving_average
@@ -158,7 +159,10 @@ def run_epochs(
     with StopRequest() as stop, claimed_run(*roots, name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs, runtime)
         val_clips = list(clip_ids(val_set.records))
-        require_unseen(state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap)
+        require_unseen(
+            state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap,
+            overlapping=overlapping(val_set.records, train_set.records),
+        )  # fmt: skip
         if state.epoch == args.epochs:
             logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))
         elif runtime.is_main:

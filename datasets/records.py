@@ -131,6 +131,11 @@ class Records(Sequence[VideoRecord]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether a record is a part of a video."""
+        return bool((self._counts == _WINDOW).any())
+
     def note_count(self, index: int, num_frames: int) -> None:
         """Note the number of frames of a record whose line does not give it."""
         if self._counts[index] == _NO_COUNT:

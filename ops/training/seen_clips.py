@@ -51,16 +51,19 @@ def describe_seen(clips: Sequence[str], of: int, list_file: object, trained: str
     return f"{len(clips):,} of the {counted(of, 'clip')} of {list_file} are training clips of {trained}: {few(clips)}"
 
 
-def require_unseen(record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, allow: bool) -> None:
+def require_unseen(
+    record: SeenClips, folder: str, ids: Sequence[str], list_file: object, *, overlapping: Sequence[str], allow: bool
+) -> None:
     """Refuse a run that chooses its best epoch on its own training clips; with `allow`, warn of it.
 
     `record` has the training clips of this run and of the weights it starts from, `ids` are the clips of the val list
-    `list_file` of the data set in `folder`.
+    `list_file` of the data set in `folder`; the `overlapping` ones share time with a training clip of this run.
     """
-    clips = find_seen(record, folder, ids)
+    clips = list(dict.fromkeys([*find_seen(record, folder, ids), *overlapping]))
     if not clips:
         return
-    line = describe_seen(clips, len(ids), list_file, "this run or of the weights it starts from")
+    trained = "this run or of the weights it starts from" + (", or overlap with one in time" if overlapping else "")
+    line = describe_seen(clips, len(ids), list_file, trained)
     if not allow:
         raise InputError(
             f"{line}; take both lists from one split (--split, or --train_list with --val_list), or add --allow_overlap"

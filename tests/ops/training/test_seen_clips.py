@@ -77,6 +77,15 @@ def test_a_run_does_not_choose_its_best_epoch_on_its_training_clips(
     assert "2 of the 3 clips" in capsys.readouterr().out
 
 
+def test_a_part_of_a_training_video_is_not_a_val_clip(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "val_parts.txt").write_text("val 0 2 0\ntrain 1 1f 2f 1\n")
+    flags = ["mine", *TINY, "--val_list", str(home / "val_parts.txt"), "--epochs", "1"]
+    with pytest.raises(InputError, match=r"1 of the 2 clips .*val_parts.txt .* overlap .*: train 1 1f 2f; .*--allow"):
+        train.main(flags)
+    train.main([*flags, "--allow_overlap"])
+    assert "1 of the 2 clips" in capsys.readouterr().out
+
+
 def test_resuming_with_other_lists_remembers_the_first_ones(home: Path) -> None:
     train.main(["mine", *TINY, "--epochs", "1"])
     lists = ["--train_list", str(home / "train_other.txt"), "--val_list", str(home / "val_other.txt")]
