@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from multi_label_scores import HOT
 from tiny_net import TinyNet, random_clips
 
 from common.errors import InputError
 from ops.choices import ALPHAS
-from ops.mixing.methods import Blend, ImageMix, VideoMix, over_clip
+from ops.mixing.methods import Blend, ImageMix, VideoMix, mixed_target, over_clip
 from ops.mixing.mixer import Mixer, mix_method
 from ops.mixing.svmix import SvMixSettings
 from ops.runtime import Runtime
@@ -176,3 +177,10 @@ def test_what_cannot_be_mixed() -> None:
         mixer().mix(TinyNet(), random_clips(1), LABEL[:1], 0, 0)
     with pytest.raises(InputError, match="one class only; leave --mix out"):
         mix_method("videomix", TinyNet(num_class=1), 16, Runtime(torch.device("cpu")), SvMixSettings())
+
+
+def test_targets_with_several_labels_are_mixed_as_the_clips() -> None:
+    labels, partner = torch.from_numpy(HOT).float(), torch.arange(5).roll(1)
+    target = mixed_target(labels, partner, torch.tensor([0.3, 1.0, 0.5, 0.9, 0.0]), 4)
+    assert target[0].tolist() == pytest.approx([1.0, 0.0, 0.3, 0.0])  # labels 0 and 2, and 0 of its partner
+    assert target[3].tolist() == pytest.approx([0.1, 0.1, 0.9, 0.0])

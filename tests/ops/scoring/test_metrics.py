@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from multi_label_scores import HOT, map_by_hand, precision_by_hand
+from multi_label_scores import SCORES as SEVERAL
 from PIL import Image
 
 from ops.scoring.metrics import (
+    accuracies,
     accuracy_interval,
+    average_precisions,
     confusion_matrix,
+    intervals,
     mean_class_interval,
     mean_recall,
     per_class,
@@ -114,3 +119,14 @@ def test_class_names_are_drawn_as_they_are(tmp_path, num_class: int, caplog) -> 
     assert caplog.text == ""
     plot_confusion(matrix, ["\u4e2d\u6587", *names[1:]], tmp_path / "plot.png", "title")
     assert len(caplog.records) == 1
+
+
+def test_the_map_is_the_mean_over_classes_with_a_positive() -> None:
+    found = average_precisions(SEVERAL, HOT)
+    assert found[:3] == pytest.approx([100 * precision_by_hand(SEVERAL[:, k], HOT[:, k]) for k in range(3)])
+    assert np.isnan(found[3])
+    figures = accuracies(SEVERAL, HOT)
+    assert figures["map"] == pytest.approx(map_by_hand(SEVERAL, HOT))
+    assert figures["hit1"] == 20 * sum(HOT[video, SEVERAL[video].argmax()] for video in range(5))
+    assert intervals(figures, HOT).keys() == {"hit1"}
+    assert accuracies(SEVERAL, np.zeros_like(HOT)) == {}

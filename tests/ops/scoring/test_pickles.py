@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interruptions import file_size_limit, needs_posix
+from multi_label_scores import HOT, LABELS, SCORES
 
 from common.errors import InputError
-from ops.scoring.merge import merge_clips, merge_models
 from ops.scoring.pickles import Scores, pickle_path, read_scores, write_scores
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 0.25, 0.0]], np.float32)
@@ -174,43 +174,24 @@ def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
     assert np.array_equal(read_scores(path).logits, LOGITS)
 
 
-def merge_views(views: list[Scores]) -> np.ndarray:
-    return next(merge_clips([views], views[0]))
+def written(path: Path, labels: list) -> Scores:
+    """The same scores with these labels, written and read."""
+    write_scores(path, SCORES, labels, [f"v{k}" for k in range(len(labels))])
+    return read_scores(path)
 
 
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x.astype(np.float64))
-    return e / e.sum(1, keepdims=True)
+def test_pickles_hold_the_labels(tmp_path: Path) -> None:
+    read = written(tmp_path / "0_crop0.pkl", LABELS)
+    assert np.array_equal(read.labels, HOT)
+    assert (read.multi_label, read.has_labels) == (True, True)
+    without = written(tmp_path / "1_crop0.pkl", [[]] * 5)
+    assert (without.multi_label, without.has_labels) == (True, False)
+    assert not written(tmp_path / "2_crop0.pkl", [0, 1, 2, 3, 0]).multi_label
 
 
-def test_views_are_averaged_after_softmax() -> None:
-    other = np.array([[0.0, 3.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
-    merged = merge_views([scores(), scores(other)])
-    assert np.allclose(merged, (softmax(LOGITS) + softmax(other)) / 2, atol=1e-12)
-
-
-def test_views_are_matched_by_video_id() -> None:
-    shuffled = scores(LOGITS[::-1], (1, 0), ("b", "a"))
-    assert np.allclose(merge_views([scores(), shuffled]), softmax(LOGITS), atol=1e-12)
-    assert np.allclose(merge_views([scores(), scores(ids=None)]), softmax(LOGITS), atol=1e-12)
-
-
-def test_models_are_weighted() -> None:
-    a, b = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
-    assert merge_models([a, b], [3, 1]).tolist() == [[0.75, 0.25]]
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        (scores(LOGITS[:1], (0,), ("a",), "1_crop0.pkl"), "number of videos.* 1 and 2"),
-        (scores(LOGITS[:, :2], (0, 1), ("a", "b"), "1_crop0.pkl"), "number of classes.* 2 and 3"),
-        (scores(LOGITS, (0, 2), ("a", "b"), "1_crop0.pkl"), "labels.*video b.* 2 and 1"),
-        (scores(LOGITS, (-1, -1), ("a", "b"), "1_crop0.pkl"), "one has labels and one has none"),
-        (scores(LOGITS, (0, 1), ("a", "c"), "1_crop0.pkl"), "different videos: 'b'"),
-        (scores(LOGITS, (0, 2), None, "1_crop0.pkl"), "different labels"),
-    ],
-)
-def test_views_of_different_videos(other: Scores, words: str) -> None:
-    with pytest.raises(InputError, match=rf"1_crop0\.pkl and 0_crop0\.pkl.*{words}"):
-        merge_views([scores(), other])
+@pytest.mark.parametrize("labels", [[[0], [4]], [[0], [-1]], [[0], 1], [0, [1]], [[0], [True]], [[0], ["a"]]])
+def test_wrong_labels_in_a_pickle_are_refused(tmp_path: Path, labels: list) -> None:
+    content = [[np.zeros((1, 4), np.float32), own, f"v{k}"] for k, own in enumerate(labels)]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=r"x\.pkl: a record is not"):
+        read_scores(tmp_path / "x.pkl")
