@@ -13,7 +13,7 @@ from common.errors import short
 from drawing.clips import CELL, LETTER, QUIET, SMALL, rendered, sheet_of, sheet_width, tiled, write_above, write_below
 
 OPACITY = 0.6  # of a heat map where it is largest
-PANEL = 1.4 * CELL  # width of a panel of the animation, in inches: it has fewer panels than that of `drawing.clips`
+PANEL = 1.4 * CELL  # width of a panel of the animation, in inches: wider than a clip, to show details of the heat maps
 ROOM = 1  # inches for long class names; what they do not fill is cut off
 REACH = 0.05  # gates this far from 1/2, or further, get the strongest colours
 

@@ -141,7 +141,7 @@ def _cells(table: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _parse_row(root: Path, first: dict[str, Clip], origin: str, cells: Sequence[str]) -> Row:
-    """A row whose clip is not among the `first` rows of clips (clip -> row), to which it is added."""
+    """A row, noted in `first` (clip -> its first row); a clip that is already there raises a `ValueError`."""
     row = _parse_cells(root, origin, cells)
     clip = Clip(row[1], NO_LABEL, origin)
     other = first.setdefault(bare_path(clip.name), clip)

@@ -87,7 +87,10 @@ def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
 
 
 def _count_packets(path: Path, listed: int | None) -> int | None:
-    """Frames of a whole video file by its packets; None: the list has no number, or only decoding reveals it."""
+    """Frames of a video file by its packets; None: the list has no number, or only decoding shows it.
+
+    Raises as `require_whole`.
+    """
     if listed is not None:
         video = VideoFile(path, listed)
         count = video.count_by_packets()
