@@ -18,7 +18,7 @@ OTHER_PROGRAMS = {
     "--max-restarts",
     "--shutdown-timeout",
 }
-OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time"}
+OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time", "--resolution"}
 ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says why it is not here
 ROUTE = [
     *("train.py", "ops/training/engine.py", "ops/training/fit.py", "ops/optimiser.py", "ops/schedule.py"),
