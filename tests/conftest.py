@@ -20,10 +20,11 @@ from PIL import Image
 from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
-from common.console import StopRequest
+from common.console import StopRequest, fork_workers
 from ops.malloc import keep_freed_memory
 from ops.models import NETS
 
+fork_workers()  # as `run_script` does
 gc.disable()  # until all is imported, see `pytest_runtestloop`
 if platform.libc_ver()[0] == "glibc":  # a fork takes 50 ms for each GiB of memory, also for what is only kept
     os.register_at_fork(before=lambda: ctypes.CDLL(None).malloc_trim(0))
@@ -68,7 +69,7 @@ def log_lines_on_stdout() -> Iterator[None]:
 
 @pytest.fixture
 def forked_workers() -> Iterator[None]:
-    """Fork worker processes, so that they inherit what a test patches. Not every system and Python does by default."""
+    """Fork worker processes, so that they inherit what a test patches. By default they are forked on Linux only."""
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system has no fork")
     before = multiprocessing.get_start_method(allow_none=True)

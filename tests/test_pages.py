@@ -17,6 +17,7 @@ OTHER_PROGRAMS = {
     "--shm-size",
     "--max-restarts",
     "--shutdown-timeout",
+    "--local-addr",
 }
 OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time", "--resolution"}
 ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says why it is not here

@@ -1,5 +1,6 @@
 """How a script runs: signals, exit statuses, and output that survives odd names and full disks."""
 
+import multiprocessing
 import os
 import re
 import signal
@@ -35,6 +36,14 @@ def test_user_errors_and_ctrl_c_are_one_line(error: BaseException, status: int, 
         run_script(main)
     assert stop.value.code == status
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's default is used")
+def test_workers_are_forked_whatever_the_default(request) -> None:
+    request.addfinalizer(partial(multiprocessing.set_start_method, multiprocessing.get_start_method(), force=True))
+    multiprocessing.set_start_method("forkserver", force=True)  # as Python 3.14
+    run_script(lambda: None)
+    assert multiprocessing.get_start_method() == "fork"
 
 
 def test_a_bug_keeps_its_traceback() -> None:
@@ -195,14 +204,16 @@ class Deadly:
     def __getitem__(self, index):
         os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "kill" else os._exit(3)
 
-run_script(lambda: list(ClipLoader(Deadly(), [(0, 0)], workers=1, pin_memory=False)))
+if __name__ == "__main__":
+    run_script(lambda: list(ClipLoader(Deadly(), [(0, 0)], workers=1, pin_memory=False)))
 """
 
 
 @needs_posix
 @pytest.mark.parametrize("how", ["kill", "exit"])
-def test_a_worker_that_dies_is_one_line(how: str) -> None:
-    done = run_python([sys.executable, "-c", LOADS, how], cwd=ROOT)
+def test_a_worker_that_dies_is_one_line(tmp_path: Path, how: str) -> None:
+    (tmp_path / "loads.py").write_text(LOADS)  # a file, which workers can import
+    done = run_python([sys.executable, tmp_path / "loads.py", how], env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -16,7 +16,6 @@ from torchvision.transforms import v2
 from video_files import write_dataset, write_video
 
 from common.errors import InputError
-from datasets import loader
 from datasets.catalogue import DatasetSpec, resolve
 from datasets.clip_dataset import VideoDataset, train_dataset, val_dataset
 from datasets.epoch_sampler import EpochSampler
@@ -211,7 +210,6 @@ def test_an_error_in_a_worker_arrives_unchanged(spec: DatasetSpec, workers: int)
 @pytest.mark.parametrize("fault", ["stopped", "frame that never comes"])
 def test_a_reader_that_never_answers_is_named(spec: DatasetSpec, monkeypatch, fault: str) -> None:
     """A worker that is stopped while its batches wait to be fetched; a file that blocks its reader, as a lost disk."""
-    monkeypatch.setattr(loader, "ANSWER_LIMIT", 0.5)
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # how long the end waits for workers
     if fault != "stopped":
         for frame in (spec.root_path / "train 4").iterdir():
@@ -219,8 +217,11 @@ def test_a_reader_that_never_answers_is_named(spec: DatasetSpec, monkeypatch, fa
             os.mkfifo(frame)
     dataset = train_dataset(spec, **SHAPE, input_size=32, seed=3, flip=True)
     others = multiprocessing.active_children()
-    batches = iter(make_loader(dataset, batch_size=1, workers=1, shuffle=False))
+    loader = make_loader(dataset, batch_size=1, workers=1, shuffle=False)
+    batches = iter(loader)
     next(batches)
+    assert loader.answer_limit > 0
+    loader.answer_limit = 0.5  # without the start of the worker
     (worker,) = set(multiprocessing.active_children()) - set(others)
     if fault == "stopped":
         os.kill(worker.pid, signal.SIGSTOP)

@@ -39,6 +39,7 @@ def read_badly(path: Path) -> str:
     return "sound" if word == "sound" else "other"[: 1 // (word != "raise")]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_failures_are_counted_and_kept(tmp_path: Path, monkeypatch, capsys) -> None:
     def kind(folder: Path, _video: Path) -> fuzz.Sound:
         (folder / "file.txt").write_text("sound")

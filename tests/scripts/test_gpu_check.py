@@ -247,6 +247,7 @@ def test_a_group_that_changes_gradients_or_gathers_nothing_fails(small: Bench, m
     assert verdict("group", small).startswith("FAIL processes gathered: 0")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_memory_reused_too_early_fails(small: Bench, monkeypatch) -> None:
     slot: list[Tensor] = []  # the only one of a worker
 

@@ -260,22 +260,23 @@ def test_a_system_without_links(tmp_path: Path, something: Path, monkeypatch) ->
 
 def test_an_unreadable_folder(tmp_path: Path, monkeypatch, something: Path) -> None:
     """A clip's folder is dropped with the reason; a folder that may contain clips is an error."""
-    real = os.listdir
 
-    def listdir(path):
-        if str(path).endswith("/2"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+    def close(name: str, ending: str) -> None:
+        real = getattr(os, name)
 
-    monkeypatch.setattr("datasets.reading.frames.os.listdir", listdir)
+        def closed(path):
+            if str(path).endswith(ending):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path)
+
+        monkeypatch.setattr(os, name, closed)
+
+    close("listdir", "/2")
     assert "2" not in prepared_somethingv1(tmp_path, "--frames", str(something))
     report = json.loads((tmp_path / "data" / "somethingv1" / "report.json").read_text())
     assert "Permission denied" in report["reports"]["train"]["dropped"]["2"]
 
-    def scandir(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr("datasets.preparing.find_media.os.scandir", scandir)
+    close("scandir", "/frames")
     with pytest.raises(InputError, match="cannot read the folder .*frames: Permission denied"):
         prepared_somethingv1(tmp_path, "--frames", str(something))
 

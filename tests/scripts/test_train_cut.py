@@ -240,6 +240,7 @@ def test_torchrun_restarts_after_a_kill(run, monkeypatch) -> None:
     flags = ["--epochs", "1", "--save_every", "1"]
     config = LaunchConfig(1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
     config.max_restarts, config.monitor_interval = 1, 0.1
+    config.local_addr = "localhost"  # the machine's own name may have no address
 
     def work() -> None:
         if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":

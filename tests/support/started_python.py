@@ -33,7 +33,9 @@ class Starter:
 
     def __init__(self) -> None:
         self._requests, theirs = socket.socketpair()
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the threads are pytest-xdist's
+            self.pid = os.fork()
         if self.pid == 0:
             self._requests.close()
             _serve(theirs)
