@@ -203,7 +203,7 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, int
 
 
 def test_a_process_that_hangs_ends_the_run_with_one_line(run, monkeypatch, capfd) -> None:
-    monkeypatch.setattr(runtime, "STEP_TIMEOUT", runtime.timedelta(seconds=5))
+    monkeypatch.setattr(runtime, "STEP_TIMEOUT", runtime.timedelta(seconds=3))
 
     def work(rank: int) -> None:
         if rank == 1:
