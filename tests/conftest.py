@@ -4,8 +4,8 @@ import atexit
 import gc
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # without the end of Python, for which torch and its libraries take seconds;
-    atexit.register(os._exit, 0)  # first in, last out: all that is imported later is tidied up before
+if "PYTEST_XDIST_WORKER" in os.environ:  # Python's own tidying up takes seconds after torch
+    atexit.register(os._exit, 0)  # registered first, so it runs last
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
 # several tests at a time, and small networks gain nothing from more threads
 
@@ -40,14 +40,14 @@ def pytest_runtestloop() -> None:
     gc.freeze()
     gc.set_threshold(10_000)  # with 700, collections take a twentieth of the time
     gc.enable()
-    os.fsync = lambda file: None  # a disk would take longer than all that is tested; `posix.fsync` still waits for it
+    os.fsync = lambda file: None  # no test cuts the power, and disks are slow; `posix.fsync` is the real one
     start_starter()
     keep_freed_memory()  # as the scripts do; programs of the starter decide that for themselves
 
 
 def pytest_sessionfinish() -> None:
     stop_starter()
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # libraries of torch's complain if they are not collected at the end
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # else libraries of torch report leaks when Python ends
         gc.unfreeze()
 
 
