@@ -1,8 +1,11 @@
 """Shared by all tests."""
 
+import atexit
 import gc
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # Python's own tidying up takes seconds after torch
+    atexit.register(os._exit, 0)  # registered first, so it runs last
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the scripts that tests start: `make test` runs
 # several tests at a time, and small networks gain nothing from more threads
 
@@ -36,14 +39,17 @@ hypothesis.settings.load_profile("no_deadline")
 def pytest_runtestloop() -> None:
     """When all is imported: no garbage collection needs to look at that again, and programs can be forked from here."""
     gc.freeze()
+    gc.set_threshold(10_000)  # with 700, collections take a twentieth of the time
     gc.enable()
+    os.fsync = lambda file: None  # no test cuts the power, and disks are slow; `posix.fsync` is the real one
     start_starter()
     keep_freed_memory()  # as the scripts do; programs of the starter decide that for themselves
 
 
 def pytest_sessionfinish() -> None:
     stop_starter()
-    gc.unfreeze()
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # else libraries of torch report leaks when Python ends
+        gc.unfreeze()
 
 
 class ToStdout(logging.Handler):

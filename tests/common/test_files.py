@@ -73,8 +73,9 @@ def test_one_file(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_file_is_on_the_disk_before_it_replaces_another(tmp_path: Path, monkeypatch) -> None:
     """Else a power cut may leave an empty file under its name."""
+    posix = pytest.importorskip("posix")
     events: list[str] = []
-    sync, replace = os.fsync, os.replace
+    sync, replace = posix.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (events.append(os.readlink(f"/proc/self/fd/{file}")), sync(file)))
     monkeypatch.setattr(os, "replace", lambda *names: (events.append("replace"), replace(*names)))
     write_whole(tmp_path / "a.txt", "text")

@@ -13,12 +13,12 @@ import train
 from ops.scoring.pickles import Scores, read_scores
 from scripts import check_data, extract_frames, prepare_data
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_network", "quick_plots")]
 
 CLASSES = ("clap", "throw")
 CLIPS = 4  # of each class
-TINY = ["--net", "TSN", "--arch", "resnet10", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
-RUN = "runs/TSN_mine_resnet10_1f/ckpt.pth.tar"
+TINY = ["--net", "Tiny", "--num_segments", "1", "--input_size", "32", "--epochs", "1", "-j", "0"]
+RUN = "runs/Tiny_mine_none_1f/ckpt.pth.tar"
 
 
 @pytest.fixture(scope="module")

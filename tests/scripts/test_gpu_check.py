@@ -55,7 +55,7 @@ MAINS = {
 
 
 def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, quick_plots, capsys) -> None:
-    """Of some networks. The scripts in this process; two processes as torchrun would start them, but forked."""
+    """Of few networks. The scripts in this process; two processes as torchrun would start them, but forked."""
 
     def script(_bench: Bench, name: str, *arguments: object, launcher=(), cpu: bool = False) -> str:
         if launcher:
@@ -70,7 +70,7 @@ def test_all_checks_that_a_cpu_allows_pass(tmp_path: Path, monkeypatch, quick_pl
         return output.getvalue()
 
     monkeypatch.setattr(Bench, "script", script)
-    monkeypatch.setattr(numerics, "FAMILY", ["H2CN", "TSN"])
+    monkeypatch.setattr(numerics, "FAMILY", ["H2CN"])
     monkeypatch.setattr(speed, "NETWORKS", ("h2cn", "naive"))
     monkeypatch.setitem(model_and_step.MATRIX, "cpu", 512)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -146,17 +146,17 @@ def test_a_list_of_all_checks(capsys) -> None:
 def test_a_script_that_fails_or_hangs(tmp_path: Path, monkeypatch) -> None:
     """The last line of output is the reason; no process of a hanging script is left."""
     bench = Bench(CPU, tmp_path)
-    with pytest.raises(RuntimeError, match=r"predict\.py failed: error: no checkpoint at nothing"):
-        bench.script("predict.py", "nothing", "--weights", "nothing")
-    assert "no checkpoint at nothing" in (tmp_path / "commands.log").read_text()
+    with pytest.raises(RuntimeError, match=r"predict\.py failed: .*error: .*--weights"):
+        bench.script("predict.py", "nothing")
+    assert "--weights" in (tmp_path / "commands.log").read_text()
     (tmp_path / "hang.py").write_text(
         "import os, pathlib, subprocess\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
         "child.wait()\n"
     )
-    monkeypatch.setattr(benches, "PATIENCE", 3)
-    with pytest.raises(RuntimeError, match="did not end within 3 s"):
+    monkeypatch.setattr(benches, "PATIENCE", 2)
+    with pytest.raises(RuntimeError, match="did not end within 2 s"):
         bench.script(str(tmp_path / "hang.py"))
     child = Path("/proc") / (tmp_path / "pid").read_text() / "stat"
     for _ in range(50):  # until its new parent has reaped it

@@ -53,6 +53,7 @@ def test_the_table_has_means_spreads_and_gains_over_the_same_seeds() -> None:
     assert [spread_text(values) for values in ([], [1.0])] == ["-", "1.0"]
 
 
+@pytest.mark.slow
 def test_a_study_runs_train_py_once_per_method_and_seed(flags: list[str], tmp_path: Path, capsys) -> None:
     small = ["mine", *flags, "--output_dir", str(tmp_path), "--clips_per_class", "2", "--num_segments", "2",
              "--arch", "resnet10", "--epochs", "1", "-b", "3", "-j", "2", "--seeds", "0"]  # fmt: skip

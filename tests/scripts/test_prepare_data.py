@@ -166,7 +166,7 @@ def test_kinetics_with_other_file_names(tmp_path: Path, capsys, video: bytes, fo
         if kind == "videos":
             write_videos(tmp_path / "media", [other], video)
         else:
-            write_empty_frames(tmp_path / "media" / other)
+            write_empty_frames(tmp_path / "media" / other, range(1, 2))
     flags = ["--annotations", str(tmp_path / "official"), f"--{kind}", str(tmp_path / "media")]
     main(["kinetics", *flags, "--data_root", str(tmp_path / "data")])
     spec = resolve("kinetics", data_root=str(tmp_path / "data"))

@@ -1,6 +1,7 @@
 """scripts/show_clips.py and its pictures: the clips that training reads, with names, numbers and mirrored labels."""
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,11 @@ def picture_sizes(shape: tuple[int, int, int], name: str) -> list[tuple[int, int
     return [contact_sheet([named], all_frames=True).size, next(animation([named])).size]
 
 
-@pytest.mark.parametrize("name", ["", "left " * 80, "x" * 500, "Жест – geste à gauche", "把某物从左推到右", "a\tb"])
-@pytest.mark.parametrize("shape", [(1, 1, 32), (16, 1, 224), (3, 5, 96)])
+LONG = ["left " * 80, "x" * 500]
+NAMED = [(name, (3, 5, 96)) for name in ("", *LONG, "Жест – geste à gauche", "把某物从左推到右", "a\tb")]
+
+
+@pytest.mark.parametrize(("name", "shape"), [*NAMED, *product(LONG, [(1, 1, 32), (16, 1, 224)])])
 def test_any_name_fits(name: str, shape: tuple[int, int, int]) -> None:
     for long, short in zip(picture_sizes(shape, name), picture_sizes(shape, "x"), strict=True):
         assert long[0] == short[0]
@@ -161,12 +165,12 @@ def test_long_names_keep_their_ends() -> None:
 
 
 @pytest.mark.parametrize("mix", ["cutmix", "svmix"])
-def test_mixed_clips_are_the_clips_of_the_sheet(flags: list[str], tmp_path: Path, mix: str) -> None:
-    show_clips.main([*flags, "--net", "TSM", "--mix", mix])
+def test_mixed_clips_are_the_clips_of_the_sheet(drawn, tmp_path: Path, mix: str) -> None:
+    drawn("--net", "TSM", "--mix", mix)
     with Image.open(tmp_path / "out" / "mixed.png") as sheet:
         assert sheet.width > 3 * 32
         assert len(sheet.getcolors(1 << 20)) > 50
-    show_clips.main([*flags, "--net", "TSM", "--mix", "none", "--output_dir", str(tmp_path / "plain")])
+    drawn("--net", "TSM", "--mix", "none", "--output_dir", str(tmp_path / "plain"))
     assert not (tmp_path / "plain" / "mixed.png").exists()
 
 

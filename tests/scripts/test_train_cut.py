@@ -159,6 +159,7 @@ def test_an_epoch_is_finished_by_another_number_of_processes(run, monkeypatch, c
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU"])
 def test_every_signal_finishes_the_step_and_says_how_to_continue(run, monkeypatch, capsys, name: str) -> None:
+    signal.signal(getattr(signal, name), signal.SIG_DFL)  # nohup ignores it, and a run would go on ignoring it
     signal_in_step(monkeypatch, getattr(signal, name), step=3)
     assert status_of(run) == (130 if name == "SIGINT" else 75)
     line = capsys.readouterr().out.splitlines()[-1]
@@ -204,7 +205,7 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, int
 
 @pytest.mark.skipif(torch.__version__ < "2.9", reason="gloo before torch 2.9 keeps the limit that it started with")
 def test_a_process_that_hangs_ends_the_run_with_one_line(run, monkeypatch, capfd) -> None:
-    monkeypatch.setattr(runtime, "STEP_TIMEOUT", runtime.timedelta(seconds=5))
+    monkeypatch.setattr(runtime, "STEP_TIMEOUT", runtime.timedelta(seconds=3))
 
     def work(rank: int) -> None:
         if rank == 1:

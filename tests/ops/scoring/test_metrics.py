@@ -91,12 +91,12 @@ def test_the_first_of_equal_scores_wins() -> None:
     assert topk_accuracy(scores, np.array([0, 1, 2]), 2) == 100.0
 
 
-@pytest.mark.parametrize("num_class", [2, 12, 174])
+@pytest.mark.parametrize("num_class", [2, 12, 60])
 def test_confusion_plots_grow_with_the_classes(tmp_path, num_class: int) -> None:
     path = tmp_path / "plot.png"
     plot_confusion(np.eye(num_class, dtype=int), [f"class number {i}" for i in range(num_class)], path, "title")
     width, height = Image.open(path).size
-    assert 8 * num_class < min(width, height) < 4500
+    assert 8 * num_class < min(width, height) < 1000 + 20 * num_class
 
 
 @pytest.mark.parametrize("confused", [0, 1, 500])

@@ -65,7 +65,7 @@ def test_every_run_has_its_own_folder(tmp_path: Path) -> None:
 @needs_posix
 def test_simultaneous_starts_do_not_share_a_folder(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
-    start, results = fork.Barrier(8), fork.Queue()
+    start, results = fork.Barrier(4), fork.Queue()
 
     def main() -> None:
         start.wait()
@@ -73,13 +73,13 @@ def test_simultaneous_starts_do_not_share_a_folder(tmp_path: Path) -> None:
             results.put((run.folder.name, run.log_folder.name))
             start.wait()
 
-    processes = [fork.Process(target=main) for _ in range(8)]
+    processes = [fork.Process(target=main) for _ in range(4)]
     for process in processes:
         process.start()
     names = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join()
-    assert len({folder for folder, _ in names}) == 8
+    assert len({folder for folder, _ in names}) == 4
     assert all(folder == log for folder, log in names)
 
 
