@@ -76,6 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     if len(args.weights) < 2:
         raise InputError(f"{args.weights[0]} is only one checkpoint; give two or more to average")
     require_replaceable(args.output, "--output")
+    if args.output.resolve() in [Path(path).resolve() for path in args.weights]:
+        raise InputError(f"--output {args.output} is one of the checkpoints to average; give another name")
     content = averaged_checkpoint(args.weights, ema=args.ema)
     save_checkpoint(args.output, content)
     test = command("python", "test_models_center_crop.py", "--weights", args.output, "--output_dir", "DIR")

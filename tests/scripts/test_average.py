@@ -78,3 +78,7 @@ def test_what_cannot_be_averaged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--output .* is a folder"):
         average.main([one, two, "--output", str(tmp_path)])
     assert not (tmp_path / "mean.pth.tar").exists()
+    before = Path(one).read_bytes()
+    with pytest.raises(InputError, match=r"--output .*one\.pth\.tar is one of the checkpoints"):
+        average.main([one, two, "--output", str(tmp_path / "sub" / ".." / "one.pth.tar")])
+    assert Path(one).read_bytes() == before
