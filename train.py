@@ -126,6 +126,17 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
     require_enough_for_batchnorm(model, len(per_device[-1]), args.input_size)
 
 
+def require_unseen_val_clips(
+    args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset
+) -> None:
+    """Refuse a val list with training clips, of this run or of the weights that it starts from."""
+    spec, clips = val_set.spec, list(clip_ids(val_set.records))
+    require_unseen(
+        state.seen, data_folder(spec.name), clips, spec.lists["val"], allow=args.allow_overlap,
+        overlapping=overlapping(val_set.records, train_set.records),
+    )  # fmt: skip
+
+
 def lr_schedule(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
     """The learning rate as a function of the (fractional) epoch."""
     names = ("epochs", "lr_type", "lr_steps", "warmup", "warmup_start", "min_lr")
@@ -138,6 +149,7 @@ def show_start(
 ) -> None:  # fmt: skip
     """--dry_run: options, sizes, learning rates, and the time and memory of three steps."""
     logging.info("%s\n", as_toml(vars(args)))
+    require_unseen_val_clips(args, state, train_set, val_set)
     describe_start(args, run_name(args, state.model, train_set.spec), train_set, val_set, runtime)
     if isinstance(args.dry_run, Path) and runtime.is_main:
         draw_learning_rate(args.dry_run, lr_schedule(args, runtime), args.epochs)
@@ -158,11 +170,7 @@ def run_epochs(
     roots = Path(args.root_model), Path(args.root_log)
     with StopRequest() as stop, claimed_run(*roots, name, args.resume, runtime) as run:
         resume_run(state, run, args.epochs, runtime)
-        val_clips = list(clip_ids(val_set.records))
-        require_unseen(
-            state.seen, data_folder(spec.name), val_clips, spec.lists["val"], allow=args.allow_overlap,
-            overlapping=overlapping(val_set.records, train_set.records),
-        )  # fmt: skip
+        require_unseen_val_clips(args, state, train_set, val_set)
         if state.epoch == args.epochs:
             logging.info("Nothing left to train: %s done", counted(args.epochs, "epoch"))
         elif runtime.is_main:

@@ -12,7 +12,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, TextIO
 
 from common.errors import InputError
@@ -59,9 +59,17 @@ def run_script(main: Callable[[], None]) -> None:
 
 
 def answer_help(parser: ArgumentParser) -> None:
-    """Answer --help and refuse wrong options before a script imports what takes seconds to load, such as torch."""
+    """Answer --help and refuse wrong options before the slow imports, which Ctrl-C ends without a traceback."""
     _protect_streams()
+    sys.excepthook = _no_traceback_of_ctrl_c
     parser.parse_args()
+
+
+def _no_traceback_of_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nStopped.", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _fault(error: RuntimeError) -> str:

@@ -204,12 +204,12 @@ def _require_split(name: str, split: str | None, home: Path, wanted: Mapping[str
 
 def _require_known(name: str, missing: Sequence[str], home: Path) -> None:
     """Refuse a data set that is neither in the catalogue nor prepared; `missing`: flags that were not given."""
-    splits = names_of(name)
-    if name not in splits and any(flag.endswith("_list") for flag in missing):
-        raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(splits)}")
+    if name not in names_of(name) and any(flag.endswith("_list") for flag in missing):
+        raise InputError(f"data set {name!r} has several splits; name one of them: {', '.join(names_of(name))}")
     if missing and name not in CATALOGUE and not home.is_dir():
+        own = {path.parent.name for path in home.parent.glob("*/classes.txt")} - {*CATALOGUE, *ALIASES}
         raise InputError(
-            f"data set {name!r} is not known; choose one of {', '.join([*CATALOGUE, *ALIASES])}, "
+            f"data set {name!r} is not known; choose one of {', '.join([*sorted(own), *CATALOGUE, *ALIASES])}, "
             f"or for your own data set add {' '.join(missing)}, or prepare it: scripts/prepare_data.py folder"
         )
 

@@ -25,6 +25,7 @@ MORE_NUMBERS = (
     "or with an offset (mmaction2's with_offset) cannot be read"
 )
 _WITHOUT = "a list for tests may lack labels, but then in every line"
+_ONE_TOO_HIGH = "subtract 1 if the labels are 1-based; otherwise check the list and the class names"
 _TEXT_CHUNK = 1 << 20  # characters that are split into lines at a time
 
 
@@ -189,7 +190,7 @@ def _require_labels(labels: tuple[int, ...], num_class: int | None, has_label: b
     highest = LARGEST if num_class is None else num_class - 1
     for label in labels:
         if (has_label and label < 0) or label > highest:
-            hint = "the labels look 1-based, subtract 1" if label == num_class else "check the list and the class names"
+            hint = _ONE_TOO_HIGH if label == num_class else "check the list and the class names"
             hint = _WITHOUT if label == NO_LABEL else hint
             allowed = f"outside 0 ... {highest} ({counted(highest + 1, 'class')})"
             allowed = "below 0" if num_class is None and label < 0 else allowed

@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from common.cli import number
 from common.console import answer_help, run_script
 from ops.choices import ABLATIONS
-from ops.models import build_model
+from ops.models import FAMILY, build_model
 from scripts.studying.study import Study, study_parser
 
 DIFFERENCE, PUBLISHED = "difference", "published"  # starts of H2CN's hourglasses
 H2CN = {"net": "H2CN", "hourglass_start": DIFFERENCE}
 # Name in the table -> arguments of build_model.
-VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in ("TSN", "TSM", "TDN")}
+VARIANTS: dict[str, dict[str, Any]] = {net: {"net": net} for net in reversed(FAMILY)}
 VARIANTS |= {"H2CN": H2CN} | {f"H2CN-{part}": {**H2CN, "ablate": [part]} for part in ABLATIONS}
 VARIANTS |= {
     f"{name}-{PUBLISHED}": {**options, "hourglass_start": PUBLISHED}

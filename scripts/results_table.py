@@ -84,6 +84,9 @@ def main(argv: list[str] | None = None) -> None:
     text = "one row for all folders of the same network and views, such as several seeds or folds: mean and spread"
     parser.add_argument("--mean", action="store_true", help=text)
     args = parser.parse_args(argv)
+    for folder in args.folders:
+        if sum(folder.resolve() == other.resolve() for other in args.folders) > 1:
+            raise InputError(f"{folder} is given twice; give each run once")
     found = [read_results(folder) for folder in args.folders]
     data_sets = {model["protocol"].get("dataset") for results in found for model in results["models"]}
     several = len(data_sets) > 1

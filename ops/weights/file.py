@@ -176,7 +176,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | Non
         if path.parent.exists():
             why = f"{why} ({shutil.disk_usage(path.parent).free >> 20} MiB are free)"
         raise InputError(
-            f"cannot write {path}: {why}; free some space or choose another --root_model. "
+            f"cannot write {path}: {why}; free some space or choose another place (--root_model, --output). "
             "Earlier checkpoints are untouched."
         ) from error
 

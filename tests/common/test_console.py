@@ -315,3 +315,14 @@ def test_threads_spin_briefly_unless_the_user_says_otherwise(given: dict[str, st
     code = "import os, common.console; print(os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == count
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"), [("KeyboardInterrupt", r"\nStopped\.\n"), ("KeyError", "Traceback.*KeyError.*")]
+)
+def test_ctrl_c_while_a_script_imports(fault: str, text: str) -> None:
+    code = "from argparse import ArgumentParser; from common.console import answer_help\n"
+    code += f"answer_help(ArgumentParser()); raise {fault}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.fullmatch(text, done.stderr, re.DOTALL)

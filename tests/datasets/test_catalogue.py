@@ -71,10 +71,15 @@ def test_video_files_are_used_without_frames(tmp_path: Path, caplog) -> None:
     assert (given.root_path, len(caplog.messages)) == (home / "elsewhere", 1)
 
 
-def test_an_unknown_name_lists_the_known_ones_and_the_flags_for_own_data() -> None:
+def test_an_unknown_name_lists_the_known_ones_and_the_flags_for_own_data(tmp_path: Path) -> None:
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "classes.txt").touch()
     with pytest.raises(InputError) as error:
-        resolve("somethin")
-    assert all(word in str(error.value) for word in ["'somethin'", *CATALOGUE, *ALIASES, "--root_path", "--classes"])
+        resolve("somethin", data_root=str(tmp_path))
+    assert all(
+        word in str(error.value)
+        for word in ["'somethin'", "prepared,", *CATALOGUE, *ALIASES, "--root_path", "--classes"]
+    )
 
 
 @pytest.mark.parametrize("flag", ["root_path", "train_list", "val_list", "classes"])

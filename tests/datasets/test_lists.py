@@ -95,7 +95,7 @@ def test_a_number_of_frames_is_taken_for_the_label(tmp_path: Path) -> None:
         ("b 40 0 1", ["0 frames", "several labels", "with_offset"]),
         ("b.mp4 0 1", ["0 frames", "several labels"]),
         ("b 10 -1", ["label -1", "0 ... 2"]),
-        ("b 10 3", ["label 3", "1-based"]),
+        ("b 10 3", ["label 3", "1-based", "class names"]),
         ("b 10 9", ["label 9", "class names"]),
         ("a 10 1", ["'a'", "line 1"]),
     ],

@@ -24,6 +24,24 @@ class CountedScale(Scale):
         return y.numel()
 
 
+class ScaledConv(Scale):
+    """The same product after a convolution, which torch counts, in a container that is not called itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(64, 64, 1, bias=False)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.convs[0](x))
+
+
+class CountedParts(nn.Sequential):
+    """Its count includes that of its parts."""
+
+    def macs(self, _x: Tensor, y: Tensor) -> int:
+        return 3 * y.numel()
+
+
 class Similarity(nn.Module):
     """A product of two matrices without weights."""
 
@@ -42,11 +60,14 @@ def test_products_in_modules_are_counted() -> None:
     values = 2 * 64 * 8 * 8  # of the gate's input
     assert macs(Similarity()) - macs(nn.Identity()) == 2 * values * 64
     assert macs(CountedScale()) - macs(nn.Identity()) == values
+    assert macs(CountedParts(CountedScale(), ScaledConv())) - macs(nn.Identity()) == 3 * values
 
 
 def test_weights_that_torch_does_not_count_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"layer1\.0\.gate \(Scale\).*macs\(self"):
         macs(Scale())
+    with pytest.raises(ValueError, match=r"layer1\.0\.gate \(ScaledConv\)"):
+        macs(ScaledConv())
 
 
 @pytest.mark.parametrize("net", ["H2CN", "TDN"])

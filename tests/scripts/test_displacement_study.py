@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from scripts.studying import study
 from scripts.studying.drifting import Drift, DriftingClips, draw_drift
 
 pytestmark = pytest.mark.slow
+
+
+def test_every_network_of_the_family_is_a_choice(monkeypatch) -> None:
+    monkeypatch.setattr("ops.models.FAMILY", ("H2CN", "Own"))
+    variants = runpy.run_path(displacement_study.__file__)["VARIANTS"]
+    assert [name for name in variants if "H2CN" not in name] == ["Own"]
 
 
 @pytest.mark.parametrize("displacement", [1, 4, 24])

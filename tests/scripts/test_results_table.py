@@ -76,3 +76,9 @@ def test_a_folder_without_results(tmp_path: Path, content: str | None) -> None:
         (tmp_path / "results.json").write_text(content)
     with pytest.raises(InputError, match=r"cannot read .*results\.json .*pkl_to_results\.py --output_dir"):
         results_table.main([str(tmp_path)])
+
+
+def test_a_folder_that_is_given_twice(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "a", 50.0)
+    with pytest.raises(InputError, match="a is given twice"):
+        results_table.main(["--mean", folder, f"{folder}/../a"])

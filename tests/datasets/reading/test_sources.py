@@ -113,7 +113,7 @@ def test_a_list(tmp_path: Path, monkeypatch) -> None:
     Path("odd.txt").write_text("/\n.\n")
     assert [str(source.path) for source in find_sources(["odd.txt"])] == ["/", "."]
     Path("empty.txt").write_text("\n")
-    with pytest.raises(InputError, match=r"none of the 0 videos of the list empty\.txt"):
+    with pytest.raises(InputError, match=r"the list empty\.txt has no videos"):
         find_sources(["empty.txt"])
 
 

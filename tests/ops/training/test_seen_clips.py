@@ -58,8 +58,9 @@ def test_a_run_does_not_choose_its_best_epoch_on_its_training_clips(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     val_list = ["--val_list", str(home / "val_other.txt")]
-    with pytest.raises(InputError, match=r"2 of the 3 clips of \S+val_other.txt .*train 0, .*--allow_overlap"):
-        train.main(["mine", *TINY, *val_list, "--epochs", "1"])
+    for dry in ([], ["--dry_run"]):
+        with pytest.raises(InputError, match=r"2 of the 3 clips of \S+val_other.txt .*train 0, .*--allow_overlap"):
+            train.main(["mine", *TINY, *val_list, "--epochs", "1", *dry])
     assert not Path("runs").exists() or not any(Path("runs").iterdir())
     train.main(["mine", *TINY, *val_list, "--epochs", "1", "--allow_overlap"])
     assert "2 of the 3 clips" in capsys.readouterr().out
