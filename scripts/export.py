@@ -47,7 +47,6 @@ if __name__ == "__main__":
     answer_help(export_parser())  # before torch is loaded
 
 import torch
-from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from datasets.preprocessing import eval_preprocessing
@@ -87,6 +86,8 @@ def noise(model: VideoNet, size: int, count: int) -> Tensor:
 
 def moving_photograph(model: VideoNet, size: int, count: int) -> Tensor:
     """Clips (N, T, L, 3, H, W) uint8 of a photograph that moves to the right, each from another height."""
+    from sklearn.datasets import load_sample_image  # here because it takes most of a second
+
     photograph = torch.from_numpy(load_sample_image("china.jpg").copy()).movedim(-1, 0)[None]  # (1, 3, 427, 640)
     image = nn.functional.interpolate(photograph.float(), (size, size), mode="bilinear", antialias=True).byte()
     frames = torch.cat([image.roll(2 * i, 3) for i in range(model.num_segments * model.frames_per_segment)])

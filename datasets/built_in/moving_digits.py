@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from joblib import cpu_count
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
-from sklearn.datasets import load_digits, load_sample_images
 
 from common.errors import InputError, reason
 from datasets.built_in.motions import CLASS_NAMES, Card, sample_motion
@@ -115,6 +114,7 @@ def _write(folder: Path, settings: Settings) -> None:
         for label in range(len(CLASS_NAMES))
     ]
     (folder / "frames").mkdir(parents=True)
+    _digits(), _photographs()  # once, for all forked processes
     with ProcessPoolExecutor(min(8, cpu_count())) as pool:
         list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
     for split in ("train", "val"):
@@ -157,12 +157,16 @@ def draw_clip(label: int, settings: Settings, rng: np.random.Generator) -> list[
 @cache
 def _digits() -> np.ndarray:
     """(1797, 8, 8) handwritten digits, 0 ... 16."""
+    from sklearn.datasets import load_digits  # here because it takes most of a second
+
     return load_digits().images
 
 
 @cache
 def _photographs() -> list[np.ndarray]:
     """Two photographs, (H, W, 3) uint8."""
+    from sklearn.datasets import load_sample_images
+
     return load_sample_images().images
 
 
