@@ -24,7 +24,8 @@ ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says wh
 ROUTE = [
     *("train.py", "ops/training/engine.py", "ops/training/fit.py", "ops/optimiser.py", "ops/schedule.py"),
     *("ops/hourglass.py", "ops/h2cn.py", "ops/shift.py", "ops/blocks.py", "ops/resnet.py", "ops/network.py"),
-    *("ops/models.py", "datasets/sampling.py", "datasets/transforms.py", "datasets/clip_dataset.py"),
+    *("ops/models.py", "datasets/sampling.py", "datasets/transforms.py", "datasets/plans.py"),
+    "datasets/clip_dataset.py",
 ]
 
 
