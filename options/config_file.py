@@ -46,7 +46,7 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
 def _read(path: Path) -> Mapping[str, Any]:
     """The entries of the file; in a run's options.json, those under "options"."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".toml":
             import tomllib
 

@@ -77,7 +77,7 @@ class Study(Generic[Row]):
         """
         lock = FolderLock(self.folder)  # two studies at once would write rows twice
         done = {row[: len(jobs[0])] for row in self.rows}
-        missing = [job for job in jobs if job not in done]
+        missing = [job for job in dict.fromkeys(jobs) if job not in done]  # `--seeds 0 0` trains once
         logging.info("%s to run, %d already in %s", counted(len(missing), "training"), len(done), self.table)
         try:
             for row in track(run_all(missing, work, workers), len(missing), "trainings", 1, self._describe_last):

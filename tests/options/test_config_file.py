@@ -71,6 +71,8 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path) -> None:
     path.write_text("npb = false\n")
     assert parse_train([]).npb
     assert not parse_train(["--config", str(path)]).npb
+    path.write_text("npb = false\n", encoding="utf-8-sig")  # as Windows editors save it
+    assert not parse_train(["--config", str(path)]).npb
     assert parse_train(["--config", str(path), "--npb"]).npb
 
 

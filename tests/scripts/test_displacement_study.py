@@ -68,7 +68,7 @@ TINY = ["--displacement", "2", "8", "--epochs", "1", "--clips", "4", "-b", "4", 
 
 def test_a_study_writes_a_table_and_a_figure_and_can_be_extended(tmp_path: Path, capsys) -> None:
     flags = [*TINY, "--output_dir", str(tmp_path), "-j", "2"]
-    displacement_study.main([*flags, "--net", "TSN", "--seeds", "0", "1"])
+    displacement_study.main([*flags, "--net", "TSN", "--seeds", "0", "1", "0"])
     displacement_study.main([*flags, "--net", "TSN", "H2CN-shift", "--seeds", "0"])
     printed = capsys.readouterr().out
     assert "2 trainings to run, 4 already in" in printed
