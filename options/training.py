@@ -5,7 +5,7 @@ import argparse
 from common.cli import SEED, file_name, interval, number
 from common.errors import InputError
 from ops.choices import ABLATIONS, ARCHS, BETA, CLASS_WEIGHTS, HOURGLASS_STARTS
-from ops.models import CONSENSUS_TYPES, NETS
+from ops.models import CONSENSUS_TYPES, FAMILY, NETS
 from ops.schedule import LR_STEPS, LR_TYPES
 from options.groups import COUNT, DEFAULT_ARCH, POSITIVE, SHARE, add_batch_size, add_print_freq
 
@@ -13,7 +13,7 @@ from options.groups import COUNT, DEFAULT_ARCH, POSITIVE, SHARE, add_batch_size,
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("network").add_argument
     add("--net", default="H2CN", choices=list(NETS), help="network; lower-case names are torchvision's")
-    add("--arch", choices=list(ARCHS), default=DEFAULT_ARCH, help="backbone of H2CN, TDN, TSM and TSN")
+    add("--arch", choices=list(ARCHS), default=DEFAULT_ARCH, help=f"backbone of {', '.join(FAMILY)}")
     add("--num_segments", type=COUNT, default=8, help="segments per clip, T")
     parts = "; ".join(f"{name}: {what}" for name, what in ABLATIONS.items())
     add("--ablate", nargs="+", choices=list(ABLATIONS), default=[], help=f"leave parts out of H2CN: {parts}")
