@@ -1,5 +1,6 @@
 """Opens and decodes video files with PyAV. All errors that PyAV raises count as faults of the video."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +23,8 @@ from datasets.reading.declared_size import declared_size
 DAMAGED = "a frame is damaged"  # FFmpeg made up the parts that it could not decode, and marked it as corrupt
 MOV_SUFFIXES = (".mp4", ".mov", ".m4v")
 HEADER_ONLY = {"probesize": "32", "codec_whitelist": "none"}  # no decoder is started
+
+logging.getLogger("libav").setLevel(logging.CRITICAL)  # torchvision 0.24 and older turn FFmpeg's messages on
 
 
 def decode_video(path: Path) -> Iterator[np.ndarray]:
