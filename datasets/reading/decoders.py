@@ -120,7 +120,9 @@ def _require_installed(name: str) -> None:
     module, _ = _DECODERS[name]
     package = module.split(".")[0]
     try:
-        import_module(module)
+        found = import_module(module)
+        if name == "torchcodec" and not hasattr(found, "decode_jpeg"):
+            raise ImportError("before version 0.16 it does not decode JPEGs")
     except ModuleNotFoundError as error:
         raise InputError(
             f"--decoder {name}: {package} is not installed; pip install {package}, or use --decoder auto"

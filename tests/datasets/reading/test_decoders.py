@@ -5,6 +5,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -224,6 +225,15 @@ def test_auto_skips_a_decoder_that_does_not_fit(monkeypatch) -> None:
     monkeypatch.setattr(decoders, "import_module", broken)
     assert choose_decoder("auto") is decoders.decode_pillow
     with pytest.raises(InputError, match=r"torchcodec cannot be loaded \(Could not load libtorchcodec\.\);"):
+        choose_decoder("torchcodec")
+
+
+def test_auto_skips_a_torchcodec_without_a_jpeg_decoder(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", ModuleType("torchcodec.decoders"))
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    assert choose_decoder("auto") is decoders.decode_pillow
+    with pytest.raises(InputError, match=r"torchcodec cannot be loaded \(before version 0\.16"):
         choose_decoder("torchcodec")
 
 
