@@ -55,7 +55,7 @@ from ops.fuse import fuse_for_inference
 from ops.network import VideoNet
 from ops.runtime import Runtime, start_runtime
 from ops.weights.checkpoint import Weights
-from ops.weights.exported import INPUT, OUTPUT, read_exported
+from ops.weights.exported import INPUT, OUTPUT, read_exported, require_pt2
 from ops.weights.file import METADATA_KEY
 from scripts.benchmarking.measuring import Spread, alternate, ratios
 from scripts.benchmarking.report import describe, machine, print_table
@@ -67,10 +67,12 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_writers(outputs: list[Path]) -> None:
-    """Refuse other formats, and ONNX without its packages."""
+    """Refuse other formats, ONNX without its packages, and .pt2 in an old torch."""
     for path in outputs:
         if path.suffix not in EXPORTED:
             raise InputError(f"--output {path}: the suffix chooses the format; give {' or '.join(EXPORTED)}")
+        if path.suffix == ".pt2":
+            require_pt2(path)
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing and any(path.suffix == ".onnx" for path in outputs):
         install = command("pip", "install", *missing, "-c", "constraints.txt")

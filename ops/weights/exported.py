@@ -20,6 +20,8 @@ from ops.weights.file import METADATA_KEY
 
 INPUT, OUTPUT = "clips", "logits"  # names in an ONNX graph
 
+_PT2_TORCH = "2.9"  # the first version that stores tensors in .pt2 files without pickling them
+
 Run = Callable[[Tensor], Tensor]  # clips (N, T, L, 3, H, W) uint8 on the CPU -> logits (N, K)
 
 # All files in the archive of an exported network, without the name of its folder.
@@ -96,8 +98,17 @@ def _read_onnx(path: Path) -> tuple[str | None, Run]:
     return session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), run
 
 
+def require_pt2(path: Path) -> None:
+    """Refuse .pt2 files in versions of torch that pickle their weights."""
+    if torch.__version__ < _PT2_TORCH:
+        raise InputError(
+            f"{path} needs torch {_PT2_TORCH} or newer, this is {torch.__version__}; update torch, or use an .onnx file"
+        )
+
+
 def _read_pt2(path: Path) -> tuple[str, Run]:
     """The metadata, and the network in torch."""
+    require_pt2(path)
     with zipfile.ZipFile(path) as archive:
         _require_plain(path, archive)
         (name,) = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_KEY}.json")]
