@@ -104,7 +104,7 @@ class Runtime:
         return values
 
     def limit_waiting(self) -> None:
-        """From now on wait for other processes for `STEP_TIMEOUT` at most."""
+        """From now on wait for other processes for `STEP_TIMEOUT` at most; gloo does so from torch 2.9 on."""
         if self.world_size > 1:
             set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
             set_timeout(STEP_TIMEOUT)

@@ -18,6 +18,8 @@ def temporal_shift(x: Tensor, num_segments: int) -> Tensor:
     Channels [0, C/8) hold t+1, [C/8, C/4) hold t-1, the rest t; zeros beyond the ends of each clip's T segments.
     """
     fold = x.shape[1] // FOLDS
+    if fold == 0:  # torch 2.9 and older cannot pad an empty tensor
+        return x
     clips = x.unflatten(0, (-1, num_segments))  # (N, T, C, H, W)
     # Not written into an empty tensor: an exporter turns each such step into many operations.
     ahead = F.pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))

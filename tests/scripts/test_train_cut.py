@@ -202,6 +202,7 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(run, monkeypatch, int
     require_same(whole, whole.with_name(NAME))
 
 
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="gloo before torch 2.9 keeps the limit that it started with")
 def test_a_process_that_hangs_ends_the_run_with_one_line(run, monkeypatch, capfd) -> None:
     monkeypatch.setattr(runtime, "STEP_TIMEOUT", runtime.timedelta(seconds=5))
 
