@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+TESTS := python -m pytest -n $(TEST_WORKERS) --dist worksteal
+PYTEST := $(BIN)/$(TESTS)
+OLDEST := .venv-oldest
+OLDEST_BIN := $(OLDEST)/$(notdir $(BIN))
 DEMO := runs/demo
 DEMO_TRAIN := --root_log $(DEMO) --root_model $(DEMO) --suffix demo
 DEMO_BEST = $(DEMO)/$(1)_moving_digits_resnet10_8f_demo/ckpt.best.pth.tar
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast gpu-check lint install install-dev clean
+.PHONY: help demo test test-fast test-oldest gpu-check lint install install-dev clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,12 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 test-fast: $(VENV)/.installed-dev  ## the tests that are not marked slow
 	$(PYTEST) -m "not slow"
 
+test-oldest:  ## the whole test suite with the oldest allowed versions, in .venv-oldest
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST_BIN)/python -m pip install -q uv
+	$(OLDEST_BIN)/uv pip install -q --python $(OLDEST_BIN)/python --resolution lowest-direct -r requirements-dev.txt
+	$(OLDEST_BIN)/$(TESTS)
+
 gpu-check:  ## check this machine's GPUs in about 8 minutes; without .venv it runs python3
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) scripts/gpu_check.py $(ARGS)
 
@@ -58,5 +67,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(PIP) install -q -r requirements-dev.txt -c constraints.txt
 	touch $@
 
-clean:  ## remove the environment and everything that the demo made
-	rm -rf $(VENV) $(DEMO) data/moving_digits
+clean:  ## remove the environments and everything that the demo made
+	rm -rf $(VENV) $(OLDEST) $(DEMO) data/moving_digits

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = [path for path in ROOT.rglob("*.py") if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)]
+NOT_OURS = {"tests", ".venv", ".venv-oldest"}
+SOURCES = [path for path in ROOT.rglob("*.py") if not NOT_OURS & set(path.relative_to(ROOT).parts)]
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
 OTHER_PROGRAMS = {
     "--help",
@@ -18,7 +19,7 @@ OTHER_PROGRAMS = {
     "--max-restarts",
     "--shutdown-timeout",
 }
-OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time"}
+OTHER_PROGRAMS |= {"--signals-to-handle", "--nodes", "--gpus-per-node", "--time", "--resolution"}
 ABSENT = {"--dense_sample"}  # of the official code; docs/differences.md says why it is not here
 ROUTE = [
     *("train.py", "ops/training/engine.py", "ops/training/fit.py", "ops/optimiser.py", "ops/schedule.py"),

@@ -9,7 +9,6 @@ import pickle
 import re
 import shutil
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +111,7 @@ def _load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "numpy" in str(error):
             stand_ins = torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NUMPY_NAMES.items()])
-            with suppress(AttributeError), stand_ins:  # torch 2.5 does not accept pairs
+            with stand_ins:
                 return torch.load(path, map_location="cpu", weights_only=True)
         raise
 
