@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = [path for path in ROOT.rglob("*.py") if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)]
+NOT_OURS = {"tests", ".venv", ".venv-oldest"}
+SOURCES = [path for path in ROOT.rglob("*.py") if not NOT_OURS & set(path.relative_to(ROOT).parts)]
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
 OTHER_PROGRAMS = {
     "--help",

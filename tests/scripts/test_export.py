@@ -38,8 +38,8 @@ def made(tmp_path_factory) -> tuple[VideoNet, Path]:
     """A network, and the folder with its checkpoint and exported files."""
     folder = tmp_path_factory.mktemp("made")
     model = write_checkpoint(folder / "ckpt.pth.tar")
-    files = [str(folder / name) for name in ("net.onnx", "net.pt2")[: 1 + WRITES_PT2]]
-    export.main([str(folder / "ckpt.pth.tar"), "--output", *files])
+    names = ["net.onnx", "net.pt2"] if WRITES_PT2 else ["net.onnx"]
+    export.main([str(folder / "ckpt.pth.tar"), "--output", *(str(folder / name) for name in names)])
     return model, folder
 
 

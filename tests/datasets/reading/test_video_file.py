@@ -317,6 +317,18 @@ def test_files_that_are_not_videos(tmp_path: Path, content, words: str, num_fram
         dict(VideoFile(path, num_frames).frames([0]))
 
 
+def test_messages_of_ffmpeg_are_not_logged(tmp_path: Path, caplog) -> None:
+    """As importing torchvision 0.24 or older sets PyAV up."""
+    path = write_video(tmp_path / "v.mp4", 3)
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with video.open_video(path, quick=True):
+            pass
+    finally:
+        av.logging.set_level(None)
+    assert caplog.text == ""
+
+
 @needs_posix
 def test_names_that_look_like_something_else(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
