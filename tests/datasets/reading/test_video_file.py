@@ -338,18 +338,6 @@ def test_names_that_look_like_something_else(tmp_path: Path, monkeypatch) -> Non
 
 
 @needs_posix
-def test_messages_of_ffmpeg_are_not_logged(tmp_path: Path, caplog) -> None:
-    """As importing torchvision 0.24 or older sets PyAV up."""
-    path = write_video(tmp_path / "v.mp4", 3)
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with video.open_video(path, quick=True):
-            pass
-    finally:
-        av.logging.set_level(None)
-    assert caplog.text == ""
-
-
 def test_nothing_stays_open(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 40, **H264)
     damaged = broken(tmp_path / "b.mp4")
