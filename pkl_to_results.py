@@ -139,8 +139,8 @@ def print_table(heading: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Non
 def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
     """The folder of results without --save_dir: that of the pickles for one model, a new one for an ensemble.
 
-    The new one is next to the first model's and named after all: A+B, or A+2xB for weights 1 and 2. A model's name is
-    its path relative to there.
+    The new one is next to the first model's, relative if that is, and named after all: A+B, or A+2xB for weights 1 and
+    2. A model's name is its path relative to there.
     """
     if len(folders) == 1:
         return Path(folders[0])
@@ -148,7 +148,8 @@ def results_folder(folders: Sequence[str], coeff: Sequence[float]) -> Path:
     home = paths[0][:-1]
     names = ["_".join(path[len(os.path.commonprefix([home, path])) :]) or path[-1] for path in paths]
     names = [name if weight == 1 else f"{weight:g}x{name}" for name, weight in zip(names, coeff, strict=True)]
-    return Path(*home, "+".join(names))
+    place = Path(*home) if os.path.isabs(folders[0]) else Path(os.path.relpath(Path(*home)))
+    return place / "+".join(names)
 
 
 def write_tables(

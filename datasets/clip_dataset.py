@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.errors import counted, few, quoted
+from common.errors import InputError, command, counted, few, quoted
 from datasets.augmentation import TSN, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import read_list
@@ -113,10 +113,14 @@ class VideoDataset(VideoList, Clips):
 
     def read(self, epoch: int, index: int, memory: Tensor) -> Sample:
         start = time.perf_counter()
-        reader, sampled = self.sample(epoch, index)
         replaced: list[str] = []
-        frames = reader.frames(np.unique(sampled.indices).tolist(), replaced)
-        fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
+        try:
+            reader, sampled = self.sample(epoch, index)
+            frames = reader.frames(np.unique(sampled.indices).tolist(), replaced)
+            fill_clip(memory, sampled.indices, transformed(frames, sampled.transform))
+        except InputError as error:
+            check = f"scripts/check_data.py {command(self.spec.name)} [--decode] --write_clean DIR"
+            raise InputError(f"{error} (lists without such videos: {check})") from error
         seconds = time.perf_counter() - start
         video = index % len(self)
         return Sample(memory, self.label(sampled), video, self.records[video].id, replaced, seconds)

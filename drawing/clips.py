@@ -202,9 +202,14 @@ def fonts_for(letters: frozenset[str]) -> list[str]:
         # The font that is left out has a box for every letter.
         if not font.name.startswith("Last Resort") and lacking <= _letters_of(font.fname):
             return [FONT, font.name]
-    missing = "".join(map(chr, sorted(lacking)))
-    logging.warning("No installed font has the letters %s: boxes replace them. Install a font that has them", missing)
+    _warn_of_boxes()
     return [FONT]
+
+
+@cache
+def _warn_of_boxes() -> None:
+    """Warn once, although several texts of a picture may lack letters."""
+    logging.warning("No installed font has all letters of the names: boxes replace some. Install a font that has them")
 
 
 @cache

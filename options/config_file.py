@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,8 +21,11 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
     In a run's options.json, values that follow from its other options are left out: flags may still choose others.
 
     Raises:
-        InputError: the file cannot be read, or an option in it is unknown or has a wrong value.
+        InputError: there are two files, the file cannot be read, or an option in it is unknown, there twice or wrong.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if sum(word.partition("=")[0] == "--config" for word in words) > 1:
+        raise InputError("--config is given twice; give one file, and other options on the command line")
     file = parser.parse_known_args(argv)[0].config
     options = {} if file is None else _read(Path(file))
     actions = {}
@@ -29,7 +33,8 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
         for name in (action.dest, *action.option_strings):
             actions[name.lstrip("-").replace("-", "_")] = action
     follows = {"arch": TORCHVISION, **preset_values(str(options.get("preset")))}
-    values = {}
+    values: dict[str, Any] = {}
+    names: dict[str, str] = {}  # of the options so far, as in the file
     for name, value in options.items():
         key = name.replace("-", "_")
         if key not in actions or key == "help":
@@ -37,6 +42,8 @@ def config_values(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
             hint = f"did you mean {near[0]}?" if near else "see --help"
             raise InputError(f"{file}: {name} is not an option of {parser.prog}; {hint}")
         action = actions[key]
+        if names.setdefault(action.dest, name) != name:
+            raise InputError(f"{file}: {names[action.dest]} and {name} are one option; give one of them")
         is_empty = value is None or (value == [] and action.nargs == "+")
         if not is_empty and key not in _OF_ONE_START and follows.get(action.dest) != value:
             values[action.dest] = _checked(parser, action, value, f"{file}: {name}")

@@ -11,6 +11,7 @@ from typing import Any
 from common.errors import counted
 from ops.runtime import Runtime
 from ops.training.engine import TrainSettings, train_one_epoch
+from ops.training.progress import over_processes
 from ops.training.state import TrainState
 from ops.training.step_clock import peak_memory
 
@@ -57,11 +58,14 @@ def _measured_steps(
     """Run the steps; returns the result as one line."""
     batches = FirstBatches(loader, STEPS * settings.accumulate)
     ends: list[float] = []
-    train_one_epoch(
+    own = train_one_epoch(
         runtime.wrap(state.model), batches, state.optimiser, state.scaler, runtime,
         replace(settings, print_freq=len(loader) + 1),
         epoch=0, lr_at=lr_at, mixer=state.mixer, after_step=lambda *_: ends.append(time.perf_counter()),
     )  # fmt: skip
+    sums = over_processes(own, runtime)
+    if sums.replaced:
+        logging.warning("%s", sums.describe_replaced())
     device = "GPU" if runtime.device.type == "cuda" else "process, without its workers"
     memory = f"peak memory {peak_memory(runtime.device) / 2**30:.2f} GiB per {device}"
     if len(ends) < 2:

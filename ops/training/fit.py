@@ -13,7 +13,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from common.console import Stopped, StopRequest
-from common.errors import counted, few
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
 from ops.scoring.metrics import FIGURES
@@ -174,11 +173,6 @@ def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Seq
 
 def _report_replaced(sums: Sums, log: RunLog) -> None:
     """Report unreadable frames; the log folder gets a file with all their names."""
-    if not sums.replaced:
-        return
-    names = sorted(set(sums.replaced))
-    path = log.add_names(BAD_FRAMES, names)
-    logging.warning(
-        "%s could not be read; each time the nearest readable frame was used instead (%s): %s (full list: %s)",
-        counted(len(names), "frame"), counted(len(sums.replaced), "read"), few(names), path,
-    )  # fmt: skip
+    if sums.replaced:
+        path = log.add_names(BAD_FRAMES, sums.replaced)
+        logging.warning("%s (full list: %s)", sums.describe_replaced(), path)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import wrong_fields
+from common.errors import counted, few, wrong_fields
 from ops.runtime import Runtime
 from ops.scoring.metrics import FIGURES, mean_recall, topk_hits
 from ops.training.step_clock import Seconds, peak_memory
@@ -52,6 +52,14 @@ class Sums:
         averages = self.averages()
         shown = [f"  {FIGURES[name]} {averages[name]:.1f} %" for name in self.shown if name in averages]
         return f"loss {averages['loss']:.3f}" + "".join(shown)
+
+    def describe_replaced(self) -> str:
+        """The unreadable frames that others replaced."""
+        names, reads = sorted(set(self.replaced)), counted(len(self.replaced), "read")
+        return (
+            f"{counted(len(names), 'frame')} could not be read; each time the nearest readable frame was used instead "
+            f"({reads}): {few(names)}"
+        )
 
 
 @dataclass

@@ -119,6 +119,11 @@ def _read_pt2(path: Path) -> tuple[str, Run]:
 def _require_plain(path: Path, archive: zipfile.ZipFile) -> None:
     """Refuse an archive with more than tensors, known operators and sizes: it could run code."""
     files = {name.partition("/")[2]: name for name in archive.namelist()}
+    if not {"models/model.json", "data/sample_inputs/model.pt"} <= files.keys():
+        raise InputError(
+            f"{path} is not an exported network; give a file of scripts/export.py. If it is a checkpoint, rename it to "
+            "end in .pth.tar"
+        )
     strange = [name for name in files if not _MEMBERS.fullmatch(name)]
     if len(files) < len(archive.namelist()) or archive.getinfo(files["data/sample_inputs/model.pt"]).file_size:
         strange.append("example inputs, or two files of one name")

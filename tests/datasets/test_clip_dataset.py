@@ -199,7 +199,7 @@ def test_an_error_in_a_worker_arrives_unchanged(spec: DatasetSpec, workers: int)
     others = multiprocessing.active_children()
     gc.disable()  # it would find the workers late, and end them slowly
     try:
-        with pytest.raises(InputError, match=r"^there is no frame folder"):
+        with pytest.raises(InputError, match=r"^there is no frame folder.*check_data\.py mine .*--write_clean"):
             epoch_of(spec, workers, 0)
         assert set(multiprocessing.active_children()) <= set(others)
     finally:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from video_files import CLASSES
 
-from drawing.clips import OTHER, OWN, mask_picture, mixed_sheet
+from drawing.clips import OTHER, OWN, _warn_of_boxes, fonts_for, mask_picture, mixed_sheet
 from ops.mixing.mixer import MixedExample
 
 
@@ -35,3 +35,10 @@ def test_a_sheet_shows_key_frames_and_masks() -> None:
     assert {20 + 5 * segment + 2 for segment in range(3)} <= greys
     assert not {20, 21, 23} & greys  # the middle frame of a segment alone
     assert count[rgb(OWN)] == pytest.approx(count[rgb(OTHER)], rel=0.05)  # half and half, and some text
+
+
+def test_letters_without_a_font_are_reported_once(caplog) -> None:
+    _warn_of_boxes.cache_clear()
+    for text in ("\U0003fff0", "\U0003fff1"):  # no font has letters for these
+        fonts_for(frozenset(text))
+    assert len([line for line in caplog.messages if "No installed font" in line]) == 1

@@ -92,6 +92,8 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path) -> None:
         ('modality = "Flow"', ["modality", "Flow", "RGB"]),
         ('preset = ["tsn", "mae"]', ["preset", "tsn,mae"]),
         ("lr =", ["TOML"]),
+        ("batch_size = 8\nbatch-size = 4", ["batch_size and batch-size"]),
+        ("batch-size = 8\nb = 4", ["batch-size and b"]),
     ],
 )
 def test_wrong_entries_are_named(content, parts, tmp_path) -> None:
@@ -100,6 +102,14 @@ def test_wrong_entries_are_named(content, parts, tmp_path) -> None:
     with pytest.raises(InputError) as error:
         parse_train(["--config", str(path)])
     assert all(part in str(error.value) for part in [str(path), *parts])
+
+
+@pytest.mark.parametrize("second", [["--config", "b.toml"], ["--config=b.toml"]])
+def test_a_second_file_is_refused(second, tmp_path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("lr = 1\n")
+    with pytest.raises(InputError, match="--config is given twice"):
+        parse_train(["--config", str(path), *second])
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", "3", '{"options": [1]}', "[" * 100_000])

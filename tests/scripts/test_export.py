@@ -160,6 +160,13 @@ def test_pickled_example_inputs_are_refused(made, tmp_path: Path) -> None:
         read_exported(changed_archive(made[1] / "net.pt2", tmp_path / "a.pt2", change))
 
 
+@needs_pt2
+def test_a_checkpoint_of_this_name_is_not_an_exported_network(made, tmp_path: Path) -> None:
+    path = shutil.copy(made[1] / "ckpt.pth.tar", tmp_path / "net.pt2")
+    with pytest.raises(InputError, match=r"net\.pt2 is not an exported network; .*scripts/export\.py.* \.pth\.tar"):
+        read_exported(Path(path))
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_damaged_and_foreign_files(made, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"net{suffix}"

@@ -130,6 +130,7 @@ def test_an_ensemble_has_a_folder_of_its_own(tmp_path: Path, capsys, monkeypatch
     monkeypatch.chdir(a)
     main(["--output_dir", ".", "../16f", "--coeff", "1", "3"])
     assert (tmp_path / "8f+3x16f" / "results.json").exists()
+    assert "Writing ../8f+3x16f/results.json, " in capsys.readouterr().out  # relative, as the folders given
     results_table.main([str(a), str(tmp_path / "8f+16f")])
     assert len(capsys.readouterr().out.splitlines()[-4:]) == 4
     assert (a / "results.json").read_bytes() == before

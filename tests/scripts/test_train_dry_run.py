@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from video_files import own_data_flags, write_dataset
 
 import train
 from common.errors import InputError
@@ -31,6 +32,14 @@ def test_a_dry_run_shows_sizes_and_leaves_no_run(run, capsys) -> None:
     Path("run.toml").write_text(printed[printed.index("dataset =") : printed.index("\n\n")])
     train.main(["--config", "run.toml", "--epochs", "1"])
     assert (Path("runs") / NAME / "ckpt.pth.tar").exists()
+
+
+def test_a_dry_run_names_unreadable_frames(run, tmp_path: Path, capsys) -> None:
+    root = write_dataset(tmp_path / "damaged")
+    for number in range(1, 7):
+        (root / "frames" / "train 0" / f"{number:05d}.jpg").write_bytes(b"")
+    train.main(["damaged", *own_data_flags(root), *SMALL, "--dry_run"])
+    assert "train 0" in capsys.readouterr().out.partition("could not be read")[2]
 
 
 def test_what_a_dry_run_cannot_show(run) -> None:
