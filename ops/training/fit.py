@@ -68,39 +68,39 @@ def fit(
     while state.epoch < run.epochs:
         epoch, start = state.epoch, time.perf_counter()
         validates = (epoch + 1) % run.eval_freq == 0 or epoch + 1 == run.epochs
-        first = saver.start_epoch(train_loader, validates=validates)
+        batches_done = saver.start_epoch(train_loader, validates=validates)
         start -= saver.progress.sums.seconds.total  # spent before the interruption
-        own = train_one_epoch(
+        local = train_one_epoch(
             model, train_loader, state.optimiser, state.scaler, runtime, settings,
-            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, first=first, progress=saver.progress,
+            epoch=epoch, lr_at=run.lr_at, mixer=state.mixer, batches_done=batches_done, progress=saver.progress,
             log_step=log.write_step if log else None, after_step=saver,
         )  # fmt: skip
-        train = over_processes(own, runtime)
+        train = over_processes(local, runtime)
         shares = train.seconds.shares(train_loader.num_workers)
         figures = _train_figures(train, shares, run.lr_at(epoch), state)
-        best = keep = False
+        is_best = is_kept = False
         if validates:
             try:
-                val, val_figures = _evaluate(state, model, val_loader, runtime, settings, run)
+                deciding, val_figures = _evaluate(state, model, val_loader, runtime, settings, run)
             except Stopped:
                 saver.save()  # at the end of the epoch's training
                 raise
-            train.replaced += val.replaced
+            train.replaced += deciding.replaced
             prefix = "val/" if state.average is None else "val/ema_"
             accuracy = {name: val_figures[prefix + name] for name in state.best}
-            best = accuracy[run.best_by] > state.best[run.best_by]
-            keep = state.rank_epoch(accuracy[run.best_by])
+            is_best = accuracy[run.best_by] > state.best[run.best_by]
+            is_kept = state.rank_epoch(accuracy[run.best_by])
             state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
             figures |= {**val_figures, **{f"val/best_{name}": value for name, value in state.best.items()}}
         state.figures = {name: float(value) for name, value in figures.items()}  # a checkpoint holds plain values
         state.epoch, state.position = epoch + 1, None
-        saver.save(best=best, keep=keep)
+        saver.save(best=is_best, keep=is_kept)
         if log is not None:
             log.write(epoch, state.figures)
-            if best and not settings.multi_label:
+            if is_best and not settings.multi_label:
                 title = f"{run.folders.folder.name}, epoch {state.epoch}, {FIGURES[run.best_by]} "
                 title += f"{state.best[run.best_by]:.2f} %"
-                plot = partial(plot_confusion, val.confusion, state.trained_on.class_names, title=title)
+                plot = partial(plot_confusion, deciding.confusion, state.trained_on.class_names, title=title)
                 log.write_plot(epoch, "val/confusion", plot)
             if state.mixer is not None and state.mixer.examples and run.draw_mixed is not None:
                 log.write_image(epoch, "train/mixed", run.draw_mixed(state.mixer.examples))
@@ -140,33 +140,37 @@ def _evaluate(
     settings: TrainSettings,
     run: FitSettings,
 ) -> tuple[Sums, dict[str, float]]:
-    """The network's sums over the val list, and metrics by curve name, those of averaged weights included."""
+    """The sums over the val list of the weights that decide, and the metrics of all by curve name.
+
+    The averaged weights of --ema decide which epoch is the best; without them, the network's own.
+    """
     score = partial(evaluate, loader=loader, runtime=runtime, settings=settings, before_batch=run.stop.check)
-    val = score(model, title=f"epoch {state.epoch + 1} val")
-    figures = {f"val/{name}": value for name, value in val.averages().items()}
+    deciding = score(model, title=f"epoch {state.epoch + 1} val")
+    figures = {f"val/{name}": value for name, value in deciding.averages().items()}
     for name, network in state.averages(teacher=run.eval_teacher).items():
-        averages = score(runtime.wrap_frozen(network), title=f"epoch {state.epoch + 1} {name}").averages()
-        figures |= {f"val/{name}_{figure}": value for figure, value in averages.items()}
-    return val, figures
+        sums = score(runtime.wrap_frozen(network), title=f"epoch {state.epoch + 1} {name}")
+        figures |= {f"val/{name}_{figure}": value for figure, value in sums.averages().items()}
+        deciding = sums if name == "ema" else deciding
+    return deciding, figures
 
 
 def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], seconds: Sequence[float]) -> str:
     """One line per epoch; `seconds` of all epochs since the start of this process."""
     text = f"epoch {epoch}/{epochs}  lr {figures['train/lr']:.3g}"
-    of_train, main, of_val = ("hit1", "map", "hit1") if "train/hit1" in figures else ("top1", "top1", "top5")
-    text += f"  train loss {figures['train/loss']:.3f} {FIGURES[of_train]} {figures[f'train/{of_train}']:.1f} %"
+    train_metric, metric, other = ("hit1", "map", "hit1") if "train/hit1" in figures else ("top1", "top1", "top5")
+    text += f"  train loss {figures['train/loss']:.3f} {FIGURES[train_metric]} {figures[f'train/{train_metric}']:.1f} %"
     if "val/loss" in figures:
         text += f"  val loss {figures['val/loss']:.3f}"
-        text += "".join(f" {FIGURES[name]} {figures[f'val/{name}']:.2f} %" for name in (main, of_val))
-        if f"val/ema_{main}" in figures:
-            text += f"  averaged weights' {FIGURES[main]} {figures[f'val/ema_{main}']:.2f} %"
+        text += "".join(f" {FIGURES[name]} {figures[f'val/{name}']:.2f} %" for name in (metric, other))
+        if f"val/ema_{metric}" in figures:
+            text += f"  averaged weights' {FIGURES[metric]} {figures[f'val/ema_{metric}']:.2f} %"
         if "val/best_mean_class" in figures:
             mean_class = figures.get("val/ema_mean_class", figures["val/mean_class"])  # of the weights that decide
             text += f"  mean class {mean_class:.2f} % best {figures['val/best_mean_class']:.2f} %"
         else:
-            text += f" best {figures[f'val/best_{main}']:.2f} %"
-    if f"val/teacher_{main}" in figures:
-        text += f"  teacher's {FIGURES[main]} {figures[f'val/teacher_{main}']:.2f} %"
+            text += f" best {figures[f'val/best_{metric}']:.2f} %"
+    if f"val/teacher_{metric}" in figures:
+        text += f"  teacher's {FIGURES[metric]} {figures[f'val/teacher_{metric}']:.2f} %"
     left = timedelta(seconds=round((epochs - epoch) * sum(seconds) / len(seconds)))
     return f"{text}  ({seconds[-1]:.0f} s" + (f", {left} left)" if epoch < epochs else ")")
 

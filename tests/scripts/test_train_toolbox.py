@@ -5,14 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from video_files import own_data_flags, write_dataset
 
 import test_models_center_crop
 from common.errors import InputError
 from ops.scoring.pickles import read_scores
 from ops.training import fit
+from ops.training.progress import Sums
 from ops.weights.file import read_checkpoint
 from scripts import publish
 
@@ -30,6 +33,26 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_confusion_matrix_is_that_of_the_averaged_weights(run, monkeypatch) -> None:
+    """As the best epoch and the accuracy in its title."""
+    plotted = []
+
+    def evaluate(*_arguments, title: str, **_options) -> Sums:
+        right = 4 if "ema" in title else 1
+        return Sums(1.0, right, 5, 5, confusion=np.array([[right, 5 - right], [0, 0]]))
+
+    def plot(matrix: np.ndarray, _names: object, path: Path, title: str) -> None:
+        plotted.append((matrix.trace(), title))
+        Image.new("RGB", (1, 1)).save(path)
+
+    monkeypatch.setattr(fit, "evaluate", evaluate)
+    monkeypatch.setattr(fit, "plot_confusion", plot)
+    run("--ema", "0.5", "--epochs", "1")
+    [(right, title)] = plotted
+    assert right == 4
+    assert "80.00 %" in title
 
 
 def test_averaged_weights_are_evaluated_tested_and_published(run, capsys) -> None:
