@@ -65,7 +65,7 @@ def load(checkpoint: str, fused: bool = False) -> network.VideoNet:
     def preprocess(frames: np.ndarray) -> torch.Tensor:
         shape = len(frames), segments, length
         stride = made_for.frame_stride
-        starts = sampling.dense_starts(*shape, stride) if stride else sampling.center_starts(*shape)
+        starts = sampling.dense_starts(*shape, stride) if stride else sampling.centre_starts(*shape)
         indices = sampling.segment_indices(starts, length, len(frames))  # (T, L)
         crops = np.stack(list(preprocessing(frames[indices.flatten()])))  # (T*L, S, S, 3)
         return torch.from_numpy(crops).reshape(1, segments, length, *crops.shape[-3:]).movedim(-1, -3)

@@ -23,7 +23,7 @@ from common.errors import InputError, command, counted
 from datasets.catalogue import DatasetSpec, data_folder
 from datasets.clip_dataset import VideoDataset
 from datasets.lists import clip_ids
-from datasets.overlap import overlapping
+from datasets.overlapping_windows import overlapping
 from drawing.clips import mixed_sheet
 from drawing.plots import draw_learning_rate
 from ops.averaging import moving_average
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.evaluate:
         evaluate_checkpoint(args, state, val_set, runtime, settings)
     elif args.dry_run:
-        show_start(args, state, train_set, val_set, runtime, settings)
+        show_dry_run(args, state, train_set, val_set, runtime, settings)
     else:
         run_epochs(args, state, train_set, val_set, runtime, settings)
     runtime.close()
@@ -122,6 +122,7 @@ def require_enough_clips(args: Namespace, model: VideoNet, train_set: VideoDatas
         raise InputError(f"{train_list} has {both}; start at most one process per clip")
     if args.mix != "none" and share < 2:
         raise InputError(f"{train_list} has one clip for each process, but --mix needs two or more to mix")
+    # The chunks in which DataParallel divides a batch.
     per_device = torch.empty(min(args.batch_size, share)).chunk(max(len(runtime.gpus), 1))
     require_enough_for_batchnorm(model, len(per_device[-1]), args.input_size)
 
@@ -143,7 +144,7 @@ def lr_schedule(args: Namespace, runtime: Runtime) -> Callable[[float], float]:
     return partial(learning_rate, lr=base_rate(args, runtime), **{name: getattr(args, name) for name in names})
 
 
-def show_start(
+def show_dry_run(
     args: Namespace, state: TrainState, train_set: VideoDataset, val_set: VideoDataset, runtime: Runtime,
     settings: TrainSettings,
 ) -> None:  # fmt: skip
@@ -209,7 +210,7 @@ def resume_run(state: TrainState, run: RunFolder, epochs: int, runtime: Runtime)
     """Continue from the run's checkpoint, if there is one; refuses one with more than `epochs` epochs."""
     state.resume_newest(run.starts, runtime)
     if not (run.folder / BEST).exists():
-        state.best = dict.fromkeys(state.best, -1.0)  # a resumed run in a new folder keeps its own best
+        state.best = dict.fromkeys(state.best, -1.0)  # a new folder, so the next evaluation is its best so far
         state.best_epochs = {}
     if state.epoch > epochs or (state.epoch == epochs and not run.has_checkpoint):
         raise InputError(
@@ -226,13 +227,14 @@ def describe_start(
     logging.info("%s: %s, %s, %s", name, videos, val_videos, counted(train_set.spec.num_class, "class"))
     batch, clips = args.batch_size * runtime.world_size, len(train_set) * args.aug_repeats
     if clips >= batch and clips % batch:
-        once = args.aug_repeats == 1 and not args.balanced_sampler
-        left_out = counted(clips % batch, "train video" if once else "clip")
+        each_video_once = args.aug_repeats == 1 and not args.balanced_sampler
+        left_out = counted(clips % batch, "train video" if each_video_once else "clip")
         logging.info("Only full batches are used: each epoch leaves out %s, chosen at random", left_out)
-    recipe = {"mix": args.mix, "batch": batch * args.accumulate, "partial_bn": not args.npb}
-    random_start = args.pretrain == "none" and not args.tune_from
-    lr = base_rate(args, runtime)
-    for line in check_recipe(args.net, train_set.spec.name, lr=lr, **recipe, random_start=random_start):
+    differences = check_recipe(
+        args.net, train_set.spec.name, mix=args.mix, lr=base_rate(args, runtime), batch=batch * args.accumulate,
+        partial_bn=not args.npb, random_start=args.pretrain == "none" and not args.tune_from,
+    )  # fmt: skip
+    for line in differences:
         logging.info(line)
 
 

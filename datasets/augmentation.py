@@ -1,7 +1,7 @@
-"""Augmentation of training clips after crop and flip: torchvision's transforms, with one draw per clip.
+"""Settings of the training augmentation, and its steps after crop and flip.
 
-They work on the cropped frames in uint8, which is fastest. None of them mirrors a clip or rotates it by more than
-30 degrees, so labels with a direction stay right.
+These are torchvision's transforms, with one draw per clip. They work on the cropped frames in uint8, which is fastest.
+None of them mirrors a clip or rotates it by more than 30 degrees, so labels with a direction stay right.
 """
 
 from collections.abc import Callable
@@ -52,11 +52,11 @@ class Augmentation:
         return steps
 
 
-TSN = Augmentation()
+TSN_AUGMENTATION = Augmentation()
 # Settings of VideoMAE's fine-tuning (arXiv 2203.12602, released code), whose magnitude 7 of 10 is 21 of 30 here.
 # NOTE: VideoMAE applies RandAugment before the crop, and erases with noise.
 MAE = Augmentation(random_resized_crop=0.08, auto_augment="randaugment", ra_ops=4, ra_magnitude=21, random_erasing=0.25)
-PRESETS = {"tsn": TSN, "mae": MAE}
+PRESETS = {"tsn": TSN_AUGMENTATION, "mae": MAE}
 
 
 def randaugment(frames: "Tensor", ops: int, magnitude: int) -> "Tensor":

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import InputError, command, counted, few, quoted
-from datasets.augmentation import TSN, Augmentation
+from datasets.augmentation import TSN_AUGMENTATION, Augmentation
 from datasets.catalogue import DatasetSpec
 from datasets.lists import read_list
 from datasets.mirrored_labels import mirrored_labels, names_without_mirror
@@ -147,7 +147,7 @@ def train_dataset(
     input_size: int,
     seed: int,
     flip: bool,
-    augmentation: Augmentation = TSN,
+    augmentation: Augmentation = TSN_AUGMENTATION,
     decoder: str = "auto",
     **frames: Any,
 ) -> VideoDataset:

@@ -131,7 +131,7 @@ class ClipLoader(DataLoader):
 
     def __iter__(self) -> Any:
         with stops_wait():
-            batches = super().__iter__()  # starts the workers
+            batches = super().__iter__()  # starts the workers, by the method of `common.console.fork_workers`
         number = 0  # of the next batch
 
         def unanswered() -> InputError:

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.errors import counted
 from datasets import sampling
-from datasets.augmentation import TSN, Augmentation
+from datasets.augmentation import TSN_AUGMENTATION, Augmentation
 from datasets.lists import VideoRecord
 from datasets.preprocessing import Preprocessing
 from datasets.sampling import Rng, segment_indices
@@ -45,7 +45,10 @@ class Plan(ABC):
 
     @abstractmethod
     def sample(self, record: VideoRecord, num_frames: int, epoch: int, index: int) -> ClipChoice:
-        """Sample the clip at `index` of the list, from a video of `num_frames` frames, in an epoch."""
+        """Sample a clip from a video of `num_frames` frames. For training it depends on `epoch` and `index`.
+
+        `index` is the video's in the list, plus M for each earlier clip of it in the epoch (see `EpochSampler`).
+        """
 
     def random_starts(self, num_frames: int, rng: Rng) -> np.ndarray:
         """(T,) segment starts at random places."""
@@ -62,7 +65,7 @@ class TrainPlan(Plan):
     input_size: int  # side of the crops in pixels
     seed: int
     mirrored: tuple[int, ...] | None  # label -> label of the mirrored clip; None: no flips
-    augmentation: Augmentation = TSN
+    augmentation: Augmentation = TSN_AUGMENTATION
 
     @property
     def side(self) -> int:
@@ -100,13 +103,16 @@ class EvalPlan(Plan):
         return ClipChoice(sampling.reorder(indices, self.frame_order, rng), self.preprocessing, record.labels)
 
     def starts(self, num_frames: int, rng: Rng) -> np.ndarray:
-        """(T,) segment starts; dense clips are always evenly spaced."""
+        """(T,) segment starts: dense if there is a `frame_stride`, else even if there are `num_clips`.
+
+        Otherwise they are random if there is a `clip_index`, and those of the centre clip if there is none.
+        """
         shape, clip = (num_frames, self.num_segments, self.frames_per_segment), self.clip_index or 0
         if self.frame_stride:
             return sampling.dense_starts(*shape, self.frame_stride, clip, self.num_clips or 1)
         if self.num_clips:
             return sampling.even_starts(*shape, clip, self.num_clips)
-        return sampling.center_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
+        return sampling.centre_starts(*shape) if self.clip_index is None else self.random_starts(num_frames, rng)
 
     def describe(self) -> str:
         """The sampling in one phrase, the same for all clips of a test."""

@@ -3,7 +3,7 @@
 A clip has T segments of L adjacent frames; n is the video's number of frames. Segments are spread over the video, or
 start at a fixed distance (dense clips). The rules are the official ones (TSN, TSM, TDN, H2CN; dense: TSM, torchvision),
 except for spread segments in videos that are too short: the official code starts all of them at the first frame; here
-the starts are spread evenly.
+they are spread evenly, or in training at random if the video has at least L frames.
 """
 
 import zlib
@@ -21,7 +21,7 @@ def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rn
 
     Returns:
         (T,) sorted starts. With a = (n - L + 1) // T: segment k starts at k*a + randint(a) if a > 0, else the starts
-        are T sorted draws from [0, n - L].
+        are T sorted draws from [0, n - L], and if n < L spread evenly.
     """
     part = (num_frames - frames_per_segment + 1) // num_segments
     if part > 0:
@@ -31,19 +31,19 @@ def train_starts(num_frames: int, num_segments: int, frames_per_segment: int, rn
     return np.sort(rng.integers(num_frames - frames_per_segment + 1, size=num_segments))
 
 
-def center_starts(num_frames: int, num_segments: int, frames_per_segment: int) -> np.ndarray:
+def centre_starts(num_frames: int, num_segments: int, frames_per_segment: int) -> np.ndarray:
     """Segment starts for validation and the one-clip test: the centre of each of T equal parts.
 
     Returns:
         (T,) sorted starts: int(tick/2 + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
     """
-    return even_starts(num_frames, num_segments, frames_per_segment, 1, 2)
+    return even_starts(num_frames, num_segments, frames_per_segment, 1, 2)  # half of each part
 
 
 def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, clip: int, clips: int) -> np.ndarray:
     """Segment starts of test clip `clip` of `clips`: at the fraction clip / clips of each of T equal parts.
 
-    Clip 0 has the first frame of every part. With two clips this is TSM's `twice_sample`; SV-Mix uses any number.
+    Clip 0 starts at the first frame of every part. With two clips this is TSM's `twice_sample`; SV-Mix uses any number.
 
     Returns:
         (T,) sorted starts: int(tick*clip/clips + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.augmentation import TSN, Augmentation, Step
+from datasets.augmentation import TSN_AUGMENTATION, Augmentation, Step
 from datasets.preprocessing import RESIZE, Box, box_at, colours_first, colours_last, resize, scaled
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side; TSN, arXiv 1608.00859, section 3.3
@@ -23,7 +23,7 @@ MAX_ASPECT_STEP = 1  # between the scales of a crop's two sides
 MAX_RATIO, CROP_TRIES = 4 / 3, 10  # of a random crop: longest to shortest side; draws until one fits
 
 FrameTransform = Callable[[np.ndarray], np.ndarray]  # frames (F, H, W, 3) uint8 RGB -> the same in another size
-AT_ONCE = 8  # frames per call of a transform: faster than one by one, and few are held
+AT_ONCE = 8  # frames per call of a transform: faster than one by one, and few are in memory
 
 
 def transformed(
@@ -40,18 +40,18 @@ def transformed(
 class TrainTransform:
     """The training augmentation with the random numbers of one clip, the same for all its frames."""
 
-    resize: tuple[int, int]  # (H, W) before the crop
-    box: Box  # the crop
+    resize: tuple[int, int]  # (H, W) before the multi-scale crop
+    box: Box  # the multi-scale crop; a random resized crop is drawn from `seed` instead
     input_size: int  # side of the result in pixels
     flip: bool  # the clip is mirrored
     seed: int = 0  # for steps that draw random numbers from torch
-    augmentation: Augmentation = TSN
+    augmentation: Augmentation = TSN_AUGMENTATION
 
     @classmethod
     def sample(
-        cls, input_size: int, rng: np.random.Generator, *, flip: bool, augmentation: Augmentation = TSN
+        cls, input_size: int, rng: np.random.Generator, *, flip: bool, augmentation: Augmentation = TSN_AUGMENTATION
     ) -> "TrainTransform":
-        """Draw the random numbers, the same with and without `flip`: mirror half of the clips."""
+        """Draw the random numbers of a clip, the same with and without `flip`, which mirrors half of the clips."""
         size = scaled(RESIZE[0], input_size), scaled(RESIZE[1], input_size)
         box = sample_crop(*size, input_size, rng)
         flipped = bool(rng.random() < 0.5) and flip
@@ -97,7 +97,7 @@ def sample_crop(height: int, width: int, input_size: int, rng: np.random.Generat
     return box_at(x, y, (width, height), (crop_width, crop_height))
 
 
-# Positions in quarters of the free room (x, y): corners and centre, edge centres, and between corners and centre.
+# Positions in quarters of the margin (x, y): corners and centre, edge centres, and between corners and centre.
 _GRID = (
     (0, 0), (4, 0), (0, 4), (4, 4), (2, 2),
     (0, 2), (4, 2), (2, 4), (2, 0),
@@ -109,7 +109,8 @@ def random_crop(frames: Tensor, smallest: float) -> Tensor:
     """Crop frames (F, 3, H, W) to a random part of `smallest` to 1 of their area, 3:4 to 4:3 in width to height.
 
     The distribution is that of torchvision's `RandomResizedCrop`, whose number of draws depends on the
-    size of the frames; here all frames of a clip get the same part and the same later steps, even if sizes differ.
+    size of the frames; here all frames of a clip get the same part and the same later steps, even if sizes differ. (If
+    no draw fits, the place is random here; there it is the centre.)
     """
     height, width = frames.shape[-2:]
     areas = height * width * torch.empty(CROP_TRIES).uniform_(smallest, 1)

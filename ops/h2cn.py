@@ -65,11 +65,11 @@ class FrameMotion(Motion):
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """(B, 5, 3, H, W) -> [(B, 64, H/8, W/8)], B = N*T."""
-        x = _planes(self.hourglass1(halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
+        x = _channels_first(self.hourglass1(halved(frames)).transpose(1, 2))  # (B, channels 3, frames 3, H/2, W/2)
         # One mean and variance per channel over all three frames: they are stacked along the height.
         x = self.bn1(x.flatten(2, 3)).unflatten(2, (3, -1)).transpose(1, 2)
-        x = self.hourglass2(F.relu(_pixels(x))).squeeze(1)  # (B, 9, H/2, W/2)
-        x = F.relu(_pixels(self.bn2(_planes(x))))
+        x = self.hourglass2(F.relu(_channels_last(x))).squeeze(1)  # (B, 9, H/2, W/2)
+        x = F.relu(_channels_last(self.bn2(_channels_first(x))))
         return [F.relu_(self.maxpool(self.bn(self.conv(x))))]  # max-pool first: the same, on a quarter of the values
 
     def for_inference(self) -> nn.Module:
@@ -88,16 +88,16 @@ def halved(frames: Tensor) -> Tensor:
     pixels = frames[..., :height, :width].permute(0, 1, 3, 4, 2).contiguous()  # (B, F, H, W, 3)
     upper, lower = pixels.flatten(3).unflatten(2, (-1, 2)).unbind(3)  # (B, F, H/2, W*3) each
     left, right = (upper + lower).unflatten(3, (-1, 2, 3)).unbind(4)  # (B, F, H/2, W/2, 3) each
-    return _pixels((left + right).div_(4).permute(0, 1, 4, 2, 3))
+    return _channels_last((left + right).div_(4).permute(0, 1, 4, 2, 3))
 
 
-def _pixels(x: Tensor) -> Tensor:
+def _channels_last(x: Tensor) -> Tensor:
     """Convert (..., H, W) to channels-last, in which convolutions are faster."""
     images = x.flatten(1, -3).contiguous(memory_format=torch.channels_last)
     return images.unflatten(1, x.shape[1:-2])
 
 
-def _planes(x: Tensor) -> Tensor:
+def _channels_first(x: Tensor) -> Tensor:
     """Convert (..., H, W) to channels-first, in which a BatchNorm of few channels is much faster."""
     return x.contiguous()
 
@@ -125,7 +125,7 @@ class ClipMotion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N*T, C, H, W) -> (N*T, C, H, W)."""
-        pooled = self.hourglass(self.reduce_bn(_planes(self.reduce(x))), self.num_segments)  # (N*T, C/16)
+        pooled = self.hourglass(self.reduce_bn(_channels_first(self.reduce(x))), self.num_segments)  # (N*T, C/16)
         pooled = pooled[:, :, None, None].to(self.expand.weight.dtype)  # float32 until here
         gate = torch.sigmoid(self.expand_bn(self.expand(pooled)))  # (N*T, C, 1, 1)
         return x * gate

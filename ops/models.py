@@ -21,7 +21,7 @@ class NetworkEntry(NamedTuple):
 
 
 def imported(module: str, name: str) -> "Callable[..., VideoNet]":
-    """A builder that is imported when it is called."""
+    """A builder whose module is imported when it is called."""
     return lambda *args, **options: getattr(import_module(module), name)(*args, **options)
 
 
@@ -85,7 +85,7 @@ def build_model(
     options: dict[str, Any] = {"start": start} if net == "H2CN" else {}
     model = entry.build(name, dropout, **options)
     model.stride = entry.stride
-    if model.frames_per_segment != entry.frames_per_segment and not ablate:
+    if model.frames_per_segment != entry.frames_per_segment and not ablate:  # without FMCB, L is 1
         raise ValueError(
             f"the entry of {net} in ops/models.py says {entry.frames_per_segment} frames per segment, the network "
             f"takes {model.frames_per_segment}; correct the entry"

@@ -36,7 +36,7 @@ def parameter_groups(
 
     Biases, norms, and the positions and class tokens of transformers do not decay. With `fc_lr5` the classifier learns
     five times as fast (its bias ten times). `set_learning_rate` multiplies by each group's `lr_mult`. The official code
-    applies these factors as well; TDN's only logs them.
+    applies these factors as well; TDN's code logs them but does not apply them.
 
     With a `layer_decay` below 1, the learning rate of each of `VideoNet.layers` is that share of the next one's
     (discriminative fine-tuning, arXiv 1801.06146, section 3.2).
@@ -130,7 +130,7 @@ def make_step(
     clip_gradient: float | None,
     where: str,
 ) -> Tensor:
-    """Clip the gradients, take the step, drop the gradients; returns their L2 norm, all together and before clipping.
+    """Clip the gradients, take the step, clear the gradients; return their joint L2 norm before clipping.
 
     The caller updates the scaler, once for all optimisers. A gradient that is not finite raises an `InputError`, unless
     the scaler handles it.
@@ -152,6 +152,6 @@ def require_finite(value: Tensor, name: str, where: str) -> None:
     """
     if not torch.isfinite(value).all():
         raise InputError(
-            f"the {name} is {value.item()} in {where}; stopped before the step. The checkpoint of the last epoch is "
-            "unchanged: continue from it (--resume auto) with a lower --lr, a --warmup, or --amp off"
+            f"the {name} is {value.item()} in {where}; stopped before the step, so no checkpoint has it. "
+            "Continue from the latest one, if there is one (--resume auto), with a lower --lr, a --warmup, or --amp off"
         )

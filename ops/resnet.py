@@ -117,7 +117,7 @@ class ResNetVideo(VideoNet):
 
     def layers(self) -> list[tuple[str, ...]]:
         """The motion branch has the depth of the stem, which it joins."""
-        stem, *blocks, last = super().layers()
+        stem, *blocks, last = super().layers()  # the branch, registered last, comes at the depth of `fc`
         return [(*stem, "motion"), *blocks, last[:1]] if self.motion is not None else [stem, *blocks, last]
 
     def shifted(self) -> set[str]:

@@ -31,7 +31,7 @@ def learning_rate(
     warmup_start: float = 0.1,
     min_lr: float = 0.0,
 ) -> float:
-    """Learning rate at a moment of the training.
+    """Learning rate at a point in the training.
 
     Args:
         epoch: epochs completed, with the fraction of the current one, from 0.

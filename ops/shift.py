@@ -13,7 +13,7 @@ FOLDS = 8  # parts of the channels: the first comes from the next segment, the s
 
 
 def temporal_shift(x: Tensor, num_segments: int) -> Tensor:
-    """Shift a quarter of the channels by one segment, forwards and backwards in time: (N*T, C, H, W) -> the same.
+    """Shift an eighth of the channels by one segment each way in time: (N*T, C, H, W) -> the same.
 
     Channels [0, C/8) hold t+1, [C/8, C/4) hold t-1, the rest t; zeros beyond the ends of each clip's T segments.
     """
@@ -86,7 +86,7 @@ class _ShiftedConv(torch.autograd.Function):
 
 @contextmanager
 def shifted_in_place(x: Tensor, num_segments: int) -> Iterator[None]:
-    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; afterwards its exact own values again."""
+    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; and is restored exactly afterwards."""
     ahead, back = _moving(x.data, num_segments)  # .data: hidden from autograd, because it is undone
     kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
     ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0

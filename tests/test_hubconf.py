@@ -12,7 +12,7 @@ from started_python import run_python
 import hubconf
 from common.errors import InputError
 from datasets.preprocessing import eval_preprocessing
-from datasets.sampling import center_starts, segment_indices
+from datasets.sampling import centre_starts, segment_indices
 from ops.choices import ARCHS
 from ops.models import build_model
 from ops.weights.file import save_checkpoint
@@ -52,7 +52,7 @@ def checkpoint(folder: Path) -> torch.Tensor:
         "input_size": 32, "preprocessing": "", "train_list_hash": "", "val_list_hash": "", "ablate": [],
     }  # fmt: skip
     save_checkpoint(folder / "ckpt.pth.tar", {"state_dict": model.state_dict(), "trained_on": made_for})
-    indices = segment_indices(center_starts(9, 2, 5), 5, 9)
+    indices = segment_indices(centre_starts(9, 2, 5), 5, 9)
     crops = np.stack(list(eval_preprocessing(32)(video()[indices.flatten()])))
     clip = torch.from_numpy(crops).reshape(1, 2, 5, 32, 32, 3).movedim(-1, -3)
     with torch.inference_mode():

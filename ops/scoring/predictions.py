@@ -1,4 +1,4 @@
-"""The most likely classes of videos, as text and tables: for predict.py, for tests, and for the official test servers."""
+"""The most likely classes of videos, as text and tables: for predict.py, tests, and the official test servers."""
 
 import csv
 import json

@@ -31,8 +31,8 @@ from ops.training.step_clock import StepClock
 class TrainSettings:
     """Settings of training steps and of evaluations."""
 
-    loss: Loss = F.cross_entropy  # of training, mixing and validation
-    train_loss: Loss | None = None  # for training and mixing, if it is not that of validation
+    loss: Loss = F.cross_entropy  # of validation, and of training unless `train_loss` is given
+    train_loss: Loss | None = None  # of training, also of mixed clips; None: `loss`
     label_smoothing: float = 0.0  # share of the target spread over all classes, in training; an argument of the loss
     amp: str = "off"  # "off", "bf16" or "fp16"
     accumulate: int = 1  # batches per step of the optimiser
@@ -59,7 +59,7 @@ def train_one_epoch(
     epoch: int,
     lr_at: Callable[[float], float],
     mixer: Mixer | None = None,
-    first: int = 0,
+    batches_done: int = 0,
     progress: Progress | None = None,
     log_step: Callable[[float, dict[str, float]], None] | None = None,
     after_step: Callable[[int, int, Callable[[], Sums]], None] | None = None,
@@ -67,7 +67,7 @@ def train_one_epoch(
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction. To continue an interrupted epoch, give the number of batches done (`first`), their `progress`,
+    with its fraction. To continue an interrupted epoch, give `batches_done`, their `progress`,
     and a `loader` of the rest. `log_step` is called every `print_freq` batches and after the last one, with the epoch
     and its fraction and the figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the
     optimiser with the batches done, those of the epoch, and the sums so far.
@@ -77,48 +77,49 @@ def train_one_epoch(
     progress = progress or Progress()
     if settings.multi_label:
         progress.sums = MultiLabelSums(**vars(progress.sums))
-    sums, clock, num_batches = progress.sums, StepClock(runtime.device), first + len(loader)
+    sums, clock, num_batches = progress.sums, StepClock(runtime.device), batches_done + len(loader)
     train_mode(unwrap(model))
     if mixer is not None:
         mixer.examples = []
     torch.manual_seed(settings.seed * 100_003 + epoch * 101 + runtime.rank)  # for dropout
     runtime.set_random_state(progress.random)  # a resumed epoch continues its own
-    batches = track(loader, num_batches, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, first)
-    for number, batch in enumerate(batches, start=first):
-        if number == first:
+    batches = track(loader, num_batches, f"epoch {epoch + 1} train", settings.print_freq, sums.describe, batches_done)
+    for number, batch in enumerate(batches, start=batches_done):
+        if number == batches_done:
             clock.first_batch(batch.seconds)
         else:
             clock.lap("waiting")
         lr = lr_at(epoch + number / num_batches)
         set_learning_rate(optimiser, lr)
-        group_start = number - (number - first) % settings.accumulate
-        group = min(settings.accumulate, num_batches - group_start)  # batches of this step; the last may have fewer
-        is_last = number + 1 == group_start + group
+        step_start = number - (number - batches_done) % settings.accumulate  # a run resumes at the start of a step
+        step_batches = min(settings.accumulate, num_batches - step_start)  # the last step may have fewer
+        ends_step = number + 1 == step_start + step_batches
         where = (
             f"epoch {epoch + 1}, batch {number + 1} of {num_batches}, learning rate {lr:g}, videos {batch.video_ids}"
         )
         clip, target = _to_device(batch, runtime.device)
         if mixer is not None:
-            clip, target, own_loss = mixer.mix(unwrap(model), clip, target, epoch, number, settings.training_loss)
-            if own_loss is not None:
-                # That of the selector, without the network's parameters. Going backward now frees its graph before the
-                # network runs. Its gradients are averaged in every batch: the last one of a step may not be mixed.
-                require_finite(own_loss, "loss of the mixing", where)
-                scaler.scale(own_loss * (1 / group)).backward()
+            clip, target, mixing_loss = mixer.mix(unwrap(model), clip, target, epoch, number, settings.training_loss)
+            if mixing_loss is not None:
+                # The selector's own loss (SV-Mix), whose graph has none of the network's parameters. Its backward pass
+                # comes first, to free that graph. Its gradients are averaged over the processes in every batch, since
+                # the last batch of a step may not be mixed.
+                require_finite(mixing_loss, "loss of the mixing", where)
+                scaler.scale(mixing_loss * (1 / step_batches)).backward()
             clock.lap("mixing")
-        options = {"normalised": True} if clip.is_floating_point() else {}  # mixed clips are
-        with runtime.sharing_gradients(model, is_last):
+        flags = {"normalised": True} if clip.is_floating_point() else {}  # mixed clips are normalised already
+        with runtime.sharing_gradients(model, ends_step):
             with runtime.autocast(settings.amp):
-                logits = model(clip, **options)
+                logits = model(clip, **flags)
                 loss = settings.training_loss(logits, target)
             require_finite(loss, "loss", where)
             sums.add(logits.detach(), target, loss.item())
             sums.replaced += batch.replaced
             sums.seconds.decoding += batch.seconds
             clock.lap("forward")
-            scaler.scale(loss / group).backward()
+            scaler.scale(loss / step_batches).backward()
             clock.lap("backward")
-        if is_last:
+        if ends_step:
             progress.gradient_norm = make_step(model.parameters(), optimiser, scaler, settings.clip_gradient, where)
             if mixer is not None:
                 mixer.method.step(unwrap(model), scaler, lr, where)
@@ -127,7 +128,7 @@ def train_one_epoch(
         if log_step is not None and ((number + 1) % settings.print_freq == 0 or number + 1 == num_batches):
             figures = progress.next_point(sums.seconds.total + clock.elapsed, lr, runtime)
             log_step(epoch + (number + 1) / num_batches, figures)
-        if after_step is not None and is_last:
+        if after_step is not None and ends_step:
             after_step(number + 1, num_batches, lambda: replace(sums, seconds=sums.seconds + clock.read()))
     sums.seconds += clock.read()
     return sums
@@ -165,6 +166,7 @@ def evaluate(
             before_batch()
         clip, label = _to_device(batch, runtime.device)
         with runtime.autocast(settings.amp):
+            # Not through DistributedDataParallel, whose passes wait for one another: shares differ in length.
             logits = unwrap(model)(clip) if runtime.world_size > 1 else model(clip)
         logits, label = logits.float().cpu(), label.cpu()
         num_class = logits.shape[1]
@@ -174,14 +176,14 @@ def evaluate(
         _add(own, results[-1])
         own.replaced += batch.replaced
     rows = torch.cat(_of_all(runtime, results))
-    first = np.unique(rows[:, 0].numpy(), return_index=True)[1]  # one per video, in the order of the list
-    rows = rows[first]
+    order = np.unique(rows[:, 0].numpy(), return_index=True)[1]  # that of the list, which the shares divide
+    rows = rows[order]
     *_, cells, finite = rows.T
     _require_finite_scores(finite, unwrap(model), title)
     total = type(own)(replaced=_of_all(runtime, own.replaced))
     _add(total, rows)
     if isinstance(total, MultiLabelSums):
-        logits, label = (torch.cat(parts)[first] for parts in zip(*_of_all(runtime, scores), strict=True))
+        logits, label = (torch.cat(parts)[order] for parts in zip(*_of_all(runtime, scores), strict=True))
         total.precisions = average_precisions(logits.numpy(), label.numpy())
     else:
         num_class = max(_of_all(runtime, [num_class]))  # 0 in a process without videos

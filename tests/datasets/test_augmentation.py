@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from video_files import own_data_flags, write_dataset
 
 from datasets import augmentation
-from datasets.augmentation import FILL, MAE, MAGNITUDES, PRESETS, TSN, Augmentation, trivial_augment
+from datasets.augmentation import FILL, MAE, MAGNITUDES, PRESETS, TSN_AUGMENTATION, Augmentation, trivial_augment
 from datasets.catalogue import resolve
 from datasets.clip_dataset import train_dataset
 from datasets.loader import make_loader
@@ -50,7 +50,7 @@ def test_all_frames_of_a_clip_get_the_same_draw_however_they_arrive(name: str) -
         assert torch.equal(torch.get_rng_state(), state)
         torch.manual_seed(seed + 100)
         assert np.array_equal(transform(frame[None])[0], clip[0])
-        results.append(clip[0] - sampled(TSN, seed)(frame[None])[0].astype(int))
+        results.append(clip[0] - sampled(TSN_AUGMENTATION, seed)(frame[None])[0].astype(int))
     assert len({result.tobytes() for result in results}) > 2
 
 
@@ -110,7 +110,7 @@ def test_trivial_augment_draws_one_of_these_changes_of_any_strength(monkeypatch)
 
 def test_each_setting_does_what_it_says() -> None:
     frame = picture()
-    plain = sampled(TSN, 0)(frame[None])[0].astype(int)
+    plain = sampled(TSN_AUGMENTATION, 0)(frame[None])[0].astype(int)
     grey = sampled(Augmentation(gray=1.0), 0)(frame[None])[0]
     assert (grey == grey[..., :1]).all()
     erased = sampled(Augmentation(random_erasing=1.0), 0)(frame[None])[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasets.lists import read_list
-from datasets.overlap import overlapping
+from datasets.overlapping_windows import overlapping
 from datasets.records import Records
 
 

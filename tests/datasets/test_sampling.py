@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.sampling import (
-    center_starts,
+    centre_starts,
     clip_rng,
     dense_starts,
     even_starts,
@@ -25,7 +25,7 @@ CLIPS = st.integers(1, 12).flatmap(lambda clips: st.tuples(st.integers(0, clips 
 
 @given(LENGTHS, SEGMENTS, FRAMES, st.integers(0, 100))
 def test_every_length_gives_sorted_frames_in_range(n: int, segments: int, frames: int, seed: int) -> None:
-    for starts in (train_starts(n, segments, frames, sample_rng(seed, 0, 0)), center_starts(n, segments, frames)):
+    for starts in (train_starts(n, segments, frames, sample_rng(seed, 0, 0)), centre_starts(n, segments, frames)):
         indices = segment_indices(starts, frames, n)
         assert indices.shape == (segments, frames)
         assert indices.min() >= 0
@@ -39,7 +39,7 @@ def test_centre_starts_are_the_official_ones_if_the_video_is_long_enough(n: int,
     if n > segments + frames - 1:
         tick = (n - frames + 1) / float(segments)
         official = [int(tick / 2.0 + tick * x) for x in range(segments)]
-        assert center_starts(n, segments, frames).tolist() == official
+        assert centre_starts(n, segments, frames).tolist() == official
 
 
 @given(st.integers(40, 400), st.sampled_from([8, 16]), FRAMES, st.integers(0, 50))
@@ -66,7 +66,7 @@ def test_every_position_of_a_part_is_drawn() -> None:
     ],
 )
 def test_centre_starts_by_hand(n: int, segments: int, frames: int, expected: list[int]) -> None:
-    assert center_starts(n, segments, frames).tolist() == expected
+    assert centre_starts(n, segments, frames).tolist() == expected
 
 
 def test_a_segment_past_the_end_repeats_the_last_frame() -> None:
@@ -111,7 +111,7 @@ def test_two_even_clips_are_those_of_tsm(n: int, segments: int) -> None:
     tick = n / segments
     twice = [[int(tick * x) for x in range(segments)], [int(tick / 2.0 + tick * x) for x in range(segments)]]
     assert [even_starts(n, segments, 1, clip, 2).tolist() for clip in (0, 1)] == twice
-    assert even_starts(n, segments, 1, 1, 2).tolist() == center_starts(n, segments, 1).tolist()
+    assert even_starts(n, segments, 1, 1, 2).tolist() == centre_starts(n, segments, 1).tolist()
 
 
 @given(LENGTHS, SEGMENTS, FRAMES, STRIDES, CLIPS, st.integers(0, 100))

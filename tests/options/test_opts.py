@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.cli import resume_command
 from common.errors import InputError
-from datasets.augmentation import MAE, TSN, Augmentation
+from datasets.augmentation import MAE, TSN_AUGMENTATION, Augmentation
 from options.augmentation import chosen_augmentation
 from options.groups import train_sampling
 from opts import (
@@ -168,11 +168,11 @@ def test_a_preset_of_the_augmentation_and_what_replaces_parts_of_it() -> None:
     def chosen(*flags: str) -> Augmentation:
         return chosen_augmentation(parse_train(["kinetics", *flags]))
 
-    assert chosen() == chosen("--preset", "tsn") == TSN
+    assert chosen() == chosen("--preset", "tsn") == TSN_AUGMENTATION
     assert chosen("--preset", "mae") == MAE
     assert chosen("--preset", "mae", "--random_erasing", "0") == replace(MAE, random_erasing=0)
     assert chosen("--auto_augment", "randaugment", "--ra_ops", "3") == replace(
-        TSN, auto_augment="randaugment", ra_ops=3
+        TSN_AUGMENTATION, auto_augment="randaugment", ra_ops=3
     )
     trivial = parse_train(["kinetics", "--preset", "mae", "--auto_augment", "trivial"])
     assert (trivial.ra_ops, trivial.ra_magnitude, trivial.random_erasing) == (None, None, 0.25)
