@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from common.errors import InputError
 from common.files import require_replaceable
-from common.progress import clock
 from datasets.class_names import read_class_names
 from datasets.loader import make_view_loader
 from datasets.plans import EvalPlan
@@ -204,13 +203,8 @@ def windows_of(
 
 def show(found: Prediction, class_names: Sequence[str], count: int, *, name: str | None) -> None:
     """Print a prediction; `name`: of its video, as a heading."""
-    top = found.top(class_names, count)
-    lines = [f"{100 * share:5.1f} %  {' '.join(label.splitlines())}" for label, share in top]
-    if found.span:
-        start, end = map(clock, found.span)
-        lines = [f"{start:>9} to {end:<9} {lines[0]}"]
-    heading = [] if name is None else [" ".join(name.splitlines())]
-    tqdm.write("\n".join(heading + lines))  # above a progress bar
+    heading = "" if name is None else " ".join(name.splitlines()) + "\n"
+    tqdm.write(heading + found.describe(class_names, count))  # above a progress bar
     sys.stdout.flush()
 
 

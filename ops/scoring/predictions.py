@@ -1,4 +1,4 @@
-"""The most likely classes of videos, as tables: for predict.py, for tests, and for the official test servers."""
+"""The most likely classes of videos, as text and tables: for predict.py, tests, and the official test servers."""
 
 import csv
 import json
@@ -13,6 +13,7 @@ import numpy as np
 from common.console import printable
 from common.errors import InputError, quoted, short
 from common.files import write_json, writing
+from common.progress import clock
 from ops.scoring.metrics import average_precisions
 
 TOP = 5  # classes per video
@@ -54,6 +55,14 @@ class Prediction(NamedTuple):
         """The `count` most likely classes with their probabilities, the likeliest first."""
         best = likeliest(self.probabilities, count)
         return [(class_names[label], float(self.probabilities[label])) for label in best]
+
+    def describe(self, class_names: Sequence[str], count: int) -> str:
+        """The most likely classes, one per line; for a window its times and likeliest class, in one line."""
+        lines = [f"{100 * share:5.1f} %  {' '.join(name.splitlines())}" for name, share in self.top(class_names, count)]
+        if not self.span:
+            return "\n".join(lines)
+        start, end = map(clock, self.span)
+        return f"{start:>9} to {end:<9} {lines[0]}"
 
 
 def write_prediction_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str], count: int) -> None:
