@@ -1,4 +1,4 @@
-"""Parts of a video in two lists that share some of its time."""
+"""Parts of a video that overlap in time between two lists."""
 
 from collections import defaultdict
 

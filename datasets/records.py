@@ -133,7 +133,7 @@ class Records(Sequence[VideoRecord]):
 
     @property
     def has_windows(self) -> bool:
-        """Whether a record is a part of a video."""
+        """Whether any record is a part of a video."""
         return bool((self._counts == _WINDOW).any())
 
     def note_count(self, index: int, num_frames: int) -> None:

@@ -134,7 +134,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--keep_best", type=COUNT, default=1, help=text)
     add("-e", "--evaluate", action="store_true", help="only evaluate --resume CKPT on the val list")
     add("--eval-freq", "--eval_freq", "-ef", type=COUNT, default=1, help="epochs between evaluations")
-    text = "train even if val clips are training clips of this run or of its initial weights, or overlap with its clips"
+    text = "train even if val clips are training clips of this run or of its initial weights, or overlap with the run's"
     add("--allow_overlap", action="store_true", help=text)
     text = "first check every listed video, as scripts/check_data.py does, and stop at a fault"
     add("--check_data", action="store_true", help=text)

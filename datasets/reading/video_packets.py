@@ -19,7 +19,7 @@ H264_SLICES = (1, 5)  # types of H.264 units that hold picture content
 def require_whole(path: Path, num_frames: int | None = None) -> None:
     """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing.
 
-    With `num_frames`, also refuse fewer packets, if the codec has one frame per packet. Without, little is read.
+    With `num_frames`, also refuse fewer packets, if the codec has one frame per packet. Without it, little is read.
     """
     with open_video(path, quick=True) as (container, stream):
         least = num_frames if stream.codec_context.codec.canonical_name in FRAME_PER_PACKET else None
