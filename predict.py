@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.console import answer_help, log_lines_to, run_script, take_sigterm_as_ctrl_c
+from common.console import answer_help, log_lines_to, run_script
+from common.signals import take_sigterm_as_ctrl_c
 from opts import parse_predict, predict_parser
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
+from common.console import answer_help, run_script
+from common.signals import take_sigterm_as_ctrl_c
 from opts import parse_test, view_parser
 
 if __name__ == "__main__":

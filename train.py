@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from common.console import Stopped, StopRequest, answer_help, run_script
+from common.console import answer_help, run_script
+from common.signals import Stopped, StopRequest
 from opts import parse_train, train_parser
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
-from common.console import WORKER_DIED, StopRequest, ignore_end_of_workers, stops_wait, time_limit
+from common.console import WORKER_DIED
 from common.errors import InputError
+from common.signals import StopRequest, ignore_end_of_workers, stops_wait, time_limit
 from datasets.clip_dataset import Clips
 from datasets.epoch_sampler import EpochSampler
 from datasets.shared_memory import SharedTensors, shared_bytes, uint8_memory

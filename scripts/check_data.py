@@ -10,9 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from the project's folder, not installed
 
 from common.cli import make_parser, number
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import run_script
 from common.errors import InputError, counted
 from common.files import all_or_nothing
+from common.signals import take_sigterm_as_ctrl_c
 from datasets.catalogue import resolve
 from datasets.lists import format_line
 from datasets.preparing.checks import ListCheck, check_data

@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from joblib import cpu_count
 
 from common.cli import make_parser, number
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import run_script
 from common.errors import InputError, counted
 from common.files import write_whole
+from common.signals import take_sigterm_as_ctrl_c
 from datasets.catalogue import checked_template
 from datasets.lists import format_line, read_list
 from datasets.missing_path import there_is

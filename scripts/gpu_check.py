@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, if set before torch is imported
 
 from common.cli import make_parser, number
-from common.console import answer_help, run_script, take_sigterm_as_ctrl_c
+from common.console import answer_help, run_script
 from common.errors import InputError
 from common.files import require_replaceable, write_json, write_whole
+from common.signals import take_sigterm_as_ctrl_c
 
 
 def check_parser() -> argparse.ArgumentParser:

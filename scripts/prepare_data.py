@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # scripts run from
 from joblib import cpu_count
 
 from common.cli import SEED, make_parser, number
-from common.console import run_script, take_sigterm_as_ctrl_c
+from common.console import run_script
 from common.errors import InputError, counted, few
+from common.signals import take_sigterm_as_ctrl_c
 from datasets.catalogue import CATALOGUE, canonical_name, checked_template, usual_template
 from datasets.lists import VideoRecord
 from datasets.preparing.annotations import OFFICIAL

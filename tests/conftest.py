@@ -23,7 +23,8 @@ from PIL import Image
 from started_python import start_starter, stop_starter
 from video_files import own_data_flags, write_dataset
 
-from common.console import StopRequest, fork_workers
+from common.console import fork_workers
+from common.signals import StopRequest
 from ops.malloc import keep_freed_memory
 from ops.models import NETS
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader
 
-from common.console import Stopped, StopRequest
+from common.signals import Stopped, StopRequest
 from ops.mixing.mixer import MixedExample
 from ops.runtime import Runtime
 from ops.scoring.metrics import FIGURES

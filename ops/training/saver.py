@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch.utils.data import DataLoader
 
-from common.console import Stopped, StopRequest
+from common.signals import Stopped, StopRequest
 from ops.runtime import Runtime
 from ops.training.progress import Position, Progress, Sums
 from ops.training.run_folder import RunFolder
