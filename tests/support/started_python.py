@@ -45,6 +45,7 @@ class Starter:
         self._requests.sendall(json.dumps(request).encode() + b"\n")
 
     def close(self) -> None:
+        self._requests.shutdown(socket.SHUT_WR)  # also for workers that a failed test has left, which have a copy
         self._requests.close()
         os.waitpid(self.pid, 0)
 
