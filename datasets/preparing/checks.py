@@ -12,11 +12,12 @@ from pathlib import Path
 from common.errors import InputError, counted, few, quoted, refuse
 from datasets.catalogue import SUBSETS, DatasetSpec, data_folder
 from datasets.lists import VideoRecord, clip_key, parse_lines, repeated_lines
+from datasets.overlapping_windows import overlapping
 from datasets.preparing.annotations import published_size
 from datasets.preparing.inspection import FrameNames
 from datasets.preparing.parallel import StoppedError, in_processes, in_threads
 from datasets.preparing.rows import Look, Row, decode_row, look_at
-from datasets.records import absent_classes
+from datasets.records import Records, absent_classes
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
                 fault = f"{quoted(row.record.id)} is also at {origin}; remove it from one of the lists"
                 rows[which][index] = row.bad(fault)
         listed |= {clip_key(row.record): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
+    for which in rows.keys() & {"val", "test"} if "train" in rows else ():
+        remarks[which] += _overlaps(rows[which], rows["train"])
     checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
         raise StoppedError(str(stop), checks, by_user=stop.by_user)
@@ -133,6 +136,16 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
         files = counted(len(opened), "video file")
         remarks.append(f"{files} opened but not decoded{counts}; scripts/check_data.py --decode decodes all")
     return remarks
+
+
+def _overlaps(rows: Sequence[Row], train_rows: Sequence[Row]) -> list[str]:
+    """A remark on the clips that share time with a train clip of the same video, if there are any."""
+    lists = [[row.record for row in own if row.record] for own in (rows, train_rows)]
+    if not any(record.window for records in lists for record in records):
+        return []
+    clips = overlapping(*map(Records, lists))
+    what = "overlapping in time with a train clip of the same video (train.py refuses that)"
+    return [f"{counted(len(clips), 'clip')} {what}: {few(clips)}"] if clips else []
 
 
 def _list_check(spec: DatasetSpec, which: str, rows: list[Row], remarks: list[str]) -> ListCheck:

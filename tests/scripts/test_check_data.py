@@ -47,6 +47,14 @@ def test_good_data(own: Path, capsys) -> None:
     ]  # a histogram
 
 
+def test_parts_of_a_video_in_two_lists(own: Path, capsys) -> None:
+    (own / "train.txt").write_text("train 0 1f 3f 0\ntrain 1 1f 2f 1\ntrain 2 7 2\n")
+    (own / "val.txt").write_text("train 0 3f 5f 0\ntrain 1 2f 5f 1\ntrain 2 1f 2f 2\n")
+    status, out = check(own, capsys)
+    assert status == 0
+    assert re.search(r"note: 1 clip overlapping in time .*train\.py.*: train 2 1f 2f\n", out)
+
+
 @pytest.mark.parametrize(
     ("line", "words", "clean"),
     [
