@@ -86,8 +86,8 @@ def fit(
                 saver.save()  # at the end of the epoch's training
                 raise
             train.replaced += deciding.replaced
-            prefix = "val/" if state.average is None else "val/ema_"
-            accuracy = {name: val_figures[prefix + name] for name in state.best}
+            averages = deciding.averages()
+            accuracy = {name: averages[name] for name in state.best}
             is_best = accuracy[run.best_by] > state.best[run.best_by]
             is_kept = state.rank_epoch(accuracy[run.best_by])
             state.best = {name: max(value, accuracy[name]) for name, value in state.best.items()}
