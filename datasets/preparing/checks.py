@@ -72,8 +72,8 @@ def check_data(spec: DatasetSpec, *, decode: bool = False, workers: int = 1) -> 
                 fault = f"{quoted(row.record.id)} is also at {origin}; remove it from one of the lists"
                 rows[which][index] = row.bad(fault)
         listed |= {clip_key(row.record): f"{spec.lists[which]}:{row.number}" for row in rows[which] if row.record}
-    for which in rows.keys() & {"val", "test"} if "train" in rows else ():
-        remarks[which] += _overlaps(rows[which], rows["train"])
+    for which in rows.keys() - {"train"}:
+        remarks[which] += _overlaps(rows[which], rows.get("train", []))
     checks = {which: _list_check(spec, which, rows[which], remarks[which]) for which in rows}
     if stop:
         raise StoppedError(str(stop), checks, by_user=stop.by_user)
@@ -140,10 +140,7 @@ def _remarks(looks: Sequence[Look], decode: bool) -> list[str]:
 
 def _overlaps(rows: Sequence[Row], train_rows: Sequence[Row]) -> list[str]:
     """A remark on the clips that share time with a train clip of the same video, if there are any."""
-    lists = [[row.record for row in own if row.record] for own in (rows, train_rows)]
-    if not any(record.window for records in lists for record in records):
-        return []
-    clips = overlapping(*map(Records, lists))
+    clips = overlapping(*(Records(row.record for row in own if row.record) for own in (rows, train_rows)))
     what = "overlapping in time with a train clip of the same video (train.py refuses that)"
     return [f"{counted(len(clips), 'clip')} {what}: {few(clips)}"] if clips else []
 

@@ -67,10 +67,10 @@ def train_one_epoch(
     """Train for one epoch, counted from 0, and return the sums over this process's share of the videos.
 
     `model` is as `Runtime.wrap` gave it, `scaler` enabled for fp16 only; `lr_at` gives the learning rate at an epoch
-    with its fraction. To continue an interrupted epoch, give `batches_done`, their `progress`,
-    and a `loader` of the rest. `log_step` is called every `print_freq` batches and after the last one, with the epoch
-    and its fraction and the figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the
-    optimiser with the batches done, those of the epoch, and the sums so far.
+    with its fraction. To continue an interrupted epoch, give the number of `batches_done`, their `progress`, and a
+    `loader` of the rest. `log_step` is called every `print_freq` batches and after the last one, with the epoch and its
+    fraction and the figures of `Progress.next_point`; `after_step`, such as `Saver`, after each step of the optimiser
+    with the batches done, those of the epoch, and the sums so far.
 
     A loss or gradient that is not finite raises an `InputError`. No step is made from it.
     """
@@ -186,7 +186,7 @@ def evaluate(
         logits, label = (torch.cat(parts)[order] for parts in zip(*_of_all(runtime, scores), strict=True))
         total.precisions = average_precisions(logits.numpy(), label.numpy())
     else:
-        num_class = max(_of_all(runtime, [num_class]))  # 0 in a process without videos
+        num_class = runtime.highest(num_class)  # 0 in a process without videos
         total.confusion = cells.long().bincount(minlength=num_class**2).view(num_class, -1).numpy()
     return total
 
