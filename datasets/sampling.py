@@ -37,7 +37,7 @@ def centre_starts(num_frames: int, num_segments: int, frames_per_segment: int) -
     Returns:
         (T,) sorted starts: int(tick/2 + tick*k) with tick = (n - L + 1) / T, if n > T + L - 1.
     """
-    return even_starts(num_frames, num_segments, frames_per_segment, 1, 2)  # half of each part
+    return even_starts(num_frames, num_segments, frames_per_segment, 1, 2)  # half-way into each part
 
 
 def even_starts(num_frames: int, num_segments: int, frames_per_segment: int, clip: int, clips: int) -> np.ndarray:

@@ -86,7 +86,7 @@ class _ShiftedConv(torch.autograd.Function):
 
 @contextmanager
 def shifted_in_place(x: Tensor, num_segments: int) -> Iterator[None]:
-    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself; and is restored exactly afterwards."""
+    """Inside, x (N*T, C, H, W) holds `temporal_shift` of itself, and is restored exactly afterwards."""
     ahead, back = _moving(x.data, num_segments)  # .data: hidden from autograd, because it is undone
     kept = [channels.clone(memory_format=torch.contiguous_format) for channels in (ahead, back)]
     ahead[:, :-1], ahead[:, -1] = kept[0][:, 1:], 0

@@ -114,7 +114,8 @@ def _write(folder: Path, settings: Settings) -> None:
         for label in range(len(CLASS_NAMES))
     ]
     (folder / "frames").mkdir(parents=True)
-    _digits(), _photographs()  # once, for all forked processes
+    _digits()  # loaded once, for all forked processes
+    _photographs()
     with ProcessPoolExecutor(min(8, cpu_count())) as pool:
         list(pool.map(partial(_write_clip, folder / "frames", settings), jobs, chunksize=16))
     for split in ("train", "val"):

@@ -87,7 +87,7 @@ def look_at(spec: DatasetSpec, names: FrameNames, row: Row) -> Look:
 
 
 def _count_packets(path: Path, listed: int | None) -> int | None:
-    """Frames of a video file by its packets; None: the list has no number, or only decoding shows it.
+    """The number of frames by the packets of a video file; None if the list has no number, or only decoding can tell.
 
     Raises as `require_whole`.
     """

@@ -90,7 +90,7 @@ def _listed(list_file: Path, root_path: Path | None) -> list[Source]:
     """The videos of a list, whose paths are below `root_path` or else the list's own folder."""
     lines = [line.strip() for line in read_text(list_file, "the list").splitlines() if line.strip()]
     if not lines:
-        raise InputError(f"the list {list_file} has no videos; a line is a path, or `path num_frames label`")
+        raise InputError(f"the list {list_file} has no videos; each line is a path or `path num_frames label`")
     root = list_file.parent if root_path is None else root_path
     sources = [_listed_source(line, root) for line in lines]
     if not any(os.path.exists(source.path) for source in sources):

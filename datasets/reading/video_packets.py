@@ -17,7 +17,7 @@ H264_SLICES = (1, 5)  # types of H.264 units that hold picture content
 
 
 def require_whole(path: Path, num_frames: int | None = None) -> None:
-    """Refuse a file that cannot be opened, has no video, or breaks off; decodes nothing.
+    """Refuse a file that cannot be opened, has no video, or is truncated. Nothing is decoded.
 
     With `num_frames`, also refuse fewer packets, if the codec has one frame per packet. Without it, little is read.
     """
